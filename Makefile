@@ -1,0 +1,39 @@
+# The only spelling of every habit. Each target does its own set-up.
+SWIFT ?= swift
+CONFIGURATION ?= release
+BUILD = $(SWIFT) build -c $(CONFIGURATION)
+MGLU = .build/$(CONFIGURATION)/mglu
+SOURCES = Package.swift Sources Tests
+
+.PHONY: demo build test format lint docs bench setup clean
+
+demo: setup
+	$(BUILD) --product mglu
+	$(MGLU) demo $(if $(DATA),--data $(DATA))
+
+build:
+	$(BUILD)
+
+test: setup
+	$(SWIFT) build --build-tests -c $(CONFIGURATION)
+	$(SWIFT) test --skip-build -c $(CONFIGURATION)
+
+format:
+	$(SWIFT) format --in-place --recursive $(SOURCES)
+
+lint:
+	$(SWIFT) format lint --strict --recursive $(SOURCES)
+	scripts/check-layers
+
+docs:
+	for target in MGLU MGLUModel MGLUTraining; do \
+	  $(SWIFT) package --allow-writing-to-directory docs-out generate-documentation \
+	    --target $$target --disable-indexing --warnings-as-errors \
+	    --transform-for-static-hosting --hosting-base-path $$target \
+	    --output-path docs-out/$$target || exit 1; done
+
+setup:
+	@scripts/setup-blas
+
+clean:
+	rm -rf .build docs-out demo-out

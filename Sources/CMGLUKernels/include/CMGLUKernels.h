@@ -1,0 +1,139 @@
+// CMGLUKernels: the arithmetic of the CPU backend, one table of functions per instruction set.
+//
+// Every tensor is float32, row-major and contiguous. Functions work on the rows or elements
+// [begin, end) that the caller hands them, touch no global state and allocate nothing unless
+// said otherwise, so that any number of threads may call them on disjoint ranges.
+#ifndef CMGLU_KERNELS_H
+#define CMGLU_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+// The gate activation g.
+typedef enum {
+  CMGLU_SIGMOID,
+  CMGLU_SILU,
+  CMGLU_GELU,       // x Phi(x), exact
+  CMGLU_GELU_TANH,  // the tanh approximation
+  CMGLU_RELU,       // relu'(0) = 0
+  CMGLU_IDENTITY,
+} cmglu_activation;
+
+// How pre-activation streams become the intermediate activation a.
+typedef enum {
+  CMGLU_LINEAR,         // a = g(t)
+  CMGLU_GATED,          // a = g(s) v            streams [s, v]
+  CMGLU_SHARED,         // a = g(t) t
+  CMGLU_MASKED,         // a = sum_i p_i g(s_i) (t - s_i)   streams [s_1 .. s_n, t]
+  CMGLU_NO_GATE_MASK,   // a = sum_i p_i g(t) (t - s_i)
+  CMGLU_NO_VALUE_MASK,  // a = sum_i p_i g(s_i) t
+} cmglu_gating;
+
+typedef struct {
+  const char *name;  // as accepted by MGLU_ISA
+  int lanes;         // float32 lanes of a vector
+
+  // Feed-forward units -------------------------------------------------------------------------
+
+  // a[row, j] from streams[row, stream, j]; routes[row, i] are the weights p_i, or NULL for 1.
+  void (*combine)(cmglu_gating gating, cmglu_activation g, int64_t masks, int64_t width,
+                  const float *streams, const float *routes, float *a, int64_t begin, int64_t end);
+  // Upstream da -> dstreams (may be the same memory as streams) and, where routes is given,
+  // droutes[row, i] (overwritten).
+  void (*combine_backward)(cmglu_gating gating, cmglu_activation g, int64_t masks, int64_t width,
+                           const float *streams, const float *routes, const float *da,
+                           float *dstreams, float *droutes, int64_t begin, int64_t end);
+  // stack = [M_1 (.) W; ...; M_n (.) W; W] on elements [begin, end) of W, planes `size` apart.
+  void (*stack_masked)(const float *w, const float *logits, float *stack, int64_t masks,
+                       int64_t size, int64_t begin, int64_t end);
+  // dW += sum_i M_i (.) P_i + Q and, unless dlogits is NULL, dL_i += W (.) P_i,
+  // from dstack = [P_1; ...; P_n; Q].
+  void (*unstack_gradient)(const float *w, const float *logits, const float *dstack, float *dw,
+                           float *dlogits, int64_t masks, int64_t size, int64_t begin,
+                           int64_t end);
+  // routes = softmax over the k largest of logits[row, masks], 0 elsewhere; ties: lower index.
+  void (*route)(const float *logits, float *routes, int64_t masks, int64_t k, int64_t begin,
+                int64_t end);
+  // dlogits = p (.) (dp - sum_k p_k dp_k); may overwrite droutes.
+  void (*route_backward)(const float *routes, const float *droutes, float *dlogits, int64_t masks,
+                         int64_t begin, int64_t end);
+
+  // Decoder ------------------------------------------------------------------------------------
+
+  // y = weight (.) x * r, r = 1 / sqrt(mean(x^2) + eps), kept in inverse_rms[row].
+  void (*rms_norm)(const float *x, const float *weight, float eps, float *y, float *inverse_rms,
+                   int64_t width, int64_t begin, int64_t end);
+  // dx += the gradient; dweight[width] += this range's share.
+  void (*rms_norm_backward)(const float *dy, const float *x, const float *weight,
+                            const float *inverse_rms, float *dx, float *dweight, int64_t width,
+                            int64_t begin, int64_t end);
+  // Rotates `heads` heads of each row in place by the angle of its position (halves, as Hugging
+  // Face): rows are `stride` apart, row r has position positions[r], cosine and sine are
+  // [position, head_size / 2]. `direction` 1 rotates, -1 rotates back.
+  void (*rope)(float *x, int64_t stride, int64_t heads, int64_t head_size, const int32_t *positions,
+               const float *cosine, const float *sine, float direction, int64_t begin,
+               int64_t end);
+  // scores[row, 0 ..< length] -> probabilities exp(scale s - log_sum_exp), zero up to `width`;
+  // returns log_sum_exp.
+  float (*softmax_row)(float *scores, float scale, int64_t length, int64_t width);
+  // The same from a known log_sum_exp.
+  void (*probability_row)(float *scores, float scale, float log_sum_exp, int64_t length,
+                          int64_t width);
+  // dscores = p (.) (dp - delta) * scale, in place over dp.
+  void (*softmax_row_backward)(const float *p, float *dp, float delta, float scale,
+                               int64_t length);
+  float (*dot)(const float *a, const float *b, int64_t count);
+  // losses[row] = -log softmax(logits[row])[target]; target < 0 gives 0. Where `scale` is not 0
+  // the logits become (softmax - onehot) * scale (0 for a row without target).
+  void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, float scale,
+                        int64_t width, int64_t begin, int64_t end);
+
+  // Optimiser ----------------------------------------------------------------------------------
+
+  // One AdamW step on elements [begin, end):
+  //   g' = g * gradient_scale; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2
+  //   w -= rate * decay * w; w -= rate * (m / c1) / (sqrt(v / c2) + eps), c = 1 - b^step.
+  void (*adamw)(float *w, const float *g, float *m, float *v, float rate, float beta1, float beta2,
+                float eps, float decay, float correction1, float correction2,
+                float gradient_scale, int64_t begin, int64_t end);
+  // Sum of squares in float64.
+  double (*sum_of_squares)(const float *x, int64_t count);
+  // y += x
+  void (*add)(const float *x, float *y, int64_t begin, int64_t end);
+
+  // C[m, n] = op(A) op(B) (+ C): the product used where no BLAS was found. `scratch` holds
+  // cmglu_gemm_scratch floats.
+  void (*gemm)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+               const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c,
+               int64_t ldc, float *scratch);
+} cmglu_kernels;
+
+// Floats of scratch that `gemm` needs, whatever the sizes.
+enum { CMGLU_GEMM_SCRATCH = 256 * 1024 + 256 * 8 };
+
+// The table for an instruction set by name ("avx512", "avx2", "baseline"), or NULL where this
+// machine or this build lacks it. "baseline" is always there.
+const cmglu_kernels *cmglu_kernels_named(const char *name);
+// The best table of this machine.
+const cmglu_kernels *cmglu_kernels_best(void);
+
+// Processors this process may run on.
+int cmglu_processor_count(void);
+
+// A hint to the processor that this is a spin-wait loop.
+static inline void cmglu_relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+#if defined(__cplusplus)
+}
+#endif
+#endif

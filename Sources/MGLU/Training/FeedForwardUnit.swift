@@ -1,0 +1,184 @@
+/// A unit that can be trained: x `[n, h]` to the intermediate activation a `[n, d]`.
+///
+/// Every unit is one wide product followed by one fused pass. Its weights are stacked into
+/// `[streams * d, h]`, so that the forward pass, dX and dW are a single product each (paper,
+/// section 3, with the complement identity).
+///
+/// A unit is a value that views its parameters; copies share them. Units may be read from several
+/// threads; a backend serves one thread at a time.
+public protocol FeedForwardUnit: Sendable {
+  /// h.
+  var hiddenSize: Int { get }
+  /// d.
+  var intermediateSize: Int { get }
+  /// The gate activation g.
+  var activation: Activation { get }
+  /// How the streams combine.
+  var gating: Gating { get }
+  /// The router `[n_m, h]`, where routes are weighted.
+  var router: Router? { get }
+
+  /// The wide weights `[streams * d, h]`: the parameters themselves, or built into `scratch`.
+  func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor
+  /// Where the gradient of the wide weights is to be added.
+  func wideGradient(_ gradients: Gradients, scratch: StackScratch) -> WideGradient
+  /// Takes the gradient of the wide weights apart into that of the parameters.
+  func finishGradient(
+    _ wide: WideGradient, _ gradients: Gradients, on backend: any TrainingBackend)
+}
+
+/// The gradient of the wide weights: parameters accumulate, a scratch stack is overwritten.
+public struct WideGradient: Sendable {
+  /// `[streams * d, h]`.
+  public let tensor: Tensor
+  /// Whether products add to it.
+  public let accumulates: Bool
+}
+
+/// Memory for masked stacks `[(n_m + 1) d, h]`: the weights of the layer at work and their
+/// gradient. One is enough for a whole model, because layers run one after the other.
+public struct StackScratch: Sendable {
+  let weight: Tensor
+  let gradient: Tensor?
+
+  /// Lays out what `configuration` needs; nothing but for a masked unit.
+  public init(
+    _ configuration: FeedForwardConfiguration, forTraining: Bool = true,
+    in layout: inout ArenaLayout
+  ) {
+    let rows =
+      if case .masked = configuration.unit {
+        configuration.unit.gating.streams * configuration.intermediateSize
+      } else { 0 }
+    weight = layout.tensor([rows, configuration.hiddenSize])
+    gradient = forTraining ? layout.tensor([rows, configuration.hiddenSize]) : nil
+  }
+}
+
+/// What a unit keeps from its forward for its backward pass.
+public struct FeedForwardActivations: Sendable {
+  /// The streams `[n, streams * d]`; the backward pass overwrites them with their gradient.
+  public let streams: Tensor
+  /// The intermediate activation `[n, d]`.
+  public let output: Tensor
+  /// The route weights `[n, n_m]`, where there is a router.
+  public let routes: Tensor?
+  /// Router logits, then the gradient of the routes `[n, n_m]`.
+  let routing: Tensor?
+
+  /// Lays out the activations of `rows` tokens.
+  public init(_ configuration: FeedForwardConfiguration, rows: Int, in layout: inout ArenaLayout) {
+    let width = configuration.intermediateSize
+    streams = layout.tensor([rows, configuration.unit.gating.streams * width])
+    output = layout.tensor([rows, width])
+    if case .masked(let masks) = configuration.unit, masks.routerTopK != nil {
+      routes = layout.tensor([rows, masks.count])
+      routing = layout.tensor([rows, masks.count])
+    } else {
+      routes = nil
+      routing = nil
+    }
+  }
+
+  /// The first `rows` rows, for a shorter batch.
+  public func prefix(_ rows: Int) -> FeedForwardActivations {
+    FeedForwardActivations(
+      streams: streams[0..<rows], output: output[0..<rows], routes: routes?[0..<rows],
+      routing: routing?[0..<rows])
+  }
+
+  private init(streams: Tensor, output: Tensor, routes: Tensor?, routing: Tensor?) {
+    self.streams = streams
+    self.output = output
+    self.routes = routes
+    self.routing = routing
+  }
+}
+
+extension FeedForwardUnit {
+  /// Computes the intermediate activation of x `[n, h]` into `saved.output` `[n, d]`.
+  ///
+  /// Cost: 2 n streams d h operations in one product; nothing is allocated.
+  public func forward(
+    _ x: Tensor, saving saved: FeedForwardActivations, scratch: StackScratch,
+    on backend: any TrainingBackend
+  ) {
+    let wide = wideWeight(scratch: scratch, on: backend)
+    backend.multiply(x, wide.transposed, into: saved.streams)
+    if let router, let routes = saved.routes, let logits = saved.routing {
+      backend.multiply(x, router.weight.transposed, into: logits)
+      backend.route(logits, topK: router.topK, into: routes)
+    }
+    backend.combine(
+      saved.streams, gating: gating, activation: activation, routes: saved.routes,
+      into: saved.output)
+  }
+
+  /// From the gradient of the intermediate activation `[n, d]`: adds to the parameters' gradients
+  /// and writes dX `[n, h]`. `saved` is used up.
+  ///
+  /// Cost: 4 n streams d h operations in two products; nothing is allocated.
+  public func backward(
+    _ upstream: Tensor, x: Tensor, saved: FeedForwardActivations, xGradient: Tensor,
+    gradients: Gradients, scratch: StackScratch, on backend: any TrainingBackend
+  ) {
+    backend.combineBackward(
+      upstream, streams: saved.streams, gating: gating, activation: activation,
+      routes: saved.routes, streamsGradient: saved.streams, routesGradient: saved.routing)
+    let wide = wideWeight(scratch: scratch, on: backend)
+    backend.multiply(saved.streams, wide, into: xGradient)
+    let wideGradient = wideGradient(gradients, scratch: scratch)
+    backend.multiply(
+      saved.streams.transposed, x, into: wideGradient.tensor, accumulate: wideGradient.accumulates)
+    finishGradient(wideGradient, gradients, on: backend)
+    if let router, let routes = saved.routes, let routing = saved.routing {
+      backend.routeBackward(routing, routes: routes, logitsGradient: routing)
+      backend.multiply(routing, router.weight, into: xGradient, accumulate: true)
+      backend.multiply(routing.transposed, x, into: gradients[router.weight], accumulate: true)
+    }
+  }
+
+  /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own.
+  public func callAsFunction(_ x: Tensor, on backend: any TrainingBackend) -> Tensor {
+    let configuration = configuration
+    let (_, (saved, scratch)) = backend.allocate { layout in
+      (
+        FeedForwardActivations(configuration, rows: x.rows, in: &layout),
+        StackScratch(configuration, forTraining: false, in: &layout)
+      )
+    }
+    forward(x, saving: saved, scratch: scratch, on: backend)
+    backend.synchronize()
+    return saved.output
+  }
+
+  /// The configuration that describes this unit.
+  public var configuration: FeedForwardConfiguration {
+    let kind: FeedForwardUnitKind =
+      switch gating {
+      case .linear: .linear
+      case .gated: .gated
+      case .shared: .sharedGated
+      case .masked(let count, let ablation):
+        .masked(
+          MaskConfiguration(count: count, ablation: ablation, routerTopK: router?.topK))
+      }
+    return FeedForwardConfiguration(
+      hiddenSize: hiddenSize, intermediateSize: intermediateSize, unit: kind,
+      activation: activation)
+  }
+}
+
+/// Top-K routing: r = x Wr^T, softmax over the K largest (paper, appendix B.2).
+public struct Router: Sendable {
+  /// Wr `[n_m, h]`.
+  public let weight: Tensor
+  /// K.
+  public let topK: Int
+
+  /// A router over `weight`.
+  public init(weight: Tensor, topK: Int) {
+    self.weight = weight
+    self.topK = topK
+  }
+}

@@ -1,0 +1,106 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// The single-precision matrix product of a BLAS found at run time.
+///
+/// The library is told to compute on the calling thread: ``CPUBackend`` splits products over its
+/// own threads, so that two teams never compete for the same cores and the result depends on
+/// nothing but this backend's thread count.
+struct BLAS: @unchecked Sendable {
+  /// The library's file name.
+  let name: String
+
+  private typealias Sgemm =
+    @convention(c) (
+      Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>, Int32,
+      UnsafePointer<Float>, Int32, Float, UnsafeMutablePointer<Float>, Int32
+    ) -> Void
+  private let sgemm: Sgemm
+
+  /// Opens the library that `MGLU_BLAS` names (`none` for no library), else the first that is
+  /// found of MKL, OpenBLAS and Accelerate.
+  static func find() -> BLAS? {
+    let requested = getenv("MGLU_BLAS").map { String(cString: $0) }
+    if requested == "none" { return nil }
+    let candidates = [
+      "libmkl_rt.so.2", "libopenblas.so.0", "libopenblas.so", "libopenblas.dylib",
+      "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
+      "/System/Library/Frameworks/Accelerate.framework/Accelerate",
+    ]
+    for name in requested.map({ [$0] }) ?? candidates {
+      if let found = BLAS(opening: name) { return found }
+    }
+    return nil
+  }
+
+  private init?(opening path: String) {
+    guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL),
+      let symbol = dlsym(handle, "cblas_sgemm")
+    else { return nil }
+    sgemm = unsafeBitCast(symbol, to: Sgemm.self)
+    name = path.split(separator: "/").last.map(String.init) ?? path
+    for setter in ["openblas_set_num_threads", "MKL_Set_Num_Threads"] {
+      if let symbol = dlsym(handle, setter) {
+        unsafeBitCast(symbol, to: (@convention(c) (Int32) -> Void).self)(1)
+      }
+    }
+    if let symbol = dlsym(handle, "BLASSetThreading") {
+      // Accelerate: BLAS_THREADING_SINGLE_THREADED is 1.
+      _ = unsafeBitCast(symbol, to: (@convention(c) (UInt32) -> Int32).self)(1)
+    }
+  }
+
+  /// C[m, n] = alpha op(A) op(B) (+ C), row-major.
+  func multiply(_ p: MatrixProduct) {
+    let rowMajor: Int32 = 101
+    let plain: Int32 = 111
+    let transposed: Int32 = 112
+    sgemm(
+      rowMajor, p.transposeA ? transposed : plain, p.transposeB ? transposed : plain,
+      Int32(p.m), Int32(p.n), Int32(p.k), p.alpha, p.a, Int32(p.lda), p.b, Int32(p.ldb),
+      p.accumulate ? 1 : 0, p.c, Int32(p.ldc))
+  }
+}
+
+/// One product C[m, n] = alpha op(A)[m, k] op(B)[k, n] (+ C) over strided row-major memory.
+struct MatrixProduct {
+  var transposeA = false
+  var transposeB = false
+  var m: Int
+  var n: Int
+  var k: Int
+  var alpha: Float = 1
+  var a: UnsafePointer<Float>
+  var lda: Int
+  var b: UnsafePointer<Float>
+  var ldb: Int
+  var accumulate = false
+  var c: UnsafeMutablePointer<Float>
+  var ldc: Int
+
+  /// Whether every size fits the 32-bit integers of the BLAS interface.
+  var fitsBLAS: Bool { max(m, n, k, max(lda, ldb, ldc)) <= Int(Int32.max) }
+
+  /// The part that computes `rows` of C.
+  func rows(_ rows: Range<Int>) -> MatrixProduct {
+    var part = self
+    part.m = rows.count
+    part.a = a + rows.lowerBound * (transposeA ? 1 : lda)
+    part.c = c + rows.lowerBound * ldc
+    return part
+  }
+
+  /// The part that computes `columns` of C.
+  func columns(_ columns: Range<Int>) -> MatrixProduct {
+    var part = self
+    part.n = columns.count
+    part.b = b + columns.lowerBound * (transposeB ? ldb : 1)
+    part.c = c + columns.lowerBound
+    return part
+  }
+}

@@ -1,0 +1,145 @@
+import CMGLUKernels
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// What kept a backend from being made.
+public enum BackendProblem: Sendable {
+  /// The thread count is not in 1...1024.
+  case threadCount
+  /// `MGLU_ISA` names an instruction set that this machine or build lacks.
+  case instructionSet
+}
+
+/// An error of choosing a backend.
+public typealias BackendError = Failure<BackendProblem>
+
+/// The CPU: matrix products through a BLAS, everything else through the kernels of the best
+/// instruction set, all split over one team of threads.
+///
+/// A result depends on the thread count only through the order of a few reductions; with equal
+/// thread counts on one machine it is the same bit for bit.
+public final class CPUBackend: TrainingBackend {
+  let pool: ThreadPool
+  // A table of C functions without state, which Swift cannot see is safe to share.
+  nonisolated(unsafe) let kernels: cmglu_kernels
+  let blas: BLAS?
+
+  /// Creates a backend with `threads` threads, by default as many as the process may run on.
+  ///
+  /// `MGLU_BLAS` chooses the BLAS (a library's path, or `none`), `MGLU_ISA` the instruction set
+  /// (`avx512`, `avx2`, `baseline`).
+  public init(threads: Int? = nil) throws(BackendError) {
+    let count = threads ?? Int(cmglu_processor_count())
+    guard (1...1024).contains(count) else {
+      throw BackendError(.threadCount, "\(count) threads: expected 1 to 1024")
+    }
+    if let name = getenv("MGLU_ISA").map({ String(cString: $0) }) {
+      guard let table = cmglu_kernels_named(name) else {
+        throw BackendError(
+          .instructionSet, "MGLU_ISA=\(name) is not available on this machine",
+          remedy: "use avx512, avx2 or baseline as the processor allows, or unset it")
+      }
+      kernels = table.pointee
+    } else {
+      kernels = cmglu_kernels_best().pointee
+    }
+    pool = ThreadPool(threadCount: count)
+    blas = BLAS.find()
+  }
+
+  /// The threads that share the work.
+  public var threadCount: Int { pool.threadCount }
+
+  public var summary: String {
+    let library = blas?.name ?? "built-in matrix product"
+    return "CPU, \(String(cString: kernels.name)), \(threadCount) threads, \(library)"
+  }
+
+  public var warnings: [String] {
+    blas != nil
+      ? []
+      : [
+        "no BLAS found: matrix products run on the slower built-in kernel; install OpenBLAS "
+          + "(apt-get install libopenblas0, brew install openblas) or set MGLU_BLAS to a library"
+      ]
+  }
+
+  public func allocate<Result, E: Error>(
+    _ describe: (inout ArenaLayout) throws(E) -> Result
+  ) throws(E) -> (arena: Arena, Result) {
+    var measuring = ArenaLayout()
+    _ = try describe(&measuring)
+    let arena = Arena(byteCount: measuring.byteCount)
+    var layout = ArenaLayout(over: arena)
+    return (arena, try describe(&layout))
+  }
+
+  public func synchronize() {}
+
+  public func clear(_ arena: Arena) {
+    pool.forEachRange(of: arena.byteCount, unit: 4096, grain: 1 << 16) { range in
+      (arena.base + range.lowerBound).initializeMemory(
+        as: UInt8.self, repeating: 0, count: range.count)
+    }
+  }
+
+  public func copy(_ source: Tensor, into target: Tensor) {
+    precondition(source.byteCount == target.byteCount, "copy between tensors of different sizes")
+    let (from, to) = (source.bytes.baseAddress!, target.bytes.baseAddress!)
+    pool.forEachRange(of: source.byteCount, unit: 64, grain: 1 << 16) { range in
+      (to + range.lowerBound).copyMemory(from: from + range.lowerBound, byteCount: range.count)
+    }
+  }
+
+  public func add(_ source: Tensor, into target: Tensor) {
+    precondition(source.count == target.count, "sum of tensors of different sizes")
+    pool.forEachRange(of: source.count, unit: 16, grain: 1 << 14) { range in
+      kernels.add(
+        source.floats, target.floats, Int64(range.lowerBound), Int64(range.upperBound))
+    }
+  }
+
+  public func multiply(
+    _ a: MatrixOperand, _ b: MatrixOperand, into c: Tensor, accumulate: Bool
+  ) {
+    let (m, inner) = a.size
+    let (depth, n) = b.size
+    precondition(
+      inner == depth && c.rows == m && c.columns == n,
+      "[\(m), \(inner)] times [\(depth), \(n)] into [\(c.rows), \(c.columns)]")
+    let product = MatrixProduct(
+      transposeA: a.isTransposed, transposeB: b.isTransposed, m: m, n: n, k: inner,
+      a: a.tensor.floats, lda: a.tensor.columns, b: b.tensor.floats, ldb: b.tensor.columns,
+      accumulate: accumulate, c: c.floats, ldc: n)
+    // Below some 100k multiplications the fork and join costs more than it saves.
+    let grain = max(1, 100_000 / max(1, min(m, n) * inner))
+    if m >= n {
+      pool.forEachRange(of: m, unit: 16, grain: grain) { perform(product.rows($0)) }
+    } else {
+      pool.forEachRange(of: n, unit: 16, grain: grain) { perform(product.columns($0)) }
+    }
+  }
+
+  /// Computes a product on the calling thread.
+  func perform(_ p: MatrixProduct) {
+    if let blas, p.fitsBLAS { return blas.multiply(p) }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: Int(CMGLU_GEMM_SCRATCH)) { scratch in
+      kernels.gemm(
+        p.transposeA, p.transposeB, Int64(p.m), Int64(p.n), Int64(p.k), p.alpha, p.a,
+        Int64(p.lda), p.b, Int64(p.ldb), p.accumulate, p.c, Int64(p.ldc), scratch.baseAddress)
+    }
+  }
+}
+
+extension MatrixOperand {
+  /// Rows and columns of the factor.
+  fileprivate var size: (rows: Int, columns: Int) {
+    isTransposed ? (tensor.columns, tensor.rows) : (tensor.rows, tensor.columns)
+  }
+}

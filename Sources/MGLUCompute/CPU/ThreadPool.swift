@@ -1,0 +1,201 @@
+import CMGLUKernels
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A fixed team of threads for fork and join: its workers spin briefly for the next job, then
+/// park, so that jobs of microseconds that follow each other cost no system call.
+///
+/// The calling thread is the team's first member. One job runs at a time: callers from other
+/// threads wait, and a job started from within a job runs on its own thread alone.
+package final class ThreadPool: @unchecked Sendable {
+  /// Members of the team, the caller included.
+  package let threadCount: Int
+
+  private let team: Team
+  private let turn: UnsafeMutablePointer<pthread_mutex_t>
+
+  /// Starts `threadCount - 1` workers, at least none.
+  package init(threadCount: Int) {
+    self.threadCount = max(threadCount, 1)
+    team = Team()
+    turn = .allocate(capacity: 1)
+    pthread_mutex_init(turn, nil)
+    for index in 1..<self.threadCount { team.startWorker(index) }
+  }
+
+  deinit {
+    team.publish(nil, workers: threadCount - 1)
+    pthread_mutex_destroy(turn)
+    turn.deallocate()
+  }
+
+  /// Runs `body` once on each member, with the member's index, and waits for all.
+  package func run(_ body: (Int) -> Void) {
+    if threadCount == 1 || Team.isInsideJob {
+      for index in 0..<threadCount { body(index) }
+      return
+    }
+    pthread_mutex_lock(turn)
+    defer { pthread_mutex_unlock(turn) }
+    withoutActuallyEscaping(body) { body in
+      team.publish(body, workers: threadCount - 1)
+      Team.perform(body, index: 0)
+      team.waitForWorkers()
+    }
+  }
+
+  /// Splits `0 ..< count` into one contiguous range per member, each but the last a multiple of
+  /// `unit` long; a job of fewer than `grain` elements runs on the caller alone.
+  package func forEachRange(
+    of count: Int, unit: Int = 1, grain: Int = 1, _ body: (Range<Int>) -> Void
+  ) {
+    guard count > 0 else { return }
+    if threadCount == 1 || count <= max(grain, unit) { return body(0..<count) }
+    let units = (count + unit - 1) / unit
+    run { index in
+      let lower = units * index / threadCount * unit
+      let upper = min(units * (index + 1) / threadCount * unit, count)
+      if lower < upper { body(lower..<upper) }
+    }
+  }
+
+  /// Runs `body` for each of `0 ..< count`, whoever is free taking the next: for uneven work.
+  /// `body` also gets the index of the member that runs it.
+  package func forEach(_ count: Int, _ body: (_ item: Int, _ member: Int) -> Void) {
+    let next = Atomic(0)
+    run { member in
+      while true {
+        let item = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        if item >= count { return }
+        body(item, member)
+      }
+    }
+  }
+}
+
+/// What the members share. Workers keep it alive, not the pool, so that a pool can end.
+private final class Team: @unchecked Sendable {
+  private typealias Job = (Int) -> Void
+
+  /// Counts jobs: a worker runs one when the number changes.
+  private let generation = Atomic<Int>(0)
+  private let unfinished = Atomic<Int>(0)
+  private let parked = Atomic<Int>(0)
+  private var job: Job?
+  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+  private let wake: UnsafeMutablePointer<pthread_cond_t>
+
+  /// Polls before a worker parks: about 50 microseconds.
+  private static let spins = 1500
+
+  private static let insideKey: pthread_key_t = {
+    var key = pthread_key_t()
+    pthread_key_create(&key, nil)
+    return key
+  }()
+
+  init() {
+    mutex = .allocate(capacity: 1)
+    wake = .allocate(capacity: 1)
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(wake, nil)
+  }
+
+  deinit {
+    pthread_cond_destroy(wake)
+    pthread_mutex_destroy(mutex)
+    wake.deallocate()
+    mutex.deallocate()
+  }
+
+  static var isInsideJob: Bool { pthread_getspecific(insideKey) != nil }
+
+  static func perform(_ body: (Int) -> Void, index: Int) {
+    pthread_setspecific(insideKey, UnsafeRawPointer(bitPattern: 1))
+    body(index)
+    pthread_setspecific(insideKey, nil)
+  }
+
+  func publish(_ body: ((Int) -> Void)?, workers: Int) {
+    job = body
+    unfinished.store(workers, ordering: .relaxed)
+    generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    if parked.load(ordering: .sequentiallyConsistent) > 0 {
+      pthread_mutex_lock(mutex)
+      pthread_cond_broadcast(wake)
+      pthread_mutex_unlock(mutex)
+    }
+  }
+
+  func waitForWorkers() {
+    var polls = 0
+    while unfinished.load(ordering: .acquiring) > 0 {
+      polls += 1
+      if polls < Self.spins { cmglu_relax() } else { sched_yield() }
+    }
+    job = nil
+  }
+
+  func startWorker(_ index: Int) {
+    final class Start {
+      let team: Team
+      let index: Int
+      init(_ team: Team, _ index: Int) { (self.team, self.index) = (team, index) }
+    }
+    let start = Unmanaged.passRetained(Start(self, index)).toOpaque()
+    #if canImport(Darwin)
+      var thread: pthread_t?
+      let entry: @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? = { raw in
+        let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
+        start.team.work(start.index)
+        return nil
+      }
+    #else
+      var thread = pthread_t()
+      let entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
+        guard let raw else { return nil }
+        let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
+        start.team.work(start.index)
+        return nil
+      }
+    #endif
+    pthread_create(&thread, nil, entry, start)
+    #if canImport(Darwin)
+      if let thread { pthread_detach(thread) }
+    #else
+      pthread_detach(thread)
+    #endif
+  }
+
+  private func work(_ index: Int) {
+    var seen = 0
+    while true {
+      waitForJob(after: seen)
+      seen += 1
+      guard let job else { return }
+      Self.perform(job, index: index)
+      unfinished.wrappingSubtract(1, ordering: .releasing)
+    }
+  }
+
+  private func waitForJob(after seen: Int) {
+    for _ in 0..<Self.spins {
+      if generation.load(ordering: .acquiring) != seen { return }
+      cmglu_relax()
+    }
+    parked.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    pthread_mutex_lock(mutex)
+    while generation.load(ordering: .sequentiallyConsistent) == seen {
+      pthread_cond_wait(wake, mutex)
+    }
+    pthread_mutex_unlock(mutex)
+    parked.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+  }
+}

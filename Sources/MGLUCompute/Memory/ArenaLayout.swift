@@ -1,0 +1,36 @@
+/// Lays tensors out one after the other in an arena that may not exist yet.
+///
+/// The same description runs twice: once to measure, once over the real memory. Describing a
+/// structure is therefore all it takes to plan it, predict its size or allocate it:
+///
+///     let (arena, saved) = try backend.allocate { layout in SavedStreams(shape, &layout) }
+public struct ArenaLayout {
+  /// Bytes laid out so far.
+  public private(set) var byteCount = 0
+  private let arena: Arena
+
+  private static let empty = Arena(byteCount: 0)
+
+  /// A layout over `arena`, or one that only measures.
+  init(over arena: Arena? = nil) { self.arena = arena ?? Self.empty }
+
+  /// The next tensor, aligned to a cache line.
+  ///
+  /// In a measuring pass the result describes memory that does not exist: its shape may be used,
+  /// its elements may not.
+  public mutating func tensor(_ shape: [Int], _ dataType: DataType = .float32) -> Tensor {
+    let tensor = Tensor(arena: arena, byteOffset: byteCount, shape: shape, dataType: dataType)
+    let aligned = tensor.byteCount + HostBuffer.alignment - 1
+    byteCount += aligned / HostBuffer.alignment * HostBuffer.alignment
+    return tensor
+  }
+
+  /// The size in bytes of what `describe` lays out, without allocating it.
+  public static func measure<E: Error>(
+    _ describe: (inout ArenaLayout) throws(E) -> Void
+  ) throws(E) -> Int {
+    var layout = ArenaLayout()
+    try describe(&layout)
+    return layout.byteCount
+  }
+}

@@ -1,0 +1,106 @@
+/// A view of contiguous, row-major elements in an arena.
+///
+/// Copying a tensor copies the view, not the elements: like a span with shared ownership. What
+/// may cross threads is said at ``Arena``.
+public struct Tensor: Sendable {
+  /// The memory that the elements lie in.
+  public let arena: Arena
+  /// Where the first element lies, in bytes from the arena's start.
+  public let byteOffset: Int
+  /// Sizes, outermost first.
+  public let shape: [Int]
+  /// The type of every element.
+  public let dataType: DataType
+
+  init(arena: Arena, byteOffset: Int, shape: [Int], dataType: DataType) {
+    self.arena = arena
+    self.byteOffset = byteOffset
+    self.shape = shape
+    self.dataType = dataType
+  }
+
+  /// The number of elements.
+  public var count: Int { shape.reduce(1, *) }
+  /// The size in bytes.
+  public var byteCount: Int { count * dataType.byteCount }
+  /// The innermost size: the length of a row.
+  public var columns: Int { shape.last ?? 1 }
+  /// How many rows of ``columns`` elements there are.
+  public var rows: Int { shape.dropLast().reduce(1, *) }
+
+  /// The sub-tensor of `range` along the outermost dimension.
+  ///
+  /// - Precondition: `range` lies within `shape[0]`.
+  public subscript(range: Range<Int>) -> Tensor {
+    precondition(range.lowerBound >= 0 && range.upperBound <= shape[0], "range outside the tensor")
+    let stride = shape.dropFirst().reduce(dataType.byteCount, *)
+    return Tensor(
+      arena: arena, byteOffset: byteOffset + range.lowerBound * stride,
+      shape: [range.count] + shape.dropFirst(), dataType: dataType)
+  }
+
+  /// The same elements under another shape of equal count.
+  public func reshaped(_ shape: [Int]) -> Tensor {
+    precondition(shape.reduce(1, *) == count, "\(shape) does not hold \(count) elements")
+    return Tensor(arena: arena, byteOffset: byteOffset, shape: shape, dataType: dataType)
+  }
+
+  /// The tensor at the same place in another arena of the same layout, such as the gradient of a
+  /// parameter.
+  public func counterpart(in other: Arena) -> Tensor {
+    precondition(byteOffset + byteCount <= other.byteCount, "no counterpart in that arena")
+    return Tensor(arena: other, byteOffset: byteOffset, shape: shape, dataType: dataType)
+  }
+
+  /// The transpose of this matrix as an operand of ``Backend/multiply(_:_:into:accumulate:)``.
+  public var transposed: MatrixOperand { MatrixOperand(tensor: self, isTransposed: true) }
+}
+
+// Elements, on backends whose memory is this machine's.
+extension Tensor {
+  package var bytes: UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: arena.base + byteOffset, count: byteCount)
+  }
+
+  package var floats: UnsafeMutablePointer<Float> {
+    precondition(dataType == .float32, "a float32 tensor was expected, found \(dataType)")
+    return (arena.base + byteOffset).assumingMemoryBound(to: Float.self)
+  }
+
+  package var integers: UnsafeMutablePointer<Int32> {
+    precondition(dataType == .int32, "an int32 tensor was expected, found \(dataType)")
+    return (arena.base + byteOffset).assumingMemoryBound(to: Int32.self)
+  }
+
+  /// Reads the float32 elements in storage order.
+  public func withFloats<R, E: Error>(_ body: (Span<Float>) throws(E) -> R) throws(E) -> R {
+    try body(Span(_unsafeElements: UnsafeBufferPointer(start: floats, count: count)))
+  }
+
+  /// Writes the float32 elements in storage order.
+  public func withMutableFloats<R, E: Error>(
+    _ body: (inout MutableSpan<Float>) throws(E) -> R
+  ) throws(E) -> R {
+    var span = MutableSpan(_unsafeElements: UnsafeMutableBufferPointer(start: floats, count: count))
+    return try body(&span)
+  }
+
+  /// The float32 elements, copied.
+  public var array: [Float] { Array(UnsafeBufferPointer(start: floats, count: count)) }
+
+  /// Overwrites the float32 elements.
+  ///
+  /// - Precondition: `values` has exactly ``count`` elements.
+  public func assign(_ values: some Collection<Float>) {
+    precondition(values.count == count, "\(values.count) values for \(count) elements")
+    _ = UnsafeMutableBufferPointer(start: floats, count: count).update(fromContentsOf: values)
+  }
+}
+
+/// A matrix, or its transpose, as a factor of a product.
+public struct MatrixOperand: Sendable {
+  /// The stored matrix.
+  public let tensor: Tensor
+  /// Whether the factor is the transpose of what is stored.
+  public let isTransposed: Bool
+}
