@@ -45,9 +45,11 @@ package final class ThreadPool: @unchecked Sendable {
     pthread_mutex_lock(turn)
     defer { pthread_mutex_unlock(turn) }
     withoutActuallyEscaping(body) { body in
-      team.publish(body, workers: threadCount - 1)
-      Team.perform(body, index: 0)
-      team.waitForWorkers()
+      withUnsafePointer(to: body) { job in
+        team.publish(job, workers: threadCount - 1)
+        Team.perform(job, index: 0)
+        team.waitForWorkers()
+      }
     }
   }
 
@@ -82,7 +84,8 @@ package final class ThreadPool: @unchecked Sendable {
 
 /// What the members share. Workers keep it alive, not the pool, so that a pool can end.
 private final class Team: @unchecked Sendable {
-  private typealias Job = (Int) -> Void
+  /// The job lies on the caller's stack, which waits until every member is done with it.
+  typealias Job = UnsafePointer<(Int) -> Void>
 
   /// Counts jobs: a worker runs one when the number changes.
   private let generation = Atomic<Int>(0)
@@ -117,14 +120,16 @@ private final class Team: @unchecked Sendable {
 
   static var isInsideJob: Bool { pthread_getspecific(insideKey) != nil }
 
-  static func perform(_ body: (Int) -> Void, index: Int) {
+  // Not inlined: the closure's reference must be released before the member reports itself done.
+  @inline(never)
+  static func perform(_ job: Job, index: Int) {
     pthread_setspecific(insideKey, UnsafeRawPointer(bitPattern: 1))
-    body(index)
+    job.pointee(index)
     pthread_setspecific(insideKey, nil)
   }
 
-  func publish(_ body: ((Int) -> Void)?, workers: Int) {
-    job = body
+  func publish(_ job: Job?, workers: Int) {
+    self.job = job
     unfinished.store(workers, ordering: .relaxed)
     generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
     if parked.load(ordering: .sequentiallyConsistent) > 0 {
