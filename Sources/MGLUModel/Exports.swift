@@ -1,1 +1,2 @@
-import MGLUCompute
+// Models are made of layers and tensors: one import gives all.
+@_exported public import MGLU

@@ -17,8 +17,8 @@ public protocol Backend: AnyObject, Sendable {
   /// Waits for every operation enqueued so far.
   func synchronize()
 
-  /// Sets every element of the arena to zero.
-  func clear(_ arena: Arena)
+  /// Sets every element to zero.
+  func clear(_ tensor: Tensor)
   /// Copies the elements of `source` to `target`, which has the same size.
   func copy(_ source: Tensor, into target: Tensor)
   /// target += source.

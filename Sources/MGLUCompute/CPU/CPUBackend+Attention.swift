@@ -174,14 +174,6 @@ extension CPUBackend {
       body($0.baseAddress!)
     }
   }
-
-  private func clear(_ tensor: Tensor) {
-    let bytes = tensor.bytes.baseAddress!
-    pool.forEachRange(of: tensor.byteCount, unit: 64, grain: 1 << 16) { range in
-      (bytes + range.lowerBound).initializeMemory(
-        as: UInt8.self, repeating: 0, count: range.count)
-    }
-  }
 }
 
 /// Where the queries, keys and values of one head begin, and how far apart their rows lie.

@@ -82,9 +82,10 @@ public final class CPUBackend: TrainingBackend {
 
   public func synchronize() {}
 
-  public func clear(_ arena: Arena) {
-    pool.forEachRange(of: arena.byteCount, unit: 4096, grain: 1 << 16) { range in
-      (arena.base + range.lowerBound).initializeMemory(
+  public func clear(_ tensor: Tensor) {
+    guard let base = tensor.bytes.baseAddress else { return }
+    pool.forEachRange(of: tensor.byteCount, unit: 64, grain: 1 << 16) { range in
+      (base + range.lowerBound).initializeMemory(
         as: UInt8.self, repeating: 0, count: range.count)
     }
   }

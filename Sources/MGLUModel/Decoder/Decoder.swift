@@ -1,0 +1,66 @@
+/// A Llama-style language model over one backend: its configuration and its parameters.
+///
+/// A decoder is a reference to parameters, like the arena it holds: several threads may read it,
+/// one thread at a time may run it.
+public struct Decoder: Sendable {
+  /// The shape.
+  public let configuration: DecoderConfiguration
+  /// What computes.
+  public let backend: any TrainingBackend
+  /// The memory of every parameter.
+  public let arena: Arena
+  /// The parameters.
+  public let weights: DecoderWeights
+  let rotary: RotaryTable
+
+  /// A decoder with all parameters zero, to be initialised or loaded.
+  public init(
+    _ configuration: DecoderConfiguration, on backend: any TrainingBackend
+  ) throws(ConfigurationError) {
+    try configuration.validate()
+    self.configuration = configuration
+    self.backend = backend
+    (arena, weights) = backend.allocate { DecoderWeights(configuration, in: &$0) }
+    (_, rotary) = backend.allocate {
+      RotaryTable(
+        positions: configuration.contextLength, headSize: configuration.attention.headSize,
+        in: &$0)
+    }
+    rotary.fill(theta: configuration.ropeTheta)
+  }
+
+  /// Every parameter under its Hugging Face name.
+  public var namedParameters: [NamedTensor] { weights.named(configuration) }
+
+  /// Bytes of ``arena`` that training changes: matrices and norms.
+  public var trainedByteCount: Int { weights.normBytes.upperBound }
+
+  /// Draws every parameter: norms 1, mask logits 0.01 N(0, 1) (paper, section 3), matrices
+  /// N(0, 1 / (3 fan-in)), the embedding N(0, 0.02^2).
+  ///
+  /// Each parameter has a stream of its own, keyed by its name: models of different units that
+  /// are drawn from one seed share every parameter they both have.
+  public func initialise(seed: UInt64) {
+    for parameter in namedParameters {
+      let tensor = parameter.tensor
+      if parameter.name.hasSuffix("norm.weight") {
+        tensor.assign(repeatElement(1, count: tensor.count))
+        continue
+      }
+      let deviation: Float =
+        if parameter.name.hasSuffix("mask_logits") { 0.01 } else if parameter.name.hasSuffix(
+          "embed_tokens.weight")
+        { 0.02 } else { 1 / (3 * Float(tensor.columns)).squareRoot() }
+      var random = Philox(
+        seed: seed, purpose: .initialisation, step: stableHash(parameter.name))
+      tensor.withMutableFloats { elements in
+        for index in elements.indices { elements[index] = random.nextNormal() * deviation }
+      }
+    }
+  }
+
+  /// FNV-1a of a name: a key that no change of order or of standard library alters.
+  private func stableHash(_ name: String) -> UInt64 {
+    name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+  }
+}

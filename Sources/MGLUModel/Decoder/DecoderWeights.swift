@@ -1,0 +1,154 @@
+/// The parameters of a decoder as views of one arena.
+///
+/// Matrices come first, then the norms, then what is not trained (fixed masks): AdamW, its decay
+/// and the gradients each cover one contiguous part.
+public struct DecoderWeights: Sendable {
+  /// The token embedding `[V, h]`.
+  public let embedding: Tensor
+  /// The blocks, first to last.
+  public let layers: [DecoderLayerWeights]
+  /// The final norm `[h]`.
+  public let norm: Tensor
+  /// The output projection `[V, h]`: the embedding where the two are tied.
+  public let head: Tensor
+
+  /// Every matrix: trained, with weight decay.
+  public let matrixBytes: Range<Int>
+  /// Every norm: trained, without weight decay.
+  public let normBytes: Range<Int>
+
+  /// Lays the parameters of `configuration` out.
+  public init(_ configuration: DecoderConfiguration, in layout: inout ArenaLayout) {
+    let c = configuration
+    let (h, d) = (c.hiddenSize, c.feedForward.intermediateSize)
+    var fixedMasks = false
+    embedding = layout.tensor([c.vocabularySize, h])
+    head = c.tiesEmbeddings ? embedding : layout.tensor([c.vocabularySize, h])
+    var matrices: [LayerMatrices] = []
+    for _ in 0..<c.layers {
+      var logits: Tensor?
+      var router: Tensor?
+      let qkv = layout.tensor([c.attention.rowWidth, h])
+      let output = layout.tensor([h, c.attention.queryWidth])
+      let up = layout.tensor([(c.feedForward.unit == .gated ? 2 : 1) * d, h])
+      let down = layout.tensor([h, d])
+      if case .masked(let masks) = c.feedForward.unit {
+        fixedMasks = masks.kind == .fixed
+        if !fixedMasks { logits = layout.tensor([masks.count, d, h]) }
+        if masks.routerTopK != nil { router = layout.tensor([masks.count, h]) }
+      }
+      matrices.append(
+        LayerMatrices(
+          qkv: qkv, output: output, up: up, down: down, logits: logits, router: router))
+    }
+    matrixBytes = 0..<layout.byteCount
+    let norms = (0..<c.layers).map { _ in (layout.tensor([h]), layout.tensor([h])) }
+    norm = layout.tensor([h])
+    normBytes = matrixBytes.upperBound..<layout.byteCount
+    if fixedMasks {
+      for index in matrices.indices {
+        matrices[index].logits = layout.tensor([c.feedForward.unit.gating.streams - 1, d, h])
+      }
+    }
+    layers = zip(matrices, norms).map { matrices, norms in
+      DecoderLayerWeights(matrices, norms: norms, configuration: c.feedForward)
+    }
+  }
+
+  /// Every parameter under its Hugging Face name, in a fixed order. Some are parts of a wider
+  /// matrix: queries, keys and values of one, gate and value of another.
+  public func named(_ configuration: DecoderConfiguration) -> [NamedTensor] {
+    var result = [NamedTensor("model.embed_tokens.weight", embedding)]
+    for (index, layer) in layers.enumerated() {
+      result += layer.named(configuration, prefix: "model.layers.\(index).")
+    }
+    result.append(NamedTensor("model.norm.weight", norm))
+    if !configuration.tiesEmbeddings { result.append(NamedTensor("lm_head.weight", head)) }
+    return result
+  }
+}
+
+/// A parameter and its name in a checkpoint.
+public struct NamedTensor: Sendable {
+  /// As Hugging Face spells it, such as `model.layers.0.mlp.up_proj.weight`.
+  public let name: String
+  /// The view.
+  public let tensor: Tensor
+
+  init(_ name: String, _ tensor: Tensor) {
+    self.name = name
+    self.tensor = tensor
+  }
+}
+
+private struct LayerMatrices {
+  let qkv: Tensor
+  let output: Tensor
+  let up: Tensor
+  let down: Tensor
+  var logits: Tensor?
+  let router: Tensor?
+}
+
+/// The parameters of one block.
+public struct DecoderLayerWeights: Sendable {
+  /// RMSNorm before attention `[h]`.
+  public let inputNorm: Tensor
+  /// Wq over Wk over Wv `[(heads + 2 kvHeads) headSize, h]`.
+  public let qkv: Tensor
+  /// Attention's output projection `[h, heads headSize]`.
+  public let output: Tensor
+  /// RMSNorm before the feed-forward block `[h]`.
+  public let postAttentionNorm: Tensor
+  /// The up side of the feed-forward block.
+  public let unit: any FeedForwardUnit
+  /// The down projection `[h, d]`.
+  public let down: Tensor
+
+  fileprivate init(
+    _ matrices: LayerMatrices, norms: (Tensor, Tensor), configuration: FeedForwardConfiguration
+  ) {
+    (inputNorm, postAttentionNorm) = norms
+    (qkv, output, down) = (matrices.qkv, matrices.output, matrices.down)
+    let activation = configuration.activation
+    switch (configuration.unit, matrices.logits) {
+    case (.masked(let masks), let logits?):
+      unit = MaskedGatedLinearUnit(
+        weight: matrices.up, maskLogits: logits, activation: activation, maskKind: masks.kind,
+        ablation: masks.ablation,
+        router: matrices.router.map { Router(weight: $0, topK: masks.routerTopK ?? 1) })
+    case (.gated, _): unit = GatedLinearUnit(weight: matrices.up, activation: activation)
+    case (.sharedGated, _):
+      unit = SharedGatedLinearUnit(weight: matrices.up, activation: activation)
+    default: unit = LinearUnit(weight: matrices.up, activation: activation)
+    }
+  }
+
+  fileprivate func named(_ configuration: DecoderConfiguration, prefix: String) -> [NamedTensor] {
+    let (q, kv) = (configuration.attention.queryWidth, configuration.attention.kvWidth)
+    var result = [
+      NamedTensor(prefix + "input_layernorm.weight", inputNorm),
+      NamedTensor(prefix + "self_attn.q_proj.weight", qkv[0..<q]),
+      NamedTensor(prefix + "self_attn.k_proj.weight", qkv[q..<q + kv]),
+      NamedTensor(prefix + "self_attn.v_proj.weight", qkv[q + kv..<q + 2 * kv]),
+      NamedTensor(prefix + "self_attn.o_proj.weight", output),
+      NamedTensor(prefix + "post_attention_layernorm.weight", postAttentionNorm),
+    ]
+    switch unit {
+    case let unit as GatedLinearUnit:
+      result.append(NamedTensor(prefix + "mlp.gate_proj.weight", unit.gate))
+      result.append(NamedTensor(prefix + "mlp.up_proj.weight", unit.value))
+    case let unit as MaskedGatedLinearUnit:
+      result.append(NamedTensor(prefix + "mlp.up_proj.weight", unit.weight))
+      result.append(NamedTensor(prefix + "mlp.mask_logits", unit.maskLogits))
+      if let router = unit.router {
+        result.append(NamedTensor(prefix + "mlp.router.weight", router.weight))
+      }
+    case let unit as any UnmaskedUnit:
+      result.append(NamedTensor(prefix + "mlp.up_proj.weight", unit.weight))
+    default: break
+    }
+    result.append(NamedTensor(prefix + "mlp.down_proj.weight", down))
+    return result
+  }
+}
