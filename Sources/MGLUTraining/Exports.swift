@@ -1,1 +1,2 @@
-import MGLUCompute
+// Training is done to models: one import gives both.
+@_exported public import MGLUModel

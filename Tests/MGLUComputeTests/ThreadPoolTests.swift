@@ -1,7 +1,6 @@
+import MGLUCompute
 import Synchronization
 import Testing
-
-import MGLUCompute
 
 @Suite struct ThreadPoolTests {
   @Test(arguments: [1, 2, 3, 7])

@@ -97,6 +97,16 @@ extension Tensor {
   }
 }
 
+extension Arena {
+  /// The float32 elements of a part of the arena as one vector, whatever tensors they belong to.
+  /// Padding between tensors is zero and stays zero under every operation that keeps zeros.
+  public func floats(inBytes range: Range<Int>) -> Tensor {
+    precondition(range.upperBound <= byteCount && range.lowerBound % 4 == 0 && range.count % 4 == 0)
+    return Tensor(
+      arena: self, byteOffset: range.lowerBound, shape: [range.count / 4], dataType: .float32)
+  }
+}
+
 /// A matrix, or its transpose, as a factor of a product.
 public struct MatrixOperand: Sendable {
   /// The stored matrix.

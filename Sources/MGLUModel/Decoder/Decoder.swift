@@ -48,7 +48,9 @@ public struct Decoder: Sendable {
         continue
       }
       let deviation: Float =
-        if parameter.name.hasSuffix("mask_logits") { 0.01 } else if parameter.name.hasSuffix(
+        if parameter.name.hasSuffix("mask_logits") {
+          0.01
+        } else if parameter.name.hasSuffix(
           "embed_tokens.weight")
         { 0.02 } else { 1 / (3 * Float(tensor.columns)).squareRoot() }
       var random = Philox(

@@ -1,0 +1,82 @@
+import MGLUModel
+
+/// AdamW over all parameters of a decoder: gradients and moments are arenas of the parameters'
+/// layout, and a step is one pass over the matrices and one over the norms.
+///
+/// Matrices, embeddings and mask logits decay; norms do not. Decay shrinks a logit without ever
+/// changing its sign, so it flips no mask by itself; it keeps logits small enough that later
+/// gradients still can. Fixed masks are outside the trained part and never change.
+public struct AdamW: Sendable {
+  /// The settings of the optimiser that stay the same over a run.
+  public struct Settings: Sendable, Equatable {
+    /// Decay of the first moment.
+    public var beta1: Float
+    /// Decay of the second moment.
+    public var beta2: Float
+    /// Added to the root of the second moment.
+    public var epsilon: Float
+    /// Decoupled decay of everything but norms.
+    public var weightDecay: Float
+    /// The largest global gradient norm; larger gradients are scaled down to it.
+    public var clipNorm: Float
+
+    /// Creates settings; the defaults are the paper's (appendix A).
+    public init(
+      beta1: Float = 0.9, beta2: Float = 0.99, epsilon: Float = 1e-8, weightDecay: Float = 0.1,
+      clipNorm: Float = 1
+    ) {
+      self.beta1 = beta1
+      self.beta2 = beta2
+      self.epsilon = epsilon
+      self.weightDecay = weightDecay
+      self.clipNorm = clipNorm
+    }
+  }
+
+  /// The settings.
+  public let settings: Settings
+  /// The gradients, zero after each step.
+  public let gradients: Gradients
+  let firstMoment: Arena
+  let secondMoment: Arena
+
+  /// Fresh state for `decoder`.
+  public init(_ settings: Settings, for decoder: Decoder) {
+    self.settings = settings
+    let count = decoder.trainedByteCount / 4
+    func arena() -> Arena { decoder.backend.allocate { _ = $0.tensor([count]) }.arena }
+    gradients = Gradients(arena: arena())
+    firstMoment = arena()
+    secondMoment = arena()
+  }
+
+  /// Updates the parameters from the gradients, clears those, and returns their global norm
+  /// before clipping. A non-finite norm changes nothing, so that its origin can be looked for.
+  ///
+  /// - Parameters:
+  ///   - decoder: The model that this state was made for.
+  ///   - learningRate: The rate of this step.
+  ///   - step: The number of this step, from 1.
+  public func step(_ decoder: Decoder, learningRate: Double, step: Int) -> Double {
+    let backend = decoder.backend
+    let all = gradients.arena.floats(inBytes: 0..<decoder.trainedByteCount)
+    let norm = backend.sumOfSquares(all).squareRoot()
+    guard norm.isFinite else { return norm }
+    let clip =
+      settings.clipNorm > 0 && norm > Double(settings.clipNorm)
+      ? settings.clipNorm / Float(norm) : 1
+    for (bytes, decay) in [
+      (decoder.weights.matrixBytes, settings.weightDecay), (decoder.weights.normBytes, 0),
+    ] {
+      backend.adamW(
+        decoder.arena.floats(inBytes: bytes), gradient: gradients.arena.floats(inBytes: bytes),
+        firstMoment: firstMoment.floats(inBytes: bytes),
+        secondMoment: secondMoment.floats(inBytes: bytes),
+        step: AdamWStep(
+          learningRate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
+          epsilon: settings.epsilon, weightDecay: decay, step: step, gradientScale: clip))
+    }
+    backend.clear(all)
+    return norm
+  }
+}
