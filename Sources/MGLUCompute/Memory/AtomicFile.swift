@@ -1,0 +1,87 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A file that appears whole or not at all: written under a temporary name, synced, then renamed.
+///
+/// Whatever ends the process before ``commit()`` leaves the old content in place.
+public struct AtomicFile: ~Copyable {
+  private let path: String
+  private let temporaryPath: String
+  private let descriptor: Int32
+  private var crc = CRC32C()
+  private var isOpen = true
+  /// Bytes written so far.
+  public private(set) var byteCount = 0
+
+  /// Opens a temporary file next to `path`.
+  public init(path: String) throws(FileError) {
+    self.path = path
+    temporaryPath = "\(path).\(getpid()).tmp"
+    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw FileError(.cannotWrite, path: path) }
+  }
+
+  deinit {
+    if isOpen {
+      close(descriptor)
+      unlink(temporaryPath)
+    }
+  }
+
+  /// CRC-32C of what was written.
+  public var checksum: UInt32 { crc.value }
+
+  /// Appends bytes.
+  package mutating func write(contentsOf bytes: UnsafeRawBufferPointer) throws(FileError) {
+    crc.update(bytes)
+    byteCount += bytes.count
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let part = UnsafeRawBufferPointer(rebasing: rest)
+      // Linux writes at most 2 GiB at a time.
+      #if canImport(Glibc)
+        let count = Glibc.write(descriptor, part.baseAddress, min(part.count, 1 << 30))
+      #elseif canImport(Musl)
+        let count = Musl.write(descriptor, part.baseAddress, min(part.count, 1 << 30))
+      #else
+        let count = Darwin.write(descriptor, part.baseAddress, min(part.count, 1 << 30))
+      #endif
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { throw FileError(.cannotWrite, path: path) }
+      rest = rest.dropFirst(count)
+    }
+  }
+
+  /// Appends bytes.
+  public mutating func write(_ bytes: [UInt8]) throws(FileError) {
+    var failure: FileError?
+    bytes.withUnsafeBytes { raw in
+      do throws(FileError) { try write(contentsOf: raw) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Syncs and renames: from here on the file is there, whatever happens.
+  public consuming func commit() throws(FileError) {
+    guard fsync(descriptor) == 0 else { throw FileError(.cannotWrite, path: path) }
+    guard rename(temporaryPath, path) == 0 else { throw FileError(.cannotWrite, path: path) }
+    isOpen = false
+    close(descriptor)
+    try Folder.sync(Folder.parent(of: path))
+  }
+
+  /// Replaces the content of `path` and returns its CRC-32C.
+  @discardableResult
+  public static func write(_ bytes: [UInt8], to path: String) throws(FileError) -> UInt32 {
+    var file = try AtomicFile(path: path)
+    try file.write(bytes)
+    let checksum = file.checksum
+    try file.commit()
+    return checksum
+  }
+}

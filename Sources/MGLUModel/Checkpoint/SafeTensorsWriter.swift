@@ -1,0 +1,81 @@
+/// Writes safetensors files: the same tensors give the same bytes.
+public enum SafeTensorsWriter {
+  /// A tensor to be written: what the header says of it, and what produces its bytes.
+  public struct Item {
+    let name: String
+    let dataType: DataType
+    let shape: [Int]
+    let write: (inout AtomicFile) throws(FileError) -> Void
+
+    /// A tensor whose bytes `write` produces when their turn comes, little-endian and row-major:
+    /// exactly as many as type and shape say.
+    package init(
+      name: String, dataType: DataType, shape: [Int],
+      write: @escaping (inout AtomicFile) throws(FileError) -> Void
+    ) {
+      self.name = name
+      self.dataType = dataType
+      self.shape = shape
+      self.write = write
+    }
+
+    /// A tensor of host memory as it is.
+    public init(name: String, tensor: Tensor) {
+      self.init(name: name, dataType: tensor.dataType, shape: tensor.shape) {
+        file throws(FileError) in
+        try file.write(contentsOf: UnsafeRawBufferPointer(tensor.bytes))
+      }
+    }
+
+    var byteCount: Int { shape.reduce(dataType.byteCount, *) }
+  }
+
+  /// Writes `items` in their order and returns the file's CRC-32C.
+  @discardableResult
+  public static func write(
+    _ items: [Item], metadata: [String: String] = ["format": "pt"], to path: String
+  ) throws(FileError) -> UInt32 {
+    var fields: [String] = []
+    if !metadata.isEmpty {
+      let values = metadata.sorted { $0.key < $1.key }.map { "\(quoted($0)):\(quoted($1))" }
+      fields.append("\"__metadata__\":{\(values.joined(separator: ","))}")
+    }
+    var offset = 0
+    for item in items {
+      let shape = item.shape.map(String.init).joined(separator: ",")
+      fields.append(
+        "\(quoted(item.name)):{\"dtype\":\"\(item.dataType.safeTensorsName)\","
+          + "\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(offset + item.byteCount)]}")
+      offset += item.byteCount
+    }
+    var header = Array("{\(fields.joined(separator: ","))}".utf8)
+    while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
+    var file = try AtomicFile(path: path)
+    let length = UInt64(header.count)
+    try file.write((0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + header)
+    for item in items {
+      let before = file.byteCount
+      try item.write(&file)
+      precondition(file.byteCount - before == item.byteCount, "\(item.name): wrong byte count")
+    }
+    let checksum = file.checksum
+    try file.commit()
+    return checksum
+  }
+
+  /// A JSON string.
+  private static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case _ where scalar.value < 0x20:
+        let hex = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}
