@@ -40,12 +40,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(name: "MGLUComputeTests", dependencies: ["MGLUCompute", "MGLUDiagnostics"]),
-    .testTarget(name: "MGLUTests", dependencies: ["MGLU", "MGLUDiagnostics"]),
-    .testTarget(
-      name: "MGLUModelTests", dependencies: ["MGLUModel", "MGLUDiagnostics"],
-      exclude: ["Frozen"]),
-    .testTarget(name: "MGLUTrainingTests", dependencies: ["MGLUTraining", "MGLUDiagnostics"]),
-    .testTarget(name: "CommandTests", dependencies: ["MGLUTraining"]),
+    .testTarget(name: "MGLUModelTests", dependencies: ["MGLUModel", "MGLUDiagnostics"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x

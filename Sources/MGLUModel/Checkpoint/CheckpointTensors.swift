@@ -1,0 +1,137 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// The tensors of a checkpoint folder: one `model.safetensors`, or shards under an index.
+public struct CheckpointTensors: Sendable {
+  private let folder: String
+  private let files: [SafeTensors]
+  private let fileOfTensor: [String: Int]
+
+  /// Opens every file of the checkpoint in `folder`.
+  public init(folder: String) throws(CheckpointError) {
+    self.folder = folder
+    let single = folder + "/model.safetensors"
+    let index = folder + "/model.safetensors.index.json"
+    if Folder.kind(of: single) != nil || Folder.kind(of: index) == nil {
+      let file = try SafeTensors(path: single)
+      files = [file]
+      fileOfTensor = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, 0) })
+      return
+    }
+    let map = try Self.weightMap(index)
+    let names = Set(map.values).sorted()
+    var opened: [SafeTensors] = []
+    for name in names {
+      guard !name.contains("/"), name != ".." else {
+        throw CheckpointError(.malformed, "\(index): the shard \(name) is outside the folder")
+      }
+      opened.append(try SafeTensors(path: folder + "/" + name))
+    }
+    files = opened
+    var fileOfTensor: [String: Int] = [:]
+    for (tensor, name) in map {
+      guard let file = names.firstIndex(of: name), opened[file][tensor] != nil else {
+        throw CheckpointError(.missingTensor, "\(folder)/\(name) lacks \(tensor)")
+      }
+      fileOfTensor[tensor] = file
+    }
+    self.fileOfTensor = fileOfTensor
+  }
+
+  private static func weightMap(_ path: String) throws(CheckpointError) -> [String: String] {
+    struct Index: Decodable { let weight_map: [String: String] }
+    do {
+      let file = try MappedFile(path: path)
+      return try JSONDecoder().decode(Index.self, from: Data(file.bytes)).weight_map
+    } catch let error as FileError {
+      throw CheckpointError(reading: error)
+    } catch {
+      throw CheckpointError(.malformed, "\(path): no weight_map of names to files")
+    }
+  }
+
+  /// Whether there is a tensor called `name`.
+  public func contains(_ name: String) -> Bool { fileOfTensor[name] != nil }
+
+  /// The names of all tensors, sorted.
+  public var names: [String] { fileOfTensor.keys.sorted() }
+
+  /// Converts the tensor `name`, of F32, F16 or BF16, to float32 in `target`, whose shape it must
+  /// have.
+  public func load(_ name: String, into target: Tensor) throws(CheckpointError) {
+    let (file, entry) = try find(name, shape: target.shape)
+    let source = file.bytes(of: entry)
+    let floats = target.floats
+    switch entry.dataType {
+    case .float32:
+      for index in 0..<target.count {
+        floats[index] = source.loadUnaligned(fromByteOffset: 4 * index, as: Float.self)
+      }
+    case .bfloat16:
+      for index in 0..<target.count {
+        let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
+        floats[index] = Float(bitPattern: UInt32(bits) << 16)
+      }
+    case .float16:
+      for index in 0..<target.count {
+        let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
+        floats[index] = Float(halfBits: bits)
+      }
+    default:
+      throw CheckpointError(
+        .unsupportedType, "\(folder): \(name) is \(entry.dataType), expected F32, F16 or BF16")
+    }
+  }
+
+  /// Unpacks bit masks `[n_m, d, ceil(h / 8)]`, least significant bit first, to logits of 1 for
+  /// a set bit and -1 for a clear one.
+  func loadMasks(_ name: String, into logits: Tensor) throws(CheckpointError) {
+    let (rows, columns) = (logits.rows, logits.columns)
+    let stride = (columns + 7) / 8
+    let (file, entry) = try find(name, shape: Array(logits.shape.dropLast()) + [stride])
+    guard entry.dataType == .uint8 else {
+      throw CheckpointError(
+        .unsupportedType, "\(folder): \(name) is \(entry.dataType), expected U8")
+    }
+    let source = file.bytes(of: entry)
+    for row in 0..<rows {
+      for column in 0..<columns {
+        let bit = source[row * stride + column / 8] >> UInt8(column % 8) & 1
+        logits.floats[row * columns + column] = bit == 1 ? 1 : -1
+      }
+    }
+  }
+
+  private func find(
+    _ name: String, shape: [Int]
+  ) throws(CheckpointError) -> (SafeTensors, SafeTensors.Entry) {
+    guard let index = fileOfTensor[name], let entry = files[index][name] else {
+      throw CheckpointError(.missingTensor, "\(folder): the tensor \(name) is missing")
+    }
+    guard entry.shape == shape else {
+      throw CheckpointError(
+        .disagreement,
+        "\(folder): \(name) has the shape \(entry.shape), config.json wants \(shape)")
+    }
+    return (files[index], entry)
+  }
+}
+
+extension Float {
+  /// The value of IEEE half-precision bits, on processors without such a type too.
+  init(halfBits bits: UInt16) {
+    let sign = UInt32(bits & 0x8000) << 16
+    let exponent = UInt32(bits >> 10 & 0x1f)
+    let fraction = UInt32(bits & 0x3ff)
+    switch exponent {
+    case 0:
+      let magnitude = Float(fraction) * 0x1p-24
+      self = sign == 0 ? magnitude : -magnitude
+    case 31: self = Float(bitPattern: sign | 0x7f80_0000 | fraction << 13)
+    default: self = Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
+    }
+  }
+}

@@ -1,0 +1,167 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// A model on disk in Hugging Face's layout: `config.json`, `generation_config.json` and
+/// `model.safetensors`, or shards of it.
+public enum ModelFolder {
+  /// The configuration that `config.json` in `folder` describes; the ends of text of a
+  /// `generation_config.json` override its own.
+  public static func configuration(
+    in folder: String
+  ) throws(CheckpointError) -> DecoderConfiguration {
+    var configuration = try self.configuration(ofFile: folder + "/config.json")
+    let path = folder + "/generation_config.json"
+    if Folder.kind(of: path) == .file,
+      let ids = try decode(HuggingFaceConfiguration.self, path: path).endOfText
+    {
+      configuration.endOfText = ids.ids
+    }
+    return configuration
+  }
+
+  /// The configuration that a `config.json` describes, whatever its name.
+  public static func configuration(
+    ofFile path: String
+  ) throws(CheckpointError) -> DecoderConfiguration {
+    try decode(HuggingFaceConfiguration.self, path: path).decoderConfiguration()
+  }
+
+  /// Loads the model in `folder` as float32.
+  ///
+  /// Masks come from `mlp.mask_logits` where they are learned and the checkpoint still has them,
+  /// else from the packed `mlp.masks`.
+  public static func load(
+    _ folder: String, on backend: any TrainingBackend
+  ) throws(CheckpointError) -> Decoder {
+    let configuration = try configuration(in: folder)
+    let tensors = try CheckpointTensors(folder: folder)
+    try checkNames(tensors, configuration, folder: folder)
+    let decoder: Decoder
+    do { decoder = try Decoder(configuration, on: backend) } catch {
+      throw CheckpointError(.disagreement, "\(folder): \(error)")
+    }
+    for parameter in decoder.namedParameters {
+      if let masks = parameter.packedMasksName, !tensors.contains(parameter.name) {
+        try tensors.loadMasks(masks, into: parameter.tensor)
+      } else {
+        try tensors.load(parameter.name, into: parameter.tensor)
+      }
+    }
+    return decoder
+  }
+
+  /// Saves `decoder` in `folder`, each file whole or not at all, and returns the CRC-32C of each
+  /// by name. Learned masks are saved as logits, fixed ones as packed bits.
+  @discardableResult
+  public static func save(
+    _ decoder: Decoder, to folder: String
+  ) throws(CheckpointError) -> [String: UInt32] {
+    let isFixed =
+      if case .masked(let masks) = decoder.configuration.feedForward.unit {
+        masks.kind == .fixed
+      } else { false }
+    let items = decoder.namedParameters.map { parameter in
+      if isFixed, let name = parameter.packedMasksName {
+        packedMasks(parameter.tensor, name: name)
+      } else {
+        SafeTensorsWriter.Item(name: parameter.name, tensor: parameter.tensor)
+      }
+    }
+    do {
+      try Folder.create(folder)
+      let configuration = HuggingFaceConfiguration(decoder.configuration)
+      return [
+        "config.json": try AtomicFile.write(json(configuration), to: folder + "/config.json"),
+        "model.safetensors": try SafeTensorsWriter.write(
+          items, to: folder + "/model.safetensors"),
+      ]
+    } catch {
+      throw CheckpointError(writing: error)
+    }
+  }
+
+  /// Mask bits `[n_m, d, ceil(h / 8)]` of logits `[n_m, d, h]`, least significant bit first.
+  private static func packedMasks(_ logits: Tensor, name: String) -> SafeTensorsWriter.Item {
+    let columns = logits.columns
+    let stride = (columns + 7) / 8
+    return SafeTensorsWriter.Item(
+      name: name, dataType: .uint8, shape: Array(logits.shape.dropLast()) + [stride]
+    ) { file throws(FileError) in
+      for row in 0..<logits.rows {
+        var bytes = [UInt8](repeating: 0, count: stride)
+        for column in 0..<columns where logits.floats[row * columns + column] > 0 {
+          bytes[column / 8] |= 1 << UInt8(column % 8)
+        }
+        try file.write(bytes)
+      }
+    }
+  }
+
+  /// A tensor that the model has no place for means that configuration and weights disagree.
+  private static func checkNames(
+    _ tensors: CheckpointTensors, _ configuration: DecoderConfiguration, folder: String
+  ) throws(CheckpointError) {
+    var expected: Set<String> = []
+    _ = ArenaLayout.measure { layout in
+      for parameter in DecoderWeights(configuration, in: &layout).named(configuration) {
+        expected.insert(parameter.name)
+        if let masks = parameter.packedMasksName { expected.insert(masks) }
+      }
+    }
+    // Tied models may carry the head again, and old ones the rotary frequencies.
+    if configuration.tiesEmbeddings { expected.insert("lm_head.weight") }
+    if let extra = tensors.names.first(where: {
+      !expected.contains($0) && !$0.hasSuffix("rotary_emb.inv_freq")
+    }) {
+      throw CheckpointError(
+        .disagreement, "\(folder): the tensor \(extra) has no place in the model of config.json")
+    }
+  }
+
+  static func decode<T: Decodable>(_ type: T.Type, path: String) throws(CheckpointError) -> T {
+    do {
+      return try JSONDecoder().decode(type, from: Data(try MappedFile(path: path).bytes))
+    } catch let error as FileError {
+      throw CheckpointError(reading: error)
+    } catch let error as DecodingError {
+      throw CheckpointError(.malformed, "\(path): \(error.summary)")
+    } catch {
+      throw CheckpointError(.malformed, "\(path): not valid JSON")
+    }
+  }
+
+  static func json(_ value: some Encodable) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    // Encoding plain values of our own cannot fail.
+    return ((try? encoder.encode(value)).map(Array.init) ?? []) + [UInt8(ascii: "\n")]
+  }
+}
+
+extension NamedTensor {
+  /// The name of the packed masks that may stand in for mask logits.
+  fileprivate var packedMasksName: String? {
+    name.hasSuffix(".mask_logits") ? String(name.dropLast("mask_logits".count)) + "masks" : nil
+  }
+}
+
+extension DecodingError {
+  /// The key and what was wrong with it, in one line.
+  var summary: String {
+    func place(_ context: Context) -> String {
+      let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+      return path.isEmpty ? "the document" : path
+    }
+    return switch self {
+    case .keyNotFound(let key, let context): "\(place(context)) lacks \(key.stringValue)"
+    case .typeMismatch(let type, let context): "\(place(context)) is not of type \(type)"
+    case .valueNotFound(let type, let context): "\(place(context)) is null, expected \(type)"
+    case .dataCorrupted(let context):
+      context.codingPath.isEmpty ? "not valid JSON" : "\(place(context)) has an invalid value"
+    @unknown default: "cannot be decoded"
+    }
+  }
+}
