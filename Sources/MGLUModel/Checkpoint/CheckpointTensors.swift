@@ -42,10 +42,13 @@ public struct CheckpointTensors: Sendable {
   }
 
   private static func weightMap(_ path: String) throws(CheckpointError) -> [String: String] {
-    struct Index: Decodable { let weight_map: [String: String] }
+    struct Index: Decodable {
+      let weightMap: [String: String]
+      enum CodingKeys: String, CodingKey { case weightMap = "weight_map" }
+    }
     do {
       let file = try MappedFile(path: path)
-      return try JSONDecoder().decode(Index.self, from: Data(file.bytes)).weight_map
+      return try JSONDecoder().decode(Index.self, from: Data(file.bytes)).weightMap
     } catch let error as FileError {
       throw CheckpointError(reading: error)
     } catch {

@@ -78,7 +78,13 @@ struct SafeTensorsHeader {
   private struct TensorField: Decodable {
     let dtype: String
     let shape: [Int]
-    let data_offsets: [Int]
+    let offsets: [Int]
+
+    enum CodingKeys: String, CodingKey {
+      case dtype
+      case shape
+      case offsets = "data_offsets"
+    }
 
     func entry(
       _ name: String, path: String, start: Int, end: Int
@@ -95,26 +101,26 @@ struct SafeTensorsHeader {
         }
         size = product
       }
-      guard data_offsets.count == 2, data_offsets[0] >= 0, data_offsets[0] <= data_offsets[1]
+      guard offsets.count == 2, offsets[0] >= 0, offsets[0] <= offsets[1]
       else {
         throw CheckpointError(
-          .badOffsets, "\(path): tensor \(name) has the offsets \(data_offsets)")
+          .badOffsets, "\(path): tensor \(name) has the offsets \(offsets)")
       }
-      guard data_offsets[1] <= end - start else {
+      guard offsets[1] <= end - start else {
         throw CheckpointError(
           .truncated,
-          "\(path): tensor \(name) ends at data byte \(data_offsets[1]) of \(end - start)",
+          "\(path): tensor \(name) ends at data byte \(offsets[1]) of \(end - start)",
           remedy: "the file is cut off: copy or download it again")
       }
-      guard data_offsets[1] - data_offsets[0] == size else {
+      guard offsets[1] - offsets[0] == size else {
         throw CheckpointError(
           .badOffsets,
           "\(path): tensor \(name) of \(dtype) \(shape) takes \(size) bytes, its offsets hold "
-            + "\(data_offsets[1] - data_offsets[0])")
+            + "\(offsets[1] - offsets[0])")
       }
       return SafeTensors.Entry(
         name: name, dataType: type, shape: shape,
-        byteRange: start + data_offsets[0]..<start + data_offsets[1])
+        byteRange: start + offsets[0]..<start + offsets[1])
     }
   }
 
