@@ -1,0 +1,274 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Hugging Face's `tokenizer.json`, as far as byte-level BPE goes.
+struct TokenizerFile: Codable {
+  struct Added: Codable {
+    let id: Int32
+    let content: String
+    var singleWord: Bool? = false
+    var leftStrip: Bool? = false
+    var rightStrip: Bool? = false
+    var normalized: Bool? = false
+    var special: Bool? = true
+
+    enum CodingKeys: String, CodingKey {
+      case id
+      case content
+      case singleWord = "single_word"
+      case leftStrip = "lstrip"
+      case rightStrip = "rstrip"
+      case normalized
+      case special
+    }
+  }
+
+  /// A normalizer, pre-tokenizer, post-processor or decoder: its type, and ByteLevel's settings.
+  struct Component: Codable, Equatable {
+    var type: String
+    var addPrefixSpace: Bool?
+    var trimOffsets: Bool?
+    var useRegex: Bool?
+
+    enum CodingKeys: String, CodingKey {
+      case type
+      case addPrefixSpace = "add_prefix_space"
+      case trimOffsets = "trim_offsets"
+      case useRegex = "use_regex"
+    }
+
+    static let byteLevel = Component(
+      type: "ByteLevel", addPrefixSpace: false, trimOffsets: true, useRegex: true)
+  }
+
+  /// A merge, in either of the two spellings that the format has had.
+  struct Pair: Codable {
+    let left: String
+    let right: String
+
+    init(left: String, right: String) {
+      self.left = left
+      self.right = right
+    }
+
+    init(from decoder: any Swift.Decoder) throws {
+      let parts: [String]
+      if let text = try? decoder.singleValueContainer().decode(String.self) {
+        parts = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+      } else {
+        parts = try [String](from: decoder)
+      }
+      guard parts.count == 2 else {
+        throw DecodingError.dataCorrupted(
+          .init(codingPath: decoder.codingPath, debugDescription: "a merge joins two tokens"))
+      }
+      self.init(left: parts[0], right: parts[1])
+    }
+
+    func encode(to encoder: any Encoder) throws { try [left, right].encode(to: encoder) }
+  }
+
+  struct Model: Codable {
+    var type: String? = "BPE"
+    var dropout: Double?
+    var unknown: String?
+    var prefix: String?
+    var suffix: String?
+    var fuse: Bool? = false
+    var byteFallback: Bool? = false
+    var ignoreMerges: Bool? = false
+    var vocabulary: [String: Int32]?
+    var merges: [Pair]?
+
+    enum CodingKeys: String, CodingKey {
+      case type
+      case dropout
+      case unknown = "unk_token"
+      case prefix = "continuing_subword_prefix"
+      case suffix = "end_of_word_suffix"
+      case fuse = "fuse_unk"
+      case byteFallback = "byte_fallback"
+      case ignoreMerges = "ignore_merges"
+      case vocabulary = "vocab"
+      case merges
+    }
+  }
+
+  var version: String? = "1.0"
+  var added: [Added]?
+  var normalizer: Component?
+  var preTokenizer: Component?
+  var decoder: Component?
+  var model: Model
+
+  enum CodingKeys: String, CodingKey {
+    case version
+    case added = "added_tokens"
+    case normalizer
+    case preTokenizer = "pre_tokenizer"
+    case decoder
+    case model
+  }
+}
+
+extension TokenizerFile {
+  /// The file that describes `tokenizer`.
+  init(_ tokenizer: Tokenizer) {
+    let spelled = tokenizer.tokenBytes.map { $0.map(ByteAlphabet.spell) ?? "" }
+    let added = Set(tokenizer.addedTokens.map(\.id))
+    var vocabulary: [String: Int32] = [:]
+    for (index, text) in spelled.enumerated()
+    where tokenizer.tokenBytes[index] != nil && !added.contains(Int32(index)) {
+      vocabulary[text] = Int32(index)
+    }
+    for token in tokenizer.addedTokens { vocabulary[token.text] = token.id }
+    let merges = tokenizer.merges.sorted { $0.value.rank < $1.value.rank }.map { pair, _ in
+      Pair(left: spelled[Int(pair.left)], right: spelled[Int(pair.right)])
+    }
+    self.added = tokenizer.addedTokens.map {
+      Added(id: $0.id, content: $0.text, special: $0.isSpecial)
+    }
+    preTokenizer = .byteLevel
+    decoder = .byteLevel
+    model = Model(vocabulary: vocabulary, merges: merges)
+  }
+
+  /// The tokenizer that the file describes, or what in it is not understood or contradictory.
+  func tokenizer() throws(TokenizerError) -> Tokenizer {
+    try checkComponents()
+    guard let vocabulary = model.vocabulary, let pairs = model.merges else {
+      throw TokenizerError(.malformed, "the model lacks vocab or merges")
+    }
+    let addedTokens = (added ?? []).map {
+      Tokenizer.AddedToken(id: $0.id, text: $0.content, isSpecial: $0.special ?? false)
+    }
+    let addedTexts = Set(addedTokens.map { Array($0.text.utf8) })
+    var ids: [[UInt8]: Int32] = [:]
+    for (text, id) in vocabulary where !addedTexts.contains(Array(text.utf8)) {
+      guard let bytes = ByteAlphabet.bytes(spelledBy: text) else {
+        throw TokenizerError(.malformed, "the token \(text) is not spelled in the byte alphabet")
+      }
+      ids[bytes] = id
+    }
+    let highest = max(ids.values.max() ?? -1, addedTokens.map(\.id).max() ?? -1)
+    guard highest < 1 << 24 else {
+      throw TokenizerError(.malformed, "token id \(highest) is beyond \(1 << 24)")
+    }
+    var tokenBytes = [[UInt8]?](repeating: nil, count: Int(highest) + 1)
+    let named = ids.map { ($0.value, $0.key) } + addedTokens.map { ($0.id, Array($0.text.utf8)) }
+    for (id, bytes) in named {
+      guard id >= 0, tokenBytes[Int(id)] == nil else {
+        throw TokenizerError(.malformed, "token id \(id) is negative or given twice")
+      }
+      tokenBytes[Int(id)] = bytes
+    }
+    var byteIDs: [Int32] = []
+    for byte in UInt8.min...UInt8.max {
+      guard let id = ids[[byte]] else {
+        throw TokenizerError(.malformed, "the vocabulary has no token for byte \(byte)")
+      }
+      byteIDs.append(id)
+    }
+    return Tokenizer(
+      tokenBytes: tokenBytes, byteIDs: byteIDs, merges: try merges(pairs, ids),
+      addedTokens: addedTokens)
+  }
+
+  private func merges(
+    _ pairs: [Pair], _ ids: [[UInt8]: Int32]
+  ) throws(TokenizerError) -> [TokenPair: Tokenizer.Merge] {
+    var merges: [TokenPair: Tokenizer.Merge] = [:]
+    for (rank, pair) in pairs.enumerated() {
+      guard let left = ByteAlphabet.bytes(spelledBy: pair.left),
+        let right = ByteAlphabet.bytes(spelledBy: pair.right),
+        let leftID = ids[left], let rightID = ids[right], let merged = ids[left + right]
+      else {
+        throw TokenizerError(
+          .malformed, "merge \(rank) of \(pair.left) and \(pair.right): a token is missing")
+      }
+      // A pair given twice keeps its first rank.
+      let key = TokenPair(left: leftID, right: rightID)
+      if merges[key] == nil { merges[key] = Tokenizer.Merge(rank: Int32(rank), id: merged) }
+    }
+    return merges
+  }
+
+  private func checkComponents() throws(TokenizerError) {
+    func unsupported(_ what: String) -> TokenizerError {
+      TokenizerError(
+        .unsupported, "\(what) is not understood: expected byte-level BPE as GPT-2 has it")
+    }
+    if let type = model.type, type != "BPE" { throw unsupported("a \(type) model") }
+    if let normalizer { throw unsupported("the normalizer \(normalizer.type)") }
+    guard let preTokenizer, preTokenizer.type == "ByteLevel" else {
+      throw unsupported("the pre-tokenizer \(preTokenizer?.type ?? "null")")
+    }
+    if preTokenizer.addPrefixSpace == true { throw unsupported("add_prefix_space") }
+    if preTokenizer.useRegex == false { throw unsupported("ByteLevel without its pattern") }
+    if model.dropout ?? 0 != 0 { throw unsupported("dropout") }
+    if model.byteFallback == true { throw unsupported("byte_fallback") }
+    if model.ignoreMerges == true { throw unsupported("ignore_merges") }
+    if !(model.prefix ?? "").isEmpty || !(model.suffix ?? "").isEmpty {
+      throw unsupported("a subword prefix or suffix")
+    }
+    for token in added ?? [] where token.leftStrip == true || token.rightStrip == true
+      || token.singleWord == true
+    {
+      throw unsupported("the added token \(token.content) with lstrip, rstrip or single_word")
+    }
+  }
+}
+
+extension Tokenizer {
+  /// Reads a `tokenizer.json`, or the one in a model's folder.
+  public init(contentsOf path: String) throws(TokenizerError) {
+    let path = Folder.kind(of: path) == .folder ? path + "/tokenizer.json" : path
+    let file: TokenizerFile
+    do {
+      let mapped = try MappedFile(path: path)
+      file = try JSONDecoder().decode(TokenizerFile.self, from: Data(mapped.bytes))
+    } catch let error as FileError {
+      throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
+    } catch let error as DecodingError {
+      throw TokenizerError(.malformed, "\(path): \(error.summary)")
+    } catch {
+      throw TokenizerError(.malformed, "\(path): not valid JSON")
+    }
+    do { self = try file.tokenizer() } catch {
+      throw TokenizerError(error.code, "\(path): \(error.message)", remedy: error.remedy)
+    }
+  }
+
+  /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, and returns the CRC-32C
+  /// of each.
+  @discardableResult
+  public func save(to folder: String) throws(FileError) -> [String: UInt32] {
+    struct Configuration: Encodable {
+      let addBosToken = false
+      let endOfText: String?
+      let startOfText: String?
+      let tokenizerClass = "PreTrainedTokenizerFast"
+      enum CodingKeys: String, CodingKey {
+        case addBosToken = "add_bos_token"
+        case endOfText = "eos_token"
+        case startOfText = "bos_token"
+        case tokenizerClass = "tokenizer_class"
+      }
+    }
+    let end = endOfText.flatMap { id in addedTokens.first { $0.id == id }?.text }
+    try Folder.create(folder)
+    let files = [
+      "tokenizer.json": ModelFolder.json(TokenizerFile(self)),
+      "tokenizer_config.json": ModelFolder.json(
+        Configuration(endOfText: end, startOfText: end)),
+    ]
+    var checksums: [String: UInt32] = [:]
+    for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {
+      checksums[name] = try AtomicFile.write(bytes, to: folder + "/" + name)
+    }
+    return checksums
+  }
+}
