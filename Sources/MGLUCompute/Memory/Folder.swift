@@ -22,6 +22,12 @@ public enum Folder {
     }
   }
 
+  /// Whether `path` is a symbolic link.
+  public static func isLink(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
+  }
+
   /// Creates the folder at `path` and those above it; one that exists is left alone.
   public static func create(_ path: String) throws(FileError) {
     if kind(of: path) == .folder { return }

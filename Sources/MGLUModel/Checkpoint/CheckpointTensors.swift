@@ -65,28 +65,12 @@ public struct CheckpointTensors: Sendable {
   /// Converts the tensor `name`, of F32, F16 or BF16, to float32 in `target`, whose shape it must
   /// have.
   public func load(_ name: String, into target: Tensor) throws(CheckpointError) {
-    let (file, entry) = try find(name, shape: target.shape)
-    let source = file.bytes(of: entry)
-    let floats = target.floats
-    switch entry.dataType {
-    case .float32:
-      for index in 0..<target.count {
-        floats[index] = source.loadUnaligned(fromByteOffset: 4 * index, as: Float.self)
-      }
-    case .bfloat16:
-      for index in 0..<target.count {
-        let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
-        floats[index] = Float(bitPattern: UInt32(bits) << 16)
-      }
-    case .float16:
-      for index in 0..<target.count {
-        let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
-        floats[index] = Float(halfBits: bits)
-      }
-    default:
-      throw CheckpointError(
-        .unsupportedType, "\(folder): \(name) is \(entry.dataType), expected F32, F16 or BF16")
-    }
+    try file(of: name).load(name, into: target)
+  }
+
+  /// Throws unless there is a tensor `name` of that shape.
+  func check(_ name: String, shape: [Int]) throws(CheckpointError) {
+    _ = try file(of: name).entry(name, shape: shape)
   }
 
   /// Unpacks bit masks `[n_m, d, ceil(h / 8)]`, least significant bit first, to logits of 1 for
@@ -94,7 +78,8 @@ public struct CheckpointTensors: Sendable {
   func loadMasks(_ name: String, into logits: Tensor) throws(CheckpointError) {
     let (rows, columns) = (logits.rows, logits.columns)
     let stride = (columns + 7) / 8
-    let (file, entry) = try find(name, shape: Array(logits.shape.dropLast()) + [stride])
+    let file = try file(of: name)
+    let entry = try file.entry(name, shape: ModelFolder.packedShape(logits.shape))
     guard entry.dataType == .uint8 else {
       throw CheckpointError(
         .unsupportedType, "\(folder): \(name) is \(entry.dataType), expected U8")
@@ -108,33 +93,10 @@ public struct CheckpointTensors: Sendable {
     }
   }
 
-  private func find(
-    _ name: String, shape: [Int]
-  ) throws(CheckpointError) -> (SafeTensors, SafeTensors.Entry) {
-    guard let index = fileOfTensor[name], let entry = files[index][name] else {
+  private func file(of name: String) throws(CheckpointError) -> SafeTensors {
+    guard let index = fileOfTensor[name] else {
       throw CheckpointError(.missingTensor, "\(folder): the tensor \(name) is missing")
     }
-    guard entry.shape == shape else {
-      throw CheckpointError(
-        .disagreement,
-        "\(folder): \(name) has the shape \(entry.shape), config.json wants \(shape)")
-    }
-    return (files[index], entry)
-  }
-}
-
-extension Float {
-  /// The value of IEEE half-precision bits, on processors without such a type too.
-  init(halfBits bits: UInt16) {
-    let sign = UInt32(bits & 0x8000) << 16
-    let exponent = UInt32(bits >> 10 & 0x1f)
-    let fraction = UInt32(bits & 0x3ff)
-    switch exponent {
-    case 0:
-      let magnitude = Float(fraction) * 0x1p-24
-      self = sign == 0 ? magnitude : -magnitude
-    case 31: self = Float(bitPattern: sign | 0x7f80_0000 | fraction << 13)
-    default: self = Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
-    }
+    return files[index]
   }
 }

@@ -7,6 +7,35 @@
 /// A model on disk in Hugging Face's layout: `config.json`, `generation_config.json` and
 /// `model.safetensors`, or shards of it.
 public enum ModelFolder {
+  /// Where the model of `folder` lies: there, or, in the folder of a run that has not finished, in
+  /// its newest checkpoint.
+  public static func locate(_ folder: String) throws(CheckpointError) -> String {
+    guard Folder.kind(of: folder) == .folder else {
+      throw CheckpointError(
+        .unreadable, "\(folder): no such folder", remedy: "give the folder of a model (--model)")
+    }
+    if Folder.kind(of: folder + "/config.json") != nil { return folder }
+    if let newest = checkpoints(in: folder).last { return newest }
+    throw CheckpointError(
+      .unreadable, "\(folder): no config.json and no checkpoint in it",
+      remedy: "give the folder of a model (--model)")
+  }
+
+  /// The checkpoints of the run in `folder`, oldest first.
+  public static func checkpoints(in folder: String) -> [String] {
+    let prefix = checkpointPrefix
+    let steps = ((try? Folder.names(in: folder)) ?? []).compactMap { name -> (Int, String)? in
+      guard name.hasPrefix(prefix), let step = Int(name.dropFirst(prefix.count)), step >= 0 else {
+        return nil
+      }
+      return (step, folder + "/" + name)
+    }
+    return steps.sorted { $0.0 < $1.0 }.map(\.1)
+  }
+
+  /// How the name of a checkpoint's folder begins; its step follows.
+  public static let checkpointPrefix = "checkpoint-"
+
   /// The configuration that `config.json` in `folder` describes; the ends of text of a
   /// `generation_config.json` override its own.
   public static func configuration(
@@ -38,11 +67,33 @@ public enum ModelFolder {
   ) throws(CheckpointError) -> Decoder {
     let configuration = try configuration(in: folder)
     let tensors = try CheckpointTensors(folder: folder)
-    try checkNames(tensors, configuration, folder: folder)
+    try check(tensors, configuration, folder: folder)
     let decoder: Decoder
     do { decoder = try Decoder(configuration, on: backend) } catch {
       throw CheckpointError(.disagreement, "\(folder): \(error)")
     }
+    try load(tensors, into: decoder)
+    return decoder
+  }
+
+  /// Overwrites every parameter of `decoder` with those in `folder`, whose configuration must be
+  /// the decoder's.
+  public static func loadParameters(
+    of decoder: Decoder, from folder: String
+  ) throws(CheckpointError) {
+    guard try configuration(in: folder) == decoder.configuration else {
+      throw CheckpointError(
+        .disagreement, "\(folder) holds a model of another configuration",
+        remedy: "give the settings that it was made with")
+    }
+    let tensors = try CheckpointTensors(folder: folder)
+    try check(tensors, decoder.configuration, folder: folder)
+    try load(tensors, into: decoder)
+  }
+
+  private static func load(
+    _ tensors: CheckpointTensors, into decoder: Decoder
+  ) throws(CheckpointError) {
     for parameter in decoder.namedParameters {
       if let masks = parameter.packedMasksName, !tensors.contains(parameter.name) {
         try tensors.loadMasks(masks, into: parameter.tensor)
@@ -50,7 +101,6 @@ public enum ModelFolder {
         try tensors.load(parameter.name, into: parameter.tensor)
       }
     }
-    return decoder
   }
 
   /// Saves `decoder` in `folder`, each file whole or not at all, and returns the CRC-32C of each
@@ -83,12 +133,17 @@ public enum ModelFolder {
     }
   }
 
+  /// `[n_m, d, ceil(h / 8)]` of `[n_m, d, h]`.
+  static func packedShape(_ shape: [Int]) -> [Int] {
+    Array(shape.dropLast()) + [((shape.last ?? 0) + 7) / 8]
+  }
+
   /// Mask bits `[n_m, d, ceil(h / 8)]` of logits `[n_m, d, h]`, least significant bit first.
   private static func packedMasks(_ logits: Tensor, name: String) -> SafeTensorsWriter.Item {
     let columns = logits.columns
     let stride = (columns + 7) / 8
     return SafeTensorsWriter.Item(
-      name: name, dataType: .uint8, shape: Array(logits.shape.dropLast()) + [stride]
+      name: name, dataType: .uint8, shape: packedShape(logits.shape)
     ) { file throws(FileError) in
       for row in 0..<logits.rows {
         var bytes = [UInt8](repeating: 0, count: stride)
@@ -100,16 +155,26 @@ public enum ModelFolder {
     }
   }
 
-  /// A tensor that the model has no place for means that configuration and weights disagree.
-  private static func checkNames(
+  /// Checks names and shapes before any memory is allocated for what `config.json` claims. A
+  /// tensor that the model has no place for means that configuration and weights disagree.
+  private static func check(
     _ tensors: CheckpointTensors, _ configuration: DecoderConfiguration, folder: String
   ) throws(CheckpointError) {
-    var expected: Set<String> = []
+    var parameters: [NamedTensor] = []
     _ = ArenaLayout.measure { layout in
-      for parameter in DecoderWeights(configuration, in: &layout).named(configuration) {
-        expected.insert(parameter.name)
-        if let masks = parameter.packedMasksName { expected.insert(masks) }
+      parameters = DecoderWeights(configuration, in: &layout).named(configuration)
+    }
+    var expected: Set<String> = []
+    for parameter in parameters {
+      expected.insert(parameter.name)
+      if let masks = parameter.packedMasksName {
+        expected.insert(masks)
+        if !tensors.contains(parameter.name) {
+          try tensors.check(masks, shape: packedShape(parameter.tensor.shape))
+          continue
+        }
       }
+      try tensors.check(parameter.name, shape: parameter.tensor.shape)
     }
     // Tied models may carry the head again, and old ones the rotary frequencies.
     if configuration.tiesEmbeddings { expected.insert("lm_head.weight") }

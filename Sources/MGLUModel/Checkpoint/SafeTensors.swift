@@ -19,6 +19,8 @@ public struct SafeTensors: Sendable {
   public let entries: [Entry]
   /// The `__metadata__` of the file.
   public let metadata: [String: String]
+  /// Where the file lies.
+  public var path: String { file.path }
   private let file: MappedFile
   private let indices: [String: Int]
 

@@ -32,6 +32,11 @@ public struct Decoder: Sendable {
   /// Every parameter under its Hugging Face name.
   public var namedParameters: [NamedTensor] { weights.named(configuration) }
 
+  /// The parameters that training changes: all but fixed masks.
+  public var trainedParameters: [NamedTensor] {
+    namedParameters.filter { $0.tensor.byteOffset < trainedByteCount }
+  }
+
   /// Bytes of ``arena`` that training changes: matrices and norms.
   public var trainedByteCount: Int { weights.normBytes.upperBound }
 

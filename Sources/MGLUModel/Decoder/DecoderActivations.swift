@@ -17,8 +17,10 @@ public struct DecoderActivations: Sendable {
   let scratch: StackScratch
   let logits: Tensor
   let gradients: ActivationGradients?
-  let sequences: Int
-  let length: Int
+  /// Texts in a batch.
+  public let sequences: Int
+  /// Tokens of a text.
+  public let length: Int
 
   /// Logits held at a time: the vocabulary's scores of a chunk of rows, at most 64 MiB.
   private static func logitRows(_ rows: Int, vocabulary: Int) -> Int {
@@ -110,5 +112,24 @@ struct ActivationGradients: Sendable {
     qkv = layout.tensor([rows, c.attention.rowWidth])
     attention = layout.tensor([rows, c.attention.queryWidth])
     feedForward = layout.tensor([rows, c.feedForward.intermediateSize])
+  }
+}
+
+extension DecoderActivations {
+  /// Where the last forward pass first left a number that is not finite, in words.
+  public func firstNonFinite() -> String? {
+    func isFinite(_ tensor: Tensor) -> Bool {
+      tensor.withFloats { span in span.indices.allSatisfy { span[$0].isFinite } }
+    }
+    if !isFinite(layers[0].input) { return "the embedding" }
+    for (index, layer) in layers.enumerated() {
+      if !isFinite(layer.qkv) || !isFinite(layer.attention) {
+        return "the attention of layer \(index)"
+      }
+      if !isFinite(layer.feedForward.output) || !isFinite(output(of: index)) {
+        return "the feed-forward block of layer \(index)"
+      }
+    }
+    return isFinite(losses) ? nil : "the logits"
   }
 }

@@ -1,0 +1,99 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Documents from a text file, a JSONL file, or a folder of them.
+///
+/// A text file is one document; a JSONL file has one in the `text` of each line. A folder is read
+/// recursively in the order of its names, hidden ones left out, for files with one of
+/// ``folderExtensions``.
+public enum TextSource {
+  /// What counts as text in a folder: prose and source code.
+  public static let folderExtensions = [
+    "txt", "md", "markdown", "rst", "tex", "jsonl", "swift", "c", "h", "cc", "cpp", "hpp", "cu",
+    "py", "rs", "go", "java", "kt", "js", "ts", "rb", "sh", "sql", "html", "css",
+  ]
+
+  /// Calls `body` with the valid UTF-8 of each document that is not empty.
+  package static func forEachDocument(
+    at path: String, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+  ) throws(DataError) {
+    var found = false
+    for file in try files(at: path) {
+      let text = try text(ofFile: file)
+      try documents(of: text, file: file) { document in
+        guard !document.isEmpty else { return }
+        found = true
+        body(document)
+      }
+    }
+    guard found else {
+      throw DataError(.empty, "\(path): there is no text in it", remedy: "give another --data")
+    }
+  }
+
+  /// The files that `path` stands for.
+  static func files(at path: String) throws(DataError) -> [String] {
+    switch Folder.kind(of: path) {
+    case .file: return [path]
+    case .folder:
+      let found = try filesBelow(path)
+      guard !found.isEmpty else {
+        throw DataError(
+          .empty,
+          "\(path): no text in this folder: expected files that end in "
+            + folderExtensions.joined(separator: ", "))
+      }
+      return found
+    case .other: throw DataError(.unreadable, "\(path): expected a file or a folder")
+    case nil: throw DataError(.unreadable, "\(path): no such file or folder")
+    }
+  }
+
+  private static func filesBelow(_ folder: String) throws(DataError) -> [String] {
+    let names: [String]
+    do { names = try Folder.names(in: folder) } catch { throw DataError(reading: error) }
+    var result: [String] = []
+    for name in names where !name.hasPrefix(".") {
+      let path = folder + "/" + name
+      switch Folder.kind(of: path) {
+      // A link to a folder may lead back up: only real folders are entered.
+      case .folder where !Folder.isLink(path): result += try filesBelow(path)
+      case .file where folderExtensions.contains { name.hasSuffix("." + $0) }: result.append(path)
+      default: continue
+      }
+    }
+    return result
+  }
+
+  private static func text(ofFile path: String) throws(DataError) -> String {
+    let file: MappedFile
+    do { file = try MappedFile(path: path) } catch { throw DataError(reading: error) }
+    guard let text = String(validating: file.bytes, as: UTF8.self) else {
+      throw DataError(
+        .malformed, "\(path): not UTF-8 text", remedy: "convert it, for example with iconv")
+    }
+    return text
+  }
+
+  private static func documents(
+    of text: String, file: String, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+  ) throws(DataError) {
+    var text = text
+    guard file.hasSuffix(".jsonl") else { return text.withUTF8(body) }
+    struct Line: Decodable { let text: String }
+    let decoder = JSONDecoder()
+    var number = 0
+    for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+      number += 1
+      if line.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) { continue }
+      guard var document = (try? decoder.decode(Line.self, from: Data(line)))?.text else {
+        throw DataError(
+          .malformed, "\(file), line \(number): expected a JSON object with a \"text\"")
+      }
+      document.withUTF8(body)
+    }
+  }
+}
