@@ -28,7 +28,8 @@ public struct BPETrainer {
     let wanted = vocabularySize - 256 - specialTokens.count
     guard wanted >= 0, vocabularySize <= 1 << 24 else {
       throw TokenizerError(
-        .vocabularySize, "a vocabulary of \(vocabularySize): expected "
+        .vocabularySize,
+        "a vocabulary of \(vocabularySize): expected "
           + "\(256 + specialTokens.count) to \(1 << 24)")
     }
     var state = MergeState(wordCounts)
@@ -120,7 +121,8 @@ private struct MergeState {
         position += 2
       }
       guard result.count < word.count else { continue }
-      for (left, right) in zip(word, word.dropFirst()) where TokenPair(left: left, right: right) != pair {
+      for (left, right) in zip(word, word.dropFirst())
+      where TokenPair(left: left, right: right) != pair {
         change(TokenPair(left: left, right: right), by: -count, in: index)
       }
       for (left, right) in zip(result, result.dropFirst()) {

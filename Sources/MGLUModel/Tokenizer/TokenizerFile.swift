@@ -214,7 +214,8 @@ extension TokenizerFile {
     if !(model.prefix ?? "").isEmpty || !(model.suffix ?? "").isEmpty {
       throw unsupported("a subword prefix or suffix")
     }
-    for token in added ?? [] where token.leftStrip == true || token.rightStrip == true
+    for token in added ?? []
+    where token.leftStrip == true || token.rightStrip == true
       || token.singleWord == true
     {
       throw unsupported("the added token \(token.content) with lstrip, rstrip or single_word")
