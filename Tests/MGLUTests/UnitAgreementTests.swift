@@ -103,11 +103,10 @@ import Testing
   }
 
   @Test func routesThatDrawTakeTheLowerIndex() throws {
-    let logits = ReferenceMatrix(
-      rows: 4, columns: 5,
-      elements: [
-        1, 1, 1, 1, 1, /**/ 0, 2, 2, -1, 2, /**/ -3, -2, -3, -2, -2, /**/ 0, -0.0, 5, 0, 0,
-      ])
+    let rows: [[Double]] = [
+      [1, 1, 1, 1, 1], [0, 2, 2, -1, 2], [-3, -2, -3, -2, -2], [0, -0.0, 5, 0, 0],
+    ]
+    let logits = ReferenceMatrix(rows: 4, columns: 5, elements: rows.flatMap { $0 })
     let backend = try CPUBackend(threads: 1)
     for topK in 1...5 {
       let (_, (r, p)) = backend.allocate { ($0.tensor([4, 5]), $0.tensor([4, 5])) }

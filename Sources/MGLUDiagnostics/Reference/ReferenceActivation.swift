@@ -8,7 +8,7 @@ extension Activation {
     case .sigmoid: sigmoid(x)
     case .silu: x * sigmoid(x)
     case .gelu: x * normalDistribution(x)
-    case .geluTanh: 0.5 * x * (1 + .tanh(tanhArgument(x)))
+    case .geluTanh: x * sigmoid(2 * tanhArgument(x))
     case .relu: max(x, 0)
     case .identity: x
     }
@@ -23,9 +23,9 @@ extension Activation {
       let density = Double.exp(-x * x / 2) / (2 * Double.pi).squareRoot()
       return normalDistribution(x) + x * density
     case .geluTanh:
-      let tanh = Double.tanh(tanhArgument(x))
+      let y = sigmoid(2 * tanhArgument(x))
       let inner = (2 / Double.pi).squareRoot() * (1 + 3 * 0.044715 * x * x)
-      return 0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * inner
+      return y + 2 * x * y * (1 - y) * inner
     case .relu: return x > 0 ? 1 : 0
     case .identity: return 1
     }
@@ -39,7 +39,8 @@ extension Activation {
     0.5 * .erfc(-x / 2.0.squareRoot())
   }
 
-  /// sqrt(2/pi) (x + 0.044715 x^3).
+  /// u = sqrt(2/pi) (x + 0.044715 x^3) of GELU's approximation x (1 + tanh u) / 2, which is
+  /// x sigmoid(2 u) without the cancellation at negative x.
   private func tanhArgument(_ x: Double) -> Double {
     (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)
   }
