@@ -48,16 +48,35 @@ import Testing
     decoder.initialise(seed: 1)
     let tokens = (0..<2 * length).map { Int32($0 * 12_345 % vocabulary) }
     let targets = (0..<2 * length).map { Int32($0 * 54_321 % vocabulary) }
-    let together = run(decoder, tokens, targets, sequences: 2, length: length, scale: 1)
+    let together = run(decoder, tokens, targets, sequences: 2, length: length)
     let apart = [0..<length, length..<2 * length].map {
       run(
-        decoder, Array(tokens[$0]), Array(targets[$0]), sequences: 1, length: length, scale: 1)
+        decoder, Array(tokens[$0]), Array(targets[$0]), sequences: 1, length: length)
     }
     #expect(together.losses == apart[0].losses + apart[1].losses)
     for (name, gradient) in together.gradients {
       let first = try #require(apart[0].gradients[name])
       let second = try #require(apart[1].gradients[name])
       #expect(relativeError(gradient, first + second) < Self.bound, "\(name)")
+    }
+  }
+
+  /// A second pass in the same memory finds what the first one left there.
+  @Test(arguments: [true, false])
+  func gradientsOfTwoPassesAddUp(tied: Bool) throws {
+    let configuration = DecoderConfiguration(
+      vocabularySize: 23, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 6),
+      feedForward: .init(
+        hiddenSize: 19, intermediateSize: 29, unit: .masked(.init(count: 2, routerTopK: 2))),
+      contextLength: 11, tiesEmbeddings: tied)
+    let decoder = try Decoder.drawn(configuration, on: CPUBackend(threads: 2))
+    let tokens = (0..<22).map { Int32($0 * 7 % 23) }
+    let once = run(decoder, tokens, tokens, sequences: 2, length: 11)
+    let twice = run(decoder, tokens, tokens, sequences: 2, length: 11, passes: 2)
+    #expect(once.losses == twice.losses)
+    for (name, gradient) in once.gradients {
+      let doubled = try #require(twice.gradients[name])
+      #expect(relativeError(doubled, 2 * gradient) < Self.bound, "\(name)")
     }
   }
 
@@ -116,10 +135,10 @@ import Testing
     }
   }
 
-  /// Losses and the gradients of what is trained.
+  /// Losses and the gradients of what is trained, after `passes` over the same texts.
   private func run(
     _ decoder: Decoder, _ tokens: [Int32], _ targets: [Int32], sequences: Int, length: Int,
-    scale: Float
+    scale: Float = 1, passes: Int = 1
   ) -> (losses: [Float], gradients: [String: ReferenceMatrix]) {
     let (_, activations) = decoder.makeActivations(
       sequences: sequences, length: length, forTraining: true)
@@ -127,7 +146,9 @@ import Testing
     activations.targets.assign(integers: targets)
     let gradients = Gradients(
       arena: decoder.backend.allocate { _ = $0.tensor([decoder.trainedByteCount / 4]) }.arena)
-    decoder.lossAndGradients(activations, into: gradients, scale: scale)
+    for _ in 0..<passes {
+      decoder.lossAndGradients(activations, into: gradients, scale: scale)
+    }
     decoder.backend.synchronize()
     let trained = decoder.namedParameters.filter {
       $0.tensor.byteOffset < decoder.trainedByteCount
