@@ -41,11 +41,13 @@ package struct ReferenceAdamW: Sendable {
     learningRate: Double, decay: (_ name: String) -> Double
   ) -> Double {
     steps += 1
-    let norm = gradients.values.reduce(0) { $0 + $1.dot($1) }.squareRoot()
+    // In the order of the names, because a dictionary's own differs from run to run.
+    let ordered = gradients.sorted { $0.key < $1.key }
+    let norm = ordered.reduce(0) { $0 + $1.value.dot($1.value) }.squareRoot()
     let clip = norm > clipNorm ? clipNorm / norm : 1
     let correction1 = 1 - Double.pow(beta1, steps)
     let correction2 = 1 - Double.pow(beta2, steps)
-    for (name, gradient) in gradients {
+    for (name, gradient) in ordered {
       guard let weight = parameters[name] else { continue }
       let g = clip * gradient
       let m = beta1 * (firstMoments[name] ?? g.zeros) + (1 - beta1) * g
