@@ -40,7 +40,10 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(name: "MGLUComputeTests", dependencies: ["MGLUCompute", "MGLUDiagnostics"]),
+    .testTarget(name: "MGLUTests", dependencies: ["MGLU", "MGLUDiagnostics"]),
     .testTarget(name: "MGLUModelTests", dependencies: ["MGLUModel", "MGLUDiagnostics"]),
+    .testTarget(name: "MGLUTrainingTests", dependencies: ["MGLUTraining", "MGLUDiagnostics"]),
+    .testTarget(name: "MGLUDiagnosticsTests", dependencies: ["MGLUDiagnostics"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x

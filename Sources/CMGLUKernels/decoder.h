@@ -115,7 +115,8 @@ static void cross_entropy(float *logits, const int32_t *targets, float *losses, 
     }
     const float top = row_maximum(x, width), chosen = x[target];
     const float total = exponentiate(x, 1.f, top, width);
-    losses[row] = logf(total) + top - chosen;
+    // The large numbers first: they cancel exactly.
+    losses[row] = logf(total) + (top - chosen);
     if (scale == 0) continue;
     FOR_VECTORS(j, m, width) store(x + j, load(x + j, m) * splat(scale / total), m);
     x[target] -= scale;

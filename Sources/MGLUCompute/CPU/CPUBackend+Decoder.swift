@@ -88,8 +88,9 @@ extension CPUBackend {
   public func adamW(
     _ weights: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor, step: AdamWStep
   ) {
-    let correction1 = 1 - power(step.beta1, step.step)
-    let correction2 = 1 - power(step.beta2, step.step)
+    // In float64: 1 - beta^step of a beta near 1 cancels.
+    let correction1 = Float(1 - power(step.beta1, step.step))
+    let correction2 = Float(1 - power(step.beta2, step.step))
     pool.forEachRange(of: weights.count, unit: 16, grain: 1 << 13) { range in
       kernels.adamw(
         weights.floats, gradient.floats, firstMoment.floats, secondMoment.floats,
@@ -99,14 +100,14 @@ extension CPUBackend {
   }
 
   /// base^exponent in float64, exponent >= 0.
-  private func power(_ base: Float, _ exponent: Int) -> Float {
+  private func power(_ base: Float, _ exponent: Int) -> Double {
     var (result, square, left) = (1.0, Double(base), exponent)
     while left > 0 {
       if left % 2 == 1 { result *= square }
       square *= square
       left /= 2
     }
-    return Float(result)
+    return result
   }
 
   public func sumOfSquares(_ x: Tensor) -> Double {

@@ -34,12 +34,21 @@ public final class CPUBackend: TrainingBackend {
   ///
   /// `MGLU_BLAS` chooses the BLAS (a library's path, or `none`), `MGLU_ISA` the instruction set
   /// (`avx512`, `avx2`, `baseline`).
-  public init(threads: Int? = nil) throws(BackendError) {
+  public convenience init(threads: Int? = nil) throws(BackendError) {
+    try self.init(
+      threads: threads, instructionSet: getenv("MGLU_ISA").map { String(cString: $0) })
+  }
+
+  /// Creates a backend of one instruction set (`nil` for the best), with or without a BLAS: for
+  /// tests of all of them in one process.
+  package init(
+    threads: Int?, instructionSet: String?, usesBLAS: Bool = true
+  ) throws(BackendError) {
     let count = threads ?? Int(cmglu_processor_count())
     guard (1...1024).contains(count) else {
       throw BackendError(.threadCount, "\(count) threads: expected 1 to 1024")
     }
-    if let name = getenv("MGLU_ISA").map({ String(cString: $0) }) {
+    if let name = instructionSet {
       guard let table = cmglu_kernels_named(name) else {
         throw BackendError(
           .instructionSet, "MGLU_ISA=\(name) is not available on this machine",
@@ -50,7 +59,12 @@ public final class CPUBackend: TrainingBackend {
       kernels = cmglu_kernels_best().pointee
     }
     pool = ThreadPool(threadCount: count)
-    blas = BLAS.find()
+    blas = usesBLAS ? BLAS.find() : nil
+  }
+
+  /// The names of the instruction sets that this machine and build have.
+  package static var instructionSets: [String] {
+    ["avx512", "avx2", "baseline"].filter { cmglu_kernels_named($0) != nil }
   }
 
   /// The threads that share the work.

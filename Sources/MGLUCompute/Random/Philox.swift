@@ -42,7 +42,7 @@ public struct Philox: RandomNumberGenerator, Sendable {
   }
 
   /// The block of four words that `counter` gives under `key`: ten rounds.
-  static func block(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
+  package static func block(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
     var (x, k) = (counter, key)
     for round in 0..<10 {
       if round > 0 { k &+= SIMD2(0x9e37_79b9, 0xbb67_ae85) }

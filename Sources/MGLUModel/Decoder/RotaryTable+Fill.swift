@@ -8,7 +8,7 @@
 
 extension RotaryTable {
   /// cos and sin of position * theta^(-2 i / headSize), computed in float64.
-  func fill(theta: Double) {
+  package func fill(theta: Double) {
     let half = cosine.columns
     let frequencies = (0..<half).map { pow(theta, -Double($0) / Double(half)) }
     cosine.withMutableFloats { cosines in

@@ -1,0 +1,74 @@
+import MGLUModel
+
+extension SyntheticUnit {
+  /// The parameters of a float32 layer.
+  private struct Parameters {
+    let unit: any FeedForwardUnit
+    let weight: Tensor
+    let maskLogits: Tensor?
+    let router: Tensor?
+
+    init(_ configuration: FeedForwardConfiguration, in layout: inout ArenaLayout) {
+      let (h, d) = (configuration.hiddenSize, configuration.intermediateSize)
+      let activation = configuration.activation
+      weight = layout.tensor([(configuration.unit == .gated ? 2 : 1) * d, h])
+      switch configuration.unit {
+      case .linear: unit = LinearUnit(weight: weight, activation: activation)
+      case .gated: unit = GatedLinearUnit(weight: weight, activation: activation)
+      case .sharedGated: unit = SharedGatedLinearUnit(weight: weight, activation: activation)
+      case .masked(let masks):
+        let logits = layout.tensor([masks.count, d, h])
+        let router = masks.routerTopK.map { topK in
+          Router(weight: layout.tensor([masks.count, h]), topK: topK)
+        }
+        unit = MaskedGatedLinearUnit(
+          weight: weight, maskLogits: logits, activation: activation, maskKind: masks.kind,
+          ablation: masks.ablation, router: router)
+        (maskLogits, self.router) = (logits, router?.weight)
+        return
+      }
+      (maskLogits, router) = (nil, nil)
+    }
+  }
+
+  /// What the float32 layer makes of it on `backend`: a forward pass and a backward pass, whose
+  /// gradients start from `initialGradient` in every parameter.
+  package func results(
+    on backend: any TrainingBackend, initialGradient: Float = 0
+  ) -> Results {
+    let configuration = configuration
+    let rows = input.rows
+    let (arena, parameters) = backend.allocate { Parameters(configuration, in: &$0) }
+    parameters.weight.assign(weight.floats)
+    parameters.maskLogits?.assign(maskLogits.floats)
+    if let router { parameters.router?.assign(router.floats) }
+    let gradientArena = backend.allocate { _ = $0.tensor([arena.byteCount / 4]) }.arena
+    let gradients = Gradients(arena: gradientArena)
+    let all = gradientArena.floats(inBytes: 0..<gradientArena.byteCount)
+    all.assign(repeatElement(initialGradient, count: all.count))
+
+    let (_, (saved, scratch, x, upstream, dX)) = backend.allocate { layout in
+      (
+        FeedForwardActivations(configuration, rows: rows, in: &layout),
+        StackScratch(configuration, in: &layout),
+        layout.tensor([rows, configuration.hiddenSize]),
+        layout.tensor([rows, configuration.intermediateSize]),
+        layout.tensor([rows, configuration.hiddenSize])
+      )
+    }
+    x.assign(input.floats)
+    upstream.assign(self.upstream.floats)
+    parameters.unit.forward(x, saving: saved, scratch: scratch, on: backend)
+    backend.synchronize()
+    let output = ReferenceMatrix(saved.output)
+    parameters.unit.backward(
+      upstream, x: x, saved: saved, xGradient: dX, gradients: gradients, scratch: scratch,
+      on: backend)
+    backend.synchronize()
+    return Results(
+      output: output, input: ReferenceMatrix(dX),
+      weight: ReferenceMatrix(gradients[parameters.weight]),
+      maskLogits: parameters.maskLogits.map { ReferenceMatrix(gradients[$0]) } ?? maskLogits,
+      router: parameters.router.map { ReferenceMatrix(gradients[$0]) })
+  }
+}

@@ -1,0 +1,71 @@
+import MGLUDiagnostics
+import MGLUModel
+import Testing
+
+/// Reading a text piece by piece through the key-value cache against the full forward pass.
+@Suite struct CachedDecodingTests {
+  /// Products of one row and of many take other kernels of the BLAS, whose sums round in another
+  /// order; the same bound as for the decoder against the reference.
+  static let bound = 1e-5
+
+  /// Sizes of the pieces that a text of 29 tokens is read in.
+  static let pieces: [[Int]] = [
+    Array(repeating: 1, count: 29), Array(repeating: 2, count: 14) + [1], [29], [17, 1, 1, 10],
+  ]
+
+  @Test(arguments: DecoderAgreementTests.units, pieces)
+  func piecesGiveTheLogitsOfTheWhole(unit: FeedForwardUnitKind, pieces: [Int]) throws {
+    let decoder = try Self.decoder(unit, context: 31)
+    let tokens = (0..<29).map { Int32($0 * 11 % 23) }
+    let whole = ReferenceDecoder(decoder).logits(tokens, length: 29)
+    let session = DecodingSession(decoder)
+    // The second time after a reset: nothing of the first text may remain.
+    for _ in 0..<2 {
+      session.reset()
+      var position = 0
+      for count in pieces {
+        let logits = try session.append(tokens[position..<position + count])
+        position += count
+        #expect(session.position == position)
+        let expected = whole.rows(position - 1..<position)
+        #expect(
+          relativeError(ReferenceMatrix(logits), expected) < Self.bound, "position \(position)")
+      }
+      #expect(position == tokens.count)
+    }
+    let full = ReferenceMatrix(
+      rows: 29, columns: 23, elements: decoder.logits(tokens).map(Double.init))
+    let last = ReferenceMatrix(try session.logits(after: tokens))
+    #expect(relativeError(last, full.rows(28..<29)) < Self.bound)
+  }
+
+  /// A prompt longer than the 256 rows that a session reads at a time.
+  @Test(arguments: [false, true])
+  func longPromptsAreReadInChunks(routed: Bool) throws {
+    let decoder = try Self.decoder(
+      .masked(.init(count: 2, routerTopK: routed ? 1 : nil)), context: 530)
+    let tokens = (0..<521).map { Int32($0 * $0 % 23) }
+    let whole = ReferenceDecoder(decoder).logits(tokens, length: 521)
+    let session = DecodingSession(decoder)
+    let prompt = ReferenceMatrix(try session.append(tokens.prefix(519)))
+    #expect(relativeError(prompt, whole.rows(518..<519)) < Self.bound)
+    let next = ReferenceMatrix(try session.append(tokens.suffix(2)))
+    #expect(relativeError(next, whole.rows(520..<521)) < Self.bound)
+  }
+
+  private static func decoder(_ unit: FeedForwardUnitKind, context: Int) throws -> Decoder {
+    try Decoder.drawn(
+      DecoderConfiguration(
+        vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
+        feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit),
+        contextLength: context), on: CPUBackend(threads: 2))
+  }
+}
+
+extension DecodingSession {
+  /// The logits that follow `tokens`, read from the start.
+  fileprivate func logits(after tokens: [Int32]) throws -> Tensor {
+    reset()
+    return try append(tokens)
+  }
+}
