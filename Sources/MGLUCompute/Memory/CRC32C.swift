@@ -32,6 +32,13 @@ public struct CRC32C: Sendable {
     state = crc
   }
 
+  /// The checksum of a file's content.
+  public static func checksum(of file: MappedFile) -> UInt32 {
+    var crc = CRC32C()
+    crc.update(file.bytes)
+    return crc.value
+  }
+
   /// The checksum of `bytes`.
   public static func checksum(_ bytes: [UInt8]) -> UInt32 {
     var crc = CRC32C()

@@ -38,12 +38,18 @@ public final class MappedFile: Sendable {
 
   deinit { if let base { munmap(base, byteCount) } }
 
+  /// The bytes, copied.
+  public var contents: [UInt8] { withBytes { span in span.withUnsafeBytes { Array($0) } } }
+
+  /// The bytes where they are mapped: only for an owner that outlives their use, never for
+  /// `try MappedFile(path: path).bytes`, which is unmapped before it is read.
   package var bytes: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: base, count: byteCount)
   }
 
   /// Reads the bytes.
   public func withBytes<R, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
-    try body(RawSpan(_unsafeBytes: bytes))
+    defer { withExtendedLifetime(self) {} }
+    return try body(RawSpan(_unsafeBytes: bytes))
   }
 }

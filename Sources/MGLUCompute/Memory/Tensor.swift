@@ -88,6 +88,11 @@ extension Tensor {
   /// The float32 elements, copied.
   public var array: [Float] { Array(UnsafeBufferPointer(start: floats, count: count)) }
 
+  /// Whether every float32 element is a finite number.
+  public var isFinite: Bool {
+    withFloats { span in span.indices.allSatisfy { span[$0].isFinite } }
+  }
+
   /// Overwrites the float32 elements.
   ///
   /// - Precondition: `values` has exactly ``count`` elements.

@@ -48,7 +48,7 @@ public struct CheckpointTensors: Sendable {
     }
     do {
       let file = try MappedFile(path: path)
-      return try JSONDecoder().decode(Index.self, from: Data(file.bytes)).weightMap
+      return try JSONDecoder().decode(Index.self, from: Data(file.contents)).weightMap
     } catch let error as FileError {
       throw CheckpointError(reading: error)
     } catch {

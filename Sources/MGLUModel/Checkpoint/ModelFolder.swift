@@ -186,9 +186,11 @@ public enum ModelFolder {
     }
   }
 
-  static func decode<T: Decodable>(_ type: T.Type, path: String) throws(CheckpointError) -> T {
+  package static func decode<T: Decodable>(_ type: T.Type, path: String) throws(CheckpointError)
+    -> T
+  {
     do {
-      return try JSONDecoder().decode(type, from: Data(try MappedFile(path: path).bytes))
+      return try JSONDecoder().decode(type, from: Data(try MappedFile(path: path).contents))
     } catch let error as FileError {
       throw CheckpointError(reading: error)
     } catch let error as DecodingError {
@@ -198,7 +200,7 @@ public enum ModelFolder {
     }
   }
 
-  static func json(_ value: some Encodable) -> [UInt8] {
+  package static func json(_ value: some Encodable) -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     // Encoding plain values of our own cannot fail.

@@ -118,18 +118,15 @@ struct ActivationGradients: Sendable {
 extension DecoderActivations {
   /// Where the last forward pass first left a number that is not finite, in words.
   public func firstNonFinite() -> String? {
-    func isFinite(_ tensor: Tensor) -> Bool {
-      tensor.withFloats { span in span.indices.allSatisfy { span[$0].isFinite } }
-    }
-    if !isFinite(layers[0].input) { return "the embedding" }
+    if !layers[0].input.isFinite { return "the embedding" }
     for (index, layer) in layers.enumerated() {
-      if !isFinite(layer.qkv) || !isFinite(layer.attention) {
+      if !layer.qkv.isFinite || !layer.attention.isFinite {
         return "the attention of layer \(index)"
       }
-      if !isFinite(layer.feedForward.output) || !isFinite(output(of: index)) {
+      if !layer.feedForward.output.isFinite || !output(of: index).isFinite {
         return "the feed-forward block of layer \(index)"
       }
     }
-    return isFinite(losses) ? nil : "the logits"
+    return losses.isFinite ? nil : "the logits"
   }
 }

@@ -229,8 +229,8 @@ extension Tokenizer {
     let path = Folder.kind(of: path) == .folder ? path + "/tokenizer.json" : path
     let file: TokenizerFile
     do {
-      let mapped = try MappedFile(path: path)
-      file = try JSONDecoder().decode(TokenizerFile.self, from: Data(mapped.bytes))
+      file = try JSONDecoder().decode(
+        TokenizerFile.self, from: Data(try MappedFile(path: path).contents))
     } catch let error as FileError {
       throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
     } catch let error as DecodingError {

@@ -8,7 +8,7 @@ import MGLUModel
 /// gradients still can. Fixed masks are outside the trained part and never change.
 public struct AdamW: Sendable {
   /// The settings of the optimiser that stay the same over a run.
-  public struct Settings: Sendable, Equatable {
+  public struct Settings: Sendable, Equatable, Codable {
     /// Decay of the first moment.
     public var beta1: Float
     /// Decay of the second moment.

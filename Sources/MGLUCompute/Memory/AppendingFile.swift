@@ -1,0 +1,33 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A log: whatever is appended is handed to the system at once, and survives the process.
+public struct AppendingFile: ~Copyable {
+  private let path: String
+  private let descriptor: Int32
+
+  /// Opens the file at `path`, or creates it.
+  public init(path: String) throws(FileError) {
+    self.path = path
+    descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw FileError(.cannotWrite, path: path) }
+  }
+
+  deinit { close(descriptor) }
+
+  /// Appends bytes.
+  public func append(_ bytes: [UInt8]) throws(FileError) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { throw FileError(.cannotWrite, path: path) }
+      rest = rest.dropFirst(count)
+    }
+  }
+}

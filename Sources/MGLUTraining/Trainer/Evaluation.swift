@@ -1,0 +1,66 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// How well a model predicts a text.
+public struct EvaluationResult: Sendable, Equatable {
+  /// Mean cross-entropy of a token, in nats.
+  public let loss: Double
+  /// Bits for each byte of the predicted tokens' text; special tokens have no bytes.
+  public let bitsPerByte: Double
+  /// Tokens predicted.
+  public let tokens: Int
+
+  /// e^loss.
+  public var perplexity: Double { exp(loss) }
+}
+
+/// Predicts every token of a sequence but the first, in consecutive windows, each of which starts
+/// without memory of the one before.
+public struct Evaluator {
+  private let decoder: Decoder
+  private let activations: DecoderActivations
+  private let byteCounts: [Int]
+
+  /// Memory for `sequences` windows of `length` tokens at a time.
+  public init(_ decoder: Decoder, tokenizer: Tokenizer, length: Int, sequences: Int = 16) {
+    self.decoder = decoder
+    activations =
+      decoder.makeActivations(sequences: sequences, length: length, forTraining: false).1
+    byteCounts = (0..<Int32(clamping: tokenizer.vocabularySize)).map { id in
+      tokenizer.isSpecial(id) ? 0 : tokenizer.bytes(of: id)?.count ?? 0
+    }
+  }
+
+  /// Evaluates `tokens`, or returns `nil` as soon as `isCancelled` says so.
+  public func evaluate(
+    _ tokens: TokenSequence, isCancelled: () -> Bool = { false }
+  ) throws(DataError) -> EvaluationResult? {
+    let windows = try Windows(
+      tokens, length: activations.length,
+      vocabularySize: decoder.configuration.vocabularySize, name: "validation")
+    var (sum, count, bytes) = (0.0, 0, 0)
+    for first in stride(from: 0, to: windows.consecutiveCount, by: activations.sequences) {
+      if isCancelled() { return nil }
+      try windows.consecutive(from: first, into: activations)
+      decoder.loss(activations)
+      decoder.backend.synchronize()
+      activations.losses.withFloats { losses in
+        for row in losses.indices {
+          let target = Int(activations.targets.integers[row])
+          guard target >= 0 else { continue }
+          sum += Double(losses[row])
+          count += 1
+          bytes += target < byteCounts.count ? byteCounts[target] : 0
+        }
+      }
+    }
+    return EvaluationResult(
+      loss: sum / Double(count), bitsPerByte: bytes > 0 ? sum / (M_LN2 * Double(bytes)) : .nan,
+      tokens: count)
+  }
+}

@@ -1,0 +1,169 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// The output of a run: `checkpoint-000100/` and its like, `metrics.jsonl`, and at the end the
+/// model itself.
+///
+/// A checkpoint is a whole model folder with `optimizer.safetensors` and `trainer_state.json`,
+/// which holds the CRC-32C of every other file. It is written under a hidden name and renamed, so
+/// that a run may be killed at any moment.
+struct RunFolder {
+  /// What a checkpoint knows beside weights and moments. The random numbers and the place in the
+  /// data follow from seed and step.
+  struct State: Codable {
+    var step: Int
+    var configuration: TrainingConfiguration
+    var trainingData: UInt32
+    var validationData: UInt32
+    var files: [String: UInt32] = [:]
+
+    enum CodingKeys: String, CodingKey {
+      case step
+      case configuration
+      case trainingData = "training_data"
+      case validationData = "validation_data"
+      case files
+    }
+  }
+
+  static let stateName = "trainer_state.json"
+  static let optimizerName = "optimizer.safetensors"
+  private static let hiddenPrefix = ".checkpoint-"
+
+  let path: String
+
+  /// Whether a run, or a model, lies in the folder.
+  var holdsRun: Bool {
+    !ModelFolder.checkpoints(in: path).isEmpty
+      || ["config.json", "model.safetensors", MetricsLog.fileName].contains {
+        Folder.kind(of: path + "/" + $0) != nil
+      }
+  }
+
+  /// Removes what a killed run left half-written.
+  func removeUnfinished() throws(FileError) {
+    for name in try Folder.names(in: path)
+    where name.hasPrefix(Self.hiddenPrefix) || name.hasSuffix(".tmp") {
+      try Folder.remove(path + "/" + name)
+    }
+  }
+
+  /// Writes a checkpoint and removes those beyond the newest `keep`.
+  func save(
+    _ decoder: Decoder, tokenizer: Tokenizer, optimizer: AdamW, state: State, keep: Int
+  ) throws -> String {
+    let digits = String(state.step)
+    let number = String(repeating: "0", count: max(0, 6 - digits.count)) + digits
+    let final = "\(path)/\(ModelFolder.checkpointPrefix)\(number)"
+    let hidden = "\(path)/\(Self.hiddenPrefix)\(number)"
+    do {
+      try Folder.remove(hidden)
+      var state = state
+      state.files = try ModelFolder.save(decoder, to: hidden)
+      state.files.merge(try tokenizer.save(to: hidden)) { $1 }
+      state.files[Self.optimizerName] = try SafeTensorsWriter.write(
+        moments(of: optimizer, decoder).map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
+        to: "\(hidden)/\(Self.optimizerName)")
+      try AtomicFile.write(ModelFolder.json(state), to: "\(hidden)/\(Self.stateName)")
+      // The same step again, after a resume from an older checkpoint: the new one takes its place.
+      try Folder.remove(final)
+      try Folder.move(hidden, to: final)
+    } catch {
+      try? Folder.remove(hidden)
+      throw error
+    }
+    for old in ModelFolder.checkpoints(in: path).dropLast(keep) { try Folder.remove(old) }
+    return final
+  }
+
+  /// Writes the finished model into the folder itself.
+  func saveModel(_ decoder: Decoder, tokenizer: Tokenizer) throws {
+    try tokenizer.save(to: path)
+    try ModelFolder.save(decoder, to: path)
+  }
+
+  /// Loads the newest whole checkpoint, or returns `nil` where there is none at all.
+  ///
+  /// - Parameters:
+  ///   - expected: Settings and data of the run that is to go on.
+  ///   - report: Told of every checkpoint that cannot be used, and why.
+  func restore(
+    _ decoder: Decoder, optimizer: AdamW, expected: State, report: (String) -> Void
+  ) throws -> State? {
+    let checkpoints = ModelFolder.checkpoints(in: path)
+    for checkpoint in checkpoints.reversed() {
+      let state: State
+      do {
+        state = try verifiedState(checkpoint)
+      } catch {
+        report("\(error.message): falling back to the checkpoint before")
+        continue
+      }
+      try check(state, expected: expected, checkpoint: checkpoint)
+      try ModelFolder.loadParameters(of: decoder, from: checkpoint)
+      let file = try SafeTensors(path: "\(checkpoint)/\(Self.optimizerName)")
+      for (name, tensor) in moments(of: optimizer, decoder) { try file.load(name, into: tensor) }
+      return state
+    }
+    guard checkpoints.isEmpty else {
+      throw TrainingError(
+        .noUsableCheckpoint, "\(path): none of its checkpoints can be used",
+        remedy: "train anew in another folder")
+    }
+    return nil
+  }
+
+  /// The state of a checkpoint whose files all have their checksums.
+  private func verifiedState(_ checkpoint: String) throws(CheckpointError) -> State {
+    let state = try ModelFolder.decode(State.self, path: "\(checkpoint)/\(Self.stateName)")
+    for (name, expected) in state.files.sorted(by: { $0.key < $1.key }) {
+      let file: MappedFile
+      do { file = try MappedFile(path: "\(checkpoint)/\(name)") } catch {
+        throw CheckpointError(reading: error)
+      }
+      guard CRC32C.checksum(of: file) == expected else {
+        throw CheckpointError(.corrupt, "\(checkpoint)/\(name) does not have its checksum")
+      }
+    }
+    guard state.files[Self.optimizerName] != nil, state.files["model.safetensors"] != nil else {
+      throw CheckpointError(.corrupt, "\(checkpoint)/\(Self.stateName) is not complete")
+    }
+    return state
+  }
+
+  private func check(
+    _ state: State, expected: State, checkpoint: String
+  ) throws(TrainingError) {
+    var differences = expected.configuration.differences(from: state.configuration)
+    if state.trainingData != expected.trainingData { differences.append("other training data") }
+    if state.validationData != expected.validationData {
+      differences.append("other validation data")
+    }
+    guard differences.isEmpty else {
+      throw TrainingError(
+        .disagreement,
+        "\(checkpoint) is of a run with other settings: "
+          + differences.joined(separator: "; "),
+        remedy: "resume with the settings it was started with, or train in another folder")
+    }
+    guard state.step <= expected.configuration.steps else {
+      throw TrainingError(
+        .disagreement,
+        "\(checkpoint) is beyond the \(expected.configuration.steps) steps asked "
+          + "for", remedy: "give more --steps")
+    }
+  }
+
+  /// The moments of AdamW under PyTorch's names.
+  private func moments(of optimizer: AdamW, _ decoder: Decoder) -> [(String, Tensor)] {
+    decoder.trainedParameters.flatMap { parameter in
+      [
+        ("exp_avg.\(parameter.name)", parameter.tensor.counterpart(in: optimizer.firstMoment)),
+        ("exp_avg_sq.\(parameter.name)", parameter.tensor.counterpart(in: optimizer.secondMoment)),
+      ]
+    }
+  }
+}

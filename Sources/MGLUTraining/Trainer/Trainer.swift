@@ -1,0 +1,198 @@
+/// Trains a decoder: random windows, AdamW under warm-up and cosine, validation, checkpoints.
+///
+/// A step is a pure function of the model, the moments, the seed and the step's number, so a run
+/// that was killed and resumed ends with the same bytes as one that was not.
+public final class Trainer {
+  /// The model.
+  public let decoder: Decoder
+  /// The settings.
+  public let configuration: TrainingConfiguration
+  /// Steps done.
+  public private(set) var step = 0
+
+  private let tokenizer: Tokenizer
+  private let corpus: Corpus
+  private let output: RunFolder?
+  private let optimizer: AdamW
+  private let activations: DecoderActivations
+  private let evaluator: Evaluator
+  private let windows: Windows
+
+  /// Memory for a run on `corpus`.
+  ///
+  /// - Parameters:
+  ///   - decoder: An initialised model, whose vocabulary is the tokenizer's.
+  ///   - output: Where checkpoints, metrics and the final model go; `nil` writes nothing.
+  public init(
+    _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
+    configuration: TrainingConfiguration, output: String? = nil
+  ) throws {
+    try configuration.validate()
+    guard configuration.contextLength <= decoder.configuration.contextLength else {
+      throw TrainingError(
+        .setting,
+        "a context of \(configuration.contextLength) is longer than the model's "
+          + "\(decoder.configuration.contextLength)")
+    }
+    self.decoder = decoder
+    self.tokenizer = tokenizer
+    self.corpus = corpus
+    self.configuration = configuration
+    self.output = output.map { RunFolder(path: $0) }
+    let vocabulary = decoder.configuration.vocabularySize
+    windows = try Windows(
+      corpus.training, length: configuration.contextLength, vocabularySize: vocabulary,
+      name: "training")
+    optimizer = AdamW(configuration.optimizer, for: decoder)
+    activations =
+      decoder.makeActivations(
+        sequences: configuration.batchSize, length: configuration.contextLength,
+        forTraining: true
+      ).1
+    evaluator = Evaluator(
+      decoder, tokenizer: tokenizer, length: configuration.contextLength,
+      sequences: configuration.batchSize)
+  }
+
+  /// Refuses an output folder that holds a run, unless it is to be resumed; then goes on from its
+  /// newest whole checkpoint, or starts anew where there is none.
+  public func prepareOutput(resume: Bool, observe: (TrainingEvent) -> Void) throws {
+    guard let output else { return }
+    guard resume || !output.holdsRun else {
+      throw TrainingError(
+        .outputExists, "\(output.path) holds a run already",
+        remedy: "go on with --resume, or give another --output")
+    }
+    try Folder.create(output.path)
+    try output.removeUnfinished()
+    guard resume else { return }
+    let found = try output.restore(decoder, optimizer: optimizer, expected: state) {
+      observe(.notice($0))
+    }
+    guard let found else {
+      observe(.notice("\(output.path) has no checkpoint to resume from: starting anew"))
+      return
+    }
+    step = found.step
+    observe(.resumed(step: step))
+  }
+
+  private var state: RunFolder.State {
+    RunFolder.State(
+      step: step, configuration: configuration, trainingData: corpus.training.fingerprint,
+      validationData: corpus.validation.fingerprint)
+  }
+
+  /// Trains to the last step. When `isCancelled` becomes true it saves and returns early.
+  public func run(
+    observe: (TrainingEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
+  ) throws -> TrainingSummary {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let firstStep = step
+    var trainingTime = Duration.zero
+    var recentLosses: [Double] = []
+    var validation: EvaluationResult?
+    var savedStep = step
+    let metrics = try output.map { try MetricsLog(folder: $0.path, keepingThrough: step) }
+
+    func validate() throws -> Bool {
+      guard let result = try validationResult(isCancelled: isCancelled) else { return false }
+      validation = result
+      try metrics?.append(.init(step: step, result))
+      observe(.validation(step: step, result))
+      return true
+    }
+    func save() throws {
+      guard let output, savedStep != step else { return }
+      let path = try output.save(
+        decoder, tokenizer: tokenizer, optimizer: optimizer, state: state,
+        keep: configuration.keptCheckpoints)
+      savedStep = step
+      observe(.saved(step: step, path: path))
+    }
+    func summary(interrupted: Bool) -> TrainingSummary {
+      let seconds = trainingTime / .seconds(1)
+      let tokens = Double((step - firstStep) * configuration.tokensPerStep)
+      return TrainingSummary(
+        steps: step,
+        trainingLoss: recentLosses.isEmpty
+          ? nil : recentLosses.reduce(0, +) / Double(recentLosses.count),
+        validation: validation, tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
+        seconds: (clock.now - start) / .seconds(1), wasInterrupted: interrupted)
+    }
+
+    while step < configuration.steps {
+      if isCancelled() {
+        try save()
+        return summary(interrupted: true)
+      }
+      let before = clock.now
+      let (loss, norm) = try trainStep()
+      trainingTime += clock.now - before
+      recentLosses = recentLosses.suffix(49) + [loss]
+      let report = StepReport(
+        step: step, loss: loss, learningRate: configuration.schedule[step - 1],
+        gradientNorm: norm, tokensPerSecond: summary(interrupted: false).tokensPerSecond)
+      try metrics?.append(.init(report))
+      observe(.step(report))
+      guard step < configuration.steps else { break }
+      if isDue(configuration.evaluateEvery) { _ = try validate() }
+      if isDue(configuration.saveEvery) { try save() }
+    }
+    try save()
+    guard try validate() else { return summary(interrupted: true) }
+    try output?.saveModel(decoder, tokenizer: tokenizer)
+    return summary(interrupted: false)
+  }
+
+  private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
+
+  private func validationResult(isCancelled: () -> Bool) throws -> EvaluationResult? {
+    var tokens = corpus.validation
+    if configuration.evaluationTokens > 0 {
+      tokens = tokens[0..<configuration.evaluationTokens + 1]
+    }
+    return try evaluator.evaluate(tokens, isCancelled: isCancelled)
+  }
+
+  /// One optimiser step: the mean loss of its tokens and the norm of its gradient.
+  private func trainStep() throws -> (loss: Double, gradientNorm: Double) {
+    let tokens = Double(configuration.tokensPerStep)
+    var loss = 0.0
+    for part in 0..<configuration.gradientAccumulation {
+      try windows.draw(seed: configuration.seed, step: step, part: part, into: activations)
+      decoder.lossAndGradients(activations, into: optimizer.gradients, scale: Float(1 / tokens))
+      decoder.backend.synchronize()
+      loss += activations.losses.withFloats { losses in
+        losses.indices.reduce(0.0) { $0 + Double(losses[$1]) }
+      }
+    }
+    let norm =
+      loss.isFinite
+      ? optimizer.step(
+        decoder, learningRate: configuration.schedule[step], step: step + 1) : .nan
+    guard norm.isFinite else { throw nonFinite(loss: loss / tokens) }
+    step += 1
+    return (loss / tokens, norm)
+  }
+
+  /// Where the first number that is not finite came up, and what may be done about it.
+  private func nonFinite(loss: Double) -> TrainingError {
+    let place: String
+    if let parameter = decoder.namedParameters.first(where: { !$0.tensor.isFinite }) {
+      place = "in the weights of \(parameter.name)"
+    } else if let found = activations.firstNonFinite() {
+      place = "in \(found)"
+    } else {
+      let last = decoder.trainedParameters.last { !optimizer.gradients[$0.tensor].isFinite }
+      place = "in the gradient of \(last?.name ?? "the model")"
+    }
+    return TrainingError(
+      .nonFinite,
+      "step \(step + 1): the \(loss.isFinite ? "gradient" : "loss") is not finite: "
+        + "the first such number is \(place)",
+      remedy: "start anew with a lower learning rate (--learning-rate) or a longer warm-up "
+        + "(--warmup-steps)")
+  }
+}

@@ -1,0 +1,123 @@
+/// What is wrong with a training run.
+public enum TrainingProblem: Sendable {
+  /// A setting out of its range.
+  case setting
+  /// The output folder holds a run already.
+  case outputExists
+  /// The run to resume was made with other settings or other data.
+  case disagreement
+  /// The loss or the gradient is no longer a finite number.
+  case nonFinite
+  /// No checkpoint of the run is whole.
+  case noUsableCheckpoint
+}
+
+/// An error of training.
+public typealias TrainingError = Failure<TrainingProblem>
+
+/// The settings of a run. Equal settings, data and thread count give equal models, bit for bit.
+public struct TrainingConfiguration: Sendable, Equatable, Codable {
+  /// Optimiser steps.
+  public var steps: Int
+  /// Windows of a micro-batch.
+  public var batchSize: Int
+  /// Tokens of a window.
+  public var contextLength: Int
+  /// Micro-batches whose gradients make one step.
+  public var gradientAccumulation: Int
+  /// The learning rate after warm-up.
+  public var learningRate: Double
+  /// The learning rate at the last step.
+  public var minimumLearningRate: Double
+  /// Steps over which the learning rate rises.
+  public var warmupSteps: Int
+  /// The settings of AdamW.
+  public var optimizer: AdamW.Settings
+  /// The seed of the windows drawn.
+  public var seed: UInt64
+  /// Steps between validations; 0 validates at the end only.
+  public var evaluateEvery: Int
+  /// The most validation tokens that are predicted at a validation; 0 for all.
+  public var evaluationTokens: Int
+  /// Steps between checkpoints; 0 saves at the end only.
+  public var saveEvery: Int
+  /// How many checkpoints are kept.
+  public var keptCheckpoints: Int
+
+  /// Creates settings, by default those of nanoGPT's small CPU runs; ``validate()`` checks them.
+  public init(
+    steps: Int = 2000, batchSize: Int = 12, contextLength: Int = 64,
+    gradientAccumulation: Int = 1, learningRate: Double = 1e-3,
+    minimumLearningRate: Double = 1e-4, warmupSteps: Int = 100,
+    optimizer: AdamW.Settings = .init(), seed: UInt64 = 1, evaluateEvery: Int = 250,
+    evaluationTokens: Int = 1 << 18, saveEvery: Int = 500, keptCheckpoints: Int = 2
+  ) {
+    self.steps = steps
+    self.batchSize = batchSize
+    self.contextLength = contextLength
+    self.gradientAccumulation = gradientAccumulation
+    self.learningRate = learningRate
+    self.minimumLearningRate = minimumLearningRate
+    self.warmupSteps = warmupSteps
+    self.optimizer = optimizer
+    self.seed = seed
+    self.evaluateEvery = evaluateEvery
+    self.evaluationTokens = evaluationTokens
+    self.saveEvery = saveEvery
+    self.keptCheckpoints = keptCheckpoints
+  }
+
+  /// Tokens of a step.
+  public var tokensPerStep: Int { batchSize * contextLength * gradientAccumulation }
+
+  /// The learning rate of each step.
+  public var schedule: LearningRateSchedule {
+    LearningRateSchedule(
+      peak: learningRate, minimum: minimumLearningRate, warmupSteps: warmupSteps, steps: steps)
+  }
+
+  /// Throws the first setting that is out of its range.
+  public func validate() throws(TrainingError) {
+    for (name, value, least) in [
+      ("steps", steps, 1), ("batch size", batchSize, 1), ("context", contextLength, 1),
+      ("gradient accumulation", gradientAccumulation, 1), ("warm-up steps", warmupSteps, 0),
+      ("steps between validations", evaluateEvery, 0), ("validation tokens", evaluationTokens, 0),
+      ("steps between checkpoints", saveEvery, 0), ("kept checkpoints", keptCheckpoints, 1),
+    ] where value < least || value > 1 << 40 {
+      throw TrainingError(.setting, "\(name): \(value): expected \(least) or more")
+    }
+    for (name, value) in [
+      ("learning rate", learningRate), ("minimum learning rate", minimumLearningRate),
+      ("weight decay", Double(optimizer.weightDecay)), ("clip norm", Double(optimizer.clipNorm)),
+    ] where !(value >= 0 && value.isFinite) {
+      throw TrainingError(.setting, "\(name): \(value): expected 0 or more")
+    }
+    guard (0..<1).contains(optimizer.beta1), (0..<1).contains(optimizer.beta2) else {
+      throw TrainingError(
+        .setting, "betas \(optimizer.beta1) and \(optimizer.beta2): expected 0 to below 1")
+    }
+    guard minimumLearningRate <= learningRate else {
+      throw TrainingError(
+        .setting,
+        "minimum learning rate \(minimumLearningRate) is above the learning rate \(learningRate)")
+    }
+  }
+
+  /// The settings that differ from `other` and change what is computed, in words.
+  func differences(from other: TrainingConfiguration) -> [String] {
+    func difference<T: Equatable>(_ name: String, _ field: KeyPath<Self, T>) -> String? {
+      self[keyPath: field] == other[keyPath: field]
+        ? nil : "\(name) \(self[keyPath: field]), not \(other[keyPath: field])"
+    }
+    return [
+      difference("batch size", \.batchSize), difference("context", \.contextLength),
+      difference("gradient accumulation", \.gradientAccumulation),
+      difference("learning rate", \.learningRate),
+      difference("minimum learning rate", \.minimumLearningRate),
+      difference("warm-up steps", \.warmupSteps), difference("seed", \.seed),
+      difference("weight decay", \.optimizer.weightDecay),
+      difference("beta1", \.optimizer.beta1), difference("beta2", \.optimizer.beta2),
+      difference("epsilon", \.optimizer.epsilon), difference("clip norm", \.optimizer.clipNorm),
+    ].compactMap { $0 }
+  }
+}

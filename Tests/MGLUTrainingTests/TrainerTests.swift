@@ -1,0 +1,190 @@
+import MGLUTraining
+import Testing
+
+@Suite struct TrainerTests {
+  static let units: [FeedForwardUnitKind] = [
+    .gated, .masked(.init(count: 3)), .masked(.init(count: 2, kind: .fixed)),
+    .masked(.init(count: 3, routerTopK: 2)),
+  ]
+
+  static func configuration(steps: Int = 12) -> TrainingConfiguration {
+    TrainingConfiguration(
+      steps: steps, batchSize: 3, contextLength: 8, gradientAccumulation: 2, learningRate: 1e-2,
+      minimumLearningRate: 1e-3, warmupSteps: 3, seed: 7, evaluateEvery: 5, saveEvery: 4)
+  }
+
+  /// A tiny run in `folder`.
+  static func trainer(
+    _ unit: FeedForwardUnitKind = .masked(.init(count: 3)), in folder: String?,
+    _ configuration: TrainingConfiguration = configuration(), text: String = proverbs
+  ) throws -> Trainer {
+    let model = DecoderConfiguration(
+      vocabularySize: Tokenizer.bytes.vocabularySize, layers: 2,
+      attention: .init(heads: 2, kvHeads: 1, headSize: 6),
+      feedForward: .init(hiddenSize: 12, intermediateSize: 17, unit: unit), contextLength: 8)
+    let decoder = try Decoder(model, on: CPUBackend(threads: 2))
+    decoder.initialise(seed: 5)
+    let ids = Tokenizer.bytes.encode(text)
+    let corpus = Corpus(
+      training: TokenSequence(Array(ids.dropLast(50))),
+      validation: TokenSequence(Array(ids.suffix(50))))
+    return try Trainer(
+      decoder, tokenizer: .bytes, corpus: corpus, configuration: configuration, output: folder)
+  }
+
+  static let proverbs = String(
+    repeating: "A rolling stone gathers no moss. Look before you leap. ", count: 6)
+
+  /// Interrupted at any step, before the first checkpoint too, and resumed: the same bytes.
+  @Test(arguments: units, [1, 4, 6, 11])
+  func resumedRunEndsWithTheSameBytes(unit: FeedForwardUnitKind, stop: Int) throws {
+    try withTemporaryFolder { folder in
+      let whole = try Self.trainer(unit, in: folder + "/whole")
+      try whole.prepareOutput(resume: false) { _ in }
+      let expected = try whole.run()
+      #expect(!expected.wasInterrupted && expected.steps == 12)
+
+      // A killed process leaves no checkpoint of its last steps: the error stands for it.
+      let path = folder + "/killed"
+      let killed = try Self.trainer(unit, in: path)
+      try killed.prepareOutput(resume: false) { _ in }
+      _ = try killed.run(isCancelled: { killed.step >= stop })
+      if stop % 4 != 0 {
+        for checkpoint in ModelFolder.checkpoints(in: path)
+        where checkpoint.hasSuffix("\(stop)") { try Folder.remove(checkpoint) }
+      }
+      let resumed = try Self.trainer(unit, in: path)
+      var resumedStep: Int?
+      try resumed.prepareOutput(resume: true) {
+        if case .resumed(let step) = $0 { resumedStep = step }
+      }
+      #expect(resumedStep == (stop < 4 ? nil : stop / 4 * 4))
+      let summary = try resumed.run()
+      #expect(summary.validation == expected.validation)
+      for name in ["model.safetensors", "config.json", "tokenizer.json"] {
+        #expect(try bytes(path + "/" + name) == bytes(folder + "/whole/" + name))
+      }
+      #expect(try metricSteps(path) == metricSteps(folder + "/whole"))
+    }
+  }
+
+  @Test func trainingLowersTheLoss() throws {
+    let trainer = try Self.trainer(in: nil, Self.configuration(steps: 120))
+    var losses: [Double] = []
+    _ = try trainer.run(observe: { if case .step(let report) = $0 { losses.append(report.loss) } })
+    #expect(losses.count == 120)
+    // Untrained, a byte costs about ln 257 = 5.5 nats; two proverbs are learned in no time.
+    #expect(losses[0] > 5 && losses.suffix(10).allSatisfy { $0 < 3 })
+  }
+
+  @Test func microBatchesAreOneBatch() throws {
+    var configuration = Self.configuration(steps: 1)
+    configuration.optimizer.clipNorm = 0
+    let halves = try Self.trainer(.gated, in: nil, configuration)
+    configuration.batchSize = 6
+    configuration.gradientAccumulation = 1
+    let whole = try Self.trainer(.gated, in: nil, configuration)
+    let (a, b) = (try halves.run(), try whole.run())
+    let difference = try abs(#require(a.trainingLoss) - #require(b.trainingLoss))
+    // Six windows in another order of float32 sums.
+    #expect(difference < 1e-6)
+  }
+
+  @Test func corruptCheckpointFallsBackToTheOneBefore() throws {
+    try withTemporaryFolder { folder in
+      let first = try Self.trainer(in: folder)
+      try first.prepareOutput(resume: false) { _ in }
+      _ = try first.run()
+      let expected = try bytes(folder + "/model.safetensors")
+      #expect(
+        ModelFolder.checkpoints(in: folder).map(Folder.name) == [
+          "checkpoint-000008", "checkpoint-000012",
+        ])
+      var damaged = try bytes(folder + "/checkpoint-000012/optimizer.safetensors")
+      damaged[damaged.count / 2] ^= 1
+      try AtomicFile.write(damaged, to: folder + "/checkpoint-000012/optimizer.safetensors")
+      let second = try Self.trainer(in: folder)
+      var (notices, step) = ([String](), 0)
+      try second.prepareOutput(resume: true) {
+        if case .notice(let text) = $0 { notices.append(text) }
+        if case .resumed(let found) = $0 { step = found }
+      }
+      #expect(notices.count == 1 && notices[0].contains("checkpoint-000012") && step == 8)
+      _ = try second.run()
+      #expect(try bytes(folder + "/model.safetensors") == expected)
+
+      try Folder.remove(folder + "/checkpoint-000008/trainer_state.json")
+      try AtomicFile.write([], to: folder + "/checkpoint-000012/trainer_state.json")
+      let third = try Self.trainer(in: folder)
+      let error = #expect(throws: TrainingError.self) {
+        try third.prepareOutput(resume: true) { _ in }
+      }
+      #expect(error?.code == .noUsableCheckpoint)
+    }
+  }
+
+  @Test func runsAreNotMixedUp() throws {
+    try withTemporaryFolder { folder in
+      let first = try Self.trainer(in: folder)
+      try first.prepareOutput(resume: false) { _ in }
+      _ = try first.run()
+      func code(_ trainer: Trainer, resume: Bool) -> TrainingProblem? {
+        #expect(throws: TrainingError.self) {
+          try trainer.prepareOutput(resume: resume) { _ in }
+        }?.code
+      }
+      #expect(code(try Self.trainer(in: folder), resume: false) == .outputExists)
+      var other = Self.configuration()
+      other.seed = 8
+      #expect(code(try Self.trainer(in: folder, other), resume: true) == .disagreement)
+      let otherData = try Self.trainer(in: folder, text: Self.proverbs.uppercased())
+      #expect(code(otherData, resume: true) == .disagreement)
+      let otherModel = try Self.trainer(.gated, in: folder)
+      #expect(throws: CheckpointError.self) {
+        try otherModel.prepareOutput(resume: true) { _ in }
+      }
+    }
+  }
+
+  @Test func numbersThatAreNotFiniteAreLocated() throws {
+    let trainer = try Self.trainer(in: nil)
+    let parameter = try #require(
+      trainer.decoder.namedParameters.first { $0.name.hasSuffix("layers.1.mlp.up_proj.weight") })
+    parameter.tensor.withMutableFloats { $0[3] = .nan }
+    let error = #expect(throws: TrainingError.self) { try trainer.run() }
+    #expect(error?.code == .nonFinite)
+    #expect(error?.message.contains("step 1") == true)
+    #expect(error?.message.contains(parameter.name) == true)
+
+    // Finite weights whose products overflow.
+    let diverging = try Self.trainer(in: nil)
+    diverging.decoder.weights.layers[1].down.withMutableFloats { elements in
+      for index in elements.indices { elements[index] = 3e38 }
+    }
+    let second = #expect(throws: TrainingError.self) { try diverging.run() }
+    #expect(second?.message.contains("the feed-forward block of layer 1") == true)
+  }
+
+  @Test(
+    arguments: [
+      { $0.steps = 0 }, { $0.batchSize = 0 }, { $0.learningRate = -1 }, { $0.learningRate = .nan },
+      { $0.minimumLearningRate = 1 }, { $0.warmupSteps = -1 }, { $0.keptCheckpoints = 0 },
+      { $0.contextLength = 9 },
+    ] as [@Sendable (inout TrainingConfiguration) -> Void])
+  func settingsOutOfRangeAreRefused(change: @Sendable (inout TrainingConfiguration) -> Void) {
+    var configuration = Self.configuration()
+    change(&configuration)
+    let error = #expect(throws: TrainingError.self) {
+      try Self.trainer(in: nil, configuration)
+    }
+    #expect(error?.code == .setting)
+  }
+}
+
+private func bytes(_ path: String) throws -> [UInt8] { try MappedFile(path: path).contents }
+
+/// The steps of metrics.jsonl's lines, as they stand.
+private func metricSteps(_ folder: String) throws -> [Substring] {
+  String(decoding: try bytes(folder + "/metrics.jsonl"), as: UTF8.self).split(separator: "\n")
+    .compactMap { $0.split(separator: "\"step\":").last?.prefix { $0.isNumber } }
+}
