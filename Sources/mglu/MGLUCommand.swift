@@ -2,8 +2,12 @@ import ArgumentParser
 
 /// The root of the command tree: configuration only, one file per subcommand.
 @main
-struct MGLUCommand: ParsableCommand {
+struct MGLUCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mglu",
-    abstract: "Train, look into and run language models with Masked Gated Linear Units.")
+    abstract: "Train, look into and run language models with Masked Gated Linear Units.",
+    subcommands: [
+      TrainCommand.self, GenerateCommand.self, EvaluateCommand.self, InspectCommand.self,
+      ConvertCommand.self, TokenizerCommand.self, DataCommand.self, DemoCommand.self,
+    ])
 }

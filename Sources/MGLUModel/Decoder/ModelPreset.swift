@@ -63,6 +63,15 @@ extension DecoderConfiguration {
   /// Mask bits of all layers.
   public var maskBitCount: Int { layers * feedForward.maskBitCount }
 
+  /// MiB of the feed-forward blocks, counted as ``deployedByteCount`` is.
+  public var mebibytesOfFeedForward: Double {
+    let weights =
+      layers
+      * (feedForward.upWeightCount + feedForward.routerWeightCount
+        + feedForward.intermediateSize * hiddenSize)
+    return Double(2 * weights + (maskBitCount + 7) / 8) / 1_048_576
+  }
+
   /// Bytes of FP16 weights and 1-bit masks, as table 6 of the paper counts them.
   public var deployedByteCount: Int { 2 * weightCount + (maskBitCount + 7) / 8 }
 }

@@ -16,6 +16,13 @@ public enum TextSource {
     "py", "rs", "go", "java", "kt", "js", "ts", "rb", "sh", "sql", "html", "css",
   ]
 
+  /// Calls `body` with the text of each document that is not empty.
+  public static func forEachText(
+    at path: String, _ body: (String) -> Void
+  ) throws(DataError) {
+    try forEachDocument(at: path) { body(String(decoding: $0, as: UTF8.self)) }
+  }
+
   /// Calls `body` with the valid UTF-8 of each document that is not empty.
   package static func forEachDocument(
     at path: String, _ body: (UnsafeBufferPointer<UInt8>) -> Void

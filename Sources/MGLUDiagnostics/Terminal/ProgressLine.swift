@@ -1,0 +1,94 @@
+/// The state of a training run in one line: rewritten in place on a terminal, a plain line now
+/// and then elsewhere.
+public struct ProgressLine {
+  /// What the line shows.
+  public struct State: Sendable, Equatable {
+    /// Steps done.
+    public var step: Int
+    /// The last loss, in nats.
+    public var loss: Double
+    /// The learning rate.
+    public var learningRate: Double
+    /// Training tokens per second.
+    public var tokensPerSecond: Double
+    /// Seconds that the remaining steps will take.
+    public var secondsLeft: Double
+
+    /// A state.
+    public init(
+      step: Int, loss: Double, learningRate: Double, tokensPerSecond: Double, secondsLeft: Double
+    ) {
+      self.step = step
+      self.loss = loss
+      self.learningRate = learningRate
+      self.tokensPerSecond = tokensPerSecond
+      self.secondsLeft = secondsLeft
+    }
+  }
+
+  private let total: Int
+  private let terminal: Terminal
+  private let clock = ContinuousClock()
+  private var lastDrawn: ContinuousClock.Instant?
+  private var isDrawn = false
+
+  /// Elsewhere than on a terminal, a line this often.
+  private static let plainInterval = Duration.seconds(10)
+  private static let redrawInterval = Duration.milliseconds(100)
+
+  /// A line for a run of `total` steps.
+  public init(total: Int, terminal: Terminal = .error) {
+    self.total = total
+    self.terminal = terminal
+  }
+
+  /// Shows `state`, unless it is too soon after the last one; the last step is always shown.
+  public mutating func update(_ state: State) {
+    let now = clock.now
+    let interval = terminal.isInteractive ? Self.redrawInterval : Self.plainInterval
+    if let lastDrawn, now - lastDrawn < interval, state.step < total { return }
+    // The first plain line waits too: a short run needs none.
+    let isFirst = lastDrawn == nil
+    lastDrawn = now
+    if terminal.isInteractive {
+      terminal.write("\r\u{1b}[2K" + Self.text(state, total: total, width: terminal.width - 1))
+      isDrawn = true
+    } else if !isFirst || state.step == total {
+      terminal.write(Self.text(state, total: total, width: nil) + "\n")
+    }
+  }
+
+  /// Writes a line of its own above the progress.
+  public mutating func note(_ text: String) {
+    if isDrawn { terminal.write("\r\u{1b}[2K") }
+    isDrawn = false
+    terminal.write(text + "\n")
+  }
+
+  /// Leaves the line as it is and goes to the next.
+  public mutating func finish() {
+    if isDrawn { terminal.write("\n") }
+    isDrawn = false
+  }
+
+  /// The line: with a bar in what is left of `width` columns, or without one. Where the width is
+  /// too small for everything, the end is cut.
+  static func text(_ state: State, total: Int, width: Int?) -> String {
+    let numbers =
+      "step \(state.step)/\(total)  loss \(NumberFormat.fixed(state.loss, 4))"
+      + "  lr \(NumberFormat.scientific(state.learningRate))"
+      + "  \(NumberFormat.grouped(Int(clamping: state.tokensPerSecond))) tok/s"
+      + "  \(NumberFormat.clock(seconds: state.secondsLeft)) left"
+    guard let width else { return numbers }
+    let room = width - numbers.count - 2
+    guard room >= 5 else { return String(numbers.prefix(max(0, width))) }
+    let share = Double(state.step) / Double(max(1, total))
+    return ShareBar.text(share, width: min(room, 20)) + "  " + numbers
+  }
+}
+
+extension Int {
+  fileprivate init(clamping value: Double) {
+    self = value.isFinite ? Int(Swift.max(-1e15, Swift.min(1e15, value))) : 0
+  }
+}

@@ -1,0 +1,101 @@
+/// A token that a model wrote, and the text that it completes.
+public struct GeneratedToken: Sendable, Equatable {
+  /// Its id.
+  public let id: Int32
+  /// Whole characters only: bytes of an unfinished one come with the token that finishes it.
+  public let text: String
+}
+
+/// Writes on from a prompt, token by token.
+///
+/// When the context is full, the last half of it is read again and writing goes on from there: one
+/// long step now and then, and no memory of what lies further back.
+public final class TokenGenerator {
+  /// Tokens of the prompt, as they were read.
+  public let promptTokenCount: Int
+
+  private let session: DecodingSession
+  private var sampler: Sampler
+  private var text: TokenTextStream
+  private var history: [Int32]
+  private var unread: [Int32]
+  private var remaining: Int
+
+  /// Prepares to write at most `maximumTokens` tokens after `prompt`.
+  ///
+  /// An empty prompt stands for the start of a text: the end-of-text token, where there is one.
+  public init(
+    _ decoder: Decoder, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
+    sampling: SamplerConfiguration = .init()
+  ) throws(GenerationError) {
+    var tokens = tokenizer.encode(prompt)
+    if tokens.isEmpty, let start = tokenizer.endOfText { tokens = [start] }
+    let context = decoder.configuration.contextLength
+    guard tokens.count <= context else {
+      throw GenerationError(
+        .contextLength, "the prompt has \(tokens.count) tokens: the model reads at most \(context)",
+        remedy: "shorten it")
+    }
+    guard !tokens.isEmpty else {
+      throw GenerationError(.emptyPrompt, "the prompt is empty", remedy: "give some text")
+    }
+    guard maximumTokens >= 0 else {
+      throw GenerationError(.sampling, "\(maximumTokens) tokens: expected 0 or more")
+    }
+    sampler = try Sampler(sampling)
+    session = DecodingSession(decoder, capacity: context)
+    text = TokenTextStream(tokenizer)
+    promptTokenCount = tokens.count
+    history = tokens
+    unread = tokens
+    remaining = maximumTokens
+  }
+
+  /// The next token, or `nil` at the end of the text or of what was asked for.
+  public func next() throws(GenerationError) -> GeneratedToken? {
+    guard remaining > 0 else { return nil }
+    remaining -= 1
+    if session.position + unread.count > session.capacity {
+      unread = Array(history.suffix(max(1, session.capacity / 2)))
+      session.reset()
+    }
+    let logits = try session.append(unread)
+    let id = logits.withFloats { sampler.sample($0) }
+    if session.decoder.configuration.endOfText.contains(id) {
+      remaining = 0
+      let rest = text.finish()
+      return rest.isEmpty ? nil : GeneratedToken(id: id, text: rest)
+    }
+    history = history.suffix(session.capacity) + [id]
+    unread = [id]
+    let piece = text.append(id)
+    return GeneratedToken(id: id, text: remaining == 0 ? piece + text.finish() : piece)
+  }
+}
+
+/// Generation as an asynchronous sequence of tokens with text: each is computed when it is asked
+/// for, and cancelling the task ends it.
+///
+///     for try await token in TokenStream(generator) { print(token.text, terminator: "") }
+public struct TokenStream: AsyncSequence {
+  public typealias Element = GeneratedToken
+
+  private let generator: TokenGenerator
+
+  /// What `generator` writes.
+  public init(_ generator: TokenGenerator) { self.generator = generator }
+
+  /// Computes tokens on the task that asks for them.
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    let generator: TokenGenerator
+
+    /// The next token.
+    public mutating func next() async throws -> GeneratedToken? {
+      if Task.isCancelled { return nil }
+      return try generator.next()
+    }
+  }
+
+  /// Starts, or goes on, generating.
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(generator: generator) }
+}

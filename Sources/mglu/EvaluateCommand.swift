@@ -1,0 +1,66 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUTraining
+
+/// `mglu evaluate`.
+struct EvaluateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "evaluate",
+    abstract: "Measure how well a model predicts a text.",
+    discussion: """
+      Examples:
+        mglu evaluate --model run --data other.txt
+        mglu evaluate --model run --data valid.bin --json
+
+      Every token but the first is predicted, in consecutive windows of --context tokens. The loss
+      is in nats per token; bits per byte compare models of different tokenizers.
+      """)
+
+  @OptionGroup var model: ModelOptions
+  @Option(help: "Text, JSONL, token shards, or a folder of them.", completion: .file())
+  var data: String
+  @Option(help: "Tokens of a window (default: the model's context, at most 1024).")
+  var context: Int?
+  @Flag(help: "Print one JSON document instead of text.") var json = false
+
+  func run() throws {
+    let (decoder, tokenizer) = try model.load()
+    let longest = decoder.configuration.contextLength
+    let length = context ?? min(longest, 1024)
+    guard (1...longest).contains(length) else {
+      throw TrainingError(.setting, "context \(length): expected 1 to \(longest), the model's")
+    }
+    let tokens = try Corpus.tokens(at: data, tokenizer: tokenizer)
+    Interrupt.listen()
+    let evaluator = Evaluator(decoder, tokenizer: tokenizer, length: length)
+    guard let result = try evaluator.evaluate(tokens, isCancelled: { Interrupt.isRequested })
+    else { throw ExitCode(Interrupt.exitStatus) }
+    if json {
+      Output.json(EvaluationDocument(result))
+    } else {
+      Output.line(result.sentence)
+    }
+  }
+}
+
+/// What `mglu evaluate --json` prints.
+private struct EvaluationDocument: Encodable {
+  let loss: Double
+  let perplexity: Double
+  let bitsPerByte: Double
+  let tokens: Int
+
+  enum CodingKeys: String, CodingKey {
+    case loss
+    case perplexity
+    case bitsPerByte = "bits_per_byte"
+    case tokens
+  }
+
+  init(_ result: EvaluationResult) {
+    loss = result.loss
+    perplexity = result.perplexity
+    bitsPerByte = result.bitsPerByte
+    tokens = result.tokens
+  }
+}

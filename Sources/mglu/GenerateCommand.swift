@@ -1,0 +1,63 @@
+import ArgumentParser
+import MGLUTraining
+
+/// `mglu generate`.
+struct GenerateCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate",
+    abstract: "Write on from a prompt.",
+    discussion: """
+      Examples:
+        mglu generate --model run --prompt "To be, or "
+        mglu generate --model run --prompt "" --max-tokens 500 --temperature 0.7 --seed 3
+        mglu generate --model run --prompt "KING:" --temperature 0
+
+      Only the text goes to standard output, as it is written; with the same seed it is the same.
+      """)
+
+  @OptionGroup var model: ModelOptions
+  @Option(help: "Text to continue; empty starts a new text.") var prompt: String
+  @Option(help: "Most tokens to write.") var maxTokens = 256
+  @Option(
+    name: [.long, .customLong("temp")], help: "Divides the logits; 0 takes the most probable.")
+  var temperature: Float = 0.8
+  @Option(help: "Choose among the K most probable; 0 for all.") var topK = 0
+  @Option(help: "Choose among the most probable that sum to P.") var topP: Float = 1
+  @Option(help: "Leave out what is less probable than P times the most probable.")
+  var minP: Float = 0
+  @Option(help: "Seed of the choice.") var seed: UInt64 = 0
+  @Flag(help: "Print one JSON document instead of text.") var json = false
+
+  func run() async throws {
+    let sampling = SamplerConfiguration(
+      temperature: temperature, topK: topK, topP: topP, minP: minP, seed: seed)
+    try sampling.validate()
+    let (decoder, tokenizer) = try model.load()
+    let generator = try TokenGenerator(
+      decoder, tokenizer: tokenizer, prompt: prompt, maximumTokens: maxTokens, sampling: sampling)
+    if json { return try await printDocument(generator) }
+    Output.text(prompt)
+    for try await token in TokenStream(generator) { Output.text(token.text) }
+    Output.text("\n")
+  }
+
+  private func printDocument(_ generator: TokenGenerator) async throws {
+    struct Document: Encodable {
+      let text: String
+      let tokens: Int
+      let prompt_tokens: Int
+      let tokens_per_second: Double
+    }
+    let start = ContinuousClock.now
+    var (text, count) = ("", 0)
+    for try await token in TokenStream(generator) {
+      text += token.text
+      count += 1
+    }
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    Output.json(
+      Document(
+        text: text, tokens: count, prompt_tokens: generator.promptTokenCount,
+        tokens_per_second: seconds > 0 ? Double(count) / seconds : 0))
+  }
+}

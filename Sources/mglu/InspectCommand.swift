@@ -1,0 +1,92 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUTraining
+
+/// `mglu inspect`.
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect",
+    abstract: "Count parameters, masks and bytes, and look into the masks of a model.",
+    discussion: """
+      Examples:
+        mglu inspect --model run
+        mglu inspect --preset paper-large --ffn swimglu --masks 4
+        mglu inspect --preset llama-3.2-1b --json
+
+      Sizes are those of FP16 weights and 1-bit masks. The gate share of a mask is the share of
+      the matrix that it makes gate; the rest is value.
+      """)
+
+  @Option(help: "Folder of a model or a run.", completion: .directory) var model: String?
+  @OptionGroup(title: "Shape, instead of a model") var shape: ShapeOptions
+  @Flag(help: "Print one JSON document instead of text.") var json = false
+
+  func validate() throws {
+    if (model != nil) == (shape.preset != nil || shape.config != nil) {
+      throw ValidationError("give either --model DIR, or --preset NAME or --config FILE")
+    }
+  }
+
+  func run() throws {
+    let configuration: DecoderConfiguration
+    var shares: [[Double]] = []
+    if let model {
+      let decoder = try ModelFolder.load(ModelFolder.locate(model), on: CPUBackend(threads: 1))
+      configuration = decoder.configuration
+      shares = decoder.gateShares
+    } else {
+      configuration = try shape.configuration(tokenizer: nil, context: nil)
+    }
+    if json { return Output.json(InspectionDocument(configuration, shares: shares)) }
+    Output.line(configuration.summary)
+    Output.line("mask bits: \(NumberFormat.grouped(configuration.maskBitCount))")
+    if shares.contains(where: { !$0.isEmpty }) { printTable(shares) }
+  }
+
+  private func printTable(_ shares: [[Double]]) {
+    let masks = shares.first?.count ?? 0
+    let terminal = Terminal.output
+    // Many masks: as many columns as the width allows, the mean always.
+    let shown = min(masks, max(1, (terminal.width - 34) / 7))
+    let columns =
+      [Table.Column("layer", .right), .init("mean", .right)]
+      + (0..<shown).map { .init("M\($0 + 1)", .right) } + [.init("gate share")]
+    var table = Table(columns)
+    for (index, layer) in shares.enumerated() {
+      let mean = layer.reduce(0, +) / Double(max(1, layer.count))
+      let cells = ([mean] + layer.prefix(shown)).map { NumberFormat.fixed(100 * $0, 1) + "%" }
+      table.append(
+        ["\(index)"] + cells
+          + [terminal.isInteractive ? ShareBar.text(mean, width: 16) : ""])
+    }
+    for line in table.lines { Output.line(line) }
+    if shown < masks { Output.line("(masks \(shown + 1) to \(masks): see --json)") }
+  }
+}
+
+/// What `mglu inspect --json` prints.
+private struct InspectionDocument: Encodable {
+  struct Layer: Encodable {
+    let gateShare: [Double]
+    enum CodingKeys: String, CodingKey { case gateShare = "gate_share" }
+  }
+
+  let parameters: Int
+  let maskBits: Int
+  let mebibytes: Double
+  let layers: [Layer]
+
+  enum CodingKeys: String, CodingKey {
+    case parameters
+    case maskBits = "mask_bits"
+    case mebibytes
+    case layers
+  }
+
+  init(_ configuration: DecoderConfiguration, shares: [[Double]]) {
+    parameters = configuration.weightCount
+    maskBits = configuration.maskBitCount
+    mebibytes = Double(configuration.deployedByteCount) / 1_048_576
+    layers = shares.map { Layer(gateShare: $0) }
+  }
+}

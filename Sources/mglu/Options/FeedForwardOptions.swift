@@ -1,0 +1,73 @@
+import ArgumentParser
+import MGLUTraining
+
+/// `--ffn` and the options of masks.
+struct FeedForwardOptions: ParsableArguments {
+  /// The feed-forward units by the field's names.
+  enum Name: String, CaseIterable, ExpressibleByArgument {
+    case gelu, glu, swiglu, geglu, reglu, mglu, swimglu, gemglu, remglu
+    case sharedSwiGLU = "shared-swiglu"
+    case bilinearMGLU = "bilinear-mglu"
+
+    var activation: Activation {
+      switch self {
+      case .glu, .mglu: .sigmoid
+      case .swiglu, .sharedSwiGLU, .swimglu: .silu
+      case .gelu, .geglu, .gemglu: .gelu
+      case .reglu, .remglu: .relu
+      case .bilinearMGLU: .identity
+      }
+    }
+
+    /// The unit; masks are counted later.
+    var unit: FeedForwardUnitKind {
+      switch self {
+      case .gelu: .linear
+      case .glu, .swiglu, .geglu, .reglu: .gated
+      case .sharedSwiGLU: .sharedGated
+      case .mglu, .swimglu, .gemglu, .remglu, .bilinearMGLU:
+        .masked(MaskConfiguration(count: FeedForwardOptions.defaultMasks))
+      }
+    }
+  }
+
+  enum Ablation: String, CaseIterable, ExpressibleByArgument {
+    case noGateMask = "no-gate-mask"
+    case noValueMask = "no-value-mask"
+
+    var ablation: MaskAblation { self == .noGateMask ? .noGateMask : .noValueMask }
+  }
+
+  static let defaultMasks = 4
+
+  @Option(help: "Feed-forward unit: \(Name.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var ffn: Name?
+  @Option(help: "Masks of an MGLU, 1 to 16 (default: \(defaultMasks)).") var masks: Int?
+  @Flag(help: "Keep the masks as drawn, as a control.") var fixedMasks = false
+  @Option(help: "Leave one factor unmasked, as a control: no-gate-mask, no-value-mask.")
+  var ablation: Ablation?
+  @Option(help: "Sum only the K masks that a router chooses for each token.")
+  var routerTopK: Int?
+
+  /// Changes what was asked for; without `--ffn` the unit stays.
+  func apply(to configuration: inout FeedForwardConfiguration) throws(ConfigurationError) {
+    if let ffn {
+      configuration.unit = ffn.unit
+      configuration.activation = ffn.activation
+    }
+    guard case .masked(var mask) = configuration.unit else {
+      guard masks == nil, !fixedMasks, ablation == nil, routerTopK == nil else {
+        throw ConfigurationError(
+          .conflict, "\(ffn?.rawValue ?? "this model") has no masks",
+          remedy: "choose an MGLU, such as --ffn swimglu, or leave out the options of masks")
+      }
+      return
+    }
+    mask.count = masks ?? mask.count
+    if fixedMasks { mask.kind = .fixed }
+    mask.ablation = ablation?.ablation ?? mask.ablation
+    mask.routerTopK = routerTopK ?? mask.routerTopK
+    configuration.unit = .masked(mask)
+    try configuration.validate()
+  }
+}

@@ -1,0 +1,39 @@
+import MGLUDiagnostics
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Results, which go to standard output; everything else goes to standard error.
+enum Output {
+  /// Writes `text` at once. A reader that has gone away ends the process without a word, as it
+  /// ends every filter.
+  static func text(_ text: String) {
+    if !Terminal.output.write(text) { exit(errno == EPIPE ? EXIT_SUCCESS : EXIT_FAILURE) }
+  }
+
+  /// Writes a line.
+  static func line(_ text: String) { self.text(text + "\n") }
+
+  /// Writes one JSON document.
+  static func json(_ value: some Encodable) {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    // Encoding plain values of our own cannot fail.
+    if let data = try? encoder.encode(value) { line(String(decoding: data, as: UTF8.self)) }
+  }
+
+  /// Writes a line to standard error.
+  static func note(_ text: String) { Terminal.error.write(text + "\n") }
+}

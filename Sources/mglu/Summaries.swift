@@ -1,0 +1,65 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUTraining
+
+extension ModelPreset: ExpressibleByArgument {}
+
+extension TrainingSummary {
+  /// The summary in a line.
+  var sentence: String {
+    var parts = ["\(NumberFormat.grouped(steps)) steps"]
+    if let trainingLoss { parts.append("training loss \(NumberFormat.fixed(trainingLoss, 4))") }
+    if let validation { parts.append("validation \(validation.sentence)") }
+    if tokensPerSecond > 0 {
+      parts.append("\(NumberFormat.grouped(Int(tokensPerSecond))) tokens/s")
+    }
+    return parts.joined(separator: ", ")
+  }
+}
+
+extension EvaluationResult {
+  /// The result in a line.
+  var sentence: String {
+    "loss \(NumberFormat.fixed(loss, 4)) nats per token, perplexity \(NumberFormat.fixed(perplexity, 3)), "
+      + "\(NumberFormat.fixed(bitsPerByte, 4)) bits per byte (\(NumberFormat.grouped(tokens)) tokens)"
+  }
+}
+
+extension DecoderConfiguration {
+  /// Unit and sizes in a line.
+  var summary: String {
+    let mebibytes = Double(deployedByteCount) / 1_048_576
+    return "\(feedForward.name): \(layers) layers, h \(hiddenSize), "
+      + "d \(feedForward.intermediateSize), \(NumberFormat.grouped(weightCount)) parameters, "
+      + "\(NumberFormat.fixed(mebibytes, 2)) MiB as FP16 and 1-bit masks"
+  }
+}
+
+extension FeedForwardConfiguration {
+  /// The field's name of the unit.
+  var name: String {
+    switch unit {
+    case .linear: return "LU (\(activation.rawValue))"
+    case .gated: return gatedPrefix + "GLU"
+    case .sharedGated: return "shared \(gatedPrefix)GLU"
+    case .masked(let masks):
+      var name = "\(gatedPrefix)MGLU, n_m = \(masks.count)"
+      if masks.kind == .fixed { name += ", fixed masks" }
+      if let ablation = masks.ablation {
+        name += ablation == .noGateMask ? ", no gate mask" : ", no value mask"
+      }
+      if let k = masks.routerTopK { name += ", top \(k)" }
+      return name
+    }
+  }
+
+  private var gatedPrefix: String {
+    switch activation {
+    case .sigmoid: ""
+    case .silu: "Swi"
+    case .gelu, .geluTanh: "Ge"
+    case .relu: "Re"
+    case .identity: "bilinear "
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUTraining
+
+/// `mglu train`.
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Train a language model on text.",
+    discussion: """
+      Examples:
+        mglu train --data input.txt --output run
+        mglu train --data input.txt --ffn swimglu --masks 4 --steps 5000 --output run
+        mglu train --data input.txt --ffn swimglu --masks 4 --steps 5000 --output run --resume
+        mglu train --data shards/ --tokenizer gpt2/tokenizer.json --output run
+
+      --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or
+      token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for
+      validation. Ctrl-C saves a checkpoint; --resume goes on from it.
+      """)
+
+  @Option(help: "Text, JSONL, token shards, or a folder of them.", completion: .file())
+  var data: String
+  @Option(help: "Validation data (default: the last tenth of --data).", completion: .file())
+  var valid: String?
+  @Option(help: "Folder of the checkpoints, the metrics and the model.", completion: .directory)
+  var output: String
+  @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
+  @OptionGroup(title: "Model") var shape: ShapeOptions
+  @OptionGroup(title: "Training") var training: TrainingOptions
+  @Option(help: "Threads (default: all processors).") var threads: Int?
+  @Flag(help: "Go on from the newest checkpoint in --output.") var resume = false
+  @Flag(help: "Print one JSON document instead of text.") var json = false
+
+  func run() throws {
+    let backend = try CPUBackend(threads: threads)
+    let tokenizer = try Tokenizer.named(tokenizer)
+    let configuration = try shape.configuration(tokenizer: tokenizer, context: training.context)
+    let settings = try training.configuration(contextLength: configuration.contextLength)
+    let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
+    let decoder = try Decoder(configuration, on: backend)
+    decoder.initialise(seed: settings.seed)
+    let trainer = try Trainer(
+      decoder, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output)
+
+    var progress = TrainingProgress(settings)
+    for warning in backend.warnings { progress.note(warning) }
+    try trainer.prepareOutput(resume: resume) { progress.show($0) }
+    progress.note(backend.summary)
+    progress.note(
+      "\(configuration.summary); \(NumberFormat.grouped(corpus.training.count)) training and "
+        + "\(NumberFormat.grouped(corpus.validation.count)) validation tokens")
+    Interrupt.listen()
+    let summary = try trainer.run(
+      observe: { progress.show($0) }, isCancelled: { Interrupt.isRequested })
+    progress.finish()
+    if summary.wasInterrupted {
+      progress.note("interrupted at step \(summary.steps): go on with --resume")
+      throw ExitCode(Interrupt.exitStatus)
+    }
+    if json {
+      Output.json(TrainingDocument(summary))
+    } else {
+      Output.line(summary.sentence)
+      Output.line("model: \(output)")
+    }
+  }
+}
+
+/// What `mglu train --json` prints.
+private struct TrainingDocument: Encodable {
+  let steps: Int
+  let trainLoss: Double?
+  let validationLoss: Double?
+  let validationPerplexity: Double?
+  let bitsPerByte: Double?
+  let tokensPerSecond: Double
+  let seconds: Double
+
+  enum CodingKeys: String, CodingKey {
+    case steps
+    case trainLoss = "train_loss"
+    case validationLoss = "validation_loss"
+    case validationPerplexity = "validation_perplexity"
+    case bitsPerByte = "bits_per_byte"
+    case tokensPerSecond = "tokens_per_second"
+    case seconds
+  }
+
+  init(_ summary: TrainingSummary) {
+    steps = summary.steps
+    trainLoss = summary.trainingLoss
+    validationLoss = summary.validation?.loss
+    validationPerplexity = summary.validation?.perplexity
+    bitsPerByte = summary.validation?.bitsPerByte
+    tokensPerSecond = summary.tokensPerSecond
+    seconds = summary.seconds
+  }
+
+  /// Every key, null where there is no number.
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(steps, forKey: .steps)
+    try container.encode(trainLoss, forKey: .trainLoss)
+    try container.encode(validationLoss, forKey: .validationLoss)
+    try container.encode(validationPerplexity, forKey: .validationPerplexity)
+    try container.encode(bitsPerByte, forKey: .bitsPerByte)
+    try container.encode(tokensPerSecond, forKey: .tokensPerSecond)
+    try container.encode(seconds, forKey: .seconds)
+  }
+}

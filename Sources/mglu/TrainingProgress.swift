@@ -1,0 +1,37 @@
+import MGLUDiagnostics
+import MGLUTraining
+
+/// Shows a run on standard error: one line that is rewritten on a terminal, plain lines elsewhere.
+struct TrainingProgress {
+  private let steps: Int
+  private var line: ProgressLine
+  private let tokensPerStep: Int
+
+  init(_ configuration: TrainingConfiguration) {
+    steps = configuration.steps
+    tokensPerStep = configuration.tokensPerStep
+    line = ProgressLine(total: steps)
+  }
+
+  /// Shows `event`.
+  mutating func show(_ event: TrainingEvent) {
+    switch event {
+    case .notice(let text): note(text)
+    case .resumed(let step): note("resumed at step \(NumberFormat.grouped(step))")
+    case .saved(let step, let path): note("step \(step): saved \(path)")
+    case .validation(let step, let result): note("step \(step): validation \(result.sentence)")
+    case .step(let report):
+      line.update(
+        ProgressLine.State(
+          step: report.step, loss: report.loss, learningRate: report.learningRate,
+          tokensPerSecond: report.tokensPerSecond,
+          secondsLeft: Double((steps - report.step) * tokensPerStep) / report.tokensPerSecond))
+    }
+  }
+
+  /// Writes a line of its own.
+  mutating func note(_ text: String) { line.note(text) }
+
+  /// Ends the line.
+  mutating func finish() { line.finish() }
+}
