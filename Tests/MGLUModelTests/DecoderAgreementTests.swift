@@ -93,7 +93,7 @@ import Testing
     let decoder = try Decoder.drawn(configuration, on: backend)
     let rows = sequences * length
     let tokens = (0..<rows).map { Int32($0 * 7 % 23) }
-    let targets = (0..<rows).map { Int32($0 % 6 == 4 ? -1 : $0 * 5 % 23) }
+    let targets = (0..<rows).map { row -> Int32 in row % 6 == 4 ? -1 : Int32(row * 5 % 23) }
     let reference = ReferenceDecoder(decoder)
     let expected = reference.lossAndGradients(tokens, targets: targets, length: length)
 

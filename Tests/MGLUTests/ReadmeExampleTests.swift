@@ -23,7 +23,7 @@ import Testing
     let root = Folder.parent(of: Folder.parent(of: Folder.parent(of: here)))
     let readme = try lines(root + "/README.md", between: "```swift", and: "```")
     let test = try lines(here, between: "// example:begin", and: "// example:end")
-    #expect(!test.isEmpty && Array(readme.dropFirst(2)) == test)
+    #expect(!test.isEmpty && Array(readme.dropFirst(1)) == test)
   }
 
   private func lines(_ path: String, between first: String, and last: String) throws -> [String] {

@@ -160,6 +160,12 @@ public enum ModelFolder {
   private static func check(
     _ tensors: CheckpointTensors, _ configuration: DecoderConfiguration, folder: String
   ) throws(CheckpointError) {
+    guard tensors.names.count >= configuration.layers else {
+      throw CheckpointError(
+        .disagreement,
+        "\(folder): config.json wants \(configuration.layers) layers, but there are "
+          + "only \(tensors.names.count) tensors")
+    }
     var parameters: [NamedTensor] = []
     _ = ArenaLayout.measure { layout in
       parameters = DecoderWeights(configuration, in: &layout).named(configuration)

@@ -1,0 +1,52 @@
+import MGLUModel
+import Testing
+
+@Suite struct ModelSizeTests {
+  struct Row: Sendable {
+    let preset: ModelPreset
+    let unit: FeedForwardUnitKind
+    let mebibytes: Double
+  }
+
+  /// Table 6 of the paper, whole.
+  static let table6 = [
+    Row(preset: .paperSmall, unit: .linear, mebibytes: 215),
+    Row(preset: .paperSmall, unit: .gated, mebibytes: 269),
+    Row(preset: .paperSmall, unit: .masked(.init(count: 1)), mebibytes: 219),
+    Row(preset: .paperSmall, unit: .masked(.init(count: 2)), mebibytes: 222),
+    Row(preset: .paperSmall, unit: .masked(.init(count: 4)), mebibytes: 229),
+    Row(preset: .paperSmall, unit: .masked(.init(count: 8)), mebibytes: 242),
+    Row(preset: .paperLarge, unit: .gated, mebibytes: 2052),
+    Row(preset: .paperLarge, unit: .masked(.init(count: 1)), mebibytes: 1573),
+    Row(preset: .paperLarge, unit: .masked(.init(count: 2)), mebibytes: 1605),
+    Row(preset: .paperLarge, unit: .masked(.init(count: 4)), mebibytes: 1669),
+  ]
+
+  @Test(arguments: table6) func sizesAreThoseOfThePaper(row: Row) {
+    var configuration = row.preset.configuration
+    configuration.feedForward.unit = row.unit
+    // The paper rounds to whole MiB.
+    #expect(abs(Double(configuration.deployedByteCount) / 1_048_576 - row.mebibytes) < 1)
+  }
+
+  @Test func countsAreThoseOfTheParameters() throws {
+    var configuration = ModelPreset.nano.configuration
+    configuration.feedForward.unit = .masked(.init(count: 3, routerTopK: 2))
+    let decoder = try Decoder(configuration, on: CPUBackend(threads: 1))
+    let isMask = { (parameter: NamedTensor) in parameter.name.hasSuffix("mask_logits") }
+    let weights = decoder.namedParameters.filter { !isMask($0) }.reduce(0) { $0 + $1.tensor.count }
+    let masks = decoder.namedParameters.filter(isMask).reduce(0) { $0 + $1.tensor.count }
+    #expect(weights == configuration.weightCount && masks == configuration.maskBitCount)
+  }
+
+  @Test func gateSharesCountOnes() throws {
+    let decoder = try LlamaExportTests.decoder(.masked(.init(count: 2)))
+    let unit = try #require(decoder.weights.layers[1].unit as? MaskedGatedLinearUnit)
+    let size = unit.weight.count
+    // A logit of exactly 0 is mask 0.
+    unit.maskLogits.assign((0..<2 * size).map { $0 < 7 ? 1 : $0 < size ? 0 : -1 })
+    #expect(decoder.gateShares[1] == [7 / Double(size), 0])
+    #expect(decoder.gateShares[0].allSatisfy { (0.4...0.6).contains($0) })
+    #expect(try LlamaExportTests.decoder(.gated).gateShares == [[], [], []])
+  }
+}
