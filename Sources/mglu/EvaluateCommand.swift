@@ -50,13 +50,6 @@ private struct EvaluationDocument: Encodable {
   let bitsPerByte: Double
   let tokens: Int
 
-  enum CodingKeys: String, CodingKey {
-    case loss
-    case perplexity
-    case bitsPerByte = "bits_per_byte"
-    case tokens
-  }
-
   init(_ result: EvaluationResult) {
     loss = result.loss
     perplexity = result.perplexity

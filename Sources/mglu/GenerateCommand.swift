@@ -45,8 +45,8 @@ struct GenerateCommand: AsyncParsableCommand {
     struct Document: Encodable {
       let text: String
       let tokens: Int
-      let prompt_tokens: Int
-      let tokens_per_second: Double
+      let promptTokens: Int
+      let tokensPerSecond: Double
     }
     let start = ContinuousClock.now
     var (text, count) = ("", 0)
@@ -57,7 +57,7 @@ struct GenerateCommand: AsyncParsableCommand {
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     Output.json(
       Document(
-        text: text, tokens: count, prompt_tokens: generator.promptTokenCount,
-        tokens_per_second: seconds > 0 ? Double(count) / seconds : 0))
+        text: text, tokens: count, promptTokens: generator.promptTokenCount,
+        tokensPerSecond: seconds > 0 ? Double(count) / seconds : 0))
   }
 }

@@ -68,20 +68,12 @@ struct InspectCommand: ParsableCommand {
 private struct InspectionDocument: Encodable {
   struct Layer: Encodable {
     let gateShare: [Double]
-    enum CodingKeys: String, CodingKey { case gateShare = "gate_share" }
   }
 
   let parameters: Int
   let maskBits: Int
   let mebibytes: Double
   let layers: [Layer]
-
-  enum CodingKeys: String, CodingKey {
-    case parameters
-    case maskBits = "mask_bits"
-    case mebibytes
-    case layers
-  }
 
   init(_ configuration: DecoderConfiguration, shares: [[Double]]) {
     parameters = configuration.weightCount

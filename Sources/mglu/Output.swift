@@ -24,10 +24,11 @@ enum Output {
   /// Writes a line.
   static func line(_ text: String) { self.text(text + "\n") }
 
-  /// Writes one JSON document.
+  /// Writes one JSON document, its keys in snake case.
   static func json(_ value: some Encodable) {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.nonConformingFloatEncodingStrategy = .convertToString(
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     // Encoding plain values of our own cannot fail.

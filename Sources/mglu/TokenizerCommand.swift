@@ -32,9 +32,9 @@ struct TokenizerCommand: ParsableCommand {
       if json {
         struct Document: Encodable {
           let output: String
-          let vocabulary_size: Int
+          let vocabularySize: Int
         }
-        Output.json(Document(output: output, vocabulary_size: tokenizer.vocabularySize))
+        Output.json(Document(output: output, vocabularySize: tokenizer.vocabularySize))
       } else {
         Output.line(
           "\(output)/tokenizer.json: \(NumberFormat.grouped(tokenizer.vocabularySize)) tokens")

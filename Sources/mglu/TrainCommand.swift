@@ -77,13 +77,8 @@ private struct TrainingDocument: Encodable {
   let tokensPerSecond: Double
   let seconds: Double
 
-  enum CodingKeys: String, CodingKey {
-    case steps
-    case trainLoss = "train_loss"
-    case validationLoss = "validation_loss"
-    case validationPerplexity = "validation_perplexity"
-    case bitsPerByte = "bits_per_byte"
-    case tokensPerSecond = "tokens_per_second"
+  enum CodingKeys: CodingKey {
+    case steps, trainLoss, validationLoss, validationPerplexity, bitsPerByte, tokensPerSecond
     case seconds
   }
 
