@@ -32,6 +32,13 @@ docs:
 	    --transform-for-static-hosting --hosting-base-path $$target \
 	    --output-path docs-out/$$target || exit 1; done
 
+# Needs python3 and, for the peer, PyTorch: apt-get install python3-torch.
+bench: setup
+	@test -n "$(DATA)" || { echo "give a text: make bench DATA=input.txt" >&2; exit 1; }
+	$(BUILD) --product mglu
+	Benchmarks/train_nano --data $(DATA) $(if $(LOSSES),--losses)
+	scripts/readme-results
+
 setup:
 	@scripts/setup-blas
 

@@ -44,6 +44,7 @@ let package = Package(
     .testTarget(name: "MGLUModelTests", dependencies: ["MGLUModel", "MGLUDiagnostics"]),
     .testTarget(name: "MGLUTrainingTests", dependencies: ["MGLUTraining", "MGLUDiagnostics"]),
     .testTarget(name: "MGLUDiagnosticsTests", dependencies: ["MGLUDiagnostics"]),
+    .testTarget(name: "CommandTests", dependencies: ["mglu"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x

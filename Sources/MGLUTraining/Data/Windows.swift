@@ -15,17 +15,21 @@ struct Windows {
     self.vocabularySize = vocabularySize
   }
 
-  /// Fills `batch` with windows at random places: a pure function of seed, step and `part`, the
-  /// micro-batch within the step.
-  func draw(
-    seed: UInt64, step: Int, part: Int, into batch: DecoderActivations
-  ) throws(DataError) {
+  /// Throws unless there is at least one whole window to draw.
+  func requireWholeWindow() throws(DataError) {
     guard tokens.count > length else {
       throw DataError(
         .tooShort,
         "the training data has \(tokens.count) tokens: a context of \(length) needs at "
           + "least \(length + 1)", remedy: "use more text or a smaller --context")
     }
+  }
+
+  /// Fills `batch` with windows at random places: a pure function of seed, step and `part`, the
+  /// micro-batch within the step. There must be a whole window.
+  func draw(
+    seed: UInt64, step: Int, part: Int, into batch: DecoderActivations
+  ) throws(DataError) {
     var random = Philox(seed: seed, purpose: .data, step: UInt64(step))
     let places = UInt64(tokens.count - length)
     for _ in 0..<part * batch.sequences { _ = random.next() }

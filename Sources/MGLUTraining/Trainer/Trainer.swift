@@ -43,6 +43,12 @@ public final class Trainer {
     windows = try Windows(
       corpus.training, length: configuration.contextLength, vocabularySize: vocabulary,
       name: "training")
+    try windows.requireWholeWindow()
+    // Data of another tokenizer should not wait for an unlucky step; the rest is checked as it is
+    // read.
+    for tokens in [corpus.training, corpus.validation] {
+      _ = try tokens.ids(0..<min(tokens.count, 1 << 20), vocabularySize: vocabulary)
+    }
     optimizer = AdamW(configuration.optimizer, for: decoder)
     activations =
       decoder.makeActivations(

@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+
+@Suite struct CommandTests {
+  static let small = [
+    "--ffn", "swimglu", "--masks", "2", "--layers", "2", "--hidden-size", "32", "--heads", "2",
+    "--intermediate-size", "48", "--threads", "2", "--batch-size", "4", "--eval-tokens", "1000",
+    "--warmup-steps", "5",
+  ]
+
+  static func train(_ text: String, _ output: String, _ more: [String] = []) -> [String] {
+    ["train", "--data", text, "--output", output] + small + more
+  }
+
+  @Test func aModelIsTrainedEvaluatedInspectedConvertedAndRun() throws {
+    try withText { folder, text in
+      let run = folder + "/run"
+      let trained = try mglu(Self.train(text, run, ["--steps", "30", "--json"]))
+      #expect(trained.status == 0)
+      let summary = try trained.json()
+      #expect(
+        Set(summary.keys) == [
+          "steps", "train_loss", "validation_loss", "validation_perplexity", "bits_per_byte",
+          "tokens_per_second", "seconds",
+        ])
+      #expect(summary["steps"] as? Int == 30)
+
+      let evaluate = ["evaluate", "--data", text, "--json"]
+      let own = try mglu(evaluate + ["--model", run]).json()
+      #expect(Set(own.keys) == ["loss", "perplexity", "bits_per_byte", "tokens"])
+      let converted = try mglu(
+        ["convert", "--model", run, "--to", "llama", "--output", folder + "/llama"])
+      #expect(converted.status == 0)
+      let llama = try mglu(evaluate + ["--model", folder + "/llama"]).json()
+      let losses = try [own, llama].map { try #require($0["loss"] as? Double) }
+      #expect(abs(losses[0] - losses[1]) < 1e-5)
+
+      let inspected = try mglu(["inspect", "--model", run, "--json"]).json()
+      let layers = try #require(inspected["layers"] as? [[String: [Double]]])
+      #expect(layers.count == 2 && layers.allSatisfy { $0["gate_share"]?.count == 2 })
+
+      let generate = ["generate", "--model", run, "--prompt", "Line", "--max-tokens", "20"]
+      let (first, second) = (try mglu(generate), try mglu(generate))
+      #expect(first.status == 0 && first.output.hasPrefix("Line") && first.output == second.output)
+      #expect(first.errors.isEmpty || !first.output.contains("loss"))
+    }
+  }
+
+  /// Killed without a warning, before the first checkpoint too, and resumed.
+  @Test func killedRunsEndWithTheBytesOfWholeOnes() throws {
+    try withText { folder, text in
+      let settings = ["--steps", "300", "--save-every", "40", "--eval-every", "0"]
+      #expect(try mglu(Self.train(text, folder + "/whole", settings)).status == 0)
+      let expected = try Data(contentsOf: URL(fileURLWithPath: folder + "/whole/model.safetensors"))
+      let path = folder + "/killed"
+      for seconds in [0.05, 0.3, 0.3, 0.6] {
+        _ = try mglu(Self.train(text, path, settings + ["--resume"]), killAfter: seconds)
+      }
+      #expect(try mglu(Self.train(text, path, settings + ["--resume"])).status == 0)
+      #expect(
+        try Data(contentsOf: URL(fileURLWithPath: path + "/model.safetensors")) == expected)
+      let refused = try mglu(Self.train(text, path, settings))
+      #expect(refused.status != 0 && refused.errors.contains("--resume"))
+    }
+  }
+
+  @Test(arguments: [
+    (["--masks", "0"], "1 to 16"), (["--masks", "17"], "1 to 16"),
+    (["--hidden-size", "33"], "not divisible"), (["--ffn", "gelu"], "no masks"),
+    (["--router-top-k", "3"], "1 to 2"), (["--steps", "0"], "steps"),
+    (["--learning-rate=-1"], "learning rate"), (["--tokenizer", "/none.json"], "/none.json"),
+    (["--data", "/none.txt"], "/none.txt"), (["--valid", "/none.txt"], "/none.txt"),
+    (["--threads", "0"], "threads"), (["--context", "100000"], "tokens"),
+    (["--config", "/none.json"], "/none.json"),
+  ])
+  func badInputGetsOneLineAndLeavesNothing(arguments: [String], words: String) throws {
+    try withText { folder, text in
+      let result = try mglu(Self.train(text, folder + "/run", arguments))
+      #expect(result.status != 0 && result.output.isEmpty)
+      #expect(result.errors.contains(words), "\(result.errors)")
+      #expect(result.errors.split(separator: "\n").count == 1, "\(result.errors)")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/run"))
+    }
+  }
+
+  @Test(arguments: [
+    ["inspect"], ["inspect", "--preset", "nano", "--model", "x"], ["train"], ["--nonsense"],
+    ["generate", "--model", "/none", "--prompt", "a"], ["tokenizer", "encode"],
+    ["tokenizer", "decode", "999"], ["data", "pack", "--data", "/none", "--output", "/tmp/x.bin"],
+    ["convert", "--model", "/none", "--to", "onnx", "--output", "x"],
+  ])
+  func wrongCommandLinesFail(arguments: [String]) throws {
+    let result = try mglu(arguments)
+    #expect(result.status != 0 && result.output.isEmpty && result.errors.contains("Error"))
+  }
+
+  @Test(arguments: ["train", "generate", "evaluate", "inspect", "convert", "demo"])
+  func helpHasExamplesThatFitATerminal(command: String) throws {
+    let help = try mglu([command, "--help"])
+    #expect(help.status == 0 && help.output.contains("Example"))
+    #expect(help.output.contains("mglu \(command)"))
+  }
+}

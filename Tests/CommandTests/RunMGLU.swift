@@ -1,0 +1,56 @@
+import Foundation
+
+/// What a run of `mglu` came to.
+struct CommandResult {
+  let status: Int32
+  let output: String
+  let errors: String
+
+  /// The one JSON document of standard output.
+  func json() throws -> [String: Any] {
+    let value = try JSONSerialization.jsonObject(with: Data(output.utf8))
+    return value as? [String: Any] ?? [:]
+  }
+}
+
+/// Runs the built `mglu`, or kills it without a warning after some seconds.
+func mglu(_ arguments: [String], killAfter seconds: Double? = nil) throws -> CommandResult {
+  let process = Process()
+  process.executableURL = productFolder.appendingPathComponent("mglu")
+  process.arguments = arguments
+  let files = try ["out", "err"].map { suffix in
+    let url = URL(fileURLWithPath: "/tmp/mglu-\(UUID().uuidString).\(suffix)")
+    _ = FileManager.default.createFile(atPath: url.path, contents: nil)
+    return (url, try FileHandle(forWritingTo: url))
+  }
+  defer { for (url, _) in files { try? FileManager.default.removeItem(at: url) } }
+  process.standardOutput = files[0].1
+  process.standardError = files[1].1
+  process.standardInput = FileHandle.nullDevice
+  try process.run()
+  if let seconds {
+    Thread.sleep(forTimeInterval: seconds)
+    kill(process.processIdentifier, SIGKILL)
+  }
+  process.waitUntilExit()
+  let texts = try files.map { String(decoding: try Data(contentsOf: $0.0), as: UTF8.self) }
+  return CommandResult(status: process.terminationStatus, output: texts[0], errors: texts[1])
+}
+
+/// Where the package's products lie: beside the test bundle, or beside the tests themselves.
+private let productFolder: URL = {
+  let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }
+  let path = bundle?.bundlePath ?? CommandLine.arguments[0]
+  return URL(fileURLWithPath: path).deletingLastPathComponent()
+}()
+
+/// Calls `body` with a folder that has a text in it.
+func withText(_ body: (_ folder: String, _ text: String) throws -> Void) throws {
+  let folder = FileManager.default.temporaryDirectory
+    .appendingPathComponent("mglu-\(UUID().uuidString)").path
+  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  defer { try? FileManager.default.removeItem(atPath: folder) }
+  let text = (0..<400).map { "Line \($0) of a text, \($0 * $0) words long.\n" }.joined()
+  try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/text.txt"))
+  try body(folder, folder + "/text.txt")
+}
