@@ -26,6 +26,7 @@ lint:
 	scripts/check-layers
 
 docs:
+	mkdir -p docs-out
 	for target in MGLU MGLUModel MGLUTraining; do \
 	  $(SWIFT) package --allow-writing-to-directory docs-out generate-documentation \
 	    --target $$target --disable-indexing --warnings-as-errors \

@@ -100,6 +100,14 @@ extension Tensor {
     precondition(values.count == count, "\(values.count) values for \(count) elements")
     _ = UnsafeMutableBufferPointer(start: floats, count: count).update(fromContentsOf: values)
   }
+
+  /// Overwrites the int32 elements.
+  ///
+  /// - Precondition: `values` has exactly ``count`` elements.
+  public func assign(integers values: some Collection<Int32>) {
+    precondition(values.count == count, "\(values.count) values for \(count) elements")
+    _ = UnsafeMutableBufferPointer(start: integers, count: count).update(fromContentsOf: values)
+  }
 }
 
 extension Arena {

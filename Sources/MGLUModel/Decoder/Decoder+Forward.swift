@@ -86,13 +86,3 @@ extension Decoder {
     }
   }
 }
-
-extension Tensor {
-  /// Overwrites int32 elements.
-  ///
-  /// - Precondition: `values` has exactly ``count`` elements.
-  public func assign(integers values: some Collection<Int32>) {
-    precondition(values.count == count, "\(values.count) values for \(count) elements")
-    _ = UnsafeMutableBufferPointer(start: integers, count: count).update(fromContentsOf: values)
-  }
-}
