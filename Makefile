@@ -24,6 +24,7 @@ format:
 lint:
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
 	scripts/check-layers
+	scripts/readme-results --check
 
 docs:
 	mkdir -p docs-out

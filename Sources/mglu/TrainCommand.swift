@@ -47,9 +47,12 @@ struct TrainCommand: ParsableCommand {
     for warning in backend.warnings { progress.note(warning) }
     try trainer.prepareOutput(resume: resume) { progress.show($0) }
     progress.note(backend.summary)
+    let count = NumberFormat.grouped
+    let isPart = training.evalTokens > 0 && training.evalTokens < corpus.validation.count - 1
     progress.note(
-      "\(configuration.summary); \(NumberFormat.grouped(corpus.training.count)) training and "
-        + "\(NumberFormat.grouped(corpus.validation.count)) validation tokens")
+      "\(configuration.summary); \(count(corpus.training.count)) training and "
+        + "\(count(corpus.validation.count)) validation tokens"
+        + (isPart ? ", of which the first \(count(training.evalTokens)) (--eval-tokens)" : ""))
     Interrupt.listen()
     let summary = try trainer.run(
       observe: { progress.show($0) }, isCancelled: { Interrupt.isRequested })

@@ -64,6 +64,30 @@ import Testing
     }
   }
 
+  @Test func interruptedRunsSaveAndExitWith130() throws {
+    try withText { folder, text in
+      let run = Self.train(
+        text, folder + "/run", ["--steps", "1000000", "--save-every", "0", "--eval-every", "0"])
+      let result = try mglu(run, killAfter: 1, with: SIGINT)
+      #expect(result.status == 130 && result.errors.contains("--resume"))
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/run")
+      #expect(files.contains { $0.hasPrefix("checkpoint-") })
+    }
+  }
+
+  /// The limit is above the text's copy and the tokenizer, below the model's file.
+  @Test func aFullDiskIsOneClearLineAndNothingHalfWritten() throws {
+    try withText { folder, text in
+      let run = folder + "/run"
+      let result = try mglu(
+        Self.train(text, run, ["--steps", "3", "--save-every", "0"]), fileBlocks: 64)
+      #expect(result.status != 0 && result.output.isEmpty)
+      #expect(result.errors.contains("model.safetensors: File too large; free some space"))
+      let files = FileManager.default.enumerator(atPath: run)?.compactMap { $0 as? String } ?? []
+      #expect(files.allSatisfy { !$0.hasSuffix(".safetensors") && !$0.hasSuffix(".tmp") })
+    }
+  }
+
   @Test(arguments: [
     (["--masks", "0"], "1 to 16"), (["--masks", "17"], "1 to 16"),
     (["--hidden-size", "33"], "not divisible"), (["--ffn", "gelu"], "no masks"),

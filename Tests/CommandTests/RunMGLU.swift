@@ -13,11 +13,22 @@ struct CommandResult {
   }
 }
 
-/// Runs the built `mglu`, or kills it without a warning after some seconds.
-func mglu(_ arguments: [String], killAfter seconds: Double? = nil) throws -> CommandResult {
+/// Runs the built `mglu`, or sends it a signal after some seconds. A limit on the size of files
+/// fails writes as a full disk does.
+func mglu(
+  _ arguments: [String], killAfter seconds: Double? = nil, with signal: Int32 = SIGKILL,
+  fileBlocks: Int? = nil
+) throws -> CommandResult {
   let process = Process()
-  process.executableURL = productFolder.appendingPathComponent("mglu")
-  process.arguments = arguments
+  let program = productFolder.appendingPathComponent("mglu")
+  if let fileBlocks {
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    let script = "trap '' XFSZ; ulimit -f \(fileBlocks); exec \"$@\""
+    process.arguments = ["-c", script, "sh", program.path] + arguments
+  } else {
+    process.executableURL = program
+    process.arguments = arguments
+  }
   let files = try ["out", "err"].map { suffix in
     let url = URL(fileURLWithPath: "/tmp/mglu-\(UUID().uuidString).\(suffix)")
     _ = FileManager.default.createFile(atPath: url.path, contents: nil)
@@ -30,7 +41,7 @@ func mglu(_ arguments: [String], killAfter seconds: Double? = nil) throws -> Com
   try process.run()
   if let seconds {
     Thread.sleep(forTimeInterval: seconds)
-    kill(process.processIdentifier, SIGKILL)
+    kill(process.processIdentifier, signal)
   }
   process.waitUntilExit()
   let texts = try files.map { String(decoding: try Data(contentsOf: $0.0), as: UTF8.self) }

@@ -29,7 +29,9 @@ extension UnmaskedUnit {
 public struct LinearUnit: UnmaskedUnit {
   /// W `[d, h]`.
   public let weight: Tensor
+  /// The gate activation g.
   public let activation: Activation
+  /// How the streams combine.
   public var gating: Gating { .linear }
 
   /// A unit over weight `[d, h]`.
@@ -43,7 +45,9 @@ public struct LinearUnit: UnmaskedUnit {
 public struct SharedGatedLinearUnit: UnmaskedUnit {
   /// W `[d, h]`.
   public let weight: Tensor
+  /// The gate activation g.
   public let activation: Activation
+  /// How the streams combine.
   public var gating: Gating { .shared }
 
   /// A unit over weight `[d, h]`.
@@ -57,7 +61,9 @@ public struct SharedGatedLinearUnit: UnmaskedUnit {
 public struct GatedLinearUnit: UnmaskedUnit {
   /// Wg over Wv, `[2 d, h]`.
   public let weight: Tensor
+  /// The gate activation g.
   public let activation: Activation
+  /// How the streams combine.
   public var gating: Gating { .gated }
 
   /// A unit over the gate's weights stacked on the value's, `[2 d, h]`.

@@ -11,11 +11,13 @@ public struct MaskedGatedLinearUnit: FeedForwardUnit {
   public let weight: Tensor
   /// L `[n_m, d, h]`. Fixed masks are logits that receive no gradient.
   public let maskLogits: Tensor
+  /// The gate activation g.
   public let activation: Activation
   /// Learned or fixed.
   public let maskKind: MaskConfiguration.Kind
   /// An unmasked factor, as a control.
   public let ablation: MaskAblation?
+  /// Weights of the masks by token, where they are routed.
   public let router: Router?
 
   /// A unit over weight `[d, h]` and mask logits `[n_m, d, h]`.
@@ -44,6 +46,7 @@ public struct MaskedGatedLinearUnit: FeedForwardUnit {
   public var intermediateSize: Int { weight.rows }
   /// n_m.
   public var maskCount: Int { maskLogits.count / weight.count }
+  /// How the streams combine.
   public var gating: Gating { .masked(count: maskCount, ablation: ablation) }
 
   public func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor {

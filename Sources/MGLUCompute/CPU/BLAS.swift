@@ -12,7 +12,7 @@
 /// own threads, so that two teams never compete for the same cores and the result depends on
 /// nothing but this backend's thread count.
 struct BLAS: @unchecked Sendable {
-  /// The library's file name.
+  /// The library's file name, and for OpenBLAS the core whose kernels it chose.
   let name: String
 
   private typealias Sgemm =
@@ -43,7 +43,14 @@ struct BLAS: @unchecked Sendable {
       let symbol = dlsym(handle, "cblas_sgemm")
     else { return nil }
     sgemm = unsafeBitCast(symbol, to: Sgemm.self)
-    name = path.split(separator: "/").last.map(String.init) ?? path
+    let file = path.split(separator: "/").last.map(String.init) ?? path
+    if let symbol = dlsym(handle, "openblas_get_corename") {
+      let coreName = unsafeBitCast(
+        symbol, to: (@convention(c) () -> UnsafePointer<CChar>?).self)
+      name = file + (coreName().map { " (\(String(cString: $0)))" } ?? "")
+    } else {
+      name = file
+    }
     for setter in ["openblas_set_num_threads", "MKL_Set_Num_Threads"] {
       if let symbol = dlsym(handle, setter) {
         unsafeBitCast(symbol, to: (@convention(c) (Int32) -> Void).self)(1)

@@ -67,6 +67,7 @@ public struct Philox: RandomNumberGenerator, Sendable {
     return block[used]
   }
 
+  /// The next two words, the first in the low half.
   public mutating func next() -> UInt64 {
     let low = UInt64(nextWord())
     return UInt64(nextWord()) << 32 | low

@@ -78,6 +78,7 @@ public final class TokenGenerator {
 ///
 ///     for try await token in TokenStream(generator) { print(token.text, terminator: "") }
 public struct TokenStream: AsyncSequence {
+  /// A token and the text that it completes.
   public typealias Element = GeneratedToken
 
   private let generator: TokenGenerator

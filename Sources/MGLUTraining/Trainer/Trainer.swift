@@ -22,6 +22,9 @@ public final class Trainer {
   ///
   /// - Parameters:
   ///   - decoder: An initialised model, whose vocabulary is the tokenizer's.
+  ///   - tokenizer: Makes tokens of text; stored beside the model.
+  ///   - corpus: The tokens to learn from and to validate on.
+  ///   - configuration: The settings.
   ///   - output: Where checkpoints, metrics and the final model go; `nil` writes nothing.
   public init(
     _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
