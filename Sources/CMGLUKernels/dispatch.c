@@ -1,4 +1,4 @@
-// Choice of the kernel table at run time.
+// Choice of the kernel tables at run time.
 #if defined(__linux__)
 #define _GNU_SOURCE
 #include <sched.h>
@@ -8,36 +8,47 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *const cmglu_instruction_sets[] = {"avx512bf16", "avx512vnni", "avx512",
+                                              "avx2",       "baseline",   0};
+
 extern const cmglu_kernels cmglu_kernels_baseline;
+extern const cmglu_flash cmglu_flash_baseline;
+
 #if defined(__x86_64__)
-extern const cmglu_kernels cmglu_kernels_avx2;
-extern const cmglu_kernels cmglu_kernels_avx512;
+extern const cmglu_kernels cmglu_kernels_avx2, cmglu_kernels_avx512;
+extern const cmglu_flash cmglu_flash_avx2, cmglu_flash_avx512, cmglu_flash_avx512vnni,
+    cmglu_flash_avx512bf16;
+
+static bool supports(const char *name) {
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq");
+  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  if (strcmp(name, "avx2") == 0) return avx2;
+  if (strcmp(name, "avx512") == 0) return avx512;
+  if (strcmp(name, "avx512vnni") == 0) return vnni;
+  return strcmp(name, "avx512bf16") == 0 && vnni && __builtin_cpu_supports("avx512bf16");
+}
 #endif
 
 const cmglu_kernels *cmglu_kernels_named(const char *name) {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (strcmp(name, "avx512") == 0) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
-               ? &cmglu_kernels_avx512
-               : 0;
-  }
-  if (strcmp(name, "avx2") == 0) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &cmglu_kernels_avx2
-                                                                         : 0;
-  }
+  if (supports(name)) return name[3] == '2' ? &cmglu_kernels_avx2 : &cmglu_kernels_avx512;
 #endif
   return strcmp(name, "baseline") == 0 ? &cmglu_kernels_baseline : 0;
 }
 
-const cmglu_kernels *cmglu_kernels_best(void) {
-  const char *names[] = {"avx512", "avx2", "baseline"};
-  for (int i = 0; i < 3; i++) {
-    const cmglu_kernels *found = cmglu_kernels_named(names[i]);
-    if (found) return found;
-  }
-  return &cmglu_kernels_baseline;
+const cmglu_flash *cmglu_flash_named(const char *name) {
+#if defined(__x86_64__)
+  const cmglu_flash *tables[] = {&cmglu_flash_avx512bf16, &cmglu_flash_avx512vnni,
+                                 &cmglu_flash_avx512, &cmglu_flash_avx2};
+  for (int i = 0; i < 4; i++)
+    if (strcmp(name, tables[i]->name) == 0) return supports(name) ? tables[i] : 0;
+#endif
+  return strcmp(name, "baseline") == 0 ? &cmglu_flash_baseline : 0;
 }
 
 int cmglu_processor_count(void) {

@@ -1,4 +1,5 @@
 // The body of every kernels_<isa>.c, which defines CMGLU_LANES and CMGLU_NAME.
+#include "names.h"
 #include "vector.h"
 
 #include "units.h"
@@ -7,10 +8,7 @@
 
 #include "gemm.h"
 
-#define CMGLU_JOIN(a, b) a##b
-#define CMGLU_TABLE(name) CMGLU_JOIN(cmglu_kernels_, name)
-#define CMGLU_TEXT(name) #name
-#define CMGLU_STRING(name) CMGLU_TEXT(name)
+#include "flash.h"
 
 extern const cmglu_kernels CMGLU_TABLE(CMGLU_NAME);
 const cmglu_kernels CMGLU_TABLE(CMGLU_NAME) = {

@@ -1,8 +1,12 @@
-// The kernels compiled for avx512.
+// The kernels compiled for AVX-512.
 #if defined(__x86_64__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))), apply_to = function)
+#include <immintrin.h>
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), \
+    apply_to = function)
 #define CMGLU_LANES 16
 #define CMGLU_NAME avx512
+#define CMGLU_AVX512
 #include "kernels.h"
 #pragma clang attribute pop
 #endif

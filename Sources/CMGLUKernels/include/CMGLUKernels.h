@@ -115,11 +115,74 @@ typedef struct {
 // Floats of scratch that `gemm` needs, whatever the sizes.
 enum { CMGLU_GEMM_SCRATCH = 256 * 1024 + 256 * 8 };
 
-// The table for an instruction set by name ("avx512", "avx2", "baseline"), or NULL where this
-// machine or this build lacks it. "baseline" is always there.
+// FlashMGLU ------------------------------------------------------------------------------------
+
+// Elements that share a word of mask bits, and a scale where weights are CMGLU_I8.
+enum { CMGLU_GROUP = 32 };
+
+// How weights are stored, row-major, `columns` elements a row.
+typedef enum {
+  CMGLU_F32,
+  CMGLU_F16,
+  CMGLU_BF16,
+  CMGLU_I8,  // groups of 32 elements, each with an FP16 scale
+} cmglu_weight_type;
+
+// How much of x the products see.
+typedef enum {
+  CMGLU_EXACT,    // x as it is
+  CMGLU_REDUCED,  // x as narrow as the weights: BF16 for CMGLU_BF16, groups of 32 8-bit integers
+                  // with a scale for CMGLU_I8, as it is for the others
+} cmglu_precision;
+
+// The weights of a feed-forward unit, or of a plain projection (CMGLU_LINEAR, CMGLU_IDENTITY).
+typedef struct {
+  cmglu_weight_type type;
+  cmglu_gating gating;
+  cmglu_activation activation;
+  int64_t rows;
+  int64_t columns;
+  int64_t masks;              // 0 to 16
+  const void *weights[2];     // [rows, columns], aligned or not; the second is a GLU's value
+  const void *scales[2];      // CMGLU_I8: FP16 [rows, groups]
+  const uint32_t *words;      // mask bits [rows, groups, masks]; bit k is element 32 group + k, and
+                              // bits beyond the last column are 0
+} cmglu_packed;
+
+typedef struct {
+  const char *name;  // as accepted by MGLU_ISA
+
+  // x[columns] as `flash` reads it: cmglu_prepared_size bytes, aligned to 64.
+  void (*prepare)(cmglu_weight_type type, cmglu_precision precision, const float *x,
+                  int64_t columns, void *prepared);
+  // a[b, j], rows j in [begin, end), for each of `batch` prepared inputs: one pass over weights and
+  // bits from memory, whatever the batch. Adds to a where `accumulate` is set. Row b of a begins
+  // at a + b stride; routes[b, masks] as in `combine`, or NULL. A result depends on its own row of
+  // x alone.
+  void (*flash)(const cmglu_packed *w, cmglu_precision precision, const void *prepared,
+                int64_t batch, const float *routes, bool accumulate, float *a, int64_t stride,
+                int64_t begin, int64_t end);
+  // Row `row` of the first plane as float32.
+  void (*unpack)(const cmglu_packed *w, int64_t row, float *values);
+  // float32 -> weights of a type; scales[ceil(columns / 32)] for CMGLU_I8.
+  void (*pack)(cmglu_weight_type type, const float *values, int64_t columns, void *weights,
+               void *scales);
+  // Reads `count` bytes and does next to nothing with them: the bound that memory sets.
+  uint64_t (*read)(const void *bytes, int64_t count);
+} cmglu_flash;
+
+// Bytes of a prepared input of `columns` elements, a multiple of 64.
+static inline int64_t cmglu_prepared_size(int64_t columns) {
+  return (columns + 4 * CMGLU_GROUP - 1) / (4 * CMGLU_GROUP) * (4 * CMGLU_GROUP) * 4 + 64;
+}
+
+// The tables for an instruction set by name ("avx512bf16", "avx512vnni", "avx512", "avx2",
+// "baseline"), or NULL where this machine or this build lacks it. "baseline" is always there. The
+// first three differ in FlashMGLU only.
 const cmglu_kernels *cmglu_kernels_named(const char *name);
-// The best table of this machine.
-const cmglu_kernels *cmglu_kernels_best(void);
+const cmglu_flash *cmglu_flash_named(const char *name);
+// The names, best first, NULL after the last.
+extern const char *const cmglu_instruction_sets[];
 
 // Processors this process may run on.
 int cmglu_processor_count(void);
