@@ -103,6 +103,18 @@ static float dot(const float *a, const float *b, int64_t count) {
   return sum(total);
 }
 
+static void attend(const float *query, const float *keys, const float *values, int64_t stride,
+                   int64_t size, int64_t length, float scale, float *scores, float *out) {
+  for (int64_t t = 0; t < length; t++) scores[t] = dot(query, keys + t * stride, size);
+  softmax_row(scores, scale, length, length);
+  FOR_VECTORS(j, m, size) {
+    vf total = {};
+    for (int64_t t = 0; t < length; t++)
+      total += splat(scores[t]) * load(values + t * stride + j, m);
+    store(out + j, total, m);
+  }
+}
+
 static void cross_entropy(float *logits, const int32_t *targets, float *losses, float scale,
                           int64_t width, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++) {

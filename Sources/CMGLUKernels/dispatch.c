@@ -8,8 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const cmglu_instruction_sets[] = {"avx512bf16", "avx512vnni", "avx512",
-                                              "avx2",       "baseline",   0};
+const char *cmglu_instruction_set(int index) {
+  static const char *const names[] = {"avx512bf16", "avx512vnni", "avx512", "avx2", "baseline"};
+  const int count = sizeof names / sizeof *names;
+  return index >= 0 && index < count ? names[index] : 0;
+}
 
 extern const cmglu_kernels cmglu_kernels_baseline;
 extern const cmglu_flash cmglu_flash_baseline;

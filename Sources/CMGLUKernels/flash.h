@@ -232,5 +232,6 @@ const cmglu_flash CMGLU_FLASH(CMGLU_NAME) = {
     .flash = flash,
     .unpack = unpack_weights,
     .pack = pack_weights,
+    .pack_masks = pack_masks,
     .read = read_bytes,
 };

@@ -27,6 +27,7 @@ const cmglu_kernels CMGLU_TABLE(CMGLU_NAME) = {
     .probability_row = probability_row,
     .softmax_row_backward = softmax_row_backward,
     .dot = dot,
+    .attend = attend,
     .cross_entropy = cross_entropy,
     .adamw = adamw,
     .sum_of_squares = sum_of_squares,

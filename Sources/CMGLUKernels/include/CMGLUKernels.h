@@ -87,6 +87,10 @@ typedef struct {
   void (*softmax_row_backward)(const float *p, float *dp, float delta, float scale,
                                int64_t length);
   float (*dot)(const float *a, const float *b, int64_t count);
+  // out[size] = softmax(scale q K^T) V over `length` rows of keys and values, which lie `stride`
+  // apart. scores[length] is overwritten.
+  void (*attend)(const float *query, const float *keys, const float *values, int64_t stride,
+                 int64_t size, int64_t length, float scale, float *scores, float *out);
   // losses[row] = -log softmax(logits[row])[target]; target < 0 gives 0. Where `scale` is not 0
   // the logits become (softmax - onehot) * scale (0 for a row without target).
   void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, float scale,
@@ -167,6 +171,10 @@ typedef struct {
   // float32 -> weights of a type; scales[ceil(columns / 32)] for CMGLU_I8.
   void (*pack)(cmglu_weight_type type, const float *values, int64_t columns, void *weights,
                void *scales);
+  // Words of rows [begin, end) from bit planes [masks, rows, ceil(columns / 8)], least significant
+  // bit first; bits beyond the last column become 0.
+  void (*pack_masks)(const void *planes, int64_t rows, int64_t columns, int64_t masks,
+                     uint32_t *words, int64_t begin, int64_t end);
   // Reads `count` bytes and does next to nothing with them: the bound that memory sets.
   uint64_t (*read)(const void *bytes, int64_t count);
 } cmglu_flash;
@@ -181,8 +189,8 @@ static inline int64_t cmglu_prepared_size(int64_t columns) {
 // first three differ in FlashMGLU only.
 const cmglu_kernels *cmglu_kernels_named(const char *name);
 const cmglu_flash *cmglu_flash_named(const char *name);
-// The names, best first, NULL after the last.
-extern const char *const cmglu_instruction_sets[];
+// The names, best first from index 0 on; NULL after the last.
+const char *cmglu_instruction_set(int index);
 
 // Processors this process may run on.
 int cmglu_processor_count(void);

@@ -1,8 +1,8 @@
-/// The operations of training, forward and backward, named for what they compute.
+/// The operations of training, forward and backward, beside those of inference.
 ///
 /// Shapes: n tokens, h hidden size, d intermediate size, V vocabulary, m masks. All float32,
 /// row-major; gradients of weights and of residual inputs accumulate, everything else overwrites.
-public protocol TrainingBackend: Backend {
+public protocol TrainingBackend: InferenceBackend {
   // Feed-forward units (paper, sections 3 and 4) -------------------------------------------------
 
   /// stack = [M_1 (.) W; ...; M_m (.) W; W] with M_i = 1 where L_i > 0.
@@ -26,9 +26,6 @@ public protocol TrainingBackend: Backend {
     _ upstream: Tensor, streams: Tensor, gating: Gating, activation: Activation, routes: Tensor?,
     streamsGradient: Tensor, routesGradient: Tensor?)
 
-  /// routes = softmax over the `topK` largest logits of each row `[n, m]`, 0 elsewhere; of equal
-  /// logits the lower index counts as larger.
-  func route(_ logits: Tensor, topK: Int, into routes: Tensor)
   /// dlogits = p (.) (dp - sum_k p_k dp_k), which may overwrite dp.
   func routeBackward(_ routesGradient: Tensor, routes: Tensor, logitsGradient: Tensor)
 
@@ -39,17 +36,10 @@ public protocol TrainingBackend: Backend {
   /// dTable += the rows of dX, at their tokens.
   func embedBackward(_ gradient: Tensor, tokens: Tensor, tableGradient: Tensor)
 
-  /// y = weight (.) x r, r = 1 / sqrt(mean(x^2) + epsilon) per row, kept in inverseRMS `[n]`.
-  func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float, into y: Tensor, inverseRMS: Tensor)
   /// dX += and dWeight += the gradients.
   func rmsNormBackward(
     _ upstream: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor, xGradient: Tensor,
     weightGradient: Tensor)
-
-  /// Rotates the query and key heads of qkv in place by their positions (int32 `[n]`), halves
-  /// against halves as Hugging Face does; `inverse` rotates back, which is the backward pass.
-  func rotate(
-    _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, inverse: Bool)
 
   /// Grouped-query causal attention over sequences of equal length.
   ///
@@ -63,15 +53,6 @@ public protocol TrainingBackend: Backend {
     _ upstream: Tensor, qkv: Tensor, output: Tensor, logSumExp: Tensor, shape: AttentionShape,
     length: Int, qkvGradient: Tensor)
 
-  /// Attention of one sequence's new rows over its cache.
-  ///
-  /// qkv holds the new rows, already rotated; their keys and values are stored in keys and values
-  /// `[capacity, kvHeads headSize]` from row `position` on, and each row attends to all before it
-  /// and to itself.
-  func attentionCached(
-    _ qkv: Tensor, shape: AttentionShape, position: Int, keys: Tensor, values: Tensor,
-    into output: Tensor)
-
   /// losses `[n]` = -log softmax(logits)[target]; a negative target counts nothing. Unless
   /// `gradientScale` is 0, logits `[n, V]` become their own gradient times it.
   func crossEntropy(_ logits: Tensor, targets: Tensor, losses: Tensor, gradientScale: Float)
@@ -84,44 +65,6 @@ public protocol TrainingBackend: Backend {
     step: AdamWStep)
   /// The sum of squares, in float64 and in an order that no thread count changes.
   func sumOfSquares(_ x: Tensor) -> Double
-}
-
-/// The sizes of a grouped-query attention.
-public struct AttentionShape: Sendable, Equatable {
-  /// Query heads.
-  public var heads: Int
-  /// Key and value heads, a divisor of ``heads``.
-  public var kvHeads: Int
-  /// Elements of a head, even.
-  public var headSize: Int
-
-  /// Creates the sizes.
-  public init(heads: Int, kvHeads: Int, headSize: Int) {
-    self.heads = heads
-    self.kvHeads = kvHeads
-    self.headSize = headSize
-  }
-
-  /// Elements of all queries of a token.
-  public var queryWidth: Int { heads * headSize }
-  /// Elements of all keys, or all values, of a token.
-  public var kvWidth: Int { kvHeads * headSize }
-  /// Elements of a token's row of queries, keys and values.
-  public var rowWidth: Int { queryWidth + 2 * kvWidth }
-}
-
-/// Cosines and sines of rotary positions, `[positions, headSize / 2]` each.
-public struct RotaryTable: Sendable {
-  /// cos(position * frequency).
-  public let cosine: Tensor
-  /// sin(position * frequency).
-  public let sine: Tensor
-
-  /// Lays the table out; the caller fills it.
-  public init(positions: Int, headSize: Int, in layout: inout ArenaLayout) {
-    cosine = layout.tensor([positions, headSize / 2])
-    sine = layout.tensor([positions, headSize / 2])
-  }
 }
 
 /// The scalars of one AdamW step.

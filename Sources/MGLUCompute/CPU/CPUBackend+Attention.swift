@@ -126,32 +126,25 @@ extension CPUBackend {
       (keys.floats + offset).update(from: source, count: shape.kvWidth)
       (values.floats + offset).update(from: source + shape.kvWidth, count: shape.kvWidth)
     }
-    let blocks = (count + Self.block - 1) / Self.block
-    let area = min(Self.block, count) * total
-    withScratch(area) { scratch in
-      pool.forEach(shape.heads * blocks) { item, member in
-        let (head, block) = item.quotientAndRemainder(dividingBy: blocks)
-        let rows = block * Self.block..<min((block + 1) * Self.block, count)
-        let scores = scratch + member * area
-        let kvOffset = head / (shape.heads / shape.kvHeads) * shape.headSize
-        let heads = HeadPointers(
-          query: qkv.floats + head * shape.headSize, queryStride: shape.rowWidth,
-          key: keys.floats + kvOffset, value: values.floats + kvOffset, stride: shape.kvWidth,
-          size: shape.headSize)
-        let width = position + rows.upperBound
-        self.scores(heads, rows: rows, firstPosition: position + rows.lowerBound, into: scores)
-        for row in rows {
-          _ = kernels.softmax_row(
-            scores + (row - rows.lowerBound) * width, shape.scale, Int64(position + row + 1),
-            Int64(width))
-        }
-        perform(
-          MatrixProduct(
-            m: rows.count, n: shape.headSize, k: width, a: scores, lda: width, b: heads.value,
-            ldb: shape.kvWidth,
-            c: output.floats + rows.lowerBound * shape.queryWidth + head * shape.headSize,
-            ldc: shape.queryWidth))
-      }
+    let scores = scratch(ofBytes: threadCount * total * 4).assumingMemoryBound(to: Float.self)
+    let (queries, results) = (qkv.floats, output.floats)
+    let (keyBase, valueBase) = (keys.floats, values.floats)
+    let group = shape.heads / shape.kvHeads
+    // A row and head at a time, whatever the number of rows: a row's result is its own.
+    let attend = { (item: Int, member: Int) in
+      let (row, head) = item.quotientAndRemainder(dividingBy: shape.heads)
+      let kvOffset = head / group * shape.headSize
+      self.kernels.attend(
+        queries + row * shape.rowWidth + head * shape.headSize, keyBase + kvOffset,
+        valueBase + kvOffset, Int64(shape.kvWidth), Int64(shape.headSize),
+        Int64(position + row + 1), shape.scale, scores + member * total,
+        results + row * shape.queryWidth + head * shape.headSize)
+    }
+    let items = count * shape.heads
+    if items * total * shape.headSize < 1 << 15 {
+      for item in 0..<items { attend(item, 0) }
+    } else {
+      pool.forEach(items, attend)
     }
   }
 

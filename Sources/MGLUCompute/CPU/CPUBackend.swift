@@ -28,12 +28,15 @@ public final class CPUBackend: TrainingBackend {
   let pool: ThreadPool
   // A table of C functions without state, which Swift cannot see is safe to share.
   nonisolated(unsafe) let kernels: cmglu_kernels
+  nonisolated(unsafe) let flash: cmglu_flash
+  // Grown by the one thread that drives the backend.
+  nonisolated(unsafe) var scratch = HostBuffer(byteCount: 0)
   let blas: BLAS?
 
   /// Creates a backend with `threads` threads, by default as many as the process may run on.
   ///
   /// `MGLU_BLAS` chooses the BLAS (a library's path, or `none`), `MGLU_ISA` the instruction set
-  /// (`avx512`, `avx2`, `baseline`).
+  /// (`avx512bf16`, `avx512vnni`, `avx512`, `avx2`, `baseline`).
   public convenience init(threads: Int? = nil) throws(BackendError) {
     try self.init(
       threads: threads, instructionSet: getenv("MGLU_ISA").map { String(cString: $0) })
@@ -48,31 +51,33 @@ public final class CPUBackend: TrainingBackend {
     guard (1...1024).contains(count) else {
       throw BackendError(.threadCount, "\(count) threads: expected 1 to 1024")
     }
-    if let name = instructionSet {
-      guard let table = cmglu_kernels_named(name) else {
-        throw BackendError(
-          .instructionSet, "MGLU_ISA=\(name) is not available on this machine",
-          remedy: "use avx512, avx2 or baseline as the processor allows, or unset it")
-      }
-      kernels = table.pointee
-    } else {
-      kernels = cmglu_kernels_best().pointee
+    let name = instructionSet ?? Self.instructionSets[0]
+    guard let kernels = cmglu_kernels_named(name), let flash = cmglu_flash_named(name) else {
+      throw BackendError(
+        .instructionSet, "MGLU_ISA=\(name) is not available on this machine",
+        remedy: "use one of \(Self.instructionSets.joined(separator: ", ")), or unset it")
     }
+    self.kernels = kernels.pointee
+    self.flash = flash.pointee
     pool = ThreadPool(threadCount: count)
     blas = usesBLAS ? BLAS.find() : nil
   }
 
-  /// The names of the instruction sets that this machine and build have.
-  package static var instructionSets: [String] {
-    ["avx512", "avx2", "baseline"].filter { cmglu_kernels_named($0) != nil }
-  }
+  /// The names of the instruction sets that this machine and build have, best first.
+  package static let instructionSets: [String] = {
+    var names: [String] = []
+    while let name = cmglu_instruction_set(Int32(names.count)) {
+      names.append(String(cString: name))
+    }
+    return names.filter { cmglu_flash_named($0) != nil }
+  }()
 
   /// The threads that share the work.
   public var threadCount: Int { pool.threadCount }
 
   public var summary: String {
     let library = blas?.name ?? "built-in matrix product"
-    return "CPU, \(String(cString: kernels.name)), \(threadCount) threads, \(library)"
+    return "CPU, \(String(cString: flash.name)), \(threadCount) threads, \(library)"
   }
 
   public var warnings: [String] {

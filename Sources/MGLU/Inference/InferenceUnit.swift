@@ -1,0 +1,93 @@
+/// A unit for inference: narrow weights, packed masks, one fused kernel from x `[n, h]` to the
+/// intermediate activation a `[n, d]`.
+///
+/// A pass reads every weight and every mask bit once for all rows, and a row's result does not
+/// depend on the rows it shares the call with. A unit is a value that views its weights; it may be
+/// read from several threads, a backend serves one thread at a time.
+public protocol InferenceUnit: Sendable {
+  /// The weights and masks in the backend's layout.
+  var weights: FlashWeights { get }
+  /// The router, where routes are weighted.
+  var router: FlashRouter? { get }
+}
+
+/// Top-K routing at inference, on float32 weights and exact inputs.
+public struct FlashRouter: Sendable {
+  let weights: [FlashWeights]
+  let topK: Int
+
+  /// A router over Wr `[n_m, h]`, of which `topK` routes are taken.
+  public init(_ matrix: StoredMatrix, topK: Int, on backend: any InferenceBackend) {
+    weights = [
+      backend.flashWeights([matrix], masks: nil, gating: .linear, activation: .identity)
+    ]
+    self.topK = topK
+  }
+}
+
+/// The results of an inference unit, and what it needs on the way.
+public struct InferenceActivations: Sendable {
+  /// The intermediate activation `[n, d]`.
+  public let output: Tensor
+  let routes: Tensor?
+  let routing: Tensor?
+
+  /// Lays out the activations of `rows` rows: nothing else grows with the batch.
+  public init(
+    intermediateSize: Int, routedMasks: Int?, rows: Int, in layout: inout ArenaLayout
+  ) {
+    output = layout.tensor([rows, intermediateSize])
+    routes = routedMasks.map { layout.tensor([rows, $0]) }
+    routing = routedMasks.map { layout.tensor([rows, $0]) }
+  }
+
+  private init(output: Tensor, routes: Tensor?, routing: Tensor?) {
+    (self.output, self.routes, self.routing) = (output, routes, routing)
+  }
+
+  /// The first `rows` rows, for a shorter batch.
+  public func prefix(_ rows: Int) -> InferenceActivations {
+    InferenceActivations(
+      output: output[0..<rows], routes: routes?[0..<rows], routing: routing?[0..<rows])
+  }
+}
+
+extension InferenceUnit {
+  /// h.
+  public var hiddenSize: Int { weights.columns }
+  /// d.
+  public var intermediateSize: Int { weights.rows }
+  /// Bytes that a pass reads.
+  public var byteCount: Int { weights.byteCount + (router?.weights[0].byteCount ?? 0) }
+
+  /// Computes the intermediate activation of x `[n, h]` into `activations.output` `[n, d]`.
+  ///
+  /// Cost: ``byteCount`` bytes from memory; nothing is allocated.
+  public func forward(
+    _ x: Tensor, precision: ActivationPrecision, into activations: InferenceActivations,
+    on backend: any InferenceBackend
+  ) {
+    if let router, let routing = activations.routing, let routes = activations.routes {
+      backend.flash(router.weights, x, precision: .exact, into: routing)
+      backend.route(routing, topK: router.topK, into: routes)
+    }
+    backend.flash(
+      [weights], x, routes: activations.routes, precision: precision,
+      accumulate: false, into: activations.output)
+  }
+
+  /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own.
+  public func callAsFunction(
+    _ x: Tensor, precision: ActivationPrecision = .exact, on backend: any InferenceBackend
+  ) -> Tensor {
+    let routedMasks: Int? =
+      if router != nil, case .masked(let count, _) = weights.gating { count } else { nil }
+    let (_, activations) = backend.allocate { layout in
+      InferenceActivations(
+        intermediateSize: intermediateSize, routedMasks: routedMasks, rows: x.rows, in: &layout)
+    }
+    forward(x, precision: precision, into: activations, on: backend)
+    backend.synchronize()
+    return activations.output
+  }
+}

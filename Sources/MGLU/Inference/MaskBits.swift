@@ -1,0 +1,23 @@
+/// Masks as they are stored: one bit per element, `[n_m, d, ceil(h / 8)]`, bit k % 8 of byte k / 8
+/// (least significant first) for column k.
+public enum MaskBits {
+  /// The shape of the bits of masks `[n_m, d, h]`.
+  public static func shape(of masks: [Int]) -> [Int] {
+    Array(masks.dropLast()) + [((masks.last ?? 0) + 7) / 8]
+  }
+
+  /// The bits of mask logits `[n_m, d, h]`: 1 where a logit is positive.
+  public static func pack(_ logits: Tensor, on backend: any Backend) -> Tensor {
+    let (_, bits) = backend.allocate { $0.tensor(shape(of: logits.shape), .uint8) }
+    logits.withFloats { source in
+      let (columns, stride) = (logits.columns, bits.columns)
+      let target = bits.bytes.assumingMemoryBound(to: UInt8.self)
+      for row in 0..<logits.rows {
+        for column in 0..<columns where source[row * columns + column] > 0 {
+          target[row * stride + column / 8] |= 1 << UInt8(column % 8)
+        }
+      }
+    }
+    return bits
+  }
+}

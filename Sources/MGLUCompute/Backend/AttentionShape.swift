@@ -1,0 +1,37 @@
+/// The sizes of a grouped-query attention.
+public struct AttentionShape: Sendable, Equatable {
+  /// Query heads.
+  public var heads: Int
+  /// Key and value heads, a divisor of ``heads``.
+  public var kvHeads: Int
+  /// Elements of a head, even.
+  public var headSize: Int
+
+  /// Creates the sizes.
+  public init(heads: Int, kvHeads: Int, headSize: Int) {
+    self.heads = heads
+    self.kvHeads = kvHeads
+    self.headSize = headSize
+  }
+
+  /// Elements of all queries of a token.
+  public var queryWidth: Int { heads * headSize }
+  /// Elements of all keys, or all values, of a token.
+  public var kvWidth: Int { kvHeads * headSize }
+  /// Elements of a token's row of queries, keys and values.
+  public var rowWidth: Int { queryWidth + 2 * kvWidth }
+}
+
+/// Cosines and sines of rotary positions, `[positions, headSize / 2]` each.
+public struct RotaryTable: Sendable {
+  /// cos(position * frequency).
+  public let cosine: Tensor
+  /// sin(position * frequency).
+  public let sine: Tensor
+
+  /// Lays the table out; the caller fills it.
+  public init(positions: Int, headSize: Int, in layout: inout ArenaLayout) {
+    cosine = layout.tensor([positions, headSize / 2])
+    sine = layout.tensor([positions, headSize / 2])
+  }
+}

@@ -1,0 +1,249 @@
+import CMGLUKernels
+import Synchronization
+
+// FlashMGLU on the CPU: every thread takes chunks of rows as it becomes free, so that a thread the
+// system holds up holds up little.
+
+extension CPUBackend {
+  /// Bytes of weights in a chunk: enough to hide the taking of it, little enough for an even end.
+  private static let chunkBytes = 1 << 18
+  /// A job of fewer bytes is done before another thread would have woken.
+  private static let serialBytes = 1 << 16
+  /// Prepared inputs that pass over weights together: they stay in a core's own cache.
+  private static let preparedBytes = 1 << 19
+
+  public func flash(
+    _ units: [FlashWeights], _ x: Tensor, routes: Tensor?, precision: ActivationPrecision,
+    accumulate: Bool, into output: Tensor
+  ) {
+    guard let first = units.first, x.rows > 0 else { return }
+    let type = first.planes[0].type
+    checkSizes(units, x, routes: routes, output)
+    let precision = precision.kernelValue
+    let size = Int(cmglu_prepared_size(Int64(x.columns)))
+    let prepared = scratch(ofBytes: size * x.rows)
+    let (inputs, columns) = (x.floats, x.columns)
+    pool.forEachRange(of: x.rows, grain: max(1, 65_536 / columns)) { rows in
+      for row in rows {
+        flash.prepare(
+          type.kernelValue, precision, inputs + row * columns, Int64(columns),
+          prepared + row * size)
+      }
+    }
+    let step = max(16, Self.preparedBytes / size)
+    for start in stride(from: 0, to: x.rows, by: step) {
+      let count = min(step, x.rows - start)
+      pass(
+        over: units,
+        FlashInput(
+          prepared: prepared + start * size, rows: count, precision: precision,
+          routes: routes.map { $0.floats + start * $0.columns }, accumulates: accumulate,
+          output: output.floats + start * output.columns, stride: output.columns))
+    }
+  }
+
+  /// One pass over every unit, in chunks that the threads take in turn.
+  private func pass(over units: [FlashWeights], _ input: FlashInput) {
+    let bytes = units.reduce(0) { $0 + $1.byteCount }
+    let work = bytes * (1 + input.rows / 8)
+    let rows = units.reduce(0) { $0 + $1.rows }
+    let wanted = Self.chunkBytes * rows / max(1, bytes) / 16 * 16
+    // Small jobs still give every thread a few chunks.
+    let fair = rows / (4 * threadCount) / 16 * 16
+    let chunk = work < Self.serialBytes ? rows : max(16, min(wanted, max(fair, 16)))
+    let chunks = units.reduce(0) { $0 + ($1.rows + chunk - 1) / chunk }
+    if chunks <= units.count && work < Self.serialBytes {
+      var column = 0
+      for unit in units {
+        compute(unit, input, column: column, 0..<unit.rows)
+        column += unit.rows
+      }
+      return
+    }
+    pool.forEach(chunks) { item, _ in
+      var (item, column) = (item, 0)
+      for unit in units {
+        let count = (unit.rows + chunk - 1) / chunk
+        if item < count {
+          compute(
+            unit, input, column: column, item * chunk..<min((item + 1) * chunk, unit.rows))
+          return
+        }
+        item -= count
+        column += unit.rows
+      }
+    }
+  }
+
+  private func compute(
+    _ unit: FlashWeights, _ input: FlashInput, column: Int, _ rows: Range<Int>
+  ) {
+    var packed = unit.kernelValue
+    flash.flash(
+      &packed, input.precision, input.prepared, Int64(input.rows), input.routes,
+      input.accumulates, input.output + column, Int64(input.stride), Int64(rows.lowerBound),
+      Int64(rows.upperBound))
+  }
+
+  private func checkSizes(
+    _ units: [FlashWeights], _ x: Tensor, routes: Tensor?, _ output: Tensor
+  ) {
+    let width = units.reduce(0) { $0 + $1.rows }
+    precondition(
+      output.rows == x.rows && output.columns == width,
+      "units of \(width) rows over [\(x.rows), \(x.columns)] into \(output.shape)")
+    for unit in units {
+      precondition(
+        unit.columns == x.columns && unit.planes[0].type == units[0].planes[0].type,
+        "weights [\(unit.rows), \(unit.columns)] for inputs of \(x.columns)")
+      precondition(
+        routes == nil || routes?.rows == x.rows && routes?.columns == unit.gating.masks,
+        "routes \(routes?.shape ?? []) for \(unit.gating.masks) masks")
+    }
+  }
+
+  /// Memory of at least `count` bytes, the same at every call: it allocates only to grow.
+  func scratch(ofBytes count: Int) -> UnsafeMutableRawPointer {
+    if scratch.byteCount < count { scratch = HostBuffer(byteCount: count) }
+    return scratch.base
+  }
+
+  public func flashWeights(
+    _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation
+  ) -> FlashWeights {
+    precondition(planes.count == (gating == .gated ? 2 : 1), "a plane for every matrix")
+    let (rows, columns) = (planes[0].rows, planes[0].columns)
+    var words: Tensor?
+    if let masks {
+      let stride = (columns + 7) / 8
+      precondition(
+        masks.shape == [gating.masks, rows, stride] && masks.dataType == .uint8,
+        "masks \(masks.shape) for [\(gating.masks), \(rows), \(stride)]")
+      let groups = (columns + WeightType.groupSize - 1) / WeightType.groupSize
+      (_, words) = allocate { layout -> Tensor? in
+        layout.tensor([rows, groups, gating.masks], .int32)
+      }
+      let (source, target) = (masks.bytes, words!.integers)
+      pool.forEachRange(of: rows) { range in
+        flash.pack_masks(
+          source.baseAddress, Int64(rows), Int64(columns), Int64(gating.masks),
+          UnsafeMutableRawPointer(target).assumingMemoryBound(to: UInt32.self),
+          Int64(range.lowerBound), Int64(range.upperBound))
+      }
+    } else {
+      precondition(gating.masks == 0, "\(gating.masks) masks without bits")
+    }
+    return FlashWeights(planes: planes, words: words, gating: gating, activation: activation)
+  }
+
+  public func embed(_ tokens: Tensor, table: StoredMatrix, into x: Tensor) {
+    precondition(tokens.count == x.rows && table.columns == x.columns, "x has another size")
+    var packed = FlashWeights(matrix: table).kernelValue
+    for row in 0..<x.rows {
+      let id = Int(tokens.integers[row])
+      precondition((0..<table.rows).contains(id), "token \(id) outside the table")
+      flash.unpack(&packed, Int64(id), x.floats + row * x.columns)
+    }
+  }
+
+  public func quantise(_ matrix: Tensor, as type: WeightType) -> StoredMatrix {
+    if type == .float32 { return StoredMatrix(weights: matrix) }
+    let (rows, columns) = (matrix.rows, matrix.columns)
+    let (_, result) = allocate { layout in
+      let weights = layout.tensor([rows, columns], type.dataType)
+      let scales =
+        type == .int8
+        ? layout.tensor(WeightType.scalesShape(rows: rows, columns: columns), .float16) : nil
+      return StoredMatrix(weights: weights, scales: scales)
+    }
+    let (source, weights, scales) = (matrix.floats, result.weights, result.scales)
+    let stride = columns * type.dataType.byteCount
+    pool.forEachRange(of: rows) { range in
+      for row in range {
+        flash.pack(
+          type.kernelValue, source + row * columns, Int64(columns),
+          weights.bytes.baseAddress! + row * stride,
+          scales.map { $0.bytes.baseAddress! + row * $0.columns * 2 })
+      }
+    }
+    return result
+  }
+
+  public func dequantise(_ matrix: StoredMatrix, into target: Tensor) {
+    precondition(
+      matrix.rows == target.rows && matrix.columns == target.columns, "the target's size differs")
+    let packed = FlashWeights(matrix: matrix).kernelValue
+    let floats = target.floats
+    pool.forEachRange(of: matrix.rows) { range in
+      var packed = packed
+      for row in range { flash.unpack(&packed, Int64(row), floats + row * matrix.columns) }
+    }
+  }
+
+  /// Reads `bytes` with every thread and drops them: the bound that memory sets.
+  package func read(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    let chunk = 1 << 19
+    let total = Atomic<UInt64>(0)
+    pool.forEach((bytes.count + chunk - 1) / chunk) { item, _ in
+      let part = bytes[item * chunk..<min((item + 1) * chunk, bytes.count)]
+      let sum = flash.read(bytes.baseAddress! + part.startIndex, Int64(part.count))
+      total.wrappingAdd(sum, ordering: .relaxed)
+    }
+    return total.load(ordering: .relaxed)
+  }
+}
+
+/// Prepared rows of x, and where their results go.
+private struct FlashInput {
+  let prepared: UnsafeMutableRawPointer
+  let rows: Int
+  let precision: cmglu_precision
+  let routes: UnsafeMutablePointer<Float>?
+  let accumulates: Bool
+  let output: UnsafeMutablePointer<Float>
+  let stride: Int
+}
+
+extension FlashWeights {
+  /// A plain projection.
+  fileprivate init(matrix: StoredMatrix) {
+    self.init(planes: [matrix], words: nil, gating: .linear, activation: .identity)
+  }
+
+  fileprivate var kernelValue: cmglu_packed {
+    var value = cmglu_packed()
+    value.type = planes[0].type.kernelValue
+    value.gating = gating.kernelValue
+    value.activation = activation.kernelValue
+    value.rows = Int64(rows)
+    value.columns = Int64(columns)
+    value.masks = Int64(gating.masks)
+    value.weights.0 = UnsafeRawPointer(planes[0].weights.bytes.baseAddress)
+    value.scales.0 = UnsafeRawPointer(planes[0].scales?.bytes.baseAddress)
+    if planes.count > 1 {
+      value.weights.1 = UnsafeRawPointer(planes[1].weights.bytes.baseAddress)
+      value.scales.1 = UnsafeRawPointer(planes[1].scales?.bytes.baseAddress)
+    }
+    value.words = words.map {
+      UnsafeRawPointer($0.integers).assumingMemoryBound(to: UInt32.self)
+    }
+    return value
+  }
+}
+
+extension WeightType {
+  fileprivate var kernelValue: cmglu_weight_type {
+    switch self {
+    case .float32: CMGLU_F32
+    case .float16: CMGLU_F16
+    case .bfloat16: CMGLU_BF16
+    case .int8: CMGLU_I8
+    }
+  }
+}
+
+extension ActivationPrecision {
+  fileprivate var kernelValue: cmglu_precision {
+    self == .exact ? CMGLU_EXACT : CMGLU_REDUCED
+  }
+}
