@@ -79,7 +79,7 @@ public struct CheckpointTensors: Sendable {
     let (rows, columns) = (logits.rows, logits.columns)
     let stride = (columns + 7) / 8
     let file = try file(of: name)
-    let entry = try file.entry(name, shape: ModelFolder.packedShape(logits.shape))
+    let entry = try file.entry(name, shape: MaskBits.shape(of: logits.shape))
     guard entry.dataType == .uint8 else {
       throw CheckpointError(
         .unsupportedType, "\(folder): \(name) is \(entry.dataType), expected U8")

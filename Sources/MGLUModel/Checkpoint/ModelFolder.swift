@@ -115,7 +115,8 @@ public enum ModelFolder {
       } else { false }
     let items = decoder.namedParameters.map { parameter in
       if isFixed, let name = parameter.packedMasksName {
-        packedMasks(parameter.tensor, name: name)
+        SafeTensorsWriter.Item(
+          name: name, tensor: MaskBits.pack(parameter.tensor, on: decoder.backend))
       } else {
         SafeTensorsWriter.Item(name: parameter.name, tensor: parameter.tensor)
       }
@@ -130,28 +131,6 @@ public enum ModelFolder {
       ]
     } catch {
       throw CheckpointError(writing: error)
-    }
-  }
-
-  /// `[n_m, d, ceil(h / 8)]` of `[n_m, d, h]`.
-  static func packedShape(_ shape: [Int]) -> [Int] {
-    Array(shape.dropLast()) + [((shape.last ?? 0) + 7) / 8]
-  }
-
-  /// Mask bits `[n_m, d, ceil(h / 8)]` of logits `[n_m, d, h]`, least significant bit first.
-  private static func packedMasks(_ logits: Tensor, name: String) -> SafeTensorsWriter.Item {
-    let columns = logits.columns
-    let stride = (columns + 7) / 8
-    return SafeTensorsWriter.Item(
-      name: name, dataType: .uint8, shape: packedShape(logits.shape)
-    ) { file throws(FileError) in
-      for row in 0..<logits.rows {
-        var bytes = [UInt8](repeating: 0, count: stride)
-        for column in 0..<columns where logits.floats[row * columns + column] > 0 {
-          bytes[column / 8] |= 1 << UInt8(column % 8)
-        }
-        try file.write(bytes)
-      }
     }
   }
 
@@ -176,7 +155,7 @@ public enum ModelFolder {
       if let masks = parameter.packedMasksName {
         expected.insert(masks)
         if !tensors.contains(parameter.name) {
-          try tensors.check(masks, shape: packedShape(parameter.tensor.shape))
+          try tensors.check(masks, shape: MaskBits.shape(of: parameter.tensor.shape))
           continue
         }
       }
