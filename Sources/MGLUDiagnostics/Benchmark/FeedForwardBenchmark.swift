@@ -1,0 +1,210 @@
+import MGLUModel
+
+/// Times units over cold weights beside the read bandwidth of the same moments.
+///
+/// Every round runs each job once, in an order drawn anew, on the next of several copies of its
+/// weights, so that nothing stays in a cache and every ratio compares neighbours in time: machines
+/// switch between a fast and a slow memory mode.
+package struct FeedForwardBenchmark {
+  /// What is timed, once for each weight type and shape.
+  package struct Setting: Sendable {
+    /// d.
+    package var intermediateSize: Int
+    /// h.
+    package var hiddenSize: Int
+    /// Mask counts of the MGLUs.
+    package var masks: [Int]
+    /// How weights are stored.
+    package var weights: WeightType
+    /// How much of x the products see.
+    package var activations: ActivationPrecision
+    /// Rows of x.
+    package var batch: Int
+    /// Rounds, after three that do not count.
+    package var rounds: Int
+
+    /// Creates a setting.
+    package init(
+      intermediateSize: Int, hiddenSize: Int, masks: [Int], weights: WeightType,
+      activations: ActivationPrecision, batch: Int, rounds: Int
+    ) {
+      self.intermediateSize = intermediateSize
+      self.hiddenSize = hiddenSize
+      self.masks = masks
+      self.weights = weights
+      self.activations = activations
+      self.batch = batch
+      self.rounds = rounds
+    }
+  }
+
+  /// One unit's times.
+  package struct Result: Sendable, Encodable {
+    package let unit: String
+    package let masks: Int
+    package let shape: String
+    package let weights: String
+    package let activations: String
+    package let batch: Int
+    package let p20Us: Double
+    package let p50Us: Double
+    package let p80Us: Double
+    package let gbPerS: Double
+    package let percentOfReadBandwidth: Double
+    package let speedupOverGlu: Double
+    package let speedupOverNaive: Double?
+    package let relativeError: Double
+  }
+
+  private struct Job {
+    let masks: Int
+    let byteCount: Int
+    let run: (_ round: Int) -> Void
+    var times: [Double] = []
+  }
+
+  private let setting: Setting
+  private let backend: CPUBackend
+  private let units: [Int: [any InferenceUnit]]
+  private let bits: [Int: Tensor]
+  private let planes: [StoredMatrix]
+  private let x: Tensor
+
+  /// Draws weights and masks: at least 512 MiB of copies, which no cache holds.
+  package init(_ setting: Setting, on backend: CPUBackend) {
+    self.setting = setting
+    self.backend = backend
+    let (d, h) = (setting.intermediateSize, setting.hiddenSize)
+    var random = Philox(seed: 1, purpose: .synthetic)
+    let (_, (values, x)) = backend.allocate { layout in
+      (layout.tensor([d, h]), layout.tensor([setting.batch, h]))
+    }
+    let scale = 2 / Float(h).squareRoot()
+    values.withMutableFloats { span in
+      for index in span.indices { span[index] = (random.nextUniform() - 0.5) * scale }
+    }
+    x.withMutableFloats { span in
+      for index in span.indices { span[index] = random.nextNormal() }
+    }
+    let first = backend.quantise(values, as: setting.weights)
+    let count = max(4, min(64, (512 << 20) / max(1, first.byteCount)))
+    let planes = [first] + (1..<count).map { _ in first.copied(on: backend) }
+    var bits: [Int: Tensor] = [:]
+    var units: [Int: [any InferenceUnit]] = [
+      0: (0..<count / 2).map {
+        FlashGLU(gate: planes[2 * $0], value: planes[2 * $0 + 1], activation: .silu, on: backend)
+      }
+    ]
+    for masks in Set(setting.masks + [1]) {
+      let (_, drawn) = backend.allocate { $0.tensor([masks, d, (h + 7) / 8], .uint8) }
+      let bytes = drawn.bytes
+      for index in bytes.indices { bytes[index] = UInt8.random(in: 0...255, using: &random) }
+      bits[masks] = drawn
+      units[masks] = planes.prefix(masks == 1 ? count : max(4, count / 4)).map {
+        FlashMGLU($0, masks: drawn, activation: .silu, on: backend)
+      }
+    }
+    (self.planes, self.bits, self.units, self.x) = (planes, bits, units, x)
+  }
+
+  /// Read bandwidth in GB/s, and every unit's times: the GLU first.
+  package func run() -> (readGBPerS: Double, results: [Result]) {
+    let (_, a) = backend.allocate { $0.tensor([setting.batch, setting.intermediateSize]) }
+    func pass(_ masks: Int, _ copy: Int) {
+      let all = units[masks]!
+      backend.flash(
+        [all[copy % all.count].weights], x, precision: setting.activations, into: a)
+    }
+    var jobs = [
+      Job(masks: -1, byteCount: planes[0].weights.byteCount) { [backend, planes] round in
+        _ = backend.read(UnsafeRawBufferPointer(planes[round % planes.count].weights.bytes))
+      }
+    ]
+    let counts = [0] + setting.masks
+    for masks in counts {
+      jobs.append(
+        Job(masks: masks, byteCount: units[masks]![0].byteCount) { pass(masks, $0) })
+    }
+    for masks in setting.masks {
+      jobs.append(
+        Job(masks: masks, byteCount: 0) { round in
+          for product in 0..<2 * masks { pass(1, round * 7 + product) }
+        })
+    }
+    time(&jobs)
+    let read = jobs[0]
+    let glu = jobs[1]
+    let results = counts.indices.map { index in
+      let job = jobs[1 + index]
+      let naive = index > 0 ? jobs[counts.count + index] : nil
+      let times = job.times.sorted()
+      pass(counts[index], 0)
+      return Result(
+        unit: index == 0 ? "SwiGLU" : "SwiMGLU", masks: job.masks,
+        shape: "\(setting.intermediateSize)x\(setting.hiddenSize)",
+        weights: setting.weights.rawValue, activations: setting.activations.rawValue,
+        batch: setting.batch, p20Us: times[times.count / 5], p50Us: times[times.count / 2],
+        p80Us: times[times.count * 4 / 5],
+        gbPerS: Double(job.byteCount) / times[times.count / 2] / 1e3,
+        percentOfReadBandwidth: 100 * Double(job.byteCount) / Double(read.byteCount)
+          * medianRatio(read.times, job.times),
+        speedupOverGlu: medianRatio(glu.times, job.times),
+        speedupOverNaive: naive.map { medianRatio($0.times, job.times) },
+        relativeError: error(of: a, masks: counts[index]))
+    }
+    let readTimes = read.times.sorted()
+    return (Double(read.byteCount) / readTimes[readTimes.count / 2] / 1e3, results)
+  }
+
+  private func time(_ jobs: inout [Job]) {
+    let clock = ContinuousClock()
+    let warmUp = 3
+    for round in 0..<setting.rounds + warmUp {
+      for index in jobs.indices.shuffled() {
+        let elapsed = clock.measure { jobs[index].run(round) }
+        if round >= warmUp { jobs[index].times.append(elapsed / .microseconds(1)) }
+      }
+    }
+  }
+
+  private func medianRatio(_ above: [Double], _ below: [Double]) -> Double {
+    let ratios = zip(above, below).map { $0 / $1 }.sorted()
+    return ratios[ratios.count / 2]
+  }
+
+  /// Against float64 over the stored weights, on the first rows of W.
+  private func error(of a: Tensor, masks: Int) -> Double {
+    let (d, h) = (min(64, setting.intermediateSize), setting.hiddenSize)
+    let (_, wide) = backend.allocate { $0.tensor([setting.intermediateSize, h]) }
+    backend.dequantise(planes[0], into: wide)
+    let weight = ReferenceMatrix(wide[0..<d])
+    var reference = ReferenceUnit(
+      kind: masks == 0 ? .gated : .masked(.init(count: masks)), activation: .silu,
+      weight: weight, valueWeight: masks == 0 ? weight : nil)
+    if let bits = bits[masks], masks > 0 {
+      let bytes = bits.bytes
+      reference.masks = (0..<masks).map { mask in
+        ReferenceMatrix(rows: d, columns: h) { row, column in
+          let byte = bytes[(mask * setting.intermediateSize + row) * bits.columns + column / 8]
+          return Double(byte >> UInt8(column % 8) & 1)
+        }
+      }
+    }
+    return relativeError(
+      ReferenceMatrix(a).columns(0..<d), reference(ReferenceMatrix(x)))
+  }
+}
+
+extension StoredMatrix {
+  /// The same values in memory of their own.
+  fileprivate func copied(on backend: CPUBackend) -> StoredMatrix {
+    let (_, copy) = backend.allocate { layout in
+      StoredMatrix(
+        weights: layout.tensor(weights.shape, weights.dataType),
+        scales: scales.map { layout.tensor($0.shape, $0.dataType) })
+    }
+    backend.copy(weights, into: copy.weights)
+    if let scales, let target = copy.scales { backend.copy(scales, into: target) }
+    return copy
+  }
+}
