@@ -102,5 +102,3 @@ struct BenchCommand: ParsableCommand {
     }
   }
 }
-
-extension ActivationPrecision: ExpressibleByArgument {}

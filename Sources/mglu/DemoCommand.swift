@@ -137,7 +137,7 @@ struct DemoCommand: ParsableCommand {
     for line in table.lines { Output.line(line) }
     for entry in entries {
       let generator = try TokenGenerator(
-        entry.decoder, tokenizer: .bytes, prompt: "", maximumTokens: 200,
+        InferenceDecoder(entry.decoder), tokenizer: .bytes, prompt: "", maximumTokens: 200,
         sampling: SamplerConfiguration(temperature: 0.7, seed: seed))
       var text = ""
       while let token = try generator.next() { text += token.text }

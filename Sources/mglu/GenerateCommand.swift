@@ -10,12 +10,13 @@ struct GenerateCommand: AsyncParsableCommand {
       Examples:
         mglu generate --model run --prompt "To be, or "
         mglu generate --model run --prompt "" --max-tokens 500 --temperature 0.7 --seed 3
-        mglu generate --model run --prompt "KING:" --temperature 0
+        mglu generate --model run --prompt "KING:" --temperature 0 --weights bf16
 
       Only the text goes to standard output, as it is written; with the same seed it is the same.
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var inference: InferenceOptions
   @Option(help: "Text to continue; empty starts a new text.") var prompt: String
   @Option(help: "Most tokens to write.") var maxTokens = 256
   @Option(
@@ -32,7 +33,7 @@ struct GenerateCommand: AsyncParsableCommand {
     let sampling = SamplerConfiguration(
       temperature: temperature, topK: topK, topP: topP, minP: minP, seed: seed)
     try sampling.validate()
-    let (decoder, tokenizer) = try model.load()
+    let (decoder, tokenizer) = try model.load(inference)
     let generator = try TokenGenerator(
       decoder, tokenizer: tokenizer, prompt: prompt, maximumTokens: maxTokens, sampling: sampling)
     if json { return try await printDocument(generator) }

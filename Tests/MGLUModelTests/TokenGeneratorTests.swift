@@ -15,7 +15,7 @@ import Testing
   @Test func greedyTokensAreThoseOfTheFullForward() throws {
     let decoder = try Self.decoder()
     let generator = try TokenGenerator(
-      decoder, tokenizer: .bytes, prompt: "ab", maximumTokens: 20)
+      InferenceDecoder(decoder), tokenizer: .bytes, prompt: "ab", maximumTokens: 20)
     var ids = Tokenizer.bytes.encode("ab")
     var count = 0
     while let token = try generator.next() {
@@ -31,7 +31,7 @@ import Testing
   @Test func equalSeedsWriteEqualTexts() async throws {
     func text(seed: UInt64) async throws -> String {
       let generator = try TokenGenerator(
-        Self.decoder(), tokenizer: .bytes, prompt: "x", maximumTokens: 20,
+        InferenceDecoder(Self.decoder()), tokenizer: .bytes, prompt: "x", maximumTokens: 20,
         sampling: .init(temperature: 1, seed: seed))
       var text = ""
       for try await token in TokenStream(generator) { text += token.text }
@@ -45,7 +45,7 @@ import Testing
   @Test func writingGoesOnBeyondTheContext() throws {
     let decoder = try Self.decoder(context: 5)
     let generator = try TokenGenerator(
-      decoder, tokenizer: .bytes, prompt: "abcde", maximumTokens: 40)
+      InferenceDecoder(decoder), tokenizer: .bytes, prompt: "abcde", maximumTokens: 40)
     var count = 0
     while try generator.next() != nil { count += 1 }
     #expect(count == 40)
@@ -56,13 +56,14 @@ import Testing
     // The embedding row of the end decides: tied to the head, it wins every comparison.
     decoder.weights.norm.assign([Float](repeating: 0, count: 16))
     let generator = try TokenGenerator(
-      decoder, tokenizer: .bytes, prompt: "a", maximumTokens: 4)
+      InferenceDecoder(decoder), tokenizer: .bytes, prompt: "a", maximumTokens: 4)
     // All logits are 0: the lowest id is taken, which is content.
     #expect(try generator.next()?.id == 0)
     var configuration = decoder.configuration
     configuration.endOfText = [0]
     let ending = try Decoder(configuration, on: decoder.backend)
-    let stopped = try TokenGenerator(ending, tokenizer: .bytes, prompt: "a", maximumTokens: 4)
+    let stopped = try TokenGenerator(
+      InferenceDecoder(ending), tokenizer: .bytes, prompt: "a", maximumTokens: 4)
     #expect(try stopped.next() == nil)
     #expect(try stopped.next() == nil)
   }
@@ -72,7 +73,7 @@ import Testing
     func code(_ prompt: String, tokens: Int = 1, temperature: Float = 0) -> GenerationProblem? {
       #expect(throws: GenerationError.self) {
         try TokenGenerator(
-          decoder, tokenizer: .bytes, prompt: prompt, maximumTokens: tokens,
+          InferenceDecoder(decoder), tokenizer: .bytes, prompt: prompt, maximumTokens: tokens,
           sampling: .init(temperature: temperature))
       }?.code
     }
@@ -83,7 +84,8 @@ import Testing
 
   @Test func cancellingEndsTheStream() async throws {
     let generator = try TokenGenerator(
-      Self.decoder(), tokenizer: .bytes, prompt: "a", maximumTokens: 1_000_000_000)
+      InferenceDecoder(Self.decoder()), tokenizer: .bytes, prompt: "a", maximumTokens: 1_000_000_000
+    )
     let task = Task {
       var count = 0
       for try await _ in TokenStream(generator) { count += 1 }

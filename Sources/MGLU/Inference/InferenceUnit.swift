@@ -13,14 +13,12 @@ public protocol InferenceUnit: Sendable {
 
 /// Top-K routing at inference, on float32 weights and exact inputs.
 public struct FlashRouter: Sendable {
-  let weights: [FlashWeights]
+  let weights: FlashWeights
   let topK: Int
 
   /// A router over Wr `[n_m, h]`, of which `topK` routes are taken.
   public init(_ matrix: StoredMatrix, topK: Int, on backend: any InferenceBackend) {
-    weights = [
-      backend.flashWeights([matrix], masks: nil, gating: .linear, activation: .identity)
-    ]
+    weights = backend.projection(matrix)
     self.topK = topK
   }
 }
@@ -41,14 +39,25 @@ public struct InferenceActivations: Sendable {
     routing = routedMasks.map { layout.tensor([rows, $0]) }
   }
 
-  private init(output: Tensor, routes: Tensor?, routing: Tensor?) {
-    (self.output, self.routes, self.routing) = (output, routes, routing)
+  /// The activations of a unit of `configuration`.
+  public init(_ configuration: FeedForwardConfiguration, rows: Int, in layout: inout ArenaLayout) {
+    var routedMasks: Int?
+    if case .masked(let masks) = configuration.unit, masks.routerTopK != nil {
+      routedMasks = masks.count
+    }
+    self.init(
+      intermediateSize: configuration.intermediateSize, routedMasks: routedMasks, rows: rows,
+      in: &layout)
   }
 
-  /// The first `rows` rows, for a shorter batch.
-  public func prefix(_ rows: Int) -> InferenceActivations {
+  /// The same memory for some of the rows.
+  public subscript(range: Range<Int>) -> InferenceActivations {
     InferenceActivations(
-      output: output[0..<rows], routes: routes?[0..<rows], routing: routing?[0..<rows])
+      output: output[range], routes: routes?[range], routing: routing?[range])
+  }
+
+  private init(output: Tensor, routes: Tensor?, routing: Tensor?) {
+    (self.output, self.routes, self.routing) = (output, routes, routing)
   }
 }
 
@@ -58,7 +67,7 @@ extension InferenceUnit {
   /// d.
   public var intermediateSize: Int { weights.rows }
   /// Bytes that a pass reads.
-  public var byteCount: Int { weights.byteCount + (router?.weights[0].byteCount ?? 0) }
+  public var byteCount: Int { weights.byteCount + (router?.weights.byteCount ?? 0) }
 
   /// Computes the intermediate activation of x `[n, h]` into `activations.output` `[n, d]`.
   ///
@@ -72,8 +81,8 @@ extension InferenceUnit {
       backend.route(routing, topK: router.topK, into: routes)
     }
     backend.flash(
-      [weights], x, routes: activations.routes, precision: precision,
-      accumulate: false, into: activations.output)
+      weights, x, routes: activations.routes, precision: precision, accumulate: false,
+      into: activations.output)
   }
 
   /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own.

@@ -20,4 +20,18 @@ public enum MaskBits {
     }
     return bits
   }
+  /// Writes logits `[n_m, d, h]` of 1 for a set bit and -1 for a clear one.
+  public static func unpack(_ bits: Tensor, into logits: Tensor) {
+    precondition(bits.shape == shape(of: logits.shape), "bits \(bits.shape) for \(logits.shape)")
+    let source = bits.bytes
+    logits.withMutableFloats { target in
+      let (columns, stride) = (logits.columns, bits.columns)
+      for row in 0..<logits.rows {
+        for column in 0..<columns {
+          let byte = source[row * stride + column / 8]
+          target[row * columns + column] = byte >> UInt8(column % 8) & 1 == 1 ? 1 : -1
+        }
+      }
+    }
+  }
 }

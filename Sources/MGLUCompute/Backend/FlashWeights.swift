@@ -79,35 +79,60 @@ public struct StoredMatrix: Sendable {
   public var byteCount: Int { weights.byteCount + (scales?.byteCount ?? 0) }
 }
 
-/// A unit's weights, and its mask bits in a backend's own layout: exactly one bit per element and
-/// mask, rows padded to whole groups of 32.
+/// The weights of one operation: a unit's matrices with its mask bits in a backend's own layout
+/// (exactly one bit per element and mask, rows padded to whole groups of 32), or several
+/// projections that share their input.
 public struct FlashWeights: Sendable {
-  /// W, or the gate's and the value's.
-  public let planes: [StoredMatrix]
-  /// The mask bits, whose order only the backend knows.
-  package let words: Tensor?
+  /// Rows that are stored together.
+  package struct Part: Sendable {
+    /// W, or the gate's and the value's.
+    package let planes: [StoredMatrix]
+    /// The mask bits, whose order only the backend knows.
+    package let words: Tensor?
+    /// Rows of each plane.
+    package var rows: Int { planes[0].rows }
+  }
+
+  package let parts: [Part]
   /// How the streams combine.
   public let gating: Gating
   /// The gate activation g.
   public let activation: Activation
+  /// How the elements are stored.
+  public let type: WeightType
   /// d.
   public let rows: Int
   /// h.
   public let columns: Int
+  /// Bytes that one pass reads.
+  public let byteCount: Int
 
   package init(
     planes: [StoredMatrix], words: Tensor?, gating: Gating, activation: Activation
   ) {
-    self.planes = planes
-    self.words = words
-    self.gating = gating
-    self.activation = activation
-    rows = planes[0].rows
-    columns = planes[0].columns
+    self.init([Part(planes: planes, words: words)], gating, activation)
   }
 
-  /// Bytes that one pass reads.
-  public var byteCount: Int {
-    planes.reduce(words?.byteCount ?? 0) { $0 + $1.byteCount }
+  /// `weights` one below the other, as one operation on their common input.
+  ///
+  /// - Precondition: at least one; all of one type, width, gating and activation.
+  public init(stacked weights: [FlashWeights]) {
+    let first = weights[0]
+    for other in weights {
+      precondition(
+        other.type == first.type && other.columns == first.columns && other.gating == first.gating
+          && other.activation == first.activation, "weights that are not one operation")
+    }
+    self.init(weights.flatMap(\.parts), first.gating, first.activation)
+  }
+
+  private init(_ parts: [Part], _ gating: Gating, _ activation: Activation) {
+    let first = parts[0].planes[0]
+    (self.parts, self.gating, self.activation) = (parts, gating, activation)
+    (type, columns) = (first.type, first.columns)
+    rows = parts.reduce(0) { $0 + $1.rows }
+    byteCount = parts.reduce(0) { bytes, part in
+      part.planes.reduce(bytes + (part.words?.byteCount ?? 0)) { $0 + $1.byteCount }
+    }
   }
 }

@@ -13,13 +13,12 @@ public protocol InferenceBackend: Backend {
     _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation
   ) -> FlashWeights
 
-  /// FlashMGLU: one pass over weights and bits for all rows of x `[n, h]`.
+  /// FlashMGLU: one pass over weights and bits for all rows of x `[n, h]`, into output `[n, d]`.
   ///
-  /// Units that share x are one operation, and their outputs lie side by side: output
-  /// `[n, d_1 + d_2 + ...]`. routes `[n, m]` weight the masks. A row's result does not depend on
-  /// the rows it shares the call with.
+  /// routes `[n, m]` weight the masks. A row's result does not depend on the rows it shares the
+  /// call with.
   func flash(
-    _ units: [FlashWeights], _ x: Tensor, routes: Tensor?, precision: ActivationPrecision,
+    _ weights: FlashWeights, _ x: Tensor, routes: Tensor?, precision: ActivationPrecision,
     accumulate: Bool, into output: Tensor)
 
   /// x `[n, h]` = rows of `table` `[V, h]` at `tokens` (int32 `[n]`).
@@ -53,13 +52,25 @@ public protocol InferenceBackend: Backend {
 }
 
 extension InferenceBackend {
-  /// y = x W^T (+ y), or the intermediate activation of one unit; see
+  /// y = x W^T (+ y), or the intermediate activation of an unrouted unit; see
   /// ``flash(_:_:routes:precision:accumulate:into:)``.
   public func flash(
-    _ units: [FlashWeights], _ x: Tensor, precision: ActivationPrecision,
+    _ weights: FlashWeights, _ x: Tensor, precision: ActivationPrecision,
     accumulate: Bool = false, into output: Tensor
   ) {
     flash(
-      units, x, routes: nil, precision: precision, accumulate: accumulate, into: output)
+      weights, x, routes: nil, precision: precision, accumulate: accumulate, into: output)
+  }
+
+  /// A plain projection x W^T.
+  public func projection(_ matrix: StoredMatrix) -> FlashWeights {
+    flashWeights([matrix], masks: nil, gating: .linear, activation: .identity)
+  }
+  /// The same matrix stored as `type`: itself where it is of that type already.
+  public func converted(_ matrix: StoredMatrix, to type: WeightType) -> StoredMatrix {
+    if matrix.type == type { return matrix }
+    let (_, wide) = allocate { $0.tensor(matrix.weights.shape) }
+    dequantise(matrix, into: wide)
+    return quantise(wide, as: type)
   }
 }

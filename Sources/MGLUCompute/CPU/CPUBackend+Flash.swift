@@ -13,28 +13,26 @@ extension CPUBackend {
   private static let preparedBytes = 1 << 19
 
   public func flash(
-    _ units: [FlashWeights], _ x: Tensor, routes: Tensor?, precision: ActivationPrecision,
+    _ weights: FlashWeights, _ x: Tensor, routes: Tensor?, precision: ActivationPrecision,
     accumulate: Bool, into output: Tensor
   ) {
-    guard let first = units.first, x.rows > 0 else { return }
-    let type = first.planes[0].type
-    checkSizes(units, x, routes: routes, output)
-    let precision = precision.kernelValue
+    checkSizes(weights, x, routes: routes, output)
+    guard x.rows > 0 else { return }
+    let (type, precision) = (weights.type.kernelValue, precision.kernelValue)
     let size = Int(cmglu_prepared_size(Int64(x.columns)))
     let prepared = scratch(ofBytes: size * x.rows)
     let (inputs, columns) = (x.floats, x.columns)
     pool.forEachRange(of: x.rows, grain: max(1, 65_536 / columns)) { rows in
       for row in rows {
         flash.prepare(
-          type.kernelValue, precision, inputs + row * columns, Int64(columns),
-          prepared + row * size)
+          type, precision, inputs + row * columns, Int64(columns), prepared + row * size)
       }
     }
     let step = max(16, Self.preparedBytes / size)
     for start in stride(from: 0, to: x.rows, by: step) {
       let count = min(step, x.rows - start)
       pass(
-        over: units,
+        over: weights,
         FlashInput(
           prepared: prepared + start * size, rows: count, precision: precision,
           routes: routes.map { $0.floats + start * $0.columns }, accumulates: accumulate,
@@ -42,64 +40,53 @@ extension CPUBackend {
     }
   }
 
-  /// One pass over every unit, in chunks that the threads take in turn.
-  private func pass(over units: [FlashWeights], _ input: FlashInput) {
-    let bytes = units.reduce(0) { $0 + $1.byteCount }
-    let work = bytes * (1 + input.rows / 8)
-    let rows = units.reduce(0) { $0 + $1.rows }
-    let wanted = Self.chunkBytes * rows / max(1, bytes) / 16 * 16
-    // Small jobs still give every thread a few chunks.
-    let fair = rows / (4 * threadCount) / 16 * 16
-    let chunk = work < Self.serialBytes ? rows : max(16, min(wanted, max(fair, 16)))
-    let chunks = units.reduce(0) { $0 + ($1.rows + chunk - 1) / chunk }
-    if chunks <= units.count && work < Self.serialBytes {
-      var column = 0
-      for unit in units {
-        compute(unit, input, column: column, 0..<unit.rows)
-        column += unit.rows
-      }
-      return
+  /// One pass over the weights, in chunks of rows that the threads take in turn.
+  private func pass(over weights: FlashWeights, _ input: FlashInput) {
+    let isSmall = weights.byteCount * (1 + input.rows / 8) < Self.serialBytes
+    let size = isSmall ? weights.rows : chunkRows(weights)
+    let chunks = weights.parts.reduce(0) { $0 + $1.chunks(of: size) }
+    if isSmall {
+      for chunk in 0..<chunks { compute(weights, input, chunk: chunk, of: size) }
+    } else {
+      pool.forEach(chunks) { chunk, _ in compute(weights, input, chunk: chunk, of: size) }
     }
-    pool.forEach(chunks) { item, _ in
-      var (item, column) = (item, 0)
-      for unit in units {
-        let count = (unit.rows + chunk - 1) / chunk
-        if item < count {
-          compute(
-            unit, input, column: column, item * chunk..<min((item + 1) * chunk, unit.rows))
-          return
-        }
-        item -= count
-        column += unit.rows
-      }
-    }
+  }
+
+  /// Rows of a chunk, whole groups of 16: small jobs, too, give every thread a few chunks.
+  private func chunkRows(_ weights: FlashWeights) -> Int {
+    let wanted = Self.chunkBytes * weights.rows / max(1, weights.byteCount)
+    let fair = weights.rows / (4 * threadCount)
+    return max(16, min(wanted, fair) / 16 * 16)
   }
 
   private func compute(
-    _ unit: FlashWeights, _ input: FlashInput, column: Int, _ rows: Range<Int>
+    _ weights: FlashWeights, _ input: FlashInput, chunk: Int, of size: Int
   ) {
-    var packed = unit.kernelValue
-    flash.flash(
-      &packed, input.precision, input.prepared, Int64(input.rows), input.routes,
-      input.accumulates, input.output + column, Int64(input.stride), Int64(rows.lowerBound),
-      Int64(rows.upperBound))
+    var (chunk, column) = (chunk, 0)
+    for part in weights.parts {
+      let count = part.chunks(of: size)
+      if chunk < count {
+        var packed = weights.kernelValue(of: part)
+        flash.flash(
+          &packed, input.precision, input.prepared, Int64(input.rows), input.routes,
+          input.accumulates, input.output + column, Int64(input.stride), Int64(chunk * size),
+          Int64(min((chunk + 1) * size, part.rows)))
+        return
+      }
+      chunk -= count
+      column += part.rows
+    }
   }
 
   private func checkSizes(
-    _ units: [FlashWeights], _ x: Tensor, routes: Tensor?, _ output: Tensor
+    _ weights: FlashWeights, _ x: Tensor, routes: Tensor?, _ output: Tensor
   ) {
-    let width = units.reduce(0) { $0 + $1.rows }
     precondition(
-      output.rows == x.rows && output.columns == width,
-      "units of \(width) rows over [\(x.rows), \(x.columns)] into \(output.shape)")
-    for unit in units {
-      precondition(
-        unit.columns == x.columns && unit.planes[0].type == units[0].planes[0].type,
-        "weights [\(unit.rows), \(unit.columns)] for inputs of \(x.columns)")
-      precondition(
-        routes == nil || routes?.rows == x.rows && routes?.columns == unit.gating.masks,
-        "routes \(routes?.shape ?? []) for \(unit.gating.masks) masks")
-    }
+      x.columns == weights.columns && output.rows == x.rows && output.columns == weights.rows,
+      "[\(weights.rows), \(weights.columns)] over [\(x.rows), \(x.columns)] into \(output.shape)")
+    precondition(
+      routes == nil || routes?.rows == x.rows && routes?.columns == weights.gating.masks,
+      "routes \(routes?.shape ?? []) for \(weights.gating.masks) masks")
   }
 
   /// Memory of at least `count` bytes, the same at every call: it allocates only to grow.
@@ -138,7 +125,7 @@ extension CPUBackend {
 
   public func embed(_ tokens: Tensor, table: StoredMatrix, into x: Tensor) {
     precondition(tokens.count == x.rows && table.columns == x.columns, "x has another size")
-    var packed = FlashWeights(matrix: table).kernelValue
+    var packed = table.kernelValue
     for row in 0..<x.rows {
       let id = Int(tokens.integers[row])
       precondition((0..<table.rows).contains(id), "token \(id) outside the table")
@@ -172,7 +159,7 @@ extension CPUBackend {
   public func dequantise(_ matrix: StoredMatrix, into target: Tensor) {
     precondition(
       matrix.rows == target.rows && matrix.columns == target.columns, "the target's size differs")
-    let packed = FlashWeights(matrix: matrix).kernelValue
+    let packed = matrix.kernelValue
     let floats = target.floats
     pool.forEachRange(of: matrix.rows) { range in
       var packed = packed
@@ -204,29 +191,38 @@ private struct FlashInput {
   let stride: Int
 }
 
-extension FlashWeights {
-  /// A plain projection.
-  fileprivate init(matrix: StoredMatrix) {
-    self.init(planes: [matrix], words: nil, gating: .linear, activation: .identity)
-  }
+extension FlashWeights.Part {
+  fileprivate func chunks(of size: Int) -> Int { (rows + size - 1) / size }
+}
 
-  fileprivate var kernelValue: cmglu_packed {
-    var value = cmglu_packed()
-    value.type = planes[0].type.kernelValue
+extension FlashWeights {
+  fileprivate func kernelValue(of part: Part) -> cmglu_packed {
+    var value = part.planes[0].kernelValue
     value.gating = gating.kernelValue
     value.activation = activation.kernelValue
-    value.rows = Int64(rows)
-    value.columns = Int64(columns)
     value.masks = Int64(gating.masks)
-    value.weights.0 = UnsafeRawPointer(planes[0].weights.bytes.baseAddress)
-    value.scales.0 = UnsafeRawPointer(planes[0].scales?.bytes.baseAddress)
-    if planes.count > 1 {
-      value.weights.1 = UnsafeRawPointer(planes[1].weights.bytes.baseAddress)
-      value.scales.1 = UnsafeRawPointer(planes[1].scales?.bytes.baseAddress)
+    if part.planes.count > 1 {
+      value.weights.1 = UnsafeRawPointer(part.planes[1].weights.bytes.baseAddress)
+      value.scales.1 = UnsafeRawPointer(part.planes[1].scales?.bytes.baseAddress)
     }
-    value.words = words.map {
+    value.words = part.words.map {
       UnsafeRawPointer($0.integers).assumingMemoryBound(to: UInt32.self)
     }
+    return value
+  }
+}
+
+extension StoredMatrix {
+  /// The matrix as a plain projection.
+  fileprivate var kernelValue: cmglu_packed {
+    var value = cmglu_packed()
+    value.type = type.kernelValue
+    value.gating = Gating.linear.kernelValue
+    value.activation = Activation.identity.kernelValue
+    value.rows = Int64(rows)
+    value.columns = Int64(columns)
+    value.weights.0 = UnsafeRawPointer(weights.bytes.baseAddress)
+    value.scales.0 = UnsafeRawPointer(scales?.bytes.baseAddress)
     return value
   }
 }

@@ -113,7 +113,7 @@ package struct FeedForwardBenchmark {
     func pass(_ masks: Int, _ copy: Int) {
       let all = units[masks]!
       backend.flash(
-        [all[copy % all.count].weights], x, precision: setting.activations, into: a)
+        all[copy % all.count].weights, x, precision: setting.activations, into: a)
     }
     var jobs = [
       Job(masks: -1, byteCount: planes[0].weights.byteCount) { [backend, planes] round in
@@ -182,12 +182,11 @@ package struct FeedForwardBenchmark {
       kind: masks == 0 ? .gated : .masked(.init(count: masks)), activation: .silu,
       weight: weight, valueWeight: masks == 0 ? weight : nil)
     if let bits = bits[masks], masks > 0 {
-      let bytes = bits.bytes
       reference.masks = (0..<masks).map { mask in
-        ReferenceMatrix(rows: d, columns: h) { row, column in
-          let byte = bytes[(mask * setting.intermediateSize + row) * bits.columns + column / 8]
-          return Double(byte >> UInt8(column % 8) & 1)
-        }
+        let (_, logits) = backend.allocate { $0.tensor([d, h]) }
+        let plane = bits[mask..<mask + 1].reshaped([setting.intermediateSize, bits.columns])
+        MaskBits.unpack(plane[0..<d], into: logits)
+        return ReferenceUnit.mask(ofLogits: ReferenceMatrix(logits))
       }
     }
     return relativeError(

@@ -68,29 +68,32 @@ public struct CheckpointTensors: Sendable {
     try file(of: name).load(name, into: target)
   }
 
-  /// Throws unless there is a tensor `name` of that shape.
+  /// Throws unless there is a tensor `name` of that shape, with its scales where it is INT8.
   func check(_ name: String, shape: [Int]) throws(CheckpointError) {
-    _ = try file(of: name).entry(name, shape: shape)
+    let entry = try file(of: name).entry(name, shape: shape)
+    guard entry.dataType == .int8, shape.count == 2 else { return }
+    let scales = ParameterNames.scales(of: name)
+    _ = try file(of: scales).entry(
+      scales, shape: WeightType.scalesShape(rows: shape[0], columns: shape[1]))
   }
 
-  /// Unpacks bit masks `[n_m, d, ceil(h / 8)]`, least significant bit first, to logits of 1 for
-  /// a set bit and -1 for a clear one.
-  func loadMasks(_ name: String, into logits: Tensor) throws(CheckpointError) {
-    let (rows, columns) = (logits.rows, logits.columns)
-    let stride = (columns + 7) / 8
+  /// The tensor `name` where it is mapped, which must have the shape and one of the types.
+  func view(_ name: String, shape: [Int], types: [DataType]) throws(CheckpointError) -> Tensor {
     let file = try file(of: name)
-    let entry = try file.entry(name, shape: MaskBits.shape(of: logits.shape))
-    guard entry.dataType == .uint8 else {
+    let entry = try file.entry(name, shape: shape)
+    guard types.contains(entry.dataType) else {
+      let expected = types.map(\.safeTensorsName).joined(separator: ", ")
       throw CheckpointError(
-        .unsupportedType, "\(folder): \(name) is \(entry.dataType), expected U8")
+        .unsupportedType,
+        "\(file.path): \(name) is \(entry.dataType.safeTensorsName), expected \(expected)")
     }
-    let source = file.bytes(of: entry)
-    for row in 0..<rows {
-      for column in 0..<columns {
-        let bit = source[row * stride + column / 8] >> UInt8(column % 8) & 1
-        logits.floats[row * columns + column] = bit == 1 ? 1 : -1
-      }
-    }
+    return file.view(of: entry)
+  }
+
+  /// The packed masks that stand in for the logits `name` of that shape.
+  func packedMasks(ofLogits name: String, shape: [Int]) throws(CheckpointError) -> Tensor {
+    let masks = NamedTensor.packedMasksName(ofLogits: name) ?? name
+    return try view(masks, shape: MaskBits.shape(of: shape), types: [.uint8])
   }
 
   private func file(of name: String) throws(CheckpointError) -> SafeTensors {

@@ -24,6 +24,7 @@ struct HuggingFaceConfiguration: Codable, Equatable {
   var startOfText: TokenIDs?
   var endOfText: TokenIDs?
   var dataType: String?
+  var quantization: Quantization?
 
   var mlpType: String?
   var masks: Int?
@@ -53,11 +54,27 @@ struct HuggingFaceConfiguration: Codable, Equatable {
     case startOfText = "bos_token_id"
     case endOfText = "eos_token_id"
     case dataType = "torch_dtype"
+    case quantization = "quantization_config"
     case mlpType = "mlp_type"
     case masks = "num_masks"
     case maskKind = "mask_kind"
     case maskAblation = "mask_ablation"
     case routerTopK = "router_top_k"
+  }
+
+  /// Integer weights: other readers refuse a method they do not know, as they should.
+  struct Quantization: Codable, Equatable {
+    var method: String?
+    var bits: Int?
+    var groupSize: Int?
+
+    static let int8 = Quantization(method: "mglu", bits: 8, groupSize: WeightType.groupSize)
+
+    enum CodingKeys: String, CodingKey {
+      case method = "quant_method"
+      case bits
+      case groupSize = "group_size"
+    }
   }
 
   /// Newer files' `rope_parameters`, older ones' `rope_scaling`.
@@ -96,8 +113,9 @@ struct HuggingFaceConfiguration: Codable, Equatable {
 }
 
 extension HuggingFaceConfiguration {
-  /// The keys that describe `configuration`. A GLU under SiLU is a stock Llama.
-  init(_ configuration: DecoderConfiguration) {
+  /// The keys that describe `configuration` with matrices stored as `weights`. A GLU under SiLU is
+  /// a stock Llama.
+  init(_ configuration: DecoderConfiguration, weights: WeightType = .float32) {
     let c = configuration
     let unit = c.feedForward.unit
     let isLlama = unit == .gated && c.feedForward.activation == .silu
@@ -119,7 +137,8 @@ extension HuggingFaceConfiguration {
     mlpBias = false
     endOfText = c.endOfText.isEmpty ? nil : TokenIDs(c.endOfText)
     startOfText = c.endOfText.first.map { TokenIDs([$0]) }
-    dataType = "float32"
+    dataType = (weights == .int8 ? WeightType.float16 : weights).dataType.rawValue
+    quantization = weights == .int8 ? .int8 : nil
     guard !isLlama else { return }
     switch unit {
     case .linear: mlpType = "lu"
@@ -151,6 +170,13 @@ extension HuggingFaceConfiguration {
     }
     guard attentionBias != true, mlpBias != true else {
       throw CheckpointError(.malformed, "config.json: biases are not supported")
+    }
+    guard quantization == nil || quantization == .int8 else {
+      throw CheckpointError(
+        .malformed,
+        "config.json: quantization_config is \(quantization?.method ?? "unnamed"), expected mglu "
+          + "of 8 bits in groups of \(WeightType.groupSize)",
+        remedy: "give the model before it was quantised")
     }
     let h = try required(hiddenSize, .hiddenSize)
     let headCount = try required(heads, .heads)

@@ -65,15 +65,26 @@ public enum ModelFolder {
   public static func load(
     _ folder: String, on backend: any TrainingBackend
   ) throws(CheckpointError) -> Decoder {
-    let configuration = try configuration(in: folder)
-    let tensors = try CheckpointTensors(folder: folder)
-    try check(tensors, configuration, folder: folder)
+    let (configuration, tensors) = try open(folder)
     let decoder: Decoder
     do { decoder = try Decoder(configuration, on: backend) } catch {
       throw CheckpointError(.disagreement, "\(folder): \(error)")
     }
     try load(tensors, into: decoder)
     return decoder
+  }
+
+  /// Opens the model in `folder` for inference: matrices of the wanted type stay in the mapped
+  /// file, which must not be changed meanwhile.
+  ///
+  /// - Parameter weights: How matrices are stored, by default as in the file.
+  public static func loadForInference(
+    _ folder: String, weights: WeightType? = nil, precision: ActivationPrecision = .exact,
+    on backend: any InferenceBackend
+  ) throws(CheckpointError) -> InferenceDecoder {
+    let (configuration, tensors) = try open(folder)
+    return try InferenceDecoder(
+      configuration, from: tensors, weights: weights, precision: precision, on: backend)
   }
 
   /// Overwrites every parameter of `decoder` with those in `folder`, whose configuration must be
@@ -91,14 +102,30 @@ public enum ModelFolder {
     try load(tensors, into: decoder)
   }
 
+  /// Configuration and tensors of the model in `folder`, checked against each other.
+  static func open(
+    _ folder: String
+  ) throws(CheckpointError) -> (DecoderConfiguration, CheckpointTensors) {
+    let configuration = try configuration(in: folder)
+    let tensors = try CheckpointTensors(folder: folder)
+    try check(tensors, configuration, folder: folder)
+    return (configuration, tensors)
+  }
+
   private static func load(
     _ tensors: CheckpointTensors, into decoder: Decoder
   ) throws(CheckpointError) {
     for parameter in decoder.namedParameters {
-      if let masks = parameter.packedMasksName, !tensors.contains(parameter.name) {
-        try tensors.loadMasks(masks, into: parameter.tensor)
+      let (name, target) = (parameter.name, parameter.tensor)
+      if parameter.packedMasksName != nil, !tensors.contains(name) {
+        let bits = try tensors.packedMasks(ofLogits: name, shape: target.shape)
+        MaskBits.unpack(bits, into: target)
+      } else if target.shape.count == 2 {
+        let stored = try tensors.matrix(
+          name, rows: target.rows, columns: target.columns, on: decoder.backend)
+        decoder.backend.dequantise(stored, into: target)
       } else {
-        try tensors.load(parameter.name, into: parameter.tensor)
+        try tensors.load(name, into: target)
       }
     }
   }
@@ -121,9 +148,16 @@ public enum ModelFolder {
         SafeTensorsWriter.Item(name: parameter.name, tensor: parameter.tensor)
       }
     }
+    return try write(items, HuggingFaceConfiguration(decoder.configuration), to: folder)
+  }
+
+  /// Writes a model's files and returns the CRC-32C of each by name.
+  @discardableResult
+  static func write(
+    _ items: [SafeTensorsWriter.Item], _ configuration: HuggingFaceConfiguration, to folder: String
+  ) throws(CheckpointError) -> [String: UInt32] {
     do {
       try Folder.create(folder)
-      let configuration = HuggingFaceConfiguration(decoder.configuration)
       return [
         "config.json": try AtomicFile.write(json(configuration), to: folder + "/config.json"),
         "model.safetensors": try SafeTensorsWriter.write(
@@ -145,12 +179,8 @@ public enum ModelFolder {
         "\(folder): config.json wants \(configuration.layers) layers, but there are "
           + "only \(tensors.names.count) tensors")
     }
-    var parameters: [NamedTensor] = []
-    _ = ArenaLayout.measure { layout in
-      parameters = DecoderWeights(configuration, in: &layout).named(configuration)
-    }
     var expected: Set<String> = []
-    for parameter in parameters {
+    for parameter in configuration.parameters {
       expected.insert(parameter.name)
       if let masks = parameter.packedMasksName {
         expected.insert(masks)
@@ -158,6 +188,8 @@ public enum ModelFolder {
           try tensors.check(masks, shape: MaskBits.shape(of: parameter.tensor.shape))
           continue
         }
+      } else if parameter.isProjection {
+        expected.insert(ParameterNames.scales(of: parameter.name))
       }
       try tensors.check(parameter.name, shape: parameter.tensor.shape)
     }
@@ -190,13 +222,6 @@ public enum ModelFolder {
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     // Encoding plain values of our own cannot fail.
     return ((try? encoder.encode(value)).map(Array.init) ?? []) + [UInt8(ascii: "\n")]
-  }
-}
-
-extension NamedTensor {
-  /// The name of the packed masks that may stand in for mask logits.
-  fileprivate var packedMasksName: String? {
-    name.hasSuffix(".mask_logits") ? String(name.dropLast("mask_logits".count)) + "masks" : nil
   }
 }
 

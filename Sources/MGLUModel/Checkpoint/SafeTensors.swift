@@ -22,11 +22,13 @@ public struct SafeTensors: Sendable {
   /// Where the file lies.
   public var path: String { file.path }
   private let file: MappedFile
+  private let arena: Arena
   private let indices: [String: Int]
 
   /// Opens and checks the file at `path`.
   public init(path: String) throws(CheckpointError) {
     do { file = try MappedFile(path: path) } catch { throw CheckpointError(reading: error) }
+    arena = Arena(file)
     let header = try SafeTensorsHeader(file.bytes, path: path)
     entries = header.entries
     metadata = header.metadata
@@ -42,6 +44,11 @@ public struct SafeTensors: Sendable {
     of entry: Entry, _ body: (RawSpan) throws(E) -> R
   ) throws(E) -> R {
     try body(RawSpan(_unsafeBytes: bytes(of: entry)))
+  }
+
+  /// The elements of `entry` where they are mapped: they may be read only, and lie at any address.
+  package func view(of entry: Entry) -> Tensor {
+    arena.view(at: entry.byteRange.lowerBound, entry.shape, entry.dataType)
   }
 
   package func bytes(of entry: Entry) -> UnsafeRawBufferPointer {

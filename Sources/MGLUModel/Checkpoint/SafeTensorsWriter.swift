@@ -49,7 +49,8 @@ public enum SafeTensorsWriter {
       offset += item.byteCount
     }
     var header = Array("{\(fields.joined(separator: ","))}".utf8)
-    while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
+    // Elements begin on a cache line of the mapped file; the format asks for 8 bytes.
+    while (8 + header.count) % 64 != 0 { header.append(UInt8(ascii: " ")) }
     var file = try AtomicFile(path: path)
     let length = UInt64(header.count)
     try file.write((0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + header)

@@ -58,12 +58,12 @@ public struct DecoderWeights: Sendable {
   /// Every parameter under its Hugging Face name, in a fixed order. Some are parts of a wider
   /// matrix: queries, keys and values of one, gate and value of another.
   public func named(_ configuration: DecoderConfiguration) -> [NamedTensor] {
-    var result = [NamedTensor("model.embed_tokens.weight", embedding)]
+    var result = [NamedTensor(ParameterNames.embedding, embedding)]
     for (index, layer) in layers.enumerated() {
-      result += layer.named(configuration, prefix: "model.layers.\(index).")
+      result += layer.named(configuration, ParameterNames(layer: index))
     }
-    result.append(NamedTensor("model.norm.weight", norm))
-    if !configuration.tiesEmbeddings { result.append(NamedTensor("lm_head.weight", head)) }
+    result.append(NamedTensor(ParameterNames.norm, norm))
+    if !configuration.tiesEmbeddings { result.append(NamedTensor(ParameterNames.head, head)) }
     return result
   }
 }
@@ -124,31 +124,31 @@ public struct DecoderLayerWeights: Sendable {
     }
   }
 
-  fileprivate func named(_ configuration: DecoderConfiguration, prefix: String) -> [NamedTensor] {
+  fileprivate func named(
+    _ configuration: DecoderConfiguration, _ names: ParameterNames
+  ) -> [NamedTensor] {
     let (q, kv) = (configuration.attention.queryWidth, configuration.attention.kvWidth)
     var result = [
-      NamedTensor(prefix + "input_layernorm.weight", inputNorm),
-      NamedTensor(prefix + "self_attn.q_proj.weight", qkv[0..<q]),
-      NamedTensor(prefix + "self_attn.k_proj.weight", qkv[q..<q + kv]),
-      NamedTensor(prefix + "self_attn.v_proj.weight", qkv[q + kv..<q + 2 * kv]),
-      NamedTensor(prefix + "self_attn.o_proj.weight", output),
-      NamedTensor(prefix + "post_attention_layernorm.weight", postAttentionNorm),
+      NamedTensor(names.inputNorm, inputNorm),
+      NamedTensor(names.query, qkv[0..<q]),
+      NamedTensor(names.key, qkv[q..<q + kv]),
+      NamedTensor(names.value, qkv[q + kv..<q + 2 * kv]),
+      NamedTensor(names.output, output),
+      NamedTensor(names.postAttentionNorm, postAttentionNorm),
     ]
     switch unit {
     case let unit as GatedLinearUnit:
-      result.append(NamedTensor(prefix + "mlp.gate_proj.weight", unit.gate))
-      result.append(NamedTensor(prefix + "mlp.up_proj.weight", unit.value))
+      result.append(NamedTensor(names.gate, unit.gate))
+      result.append(NamedTensor(names.up, unit.value))
     case let unit as MaskedGatedLinearUnit:
-      result.append(NamedTensor(prefix + "mlp.up_proj.weight", unit.weight))
-      result.append(NamedTensor(prefix + "mlp.mask_logits", unit.maskLogits))
-      if let router = unit.router {
-        result.append(NamedTensor(prefix + "mlp.router.weight", router.weight))
-      }
+      result.append(NamedTensor(names.up, unit.weight))
+      result.append(NamedTensor(names.maskLogits, unit.maskLogits))
+      if let router = unit.router { result.append(NamedTensor(names.router, router.weight)) }
     case let unit as any UnmaskedUnit:
-      result.append(NamedTensor(prefix + "mlp.up_proj.weight", unit.weight))
+      result.append(NamedTensor(names.up, unit.weight))
     default: break
     }
-    result.append(NamedTensor(prefix + "mlp.down_proj.weight", down))
+    result.append(NamedTensor(names.down, down))
     return result
   }
 }

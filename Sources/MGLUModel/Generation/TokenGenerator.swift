@@ -25,7 +25,7 @@ public final class TokenGenerator {
   ///
   /// An empty prompt stands for the start of a text: the end-of-text token, where there is one.
   public init(
-    _ decoder: Decoder, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
+    _ decoder: InferenceDecoder, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
     sampling: SamplerConfiguration = .init()
   ) throws(GenerationError) {
     var tokens = tokenizer.encode(prompt)
@@ -43,7 +43,9 @@ public final class TokenGenerator {
       throw GenerationError(.sampling, "\(maximumTokens) tokens: expected 0 or more")
     }
     sampler = try Sampler(sampling)
-    session = DecodingSession(decoder, capacity: context)
+    // No more room than the text can take.
+    let (length, overflow) = tokens.count.addingReportingOverflow(maximumTokens)
+    session = DecodingSession(decoder, capacity: overflow ? context : min(context, length))
     text = TokenTextStream(tokenizer)
     promptTokenCount = tokens.count
     history = tokens
@@ -66,8 +68,10 @@ public final class TokenGenerator {
       let rest = text.finish()
       return rest.isEmpty ? nil : GeneratedToken(id: id, text: rest)
     }
-    history = history.suffix(session.capacity) + [id]
-    unread = [id]
+    if history.count >= 2 * session.capacity { history.removeFirst(session.capacity) }
+    history.append(id)
+    unread.removeAll(keepingCapacity: true)
+    unread.append(id)
     let piece = text.append(id)
     return GeneratedToken(id: id, text: remaining == 0 ? piece + text.finish() : piece)
   }

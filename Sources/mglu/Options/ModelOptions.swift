@@ -9,19 +9,42 @@ struct ModelOptions: ParsableArguments {
   var model: String
   @Option(help: "Threads (default: all processors).") var threads: Int?
 
-  /// Loads model and tokenizer, and tells of what the backend lacks.
-  func load() throws -> (decoder: Decoder, tokenizer: Tokenizer) {
+  /// The model's folder, and the backend; tells of what the backend lacks.
+  func open() throws -> (folder: String, backend: CPUBackend) {
     let folder = try ModelFolder.locate(model)
     let backend = try CPUBackend(threads: threads)
     for warning in backend.warnings { Output.note(warning) }
-    let tokenizer = try Tokenizer(contentsOf: folder)
+    return (folder, backend)
+  }
+
+  /// Loads model and tokenizer.
+  func load() throws -> (decoder: Decoder, tokenizer: Tokenizer) {
+    let (folder, backend) = try open()
     let decoder = try ModelFolder.load(folder, on: backend)
-    guard tokenizer.vocabularySize <= decoder.configuration.vocabularySize else {
+    return (decoder, try tokenizer(in: folder, for: decoder.configuration))
+  }
+
+  /// Opens the model for reading and writing text.
+  func load(
+    _ options: InferenceOptions
+  ) throws -> (decoder: InferenceDecoder, tokenizer: Tokenizer) {
+    let (folder, backend) = try open()
+    let decoder = try ModelFolder.loadForInference(
+      folder, weights: options.weights, precision: options.activations, on: backend)
+    return (decoder, try tokenizer(in: folder, for: decoder.configuration))
+  }
+
+  /// The tokenizer of the model in `folder`.
+  func tokenizer(
+    in folder: String, for configuration: DecoderConfiguration
+  ) throws -> Tokenizer {
+    let tokenizer = try Tokenizer(contentsOf: folder)
+    guard tokenizer.vocabularySize <= configuration.vocabularySize else {
       throw CheckpointError(
         .disagreement,
         "\(folder): the tokenizer has \(tokenizer.vocabularySize) tokens, the model "
-          + "\(decoder.configuration.vocabularySize)")
+          + "\(configuration.vocabularySize)")
     }
-    return (decoder, tokenizer)
+    return tokenizer
   }
 }

@@ -1,18 +1,3 @@
-/// What cannot be decoded.
-public enum GenerationProblem: Sendable {
-  /// A token id outside the vocabulary.
-  case tokenID
-  /// More tokens than the session has room for.
-  case contextLength
-  /// A sampling setting out of its range.
-  case sampling
-  /// There is nothing to continue.
-  case emptyPrompt
-}
-
-/// An error of generation.
-public typealias GenerationError = Failure<GenerationProblem>
-
 /// One text being read or written: the model's key-value cache and everything a step needs,
 /// allocated once.
 ///
@@ -20,36 +5,32 @@ public typealias GenerationError = Failure<GenerationProblem>
 /// backend runs only one of them at any moment.
 public final class DecodingSession {
   /// The model.
-  public let decoder: Decoder
+  public let decoder: InferenceDecoder
   /// The number of tokens the cache has room for.
   public let capacity: Int
   /// The number of tokens in the cache.
   public private(set) var position = 0
 
   private let rows: RowActivations
+  /// Views of one row, made once: making them for each token would allocate.
+  private let single: RowActivations
   private let caches: [KeyValueCache]
-  private let wideWeights: [Tensor]
 
   /// Room for `capacity` tokens, by default and at most the model's context.
-  public init(_ decoder: Decoder, capacity: Int? = nil) {
+  public init(_ decoder: InferenceDecoder, capacity: Int? = nil) {
     let configuration = decoder.configuration
     let capacity = min(capacity ?? configuration.contextLength, configuration.contextLength)
     self.decoder = decoder
     self.capacity = capacity
     let backend = decoder.backend
     (_, rows) = backend.allocate {
-      RowActivations(configuration, rows: min(capacity, 256), in: &$0)
+      RowActivations(configuration, rows: max(1, min(capacity, 256)), in: &$0)
     }
+    single = rows[0..<1]
     (_, caches) = backend.allocate { layout in
       (0..<configuration.layers).map { _ in
         KeyValueCache(configuration.attention, capacity: capacity, in: &layout)
       }
-    }
-    wideWeights = decoder.weights.layers.map { layer in
-      let (_, scratch) = backend.allocate {
-        StackScratch(configuration.feedForward, forTraining: false, in: &$0)
-      }
-      return layer.unit.wideWeight(scratch: scratch, on: backend)
     }
   }
 
@@ -74,48 +55,51 @@ public final class DecodingSession {
         .tokenID, "token id \(bad): expected 0 to \(vocabulary - 1)",
         remedy: "use the tokenizer that the model was trained with")
     }
-    var remaining = Array(tokens)[...]
+    var remaining = tokens[...]
     while !remaining.isEmpty {
       let chunk = remaining.prefix(rows.capacity)
       remaining = remaining.dropFirst(chunk.count)
-      read(Array(chunk))
+      read(chunk)
     }
     decoder.backend.synchronize()
     return rows.logits
   }
 
   /// Runs rows through the model and leaves the last one's logits.
-  private func read(_ tokens: [Int32]) {
-    let (backend, weights) = (decoder.backend, decoder.weights)
+  private func read(_ tokens: some Collection<Int32>) {
+    let (backend, precision) = (decoder.backend, decoder.precision)
     let (shape, epsilon) = (decoder.configuration.attention, decoder.configuration.normEpsilon)
-    let a = rows.prefix(tokens.count)
+    let count = tokens.count
+    let a = count == 1 ? single : rows[0..<count]
     a.tokens.assign(integers: tokens)
-    a.positions.assign(integers: (position..<position + tokens.count).map(Int32.init))
-    backend.embed(a.tokens, table: weights.embedding, into: a.residual)
-    for (index, layer) in weights.layers.enumerated() {
+    a.positions.assign(integers: Int32(position)..<Int32(position + count))
+    backend.embed(a.tokens, table: decoder.embedding, into: a.residual)
+    for (layer, cache) in zip(decoder.layers, caches) {
       backend.rmsNorm(
         a.residual, weight: layer.inputNorm, epsilon: epsilon, into: a.normed,
         inverseRMS: a.inverseRMS)
-      backend.multiply(a.normed, layer.qkv.transposed, into: a.qkv)
+      backend.flash(layer.qkv, a.normed, precision: precision, into: a.qkv)
       backend.rotate(
         a.qkv, shape: shape, positions: a.positions, table: decoder.rotary, inverse: false)
       backend.attentionCached(
-        a.qkv, shape: shape, position: position, keys: caches[index].keys,
-        values: caches[index].values, into: a.attention)
-      backend.multiply(a.attention, layer.output.transposed, into: a.residual, accumulate: true)
+        a.qkv, shape: shape, position: position, keys: cache.keys, values: cache.values,
+        into: a.attention)
+      backend.flash(
+        layer.output, a.attention, precision: precision, accumulate: true, into: a.residual)
       backend.rmsNorm(
         a.residual, weight: layer.postAttentionNorm, epsilon: epsilon, into: a.normed,
         inverseRMS: a.inverseRMS)
-      layer.unit.forward(a.normed, wide: wideWeights[index], saving: a.feedForward, on: backend)
-      backend.multiply(
-        a.feedForward.output, layer.down.transposed, into: a.residual, accumulate: true)
+      layer.unit.forward(a.normed, precision: precision, into: a.feedForward, on: backend)
+      backend.flash(
+        layer.down, a.feedForward.output, precision: precision, accumulate: true,
+        into: a.residual)
     }
-    position += tokens.count
-    let last = tokens.count - 1..<tokens.count
+    position += count
+    let last = count == 1 ? single : rows[count - 1..<count]
     backend.rmsNorm(
-      a.residual[last], weight: weights.norm, epsilon: epsilon, into: a.normed[last],
-      inverseRMS: a.inverseRMS[last])
-    backend.multiply(a.normed[last], weights.head.transposed, into: a.logits)
+      last.residual, weight: decoder.norm, epsilon: epsilon, into: last.normed,
+      inverseRMS: last.inverseRMS)
+    backend.flash(decoder.head, last.normed, precision: precision, into: last.logits)
   }
 }
 
@@ -132,19 +116,19 @@ struct KeyValueCache: Sendable {
 
 /// The activations of the rows at work, shared by all layers.
 private struct RowActivations {
-  let capacity: Int
-  let tokens: Tensor
-  let positions: Tensor
-  let residual: Tensor
-  let normed: Tensor
-  let inverseRMS: Tensor
-  let qkv: Tensor
-  let attention: Tensor
-  let feedForward: FeedForwardActivations
+  var tokens: Tensor
+  var positions: Tensor
+  var residual: Tensor
+  var normed: Tensor
+  var inverseRMS: Tensor
+  var qkv: Tensor
+  var attention: Tensor
+  var feedForward: InferenceActivations
   let logits: Tensor
 
+  var capacity: Int { tokens.count }
+
   init(_ c: DecoderConfiguration, rows: Int, in layout: inout ArenaLayout) {
-    capacity = rows
     tokens = layout.tensor([rows], .int32)
     positions = layout.tensor([rows], .int32)
     residual = layout.tensor([rows, c.hiddenSize])
@@ -152,26 +136,21 @@ private struct RowActivations {
     inverseRMS = layout.tensor([rows])
     qkv = layout.tensor([rows, c.attention.rowWidth])
     attention = layout.tensor([rows, c.attention.queryWidth])
-    feedForward = FeedForwardActivations(c.feedForward, rows: rows, in: &layout)
+    feedForward = InferenceActivations(c.feedForward, rows: rows, in: &layout)
     logits = layout.tensor([1, c.vocabularySize])
   }
 
-  /// The same memory for fewer rows.
-  func prefix(_ count: Int) -> RowActivations {
-    RowActivations(first: count, of: self)
-  }
-
-  private init(first count: Int, of all: RowActivations) {
-    let rows = 0..<count
-    capacity = count
-    tokens = all.tokens[rows]
-    positions = all.positions[rows]
-    residual = all.residual[rows]
-    normed = all.normed[rows]
-    inverseRMS = all.inverseRMS[rows]
-    qkv = all.qkv[rows]
-    attention = all.attention[rows]
-    feedForward = all.feedForward.prefix(count)
-    logits = all.logits
+  /// The same memory for some of the rows.
+  subscript(range: Range<Int>) -> RowActivations {
+    var result = self
+    result.tokens = tokens[range]
+    result.positions = positions[range]
+    result.residual = residual[range]
+    result.normed = normed[range]
+    result.inverseRMS = inverseRMS[range]
+    result.qkv = qkv[range]
+    result.attention = attention[range]
+    result.feedForward = feedForward[range]
+    return result
   }
 }

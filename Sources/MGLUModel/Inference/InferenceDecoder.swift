@@ -1,0 +1,147 @@
+/// A Llama-style language model for reading and writing text: narrow weights where they lie, masks
+/// as packed bits, every projection and unit one pass over its weights.
+///
+/// A decoder is a value that views its weights; several threads may read it, one thread at a time
+/// may run its backend.
+public struct InferenceDecoder: Sendable {
+  /// The shape.
+  public let configuration: DecoderConfiguration
+  /// What computes.
+  public let backend: any InferenceBackend
+  /// How much of their inputs the products see.
+  public let precision: ActivationPrecision
+  /// How matrices are stored: all alike.
+  public let weightType: WeightType
+  let embedding: StoredMatrix
+  let layers: [Layer]
+  let norm: Tensor
+  let head: FlashWeights
+  let rotary: RotaryTable
+
+  /// The weights of one block.
+  struct Layer: Sendable {
+    let inputNorm: Tensor
+    let qkv: FlashWeights
+    let output: FlashWeights
+    let postAttentionNorm: Tensor
+    let unit: any InferenceUnit
+    let down: FlashWeights
+  }
+
+  /// Bytes of weights and mask bits that a token's pass reads; its row of the embedding and the
+  /// key-value cache come on top.
+  public var byteCountPerToken: Int {
+    layers.reduce(head.byteCount) { bytes, layer in
+      bytes + layer.qkv.byteCount + layer.output.byteCount + layer.unit.byteCount
+        + layer.down.byteCount
+    }
+  }
+
+  /// A decoder over the weights of `source`.
+  ///
+  /// Matrices of the wanted type stay where they are; others are converted one by one.
+  ///
+  /// - Parameter weights: How matrices are stored, by default as the embedding of `source` is.
+  public init(
+    _ configuration: DecoderConfiguration, from source: some WeightSource,
+    weights: WeightType? = nil, precision: ActivationPrecision = .exact,
+    on backend: any InferenceBackend
+  ) throws(CheckpointError) {
+    let c = configuration
+    do { try c.validate() } catch {
+      throw CheckpointError(.disagreement, error.message, remedy: error.remedy)
+    }
+    let stored = try source.matrix(
+      ParameterNames.embedding, rows: c.vocabularySize, columns: c.hiddenSize, on: backend)
+    let loader = WeightLoader(source: source, type: weights ?? stored.type, backend: backend)
+    self.configuration = c
+    self.backend = backend
+    self.precision = precision
+    weightType = loader.type
+    embedding = backend.converted(stored, to: loader.type)
+    head =
+      c.tiesEmbeddings
+      ? backend.projection(embedding)
+      : try loader.projection(ParameterNames.head, c.vocabularySize, c.hiddenSize)
+    norm = try source.vector(ParameterNames.norm, count: c.hiddenSize, on: backend)
+    var layers: [Layer] = []
+    for index in 0..<c.layers { layers.append(try Layer(c, ParameterNames(layer: index), loader)) }
+    self.layers = layers
+    (_, rotary) = backend.allocate {
+      RotaryTable(positions: c.contextLength, headSize: c.attention.headSize, in: &$0)
+    }
+    rotary.fill(theta: c.ropeTheta)
+  }
+
+  /// The same function as a trained decoder's, over its weights as `type`.
+  public init(
+    _ decoder: Decoder, weights type: WeightType = .float32,
+    precision: ActivationPrecision = .exact
+  ) throws(CheckpointError) {
+    try self.init(
+      decoder.configuration, from: decoder, weights: type, precision: precision,
+      on: decoder.backend)
+  }
+}
+
+/// A source, and the type its matrices are wanted in.
+private struct WeightLoader<Source: WeightSource> {
+  let source: Source
+  let type: WeightType
+  let backend: any InferenceBackend
+
+  func matrix(_ name: String, _ rows: Int, _ columns: Int) throws(CheckpointError) -> StoredMatrix {
+    backend.converted(
+      try source.matrix(name, rows: rows, columns: columns, on: backend), to: type)
+  }
+
+  func projection(
+    _ name: String, _ rows: Int, _ columns: Int
+  ) throws(CheckpointError) -> FlashWeights {
+    backend.projection(try matrix(name, rows, columns))
+  }
+
+  func unit(
+    _ c: FeedForwardConfiguration, _ names: ParameterNames
+  ) throws(CheckpointError) -> any InferenceUnit {
+    let (d, h) = (c.intermediateSize, c.hiddenSize)
+    let up = try matrix(names.up, d, h)
+    switch c.unit {
+    case .linear: return FlashLU(up, activation: c.activation, on: backend)
+    case .sharedGated: return FlashLU(up, activation: c.activation, isShared: true, on: backend)
+    case .gated:
+      return FlashGLU(
+        gate: try matrix(names.gate, d, h), value: up, activation: c.activation, on: backend)
+    case .masked(let masks):
+      var router: FlashRouter?
+      if let topK = masks.routerTopK {
+        let stored = try source.matrix(names.router, rows: masks.count, columns: h, on: backend)
+        router = FlashRouter(backend.converted(stored, to: .float32), topK: topK, on: backend)
+      }
+      return FlashMGLU(
+        up,
+        masks: try source.masks(
+          ofLogits: names.maskLogits, shape: [masks.count, d, h], on: backend),
+        activation: c.activation, ablation: masks.ablation, router: router, on: backend)
+    }
+  }
+}
+
+extension InferenceDecoder.Layer {
+  fileprivate init(
+    _ c: DecoderConfiguration, _ names: ParameterNames, _ loader: WeightLoader<some WeightSource>
+  ) throws(CheckpointError) {
+    let (h, shape) = (c.hiddenSize, c.attention)
+    inputNorm = try loader.source.vector(names.inputNorm, count: h, on: loader.backend)
+    qkv = FlashWeights(stacked: [
+      try loader.projection(names.query, shape.queryWidth, h),
+      try loader.projection(names.key, shape.kvWidth, h),
+      try loader.projection(names.value, shape.kvWidth, h),
+    ])
+    output = try loader.projection(names.output, h, shape.queryWidth)
+    postAttentionNorm = try loader.source.vector(
+      names.postAttentionNorm, count: h, on: loader.backend)
+    unit = try loader.unit(c.feedForward, names)
+    down = try loader.projection(names.down, h, c.feedForward.intermediateSize)
+  }
+}
