@@ -2,11 +2,11 @@ import ArgumentParser
 import MGLUDiagnostics
 import MGLUModel
 
-/// `mglu bench`.
+/// `mglu bench`: its subcommands are in files of their own.
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Time units against what memory allows.",
-    subcommands: [FeedForward.self])
+    subcommands: [FeedForward.self, DecodeBenchmarkCommand.self])
 
   /// `mglu bench ffn`.
   struct FeedForward: ParsableCommand {
@@ -18,7 +18,8 @@ struct BenchCommand: ParsableCommand {
           mglu bench ffn
           mglu bench ffn --shapes 8192x2048 --weights int8 --masks 1,4 --json
 
-        Shapes are d x h. Weights are cold: calls rotate among copies that no cache holds. The naive
+        Shapes are d x h. Weights are cold: calls rotate among copies of 512 MiB together, which no
+        cache holds (of W below 8 MiB there are 64 copies, which a large cache may hold). The naive
         MGLU makes 2 n_m passes over W, each with one mask.
         """)
 
@@ -38,7 +39,7 @@ struct BenchCommand: ParsableCommand {
       var read: [Double] = []
       var results: [FeedForwardBenchmark.Result] = []
       for setting in settings {
-        let measured = FeedForwardBenchmark(setting, on: backend).run()
+        let measured = try FeedForwardBenchmark(setting, on: backend).run()
         read.append(measured.readGBPerS)
         results += measured.results
       }

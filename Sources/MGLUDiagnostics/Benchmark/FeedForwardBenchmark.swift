@@ -70,8 +70,12 @@ package struct FeedForwardBenchmark {
   private let planes: [StoredMatrix]
   private let x: Tensor
 
-  /// Draws weights and masks: at least 512 MiB of copies, which no cache holds.
-  package init(_ setting: Setting, on backend: CPUBackend) {
+  /// Copies of W: 512 MiB of them, which no cache holds, as long as 64 are enough for that.
+  private static func copies(ofBytes bytes: Int) -> Int { max(4, min(64, (512 << 20) / max(1, bytes))) }
+
+  /// Draws weights and masks.
+  package init(_ setting: Setting, on backend: CPUBackend) throws(MemoryError) {
+    try Self.checkMemory(setting)
     self.setting = setting
     self.backend = backend
     let (d, h) = (setting.intermediateSize, setting.hiddenSize)
@@ -87,7 +91,7 @@ package struct FeedForwardBenchmark {
       for index in span.indices { span[index] = random.nextNormal() }
     }
     let first = backend.quantise(values, as: setting.weights)
-    let count = max(4, min(64, (512 << 20) / max(1, first.byteCount)))
+    let count = Self.copies(ofBytes: first.byteCount)
     let planes = [first] + (1..<count).map { _ in first.copied(on: backend) }
     var bits: [Int: Tensor] = [:]
     var units: [Int: [any InferenceUnit]] = [
@@ -105,6 +109,21 @@ package struct FeedForwardBenchmark {
       }
     }
     (self.planes, self.bits, self.units, self.x) = (planes, bits, units, x)
+  }
+
+  private static func checkMemory(_ setting: Setting) throws(MemoryError) {
+    // In floating point: the product of large sizes is no integer of this machine.
+    let elements = Double(setting.intermediateSize) * Double(setting.hiddenSize)
+    let bytes = elements * Double(setting.weights.dataType.byteCount)
+    let copies = copies(ofBytes: Int(min(bytes, 0x1p50)))
+    let bits = setting.masks.reduce(elements / 8) { sum, masks in
+      sum + elements / 8 * Double(masks * (1 + max(4, copies / 4)))
+    }
+    let rows = Double(setting.batch) * Double(2 * setting.hiddenSize + setting.intermediateSize)
+    try PhysicalMemory.require(
+      8 * elements + bytes * Double(copies) + bits + 4 * rows,
+      for: "timing \(setting.intermediateSize)x\(setting.hiddenSize)",
+      remedy: "choose smaller --shapes, or fewer --masks")
   }
 
   /// Read bandwidth in GB/s, and every unit's times: the GLU first.
@@ -144,16 +163,14 @@ package struct FeedForwardBenchmark {
         shape: "\(setting.intermediateSize)x\(setting.hiddenSize)",
         weights: setting.weights.rawValue, activations: setting.activations.rawValue,
         batch: setting.batch, p20Us: times[times.count / 5], p50Us: times[times.count / 2],
-        p80Us: times[times.count * 4 / 5],
-        gbPerS: Double(job.byteCount) / times[times.count / 2] / 1e3,
+        p80Us: times[times.count * 4 / 5], gbPerS: Double(job.byteCount) / times.median / 1e3,
         percentOfReadBandwidth: 100 * Double(job.byteCount) / Double(read.byteCount)
           * medianRatio(read.times, job.times),
         speedupOverGlu: medianRatio(glu.times, job.times),
         speedupOverNaive: naive.map { medianRatio($0.times, job.times) },
         relativeError: error(of: a, masks: counts[index]))
     }
-    let readTimes = read.times.sorted()
-    return (Double(read.byteCount) / readTimes[readTimes.count / 2] / 1e3, results)
+    return (Double(read.byteCount) / read.times.median / 1e3, results)
   }
 
   private func time(_ jobs: inout [Job]) {
@@ -168,8 +185,7 @@ package struct FeedForwardBenchmark {
   }
 
   private func medianRatio(_ above: [Double], _ below: [Double]) -> Double {
-    let ratios = zip(above, below).map { $0 / $1 }.sorted()
-    return ratios[ratios.count / 2]
+    zip(above, below).map { $0 / $1 }.median
   }
 
   /// Against float64 over the stored weights, on the first rows of W.

@@ -1,0 +1,34 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// What kept memory from being used.
+public enum MemoryProblem: Sendable {
+  /// More is needed than the machine has.
+  case tooSmall
+}
+
+/// An error of planning memory.
+public typealias MemoryError = Failure<MemoryProblem>
+
+/// The machine's memory: systems promise more than they have, and end who uses it.
+public enum PhysicalMemory {
+  /// The size in bytes.
+  public static let byteCount = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
+
+  /// Throws unless `bytes` bytes leave something for everything else.
+  public static func require(
+    _ bytes: Double, for purpose: String, remedy: String
+  ) throws(MemoryError) {
+    guard bytes > 0.9 * Double(byteCount) else { return }
+    func gibibytes(_ bytes: Double) -> String { "\((bytes / 0x1p30 * 10).rounded() / 10) GiB" }
+    throw MemoryError(
+      .tooSmall,
+      "\(purpose) takes \(gibibytes(bytes)), this machine has \(gibibytes(Double(byteCount)))",
+      remedy: remedy)
+  }
+}

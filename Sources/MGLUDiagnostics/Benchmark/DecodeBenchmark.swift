@@ -1,0 +1,143 @@
+import MGLUModel
+
+/// Times reading a prompt and writing text beside what the memory of the same moments allows.
+///
+/// As llama-bench does: a prompt is read at once into an empty cache (`pp`), and tokens are
+/// written one by one from an empty cache (`tg`). Models take turns in an order drawn anew for
+/// each repetition, each between two readings of the bandwidth.
+package struct DecodeBenchmark {
+  /// A model and what the table calls it.
+  package struct Entry {
+    let name: String
+    let decoder: InferenceDecoder
+
+    /// A model under `name`.
+    package init(name: String, decoder: InferenceDecoder) {
+      (self.name, self.decoder) = (name, decoder)
+    }
+  }
+
+  /// One test of one model.
+  package struct Result: Sendable, Encodable {
+    package let model: String
+    package let weights: String
+    package let sizeBytes: Int
+    package let parameters: Int
+    package let test: String
+    package let tokensPerS: Double
+    package let standardDeviation: Double
+    /// What the bytes allow; reading a prompt is bound by arithmetic instead.
+    package let predictedTokensPerS: Double?
+    package let percentOfPrediction: Double?
+    /// Over the first model.
+    package let speedup: Double
+  }
+
+  private let entries: [Entry]
+  private let backend: CPUBackend
+  private let promptTokens: Int
+  private let writtenTokens: Int
+  private let repetitions: Int
+
+  /// A benchmark of models on one backend; what is longer than a context is cut to it.
+  package init(
+    _ entries: [Entry], promptTokens: Int, writtenTokens: Int, repetitions: Int,
+    on backend: CPUBackend
+  ) {
+    let context = entries.map(\.decoder.configuration.contextLength).min() ?? 0
+    self.entries = entries
+    self.backend = backend
+    self.promptTokens = min(promptTokens, context)
+    self.writtenTokens = min(writtenTokens, context)
+    self.repetitions = repetitions
+  }
+
+  /// Read bandwidth in GB/s, and the tests of each model.
+  package func run() throws -> (readGBPerS: Double, results: [Result]) {
+    let sessions = entries.map {
+      DecodingSession($0.decoder, capacity: max(promptTokens, writtenTokens))
+    }
+    let (_, probe) = backend.allocate { $0.tensor([512 << 20], .uint8) }
+    func bandwidth() -> Double {
+      let seconds = seconds { _ = backend.read(UnsafeRawBufferPointer(probe.bytes)) }
+      return Double(probe.byteCount) / seconds
+    }
+    var prompt = entries.map { _ in [Double]() }
+    var written = prompt
+    var shares = prompt
+    var reads: [Double] = []
+    // The first repetition warms up.
+    for repetition in 0...repetitions {
+      for index in entries.indices.shuffled() {
+        let session = sessions[index]
+        let read = try self.read(session)
+        let before = bandwidth()
+        let write = try self.write(session)
+        let memory = (before + bandwidth()) / 2
+        guard repetition > 0 else { continue }
+        reads.append(memory)
+        prompt[index].append(read)
+        written[index].append(write)
+        shares[index].append(write / (memory / bytesPerToken(entries[index])))
+      }
+    }
+    let results = entries.indices.flatMap { index in
+      [
+        result(index, "pp\(promptTokens)", prompt, shares: nil),
+        result(index, "tg\(writtenTokens)", written, shares: shares[index]),
+      ]
+    }
+    return (reads.median / 1e9, results)
+  }
+
+  /// Tokens/s of reading a prompt.
+  private func read(_ session: DecodingSession) throws -> Double {
+    session.reset()
+    let vocabulary = session.decoder.configuration.vocabularySize
+    let tokens = (0..<promptTokens).map { Int32($0 * 7 % vocabulary) }
+    return try Double(promptTokens) / seconds { _ = try session.append(tokens) }
+  }
+
+  /// Tokens/s of writing; which token is the likeliest is not looked for.
+  private func write(_ session: DecodingSession) throws -> Double {
+    session.reset()
+    let vocabulary = session.decoder.configuration.vocabularySize
+    return try Double(writtenTokens)
+      / seconds {
+        for index in 0..<writtenTokens {
+          _ = try session.append(CollectionOfOne(Int32(index * 7 % vocabulary)))
+        }
+      }
+  }
+
+  /// Weights, masks and the mean of the cache that a written token reads.
+  private func bytesPerToken(_ entry: Entry) -> Double {
+    let c = entry.decoder.configuration
+    let cache = 2 * 4 * c.layers * c.attention.kvWidth
+    return Double(entry.decoder.byteCountPerToken) + Double(cache) * Double(writtenTokens + 1) / 2
+  }
+
+  private func seconds(_ body: () throws -> Void) rethrows -> Double {
+    try ContinuousClock().measure(body) / .seconds(1)
+  }
+
+  private func result(
+    _ index: Int, _ test: String, _ speeds: [[Double]], shares: [Double]?
+  ) -> Result {
+    let (entry, own) = (entries[index], speeds[index])
+    let mean = own.reduce(0, +) / Double(own.count)
+    let variance = own.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(1, own.count - 1))
+    return Result(
+      model: entry.name, weights: entry.decoder.weightType.rawValue,
+      sizeBytes: entry.decoder.byteCountPerToken,
+      parameters: entry.decoder.configuration.weightCount, test: test, tokensPerS: mean,
+      standardDeviation: variance.squareRoot(), predictedTokensPerS: shares.map { mean / $0.median },
+      percentOfPrediction: shares.map { 100 * $0.median },
+      speedup: zip(own, speeds[0]).map { $0 / $1 }.median)
+  }
+}
+
+extension [Double] {
+  /// The middle of the sorted numbers.
+  var median: Double { sorted()[count / 2] }
+}

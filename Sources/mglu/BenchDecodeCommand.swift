@@ -1,0 +1,116 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUModel
+
+/// `mglu bench decode`.
+struct DecodeBenchmarkCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "decode",
+    abstract: "Time reading prompts and writing text against what memory allows.",
+    discussion: """
+      Examples:
+        mglu bench decode --model run
+        mglu bench decode --preset paper-small --ffn swimglu --masks 4 --weights bf16
+
+      pp is a prompt read at once, tg is tokens written one by one, both into an empty cache, as
+      llama-bench has them. A preset has random weights; that of an MGLU is timed beside the GLU of
+      the same d. "of memory" is tg over what the bytes of weights, masks and cache allow at the
+      read bandwidth of the same moments.
+      """)
+
+  @Option(help: "Folder of a model or a run.", completion: .directory) var model: String?
+  @OptionGroup(title: "Shape of random weights, instead of a model") var shape: ShapeOptions
+  @OptionGroup var inference: InferenceOptions
+  @Option(help: "Tokens of the prompt.") var prompt = 512
+  @Option(help: "Tokens to write.") var generate = 128
+  @Option(help: "Repetitions.") var repetitions = 5
+  @Option(help: "Threads (default: all processors).") var threads: Int?
+  @Flag(help: "Print one JSON document instead of text.") var json = false
+
+  func validate() throws {
+    if (model != nil) == (shape.preset != nil || shape.config != nil) {
+      throw ValidationError("give either --model DIR, or --preset NAME or --config FILE")
+    }
+    for (name, value) in [
+      ("prompt", prompt), ("generate", generate), ("repetitions", repetitions),
+    ] where !(1...1 << 20).contains(value) {
+      throw ValidationError("--\(name) \(value): expected 1 to \(1 << 20)")
+    }
+  }
+
+  func run() throws {
+    let backend = try CPUBackend(threads: threads)
+    let measured = try DecodeBenchmark(
+      entries(on: backend), promptTokens: prompt, writtenTokens: generate,
+      repetitions: repetitions, on: backend
+    ).run()
+    if json {
+      struct Document: Encodable {
+        let machine: String
+        let readGbPerS: Double
+        let results: [DecodeBenchmark.Result]
+      }
+      return Output.json(
+        Document(
+          machine: backend.summary, readGbPerS: measured.readGBPerS, results: measured.results))
+    }
+    Output.line("\(backend.summary); reads \(NumberFormat.fixed(measured.readGBPerS, 1)) GB/s\n")
+    for line in table(measured.results, threads: backend.threadCount) { Output.line(line) }
+  }
+
+  private func entries(on backend: CPUBackend) throws -> [DecodeBenchmark.Entry] {
+    if let model {
+      let decoder = try ModelFolder.loadForInference(
+        ModelFolder.locate(model), weights: inference.weights, precision: inference.activations,
+        on: backend)
+      return [.init(name: decoder.configuration.feedForward.name, decoder: decoder)]
+    }
+    let own = try shape.configuration(tokenizer: nil, context: nil)
+    try own.validate()
+    var configurations = [own]
+    if case .masked = own.feedForward.unit {
+      configurations.insert(own, at: 0)
+      configurations[0].feedForward.unit = .gated
+    }
+    let weights = inference.weights ?? .bfloat16
+    try checkMemory(configurations, weights)
+    return try configurations.map { configuration in
+      DecodeBenchmark.Entry(
+        name: configuration.feedForward.name,
+        decoder: try InferenceDecoder(
+          configuration, from: RandomWeights(), weights: weights,
+          precision: inference.activations, on: backend))
+    }
+  }
+
+  private func checkMemory(
+    _ configurations: [DecoderConfiguration], _ weights: WeightType
+  ) throws(MemoryError) {
+    let bytes = configurations.reduce(0.0) { sum, c in
+      let cache = 2 * 4 * Double(c.layers) * Double(c.attention.kvWidth)
+      return sum + Double(c.weightCount) * Double(weights.dataType.byteCount)
+        + Double(c.maskBitCount) / 8 + cache * Double(min(c.contextLength, max(prompt, generate)))
+    }
+    try PhysicalMemory.require(
+      bytes, for: "timing this model", remedy: "choose a smaller shape or narrower --weights")
+  }
+
+  private func table(_ results: [DecodeBenchmark.Result], threads: Int) -> [String] {
+    let titles = [
+      "model", "size", "params", "weights", "threads", "test", "t/s", "of memory", "speed-up",
+    ]
+    func row(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
+    return [row(titles), row(titles.map { _ in "---" })]
+      + results.map { result in
+        row([
+          result.model, NumberFormat.fixed(Double(result.sizeBytes) / 0x1p20, 2) + " MiB",
+          NumberFormat.fixed(Double(result.parameters) / 1e6, 2) + " M", result.weights,
+          "\(threads)", result.test,
+          NumberFormat.fixed(result.tokensPerS, 2) + " ± "
+            + NumberFormat.fixed(result.standardDeviation, 2),
+          result.percentOfPrediction.map { NumberFormat.fixed($0, 1) + " %" } ?? "",
+          NumberFormat.fixed(result.speedup, 3),
+        ])
+      }
+  }
+}
