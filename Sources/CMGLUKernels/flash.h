@@ -162,7 +162,9 @@ static void flash(const cmglu_packed *p, cmglu_precision precision, const void *
   for (int64_t first = begin; first < end; first += LANES) {
     const int64_t rows = end - first < LANES ? end - first : LANES;
     for (int64_t b = 0; b < batch; b++) {
-      vf sums[MOST_STREAMS][LANES] = {};
+      vf sums[MOST_STREAMS][LANES];
+      for (int64_t s = 0; s < streams && rows < LANES; s++)
+        for (int64_t i = rows; i < LANES; i++) sums[s][i] = (vf){};
       for (int64_t plane = 0; plane < planes; plane++)
         for (int64_t i = 0; i < rows; i++) {
           const int64_t row = first + i;

@@ -1,12 +1,12 @@
 import CMGLUKernels
 import Synchronization
 
-// FlashMGLU on the CPU: every thread takes chunks of rows as it becomes free, so that a thread the
+// FlashMGLU on the CPU: every thread takes ranges of rows as it becomes free, so that a thread the
 // system holds up holds up little.
 
 extension CPUBackend {
-  /// Bytes of weights in a chunk: enough to hide the taking of it, little enough for an even end.
-  private static let chunkBytes = 1 << 18
+  /// Bytes of weights in the smallest range: enough to hide the taking of it.
+  private static let rangeBytes = 1 << 16
   /// A job of fewer bytes is done before another thread would have woken.
   private static let serialBytes = 1 << 16
   /// Prepared inputs that pass over weights together: they stay in a core's own cache.
@@ -40,41 +40,29 @@ extension CPUBackend {
     }
   }
 
-  /// One pass over the weights, in chunks of rows that the threads take in turn.
+  /// One pass over the weights.
   private func pass(over weights: FlashWeights, _ input: FlashInput) {
-    let isSmall = weights.byteCount * (1 + input.rows / 8) < Self.serialBytes
-    let size = isSmall ? weights.rows : chunkRows(weights)
-    let chunks = weights.parts.reduce(0) { $0 + $1.chunks(of: size) }
-    if isSmall {
-      for chunk in 0..<chunks { compute(weights, input, chunk: chunk, of: size) }
-    } else {
-      pool.forEach(chunks) { chunk, _ in compute(weights, input, chunk: chunk, of: size) }
+    if weights.byteCount * (1 + input.rows / 8) < Self.serialBytes {
+      return compute(weights, input, 0..<weights.rows)
     }
+    pool.forEachPart(
+      of: weights.rows, unit: 16, smallest: Self.rangeBytes * weights.rows / weights.byteCount / 16 * 16
+    ) { compute(weights, input, $0) }
   }
 
-  /// Rows of a chunk, whole groups of 16: small jobs, too, give every thread a few chunks.
-  private func chunkRows(_ weights: FlashWeights) -> Int {
-    let wanted = Self.chunkBytes * weights.rows / max(1, weights.byteCount)
-    let fair = weights.rows / (4 * threadCount)
-    return max(16, min(wanted, fair) / 16 * 16)
-  }
-
-  private func compute(
-    _ weights: FlashWeights, _ input: FlashInput, chunk: Int, of size: Int
-  ) {
-    var (chunk, column) = (chunk, 0)
+  /// The outputs of some rows of W, which may lie in several parts.
+  private func compute(_ weights: FlashWeights, _ input: FlashInput, _ rows: Range<Int>) {
+    var first = 0
     for part in weights.parts {
-      let count = part.chunks(of: size)
-      if chunk < count {
+      let own = rows.clamped(to: first..<first + part.rows)
+      if !own.isEmpty {
         var packed = weights.kernelValue(of: part)
         flash.flash(
           &packed, input.precision, input.prepared, Int64(input.rows), input.routes,
-          input.accumulates, input.output + column, Int64(input.stride), Int64(chunk * size),
-          Int64(min((chunk + 1) * size, part.rows)))
-        return
+          input.accumulates, input.output + first, Int64(input.stride),
+          Int64(own.lowerBound - first), Int64(own.upperBound - first))
       }
-      chunk -= count
-      column += part.rows
+      first += part.rows
     }
   }
 
@@ -169,10 +157,9 @@ extension CPUBackend {
 
   /// Reads `bytes` with every thread and drops them: the bound that memory sets.
   package func read(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    let chunk = 1 << 19
     let total = Atomic<UInt64>(0)
-    pool.forEach((bytes.count + chunk - 1) / chunk) { item, _ in
-      let part = bytes[item * chunk..<min((item + 1) * chunk, bytes.count)]
+    pool.forEachPart(of: bytes.count, unit: 4096, smallest: Self.rangeBytes) { range in
+      let part = bytes[range]
       let sum = flash.read(bytes.baseAddress! + part.startIndex, Int64(part.count))
       total.wrappingAdd(sum, ordering: .relaxed)
     }
@@ -189,10 +176,6 @@ private struct FlashInput {
   let accumulates: Bool
   let output: UnsafeMutablePointer<Float>
   let stride: Int
-}
-
-extension FlashWeights.Part {
-  fileprivate func chunks(of size: Int) -> Int { (rows + size - 1) / size }
 }
 
 extension FlashWeights {

@@ -82,6 +82,29 @@ package final class ThreadPool: @unchecked Sendable {
   }
 }
 
+extension ThreadPool {
+  /// Splits `0 ..< count` into ranges that whoever is free takes, large ones first and ranges of
+  /// `smallest` at the end, multiples of `unit` long: long walks through memory, and an even end
+  /// (guided self-scheduling, Polychronopoulos and Kuck 1987).
+  package func forEachPart(
+    of count: Int, unit: Int, smallest: Int, _ body: (Range<Int>) -> Void
+  ) {
+    let next = Atomic(0)
+    let members = 2 * threadCount
+    run { _ in
+      var lower = next.load(ordering: .relaxed)
+      while lower < count {
+        let fair = (count - lower) / members / unit * unit
+        let upper = min(count, lower + max(fair, smallest, unit))
+        let taken = next.compareExchange(
+          expected: lower, desired: upper, ordering: .relaxed)
+        if taken.exchanged { body(lower..<upper) }
+        lower = taken.exchanged ? next.load(ordering: .relaxed) : taken.original
+      }
+    }
+  }
+}
+
 /// What the members share. Workers keep it alive, not the pool, so that a pool can end.
 private final class Team: @unchecked Sendable {
   /// The job lies on the caller's stack, which waits until every member is done with it.
