@@ -1,23 +1,41 @@
 // FlashMGLU: every weight and every mask bit is read once, and goes into n_m + 1 sums.
 //
-// A row of W is walked in groups of 32 elements. The sums of LANES rows are kept as vectors and
-// added up together, transposed; then the streams of these rows are combined as in training.
+// A row of W is walked in groups of 32 elements, of 64 that share a word of bits, against a few
+// rows of x at once. The sums of LANES rows of W are kept as vectors and added up together,
+// transposed; then the streams of these rows are combined as in training.
 #include "narrow.h"
 
-enum { MOST_STREAMS = 17, AHEAD = 5 * 1024 };
+enum { MOST_STREAMS = 17, MOST_INPUTS = 4, AHEAD = 5 * 1024 };
 
-// A row of weights under `masks` masks, of which a pass takes a few from words[0] on, and x.
+// A row of one or two planes of W, of whose `masks` masks a pass takes a few from words[0] on, and
+// rows of x that lie `size` bytes apart.
 typedef struct {
-  const char *w, *scales;
-  const uint32_t *words;
+  const char *w[2], *scales[2];
+  const uint64_t *words;
   int64_t columns, masks;
   const char *x;
+  int64_t size;
 } row_view;
+
+// One vector for each row of x and each stream: the masks, then each plane as a whole.
+typedef vf stream_sums[MOST_INPUTS][MOST_STREAMS];
 
 INLINE int64_t group_count(int64_t columns) { return (columns + CMGLU_GROUP - 1) / CMGLU_GROUP; }
 
 // Where the scales of a prepared CMGLU_I8 input begin.
 INLINE int64_t scale_offset(int64_t columns) { return (columns + 63) / 64 * 64; }
+
+// The bits of group g under the first mask; those of the next lie two words on.
+INLINE const uint32_t *group_bits(const row_view *r, int64_t g) {
+  return (const uint32_t *)(r->words + g / 2 * r->masks) + g % 2;
+}
+
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define EACH(i, n) UNROLL for (int i = 0; i < (n); i++)
+
+INLINE void store_sums(int streams, int inputs, const stream_sums a, const stream_sums b, vf *out) {
+  EACH(n, inputs) EACH(i, streams) out[(n * MOST_STREAMS + i) * LANES] = a[n][i] + b[n][i];
+}
 
 // s + p where bit j + lane of the word is set.
 INLINE vf add_masked(vf s, const uint32_t *word, int j, vf p) {
@@ -32,42 +50,51 @@ INLINE vf add_masked(vf s, const uint32_t *word, int j, vf p) {
 #endif
 }
 
-// 32 products w x, each added to the sum of all and of every mask that has it. Two sets of sums
-// take turns, so that an addition need not wait for the one before.
-INLINE void exact_group(cmglu_weight_type type, int count, const char *w, float scale,
-                        const float *x, const uint32_t *words, vf sums[2][MOST_STREAMS]) {
-#pragma clang loop unroll(full)
-  for (int j = 0; j < CMGLU_GROUP; j += LANES) {
-    vf *s = sums[j / LANES % 2];
-    vf p = widen(type, w, j) * *(const vf *)(x + j);
-    if (type == CMGLU_I8) p *= splat(scale);
-    s[count] += p;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < count; i++) s[i] = add_masked(s[i], words + i, j, p);
+// 32 products w x of each plane and input, each added to the sum of all and of every mask that has
+// it. Two sets of sums take turns, so that an addition need not wait for the one before.
+INLINE void exact_group(cmglu_weight_type type, int count, int planes, int inputs,
+                        const char *const *w, const float *scale, const row_view *r, int64_t g,
+                        stream_sums sums[2]) {
+  const uint32_t *bits = group_bits(r, g);
+  UNROLL for (int j = 0; j < CMGLU_GROUP; j += LANES) EACH(plane, planes) {
+    vf weights = widen(type, w[plane], j);
+    if (type == CMGLU_I8) weights *= splat(scale[plane]);
+    EACH(n, inputs) {
+      vf *s = sums[j / LANES % 2][n];
+      const float *x = (const float *)(r->x + n * r->size) + g * CMGLU_GROUP;
+      const vf p = weights * *(const vf *)(x + j);
+      s[count + plane] += p;
+      EACH(i, count) s[i] = add_masked(s[i], bits + 2 * i, j, p);
+    }
   }
 }
 
-// Sums of `count` masks, then of all, LANES vectors apart in `out`.
-INLINE void exact_row(cmglu_weight_type type, int count, const row_view *r, vf *out) {
+INLINE void exact_row(cmglu_weight_type type, int count, int planes, int inputs, const row_view *r,
+                      vf *out) {
   const int64_t size = CMGLU_GROUP * weight_size(type), whole = r->columns / CMGLU_GROUP;
-  const char *w = r->w;
-  const float *x = (const float *)r->x;
-  const uint32_t *words = r->words;
-  vf sums[2][MOST_STREAMS] = {};
-  for (int64_t g = 0; g < whole; g++, w += size, x += CMGLU_GROUP, words += r->masks) {
-    for (int64_t line = 0; line < size; line += 64) __builtin_prefetch(w + AHEAD + line, 0, 2);
-    if (count) __builtin_prefetch(words + AHEAD / size * r->masks, 0, 2);
-    const float scale = type == CMGLU_I8 ? load_half(r->scales, g) : 1;
-    exact_group(type, count, w, scale, x, words, sums);
+  const int64_t rest = r->columns % CMGLU_GROUP * weight_size(type);
+  stream_sums sums[2] = {};
+  const char *w[2];
+  float scale[2];
+  for (int64_t g = 0; g < whole; g++) {
+    EACH(plane, planes) {
+      w[plane] = r->w[plane] + g * size;
+      if (type == CMGLU_I8) scale[plane] = load_half(r->scales[plane], g);
+      for (int64_t line = 0; line < size; line += 64)
+        __builtin_prefetch(w[plane] + AHEAD + line, 0, 2);
+    }
+    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / size), 0, 2);
+    exact_group(type, count, planes, inputs, w, scale, r, g, sums);
   }
-  if (r->columns % CMGLU_GROUP) {
-    char tail[CMGLU_GROUP * 4] = {};
-    memcpy(tail, w, (size_t)(r->columns % CMGLU_GROUP * weight_size(type)));
-    const float scale = type == CMGLU_I8 ? load_half(r->scales, whole) : 1;
-    exact_group(type, count, tail, scale, x, words, sums);
+  if (rest) {
+    char tail[2][CMGLU_GROUP * 4] = {};
+    EACH(plane, planes) {
+      w[plane] = memcpy(tail[plane], r->w[plane] + whole * size, (size_t)rest);
+      if (type == CMGLU_I8) scale[plane] = load_half(r->scales[plane], whole);
+    }
+    exact_group(type, count, planes, inputs, w, scale, r, whole, sums);
   }
-#pragma clang loop unroll(full)
-  for (int i = 0; i <= count; i++) out[i * LANES] = sums[0][i] + sums[1][i];
+  store_sums(count + planes, inputs, sums[0], sums[1], out);
 }
 
 #if defined(CMGLU_AVX512)
@@ -81,56 +108,11 @@ INLINE void exact_row(cmglu_weight_type type, int count, const row_view *r, vf *
 #include "flash_bf16.h"
 #else
 // x was rounded to BF16 when it was prepared.
-INLINE void bf16_row(int count, const row_view *r, vf *out) {
-  exact_row(CMGLU_BF16, count, r, out);
+INLINE void bf16_row(int count, int planes, int inputs, const row_view *r, vf *out) {
+  exact_row(CMGLU_BF16, count, planes, inputs, r, out);
 }
 #endif
-
-#define BY_COUNT(function, ...)               \
-  switch (count) {                            \
-    case 0: function(__VA_ARGS__ 0, r, out); break; \
-    case 1: function(__VA_ARGS__ 1, r, out); break; \
-    case 2: function(__VA_ARGS__ 2, r, out); break; \
-    case 4: function(__VA_ARGS__ 4, r, out); break; \
-    case 8: function(__VA_ARGS__ 8, r, out); break; \
-  }
-#define COMMA ,
-
-static void some_sums(cmglu_weight_type type, cmglu_precision precision, int count,
-                      const row_view *r, vf *out) {
-  const bool reduced = precision == CMGLU_REDUCED;
-  switch (type) {
-    case CMGLU_F32: BY_COUNT(exact_row, CMGLU_F32 COMMA); break;
-    case CMGLU_F16: BY_COUNT(exact_row, CMGLU_F16 COMMA); break;
-    case CMGLU_BF16:
-      if (reduced)
-        BY_COUNT(bf16_row, )
-      else
-        BY_COUNT(exact_row, CMGLU_BF16 COMMA);
-      break;
-    case CMGLU_I8:
-      if (reduced)
-        BY_COUNT(int8_row, )
-      else
-        BY_COUNT(exact_row, CMGLU_I8 COMMA);
-      break;
-  }
-}
-
-// The sums of one row: masks in passes of 8, 4, 2 or 1, of which all but the first find the row in
-// the cache.
-static void row_sums(cmglu_weight_type type, cmglu_precision precision, const row_view *row,
-                     vf *out) {
-  row_view r = *row;
-  int64_t done = 0;
-  do {
-    const int64_t left = row->masks - done;
-    const int count = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : (int)left;
-    r.words = row->words + done;
-    some_sums(type, precision, count, &r, out + done * LANES);
-    done += count;
-  } while (done < row->masks);
-}
+#include "flash_rows.h"
 
 #if LANES == 16
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
@@ -154,36 +136,43 @@ INLINE vf sums_of_vectors(vf *v) {
   return v[0];
 }
 
+// The streams of `rows` rows of W, combined for one row of x.
+static void combine_rows(const cmglu_packed *p, int64_t rows, vf (*sums)[LANES],
+                         const float *routes, bool accumulate, float *out) {
+  const int64_t streams = p->masks + (p->gating == CMGLU_GATED ? 2 : 1);
+  float packed[MOST_STREAMS * LANES], result[LANES];
+  for (int64_t s = 0; s < streams; s++) {
+    for (int64_t i = rows; i < LANES; i++) sums[s][i] = (vf){};
+    store(packed + s * rows, sums_of_vectors(sums[s]), rows);
+  }
+  combine(p->gating, p->activation, p->masks, rows, packed, routes, result, 0, 1);
+  for (int64_t i = 0; i < rows; i++) out[i] = accumulate ? out[i] + result[i] : result[i];
+}
+
 static void flash(const cmglu_packed *p, cmglu_precision precision, const void *prepared,
                   int64_t batch, const float *routes, bool accumulate, float *a, int64_t stride,
                   int64_t begin, int64_t end) {
   const int64_t size = cmglu_prepared_size(p->columns), groups = group_count(p->columns);
-  const int64_t planes = p->gating == CMGLU_GATED ? 2 : 1, streams = p->masks + planes;
+  const int planes = p->gating == CMGLU_GATED ? 2 : 1, together = inputs_together(p->masks);
   for (int64_t first = begin; first < end; first += LANES) {
     const int64_t rows = end - first < LANES ? end - first : LANES;
-    for (int64_t b = 0; b < batch; b++) {
-      vf sums[MOST_STREAMS][LANES];
-      for (int64_t s = 0; s < streams && rows < LANES; s++)
-        for (int64_t i = rows; i < LANES; i++) sums[s][i] = (vf){};
-      for (int64_t plane = 0; plane < planes; plane++)
-        for (int64_t i = 0; i < rows; i++) {
-          const int64_t row = first + i;
-          const row_view view = {
-              .w = (const char *)p->weights[plane] + row * p->columns * weight_size(p->type),
-              .scales = (const char *)p->scales[plane] + row * groups * 2,
-              .words = p->words + row * groups * p->masks,
-              .columns = p->columns,
-              .masks = p->masks,
-              .x = (const char *)prepared + b * size};
-          row_sums(p->type, precision, &view, &sums[plane][i]);
-        }
-      float packed[MOST_STREAMS * LANES], result[LANES];
-      for (int64_t s = 0; s < streams; s++)
-        store(packed + s * rows, sums_of_vectors(sums[s]), rows);
-      combine(p->gating, p->activation, p->masks, rows, packed,
-              routes ? routes + b * p->masks : 0, result, 0, 1);
-      float *out = a + b * stride + first;
-      for (int64_t i = 0; i < rows; i++) out[i] = accumulate ? out[i] + result[i] : result[i];
+    for (int64_t b = 0, inputs; b < batch; b += inputs) {
+      inputs = batch - b >= together ? together : 1;
+      vf sums[MOST_INPUTS][MOST_STREAMS][LANES];
+      row_view view = {.words = p->words + first * ((groups + 1) / 2) * p->masks,
+                       .columns = p->columns,
+                       .masks = p->masks,
+                       .x = (const char *)prepared + b * size,
+                       .size = size};
+      for (int plane = 0; plane < planes; plane++) {
+        view.w[plane] =
+            (const char *)p->weights[plane] + first * p->columns * weight_size(p->type);
+        view.scales[plane] = (const char *)p->scales[plane] + first * groups * 2;
+      }
+      block_sums(p->type, precision, planes, (int)inputs, view, rows, sums[0]);
+      for (int64_t n = b; n < b + inputs; n++)
+        combine_rows(p, rows, sums[n - b], routes ? routes + n * p->masks : 0, accumulate,
+                     a + n * stride + first);
     }
   }
 }

@@ -1,34 +1,46 @@
 // BF16 weights and activations with AVX512_BF16: one instruction multiplies 32 pairs into 16 sums;
 // a mask zeroes the weights that it leaves out.
-INLINE void bf16_group(int count, const __m512i w, const char *x, const uint32_t *words, vf *s) {
-  const __m512bh right = (__m512bh)_mm512_load_si512(x);
-  s[count] = (vf)_mm512_dpbf16_ps((__m512)s[count], (__m512bh)w, right);
-#pragma clang loop unroll(full)
-  for (int i = 0; i < count; i++) {
-    const __mmask32 bits = _load_mask32((__mmask32 *)(words + i));
-    s[i] = (vf)_mm512_dpbf16_ps((__m512)s[i], (__m512bh)_mm512_maskz_mov_epi16(bits, w), right);
+INLINE void bf16_group(int count, int planes, int inputs, const __m512i *w, const char *x,
+                       const row_view *r, const uint32_t *bits, stream_sums sums) {
+  EACH(plane, planes) EACH(n, inputs) {
+    vf *s = &sums[n][count + plane];
+    *s = (vf)_mm512_dpbf16_ps((__m512)*s, (__m512bh)w[plane],
+                              (__m512bh)_mm512_load_si512(x + n * r->size));
+  }
+  EACH(i, count) {
+    const __mmask32 mask = _load_mask32((__mmask32 *)(bits + 2 * i));
+    const __m512bh masked = (__m512bh)_mm512_maskz_mov_epi16(mask, w[0]);
+    EACH(n, inputs) {
+      vf *s = &sums[n][i];
+      *s = (vf)_mm512_dpbf16_ps((__m512)*s, masked,
+                                (__m512bh)_mm512_load_si512(x + n * r->size));
+    }
   }
 }
 
-INLINE void bf16_row(int count, const row_view *r, vf *out) {
+INLINE void bf16_row(int count, int planes, int inputs, const row_view *r, vf *out) {
   enum { SIZE = 2 * CMGLU_GROUP };
-  const int64_t groups = r->columns / CMGLU_GROUP, step = r->masks;
-  const char *w = r->w, *x = r->x;
-  const uint32_t *words = r->words;
-  vf sums[2][MOST_STREAMS] = {};
+  const int64_t groups = r->columns / CMGLU_GROUP;
+  stream_sums sums[2] = {};
+  __m512i w[2];
   int64_t g = 0;
-  for (; g + 2 <= groups; g += 2, w += 2 * SIZE, x += 2 * SIZE, words += 2 * step) {
-    __builtin_prefetch(w + AHEAD, 0, 2);
-    __builtin_prefetch(w + AHEAD + SIZE, 0, 2);
-    if (count) __builtin_prefetch(words + AHEAD / SIZE * step, 0, 2);
-    bf16_group(count, _mm512_loadu_si512(w), x, words, sums[0]);
-    bf16_group(count, _mm512_loadu_si512(w + SIZE), x + SIZE, words + step, sums[1]);
+  for (; g + 2 <= groups; g += 2) {
+    const uint32_t *bits = group_bits(r, g);
+    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / SIZE), 0, 2);
+    EACH(half, 2) {
+      const int64_t offset = (g + half) * SIZE;
+      EACH(plane, planes) {
+        __builtin_prefetch(r->w[plane] + offset + AHEAD, 0, 2);
+        w[plane] = _mm512_loadu_si512(r->w[plane] + offset);
+      }
+      bf16_group(count, planes, inputs, w, r->x + offset, r, bits + half, sums[half]);
+    }
   }
-  for (int64_t left = r->columns - g * CMGLU_GROUP; left > 0;
-       left -= CMGLU_GROUP, w += SIZE, x += SIZE, words += step) {
+  for (; g * CMGLU_GROUP < r->columns; g++) {
+    const int64_t left = r->columns - g * CMGLU_GROUP;
     const __mmask32 live = left >= CMGLU_GROUP ? ~0u : (1u << left) - 1;
-    bf16_group(count, _mm512_maskz_loadu_epi16(live, w), x, words, sums[0]);
+    EACH(plane, planes) w[plane] = _mm512_maskz_loadu_epi16(live, r->w[plane] + g * SIZE);
+    bf16_group(count, planes, inputs, w, r->x + g * SIZE, r, group_bits(r, g), sums[0]);
   }
-#pragma clang loop unroll(full)
-  for (int i = 0; i <= count; i++) out[i * LANES] = sums[0][i] + sums[1][i];
+  store_sums(count + planes, inputs, sums[0], sums[1], out);
 }

@@ -16,27 +16,31 @@ INLINE vf scaled_sums(__m256i magnitudes, __m256i x, vf scale) {
   return (vf)_mm256_cvtepi32_ps(fours) * scale;
 }
 
-INLINE void int8_row(int count, const row_view *r, vf *out) {
-  const float *scales = (const float *)(r->x + scale_offset(r->columns));
+INLINE void int8_row(int count, int planes, int inputs, const row_view *r, vf *out) {
   const int64_t groups = group_count(r->columns), rest = r->columns % CMGLU_GROUP;
-  vf sums[MOST_STREAMS] = {};
+  stream_sums sums = {}, none = {};
   for (int64_t g = 0; g < groups; g++) {
-    const char *w = r->w + g * CMGLU_GROUP;
-    char tail[CMGLU_GROUP] = {};
-    if (rest && g == groups - 1) w = memcpy(tail, w, (size_t)rest);
-    if (g % 2 == 0) __builtin_prefetch(w + AHEAD, 0, 2);
-    if (count) __builtin_prefetch(r->words + (g + AHEAD / CMGLU_GROUP) * r->masks, 0, 2);
-    const __m256i weights = _mm256_loadu_si256((const __m256i *)w);
-    const __m256i magnitudes = _mm256_abs_epi8(weights);
-    const __m256i x = _mm256_sign_epi8(
-        _mm256_load_si256((const __m256i *)(r->x + g * CMGLU_GROUP)), weights);
-    const vf scale = splat(load_half(r->scales, g) * scales[g]);
-    const uint32_t *words = r->words + g * r->masks;
-    sums[count] += scaled_sums(magnitudes, x, scale);
-#pragma clang loop unroll(full)
-    for (int i = 0; i < count; i++)
-      sums[i] += scaled_sums(_mm256_and_si256(magnitudes, bytes_of_bits(words[i])), x, scale);
+    const uint32_t *bits = group_bits(r, g);
+    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / CMGLU_GROUP), 0, 2);
+    EACH(plane, planes) {
+      const char *w = r->w[plane] + g * CMGLU_GROUP;
+      char tail[CMGLU_GROUP] = {};
+      if (rest && g == groups - 1) w = memcpy(tail, w, (size_t)rest);
+      if (g % 2 == 0) __builtin_prefetch(w + AHEAD, 0, 2);
+      const __m256i weights = _mm256_loadu_si256((const __m256i *)w);
+      const __m256i magnitudes = _mm256_abs_epi8(weights);
+      const float own = load_half(r->scales[plane], g);
+      EACH(n, inputs) {
+        const char *row = r->x + n * r->size;
+        const __m256i x = _mm256_sign_epi8(
+            _mm256_load_si256((const __m256i *)(row + g * CMGLU_GROUP)), weights);
+        const vf scale = splat(own * ((const float *)(row + scale_offset(r->columns)))[g]);
+        vf *s = sums[n];
+        s[count + plane] += scaled_sums(magnitudes, x, scale);
+        EACH(i, count) s[i] += scaled_sums(
+            _mm256_and_si256(magnitudes, bytes_of_bits(bits[2 * i])), x, scale);
+      }
+    }
   }
-#pragma clang loop unroll(full)
-  for (int i = 0; i <= count; i++) out[i * LANES] = sums[i];
+  store_sums(count + planes, inputs, sums, none, out);
 }

@@ -129,16 +129,16 @@ static void unpack_weights(const cmglu_packed *p, int64_t row, float *values) {
 }
 
 static void pack_masks(const void *planes, int64_t rows, int64_t columns, int64_t masks,
-                       uint32_t *words, int64_t begin, int64_t end) {
-  const int64_t groups = (columns + CMGLU_GROUP - 1) / CMGLU_GROUP, bytes = (columns + 7) / 8;
+                       uint64_t *words, int64_t begin, int64_t end) {
+  const int64_t count = (columns + CMGLU_WORD - 1) / CMGLU_WORD, bytes = (columns + 7) / 8;
   for (int64_t row = begin; row < end; row++)
-    for (int64_t g = 0; g < groups; g++)
+    for (int64_t g = 0; g < count; g++)
       for (int64_t i = 0; i < masks; i++) {
-        const uint8_t *bits = (const uint8_t *)planes + (i * rows + row) * bytes + g * 4;
-        uint32_t word = 0;
-        for (int64_t k = 0; k < 4 && g * 4 + k < bytes; k++) word |= (uint32_t)bits[k] << (8 * k);
-        const int64_t left = columns - g * CMGLU_GROUP;
-        if (left < CMGLU_GROUP) word &= (1u << left) - 1;
-        words[(row * groups + g) * masks + i] = word;
+        const uint8_t *bits = (const uint8_t *)planes + (i * rows + row) * bytes + g * 8;
+        const int64_t left = columns - g * CMGLU_WORD;
+        uint64_t word = 0;
+        for (int64_t k = 0; k < 8 && g * 8 + k < bytes; k++) word |= (uint64_t)bits[k] << (8 * k);
+        if (left < CMGLU_WORD) word &= (1ull << left) - 1;
+        words[(row * count + g) * masks + i] = word;
       }
 }

@@ -121,8 +121,8 @@ enum { CMGLU_GEMM_SCRATCH = 256 * 1024 + 256 * 8 };
 
 // FlashMGLU ------------------------------------------------------------------------------------
 
-// Elements that share a word of mask bits, and a scale where weights are CMGLU_I8.
-enum { CMGLU_GROUP = 32 };
+// Elements that share a scale where weights are CMGLU_I8, and those that share a word of mask bits.
+enum { CMGLU_GROUP = 32, CMGLU_WORD = 64 };
 
 // How weights are stored, row-major, `columns` elements a row.
 typedef enum {
@@ -149,8 +149,8 @@ typedef struct {
   int64_t masks;              // 0 to 16
   const void *weights[2];     // [rows, columns], aligned or not; the second is a GLU's value
   const void *scales[2];      // CMGLU_I8: FP16 [rows, groups]
-  const uint32_t *words;      // mask bits [rows, groups, masks]; bit k is element 32 group + k, and
-                              // bits beyond the last column are 0
+  const uint64_t *words;      // mask bits [rows, ceil(columns / 64), masks]; bit k is element
+                              // 64 word + k, and bits beyond the last column are 0
 } cmglu_packed;
 
 typedef struct {
@@ -174,7 +174,7 @@ typedef struct {
   // Words of rows [begin, end) from bit planes [masks, rows, ceil(columns / 8)], least significant
   // bit first; bits beyond the last column become 0.
   void (*pack_masks)(const void *planes, int64_t rows, int64_t columns, int64_t masks,
-                     uint32_t *words, int64_t begin, int64_t end);
+                     uint64_t *words, int64_t begin, int64_t end);
   // Reads `count` bytes and does next to nothing with them: the bound that memory sets.
   uint64_t (*read)(const void *bytes, int64_t count);
 } cmglu_flash;

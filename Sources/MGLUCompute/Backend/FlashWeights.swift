@@ -80,7 +80,7 @@ public struct StoredMatrix: Sendable {
 }
 
 /// The weights of one operation: a unit's matrices with its mask bits in a backend's own layout
-/// (exactly one bit per element and mask, rows padded to whole groups of 32), or several
+/// (exactly one bit per element and mask, rows padded to whole words of 64), or several
 /// projections that share their input.
 public struct FlashWeights: Sendable {
   /// Rows that are stored together.

@@ -94,15 +94,14 @@ extension CPUBackend {
       precondition(
         masks.shape == [gating.masks, rows, stride] && masks.dataType == .uint8,
         "masks \(masks.shape) for [\(gating.masks), \(rows), \(stride)]")
-      let groups = (columns + WeightType.groupSize - 1) / WeightType.groupSize
-      (_, words) = allocate { layout -> Tensor? in
-        layout.tensor([rows, groups, gating.masks], .int32)
-      }
-      let (source, target) = (masks.bytes, words!.integers)
+      let count = (columns + Int(CMGLU_WORD) - 1) / Int(CMGLU_WORD)
+      let (_, packed) = allocate { $0.tensor([rows, count, gating.masks], .int64) }
+      let (source, target) = (masks.bytes, packed.bytes)
+      words = packed
       pool.forEachRange(of: rows) { range in
         flash.pack_masks(
           source.baseAddress, Int64(rows), Int64(columns), Int64(gating.masks),
-          UnsafeMutableRawPointer(target).assumingMemoryBound(to: UInt32.self),
+          target.baseAddress?.assumingMemoryBound(to: UInt64.self),
           Int64(range.lowerBound), Int64(range.upperBound))
       }
     } else {
@@ -188,8 +187,8 @@ extension FlashWeights {
       value.weights.1 = UnsafeRawPointer(part.planes[1].weights.bytes.baseAddress)
       value.scales.1 = UnsafeRawPointer(part.planes[1].scales?.bytes.baseAddress)
     }
-    value.words = part.words.map {
-      UnsafeRawPointer($0.integers).assumingMemoryBound(to: UInt32.self)
+    value.words = part.words.flatMap {
+      UnsafeRawPointer($0.bytes.baseAddress)?.assumingMemoryBound(to: UInt64.self)
     }
     return value
   }
