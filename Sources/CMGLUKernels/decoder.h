@@ -105,13 +105,24 @@ static float dot(const float *a, const float *b, int64_t count) {
 
 static void attend(const float *query, const float *keys, const float *values, int64_t stride,
                    int64_t size, int64_t length, float scale, float *scores, float *out) {
-  for (int64_t t = 0; t < length; t++) scores[t] = dot(query, keys + t * stride, size);
+  for (int64_t t = 0; t < length; t += LANES) {
+    const int64_t live = length - t < LANES ? length - t : LANES;
+    vf sums[LANES] = {};
+    FOR_VECTORS(j, m, size) {
+      const vf q = load(query + j, m);
+      for (int64_t i = 0; i < live; i++) sums[i] += q * load(keys + (t + i) * stride + j, m);
+    }
+    store(scores + t, sums_of_vectors(sums), live);
+  }
   softmax_row(scores, scale, length, length);
+  // Four sums take turns, so that an addition need not wait for the one before.
   FOR_VECTORS(j, m, size) {
-    vf total = {};
-    for (int64_t t = 0; t < length; t++)
-      total += splat(scores[t]) * load(values + t * stride + j, m);
-    store(out + j, total, m);
+    vf sums[4] = {};
+    int64_t t = 0;
+    for (; t + 4 <= length; t += 4)
+      EACH(i, 4) sums[i] += splat(scores[t + i]) * load(values + (t + i) * stride + j, m);
+    for (; t < length; t++) sums[0] += splat(scores[t]) * load(values + t * stride + j, m);
+    store(out + j, (sums[0] + sums[1]) + (sums[2] + sums[3]), m);
   }
 }
 

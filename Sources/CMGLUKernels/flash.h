@@ -30,9 +30,6 @@ INLINE const uint32_t *group_bits(const row_view *r, int64_t g) {
   return (const uint32_t *)(r->words + g / 2 * r->masks) + g % 2;
 }
 
-#define UNROLL _Pragma("clang loop unroll(full)")
-#define EACH(i, n) UNROLL for (int i = 0; i < (n); i++)
-
 INLINE void store_sums(int streams, int inputs, const stream_sums a, const stream_sums b, vf *out) {
   EACH(n, inputs) EACH(i, streams) out[(n * MOST_STREAMS + i) * LANES] = a[n][i] + b[n][i];
 }
@@ -113,28 +110,6 @@ INLINE void bf16_row(int count, int planes, int inputs, const row_view *r, vf *o
 }
 #endif
 #include "flash_rows.h"
-
-#if LANES == 16
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#elif LANES == 8
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15
-#else
-#define EVEN 0, 2, 4, 6
-#define ODD 1, 3, 5, 7
-#endif
-
-// Lane i: the sum of the lanes of v[i]. Overwrites v.
-INLINE vf sums_of_vectors(vf *v) {
-#pragma clang loop unroll(full)
-  for (int count = LANES; count > 1; count /= 2)
-#pragma clang loop unroll(full)
-    for (int i = 0; i < count / 2; i++)
-      v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], EVEN) +
-             __builtin_shufflevector(v[2 * i], v[2 * i + 1], ODD);
-  return v[0];
-}
 
 // The streams of `rows` rows of W, combined for one row of x.
 static void combine_rows(const cmglu_packed *p, int64_t rows, vf (*sums)[LANES],

@@ -11,6 +11,9 @@
 typedef float vf __attribute__((vector_size(LANES * 4), aligned(4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4), aligned(4)));
 
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define EACH(i, n) UNROLL for (int i = 0; i < (n); i++)
+
 // Visits [0, n) a vector at a time: `j` is the first element, `m` how many of its lanes count.
 #define FOR_VECTORS(j, m, n) \
   for (int64_t j = 0, m; j < (n) && (m = (n) - j < LANES ? (n) - j : LANES, true); j += LANES)
@@ -39,6 +42,28 @@ INLINE float sum(vf v) {
   for (int width = LANES / 2; width > 0; width /= 2)
     for (int i = 0; i < width; i++) s[i] += s[i + width];
   return s[0];
+}
+
+#if LANES == 16
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif LANES == 8
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
+#else
+#define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
+#endif
+
+// Lane i: the sum of the lanes of v[i]. Overwrites v.
+INLINE vf sums_of_vectors(vf *v) {
+#pragma clang loop unroll(full)
+  for (int count = LANES; count > 1; count /= 2)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < count / 2; i++)
+      v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], EVEN) +
+             __builtin_shufflevector(v[2 * i], v[2 * i + 1], ODD);
+  return v[0];
 }
 
 INLINE float largest(vf v) {

@@ -34,7 +34,7 @@ public protocol InferenceBackend: Backend {
   /// Attention of one sequence's new rows over its cache.
   ///
   /// qkv holds the new rows, already rotated; their keys and values are stored in keys and values
-  /// `[capacity, kvHeads headSize]` from row `position` on, and each row attends to all before it
+  /// `[kvHeads, capacity, headSize]` from row `position` on, and each row attends to all before it
   /// and to itself.
   func attentionCached(
     _ qkv: Tensor, shape: AttentionShape, position: Int, keys: Tensor, values: Tensor,

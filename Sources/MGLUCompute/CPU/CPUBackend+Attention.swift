@@ -118,30 +118,39 @@ extension CPUBackend {
     _ qkv: Tensor, shape: AttentionShape, position: Int, keys: Tensor, values: Tensor,
     into output: Tensor
   ) {
-    let (count, total) = (qkv.rows, position + qkv.rows)
-    precondition(total <= keys.rows && total <= values.rows, "the cache holds too few rows")
+    let (count, total, capacity) = (qkv.rows, position + qkv.rows, keys.shape[1])
+    let size = shape.headSize
+    precondition(
+      keys.columns == size && keys.count == shape.kvHeads * capacity * size
+        && values.count == keys.count && total <= capacity,
+      "a cache of \(keys.shape) for \(total) rows of \(shape)")
     for row in 0..<count {
-      let source = qkv.floats + row * shape.rowWidth + shape.queryWidth
-      let offset = (position + row) * shape.kvWidth
-      (keys.floats + offset).update(from: source, count: shape.kvWidth)
-      (values.floats + offset).update(from: source + shape.kvWidth, count: shape.kvWidth)
+      for kvHead in 0..<shape.kvHeads {
+        let source = qkv.floats + row * shape.rowWidth + shape.queryWidth + kvHead * size
+        let offset = (kvHead * capacity + position + row) * size
+        (keys.floats + offset).update(from: source, count: size)
+        (values.floats + offset).update(from: source + shape.kvWidth, count: size)
+      }
     }
-    let scores = scratch(ofBytes: threadCount * total * 4).assumingMemoryBound(to: Float.self)
+    // As much at every position: a scratch that grew with it would be allocated anew.
+    let scores = scratch(ofBytes: threadCount * capacity * 4).assumingMemoryBound(to: Float.self)
     let (queries, results) = (qkv.floats, output.floats)
     let (keyBase, valueBase) = (keys.floats, values.floats)
     let group = shape.heads / shape.kvHeads
-    // A row and head at a time, whatever the number of rows: a row's result is its own.
-    let attend = { (item: Int, member: Int) in
-      let (row, head) = item.quotientAndRemainder(dividingBy: shape.heads)
-      let kvOffset = head / group * shape.headSize
-      self.kernels.attend(
-        queries + row * shape.rowWidth + head * shape.headSize, keyBase + kvOffset,
-        valueBase + kvOffset, Int64(shape.kvWidth), Int64(shape.headSize),
-        Int64(position + row + 1), shape.scale, scores + member * total,
-        results + row * shape.queryWidth + head * shape.headSize)
+    // A row and the heads that share a key-value head at a time, whatever the number of rows: a
+    // row's result is its own, and one thread fetches its keys and values.
+    func attend(_ item: Int, _ member: Int) {
+      let (row, kvHead) = item.quotientAndRemainder(dividingBy: shape.kvHeads)
+      let kvOffset = kvHead * capacity * size
+      for head in kvHead * group..<(kvHead + 1) * group {
+        kernels.attend(
+          queries + row * shape.rowWidth + head * size, keyBase + kvOffset, valueBase + kvOffset,
+          Int64(size), Int64(size), Int64(position + row + 1), shape.scale,
+          scores + member * capacity, results + row * shape.queryWidth + head * size)
+      }
     }
-    let items = count * shape.heads
-    if items * total * shape.headSize < 1 << 15 {
+    let items = count * shape.kvHeads
+    if items * group * total * size < 1 << 15 {
       for item in 0..<items { attend(item, 0) }
     } else {
       pool.forEach(items, attend)

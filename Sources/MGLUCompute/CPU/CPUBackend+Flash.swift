@@ -46,7 +46,8 @@ extension CPUBackend {
       return compute(weights, input, 0..<weights.rows)
     }
     pool.forEachPart(
-      of: weights.rows, unit: 16, smallest: Self.rangeBytes * weights.rows / weights.byteCount / 16 * 16
+      of: weights.rows, unit: 16,
+      smallest: Self.rangeBytes * weights.rows / weights.byteCount / 16 * 16
     ) { compute(weights, input, $0) }
   }
 

@@ -18,7 +18,8 @@ public typealias MemoryError = Failure<MemoryProblem>
 /// The machine's memory: systems promise more than they have, and end who uses it.
 public enum PhysicalMemory {
   /// The size in bytes.
-  public static let byteCount = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
+  public static let byteCount =
+    Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
 
   /// Throws unless `bytes` bytes leave something for everything else.
   public static func require(

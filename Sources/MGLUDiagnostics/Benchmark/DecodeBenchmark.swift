@@ -131,7 +131,8 @@ package struct DecodeBenchmark {
       model: entry.name, weights: entry.decoder.weightType.rawValue,
       sizeBytes: entry.decoder.byteCountPerToken,
       parameters: entry.decoder.configuration.weightCount, test: test, tokensPerS: mean,
-      standardDeviation: variance.squareRoot(), predictedTokensPerS: shares.map { mean / $0.median },
+      standardDeviation: variance.squareRoot(),
+      predictedTokensPerS: shares.map { mean / $0.median },
       percentOfPrediction: shares.map { 100 * $0.median },
       speedup: zip(own, speeds[0]).map { $0 / $1 }.median)
   }

@@ -71,7 +71,9 @@ package struct FeedForwardBenchmark {
   private let x: Tensor
 
   /// Copies of W: 512 MiB of them, which no cache holds, as long as 64 are enough for that.
-  private static func copies(ofBytes bytes: Int) -> Int { max(4, min(64, (512 << 20) / max(1, bytes))) }
+  private static func copies(ofBytes bytes: Int) -> Int {
+    max(4, min(64, (512 << 20) / max(1, bytes)))
+  }
 
   /// Draws weights and masks.
   package init(_ setting: Setting, on backend: CPUBackend) throws(MemoryError) {

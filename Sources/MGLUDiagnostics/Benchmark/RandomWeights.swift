@@ -31,7 +31,9 @@ package struct RandomWeights: WeightSource {
   ) -> Tensor {
     let (_, bits) = backend.allocate { $0.tensor(MaskBits.shape(of: shape), .uint8) }
     var random = Philox(seed: 2, purpose: .synthetic, step: UInt64(name.utf8.count))
-    for index in bits.bytes.indices { bits.bytes[index] = UInt8.random(in: 0...255, using: &random) }
+    for index in bits.bytes.indices {
+      bits.bytes[index] = UInt8.random(in: 0...255, using: &random)
+    }
     return bits
   }
 }

@@ -103,14 +103,14 @@ public final class DecodingSession {
   }
 }
 
-/// Rotated keys and values of one layer, `[capacity, kvHeads headSize]` each.
+/// Rotated keys and values of one layer, `[kvHeads, capacity, headSize]` each.
 struct KeyValueCache: Sendable {
   let keys: Tensor
   let values: Tensor
 
   init(_ shape: AttentionShape, capacity: Int, in layout: inout ArenaLayout) {
-    keys = layout.tensor([capacity, shape.kvWidth])
-    values = layout.tensor([capacity, shape.kvWidth])
+    keys = layout.tensor([shape.kvHeads, capacity, shape.headSize])
+    values = layout.tensor([shape.kvHeads, capacity, shape.headSize])
   }
 }
 
