@@ -1,0 +1,87 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUModel
+
+/// `mglu verify`.
+struct VerifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Check every kernel of this machine against a float64 reference.",
+    discussion: """
+      Examples:
+        mglu verify
+        mglu verify --threads 3 --json
+
+      Every instruction set that the machine has, over odd shapes, weight types and mask counts,
+      and over a matrix of more than 2^31 elements where memory allows. An error is ||a - b|| /
+      ||b||. Ends with status 1 where one is beyond its bound.
+      """)
+
+  @Option(help: "Threads (default: all processors).") var threads: Int?
+  @Flag(help: "Leave out the matrix of more than 2^31 elements.") var skipLarge = false
+  @Flag(help: "Print one JSON document instead of text.") var json = false
+
+  func run() throws {
+    var findings: [Finding] = []
+    func take(_ new: [Finding]) {
+      findings += new
+      if !json { for finding in new { Output.line(finding.line) } }
+    }
+    if !json { Output.line(Finding.titles) }
+    for name in CPUBackend.instructionSets {
+      let verification = try Verification(instructionSet: name, threads: threads)
+      for type in WeightType.allCases { take(verification.flashUnits(type)) }
+      take(verification.trainingUnits())
+      take(try verification.decoders())
+    }
+    try takeLarge(take)
+    let misses = findings.count { !$0.isWithin }
+    if json {
+      struct Document: Encodable {
+        let findings: [Finding]
+        let misses: Int
+      }
+      Output.json(Document(findings: findings, misses: misses))
+    } else {
+      let cases = findings.reduce(0) { $0 + $1.cases }
+      Output.line(
+        misses == 0
+          ? "all \(NumberFormat.grouped(cases)) cases are within their bounds"
+          : "\(misses) of \(findings.count) kernels are beyond their bounds")
+    }
+    if misses > 0 { throw ExitCode.failure }
+  }
+
+  private func takeLarge(_ take: ([Finding]) -> Void) throws {
+    if skipLarge { return }
+    guard 2 * LargeUnit.byteCount < Double(PhysicalMemory.byteCount) else {
+      return Output.note("too little memory for a matrix of more than 2^31 elements: left out")
+    }
+    let unit = LargeUnit(on: try CPUBackend(threads: threads))
+    for name in CPUBackend.instructionSets {
+      take([try unit.finding(instructionSet: name, threads: threads)])
+    }
+  }
+}
+
+extension Finding {
+  private static func cells(_ cells: [String]) -> String {
+    let widths = [-20, -10, -7, -11, 5, 7, 7, 0]
+    return zip(cells, widths).map { cell, width in
+      let space = String(repeating: " ", count: max(0, abs(width) - cell.count))
+      return width < 0 ? cell + space : space + cell
+    }.joined(separator: " ")
+  }
+
+  fileprivate static var titles: String {
+    cells(["kernel", "set", "weights", "activations", "cases", "error", "bound", ""])
+  }
+
+  fileprivate var line: String {
+    Self.cells([
+      kernel, instructionSet, weights, activations, "\(cases)",
+      NumberFormat.scientific(worstError), NumberFormat.scientific(bound),
+      isWithin ? "ok" : "MISS: \(worstCase)",
+    ])
+  }
+}

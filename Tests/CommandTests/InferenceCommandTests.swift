@@ -1,0 +1,90 @@
+import Foundation
+import Testing
+
+/// Commands that run models, and measure and check how.
+@Suite struct InferenceCommandTests {
+  /// One model, written narrow, is read by every command and says what its weights say.
+  @Test func narrowModelsAreWrittenAndRead() throws {
+    try withText { folder, text in
+      let run = folder + "/run"
+      #expect(try mglu(CommandTests.train(text, run, ["--steps", "30"])).status == 0)
+      let evaluate = ["evaluate", "--data", text, "--json", "--model"]
+      let loss = try #require(try mglu(evaluate + [run]).json()["loss"] as? Double)
+      var sizes: [Int] = []
+      for weights in ["fp32", "bf16", "int8"] {
+        let output = folder + "/" + weights
+        let convert = ["convert", "--model", run, "--to", "mglu-inference", "--output", output]
+        #expect(try mglu(convert + ["--weights", weights]).status == 0)
+        let narrow = try #require(try mglu(evaluate + [output]).json()["loss"] as? Double)
+        #expect(abs(narrow - loss) < (weights == "fp32" ? 1e-6 : 2e-2), "\(weights)")
+        let path = output + "/model.safetensors"
+        let size = try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int
+        sizes.append(try #require(size))
+        #expect(try mglu(["inspect", "--model", output]).output.contains("%"))
+        let again = try mglu(convert)
+        #expect(again.status != 0 && again.errors.contains("holds a model already"))
+      }
+      #expect(sizes == sizes.sorted().reversed() && 2 * sizes[2] < sizes[0])
+
+      // Weights and activations as they are give the text that training's model would write.
+      let generate = ["generate", "--prompt", "Line", "--max-tokens", "40", "--temperature", "0"]
+      func written(_ more: [String]) throws -> String {
+        let result = try mglu(generate + more)
+        #expect(result.status == 0, "\(result.errors)")
+        return result.output
+      }
+      let own = try written(["--model", run, "--activations", "fp32"])
+      #expect(try written(["--model", folder + "/fp32", "--weights", "fp32"]) == own)
+      let int8 = try written(["--model", folder + "/int8"])
+      #expect(try written(["--model", run, "--weights", "int8"]) == int8)
+      #expect(try mglu(generate + ["--model", run, "--weights", "int4"]).status == 64)
+    }
+  }
+
+  @Test func unitsAreTimedAndCheckedAtOddShapes() throws {
+    let bench = ["bench", "ffn", "--shapes", "7x33", "--rounds", "2", "--batch", "3", "--json"]
+    let timed = try mglu(bench + ["--masks", "1,16", "--weights", "fp32,int8"]).json()
+    #expect(Set(timed.keys) == ["machine", "read_gb_per_s", "results"])
+    let results = try #require(timed["results"] as? [[String: Any]])
+    #expect(results.compactMap { $0["masks"] as? Int } == [0, 1, 16, 0, 1, 16])
+    for result in results {
+      // The bounds of the kernels' own tests, loosened for seven outputs.
+      let bound = result["weights"] as? String == "fp32" ? 1e-5 : 0.1
+      #expect(try #require(result["relative_error"] as? Double) < bound)
+    }
+    let wrong = try mglu(["bench", "ffn", "--masks", "17"])
+    #expect(wrong.status == 64 && wrong.errors.contains("17"))
+  }
+
+  @Test func decodingIsTimedBesideTheGLU() throws {
+    let bench = [
+      "bench", "decode", "--preset", "nano", "--ffn", "swimglu", "--masks", "2", "--prompt", "9",
+      "--generate", "5", "--repetitions", "2",
+    ]
+    let results = try #require(try mglu(bench + ["--json"]).json()["results"] as? [[String: Any]])
+    #expect(results.compactMap { $0["test"] as? String } == ["pp9", "tg5", "pp9", "tg5"])
+    let sizes = results.compactMap { $0["size_bytes"] as? Int }
+    #expect(sizes.count == 4 && sizes[2] < sizes[0])
+    #expect(results.allSatisfy { ($0["tokens_per_s"] as? Double ?? 0) > 0 })
+    let table = try mglu(bench)
+    #expect(table.status == 0 && table.output.contains("| SwiMGLU, n_m = 2 |"))
+  }
+
+  @Test(arguments: [
+    ["ffn", "--shapes", "1048576x1048576"],
+    ["decode", "--preset", "llama-3.1-8b", "--layers", "4000"],
+  ])
+  func whatNoMemoryHoldsIsRefused(arguments: [String]) throws {
+    let result = try mglu(["bench"] + arguments)
+    #expect(result.status != 0 && result.errors.contains("GiB"), "\(result.errors)")
+    #expect(result.errors.split(separator: "\n").count == 1)
+  }
+
+  @Test func kernelsAreVerified() throws {
+    let verified = try mglu(["verify", "--skip-large", "--threads", "3", "--json"])
+    #expect(verified.status == 0, "\(verified.output)")
+    let findings = try #require(try verified.json()["findings"] as? [[String: Any]])
+    #expect(try verified.json()["misses"] as? Int == 0 && findings.count % 12 == 0)
+    #expect(findings.allSatisfy { ($0["cases"] as? Int ?? 0) > 10 })
+  }
+}
