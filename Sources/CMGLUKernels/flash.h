@@ -78,9 +78,9 @@ INLINE void exact_row(cmglu_weight_type type, int count, int planes, int inputs,
       w[plane] = r->w[plane] + g * size;
       if (type == CMGLU_I8) scale[plane] = load_half(r->scales[plane], g);
       for (int64_t line = 0; line < size; line += 64)
-        __builtin_prefetch(w[plane] + AHEAD + line, 0, 2);
+        __builtin_prefetch(w[plane] + AHEAD + line, 0, 3);
     }
-    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / size), 0, 2);
+    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / size), 0, 3);
     exact_group(type, count, planes, inputs, w, scale, r, g, sums);
   }
   if (rest) {
@@ -183,7 +183,7 @@ static uint64_t read_bytes(const void *bytes, int64_t count) {
   lanes sums[4] = {};
   for (int64_t i = 0; i + STEP <= count; i += STEP) {
     for (int64_t line = 0; line < STEP; line += 64)
-      __builtin_prefetch(p + i + AHEAD + line, 0, 2);
+      __builtin_prefetch(p + i + AHEAD + line, 0, 3);
     for (int k = 0; k < 4; k++) sums[k] += *(const lanes *)(p + i + k * LANES * 4);
   }
   lanes total = sums[0] + sums[1] + sums[2] + sums[3];

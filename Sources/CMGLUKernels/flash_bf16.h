@@ -26,11 +26,11 @@ INLINE void bf16_row(int count, int planes, int inputs, const row_view *r, vf *o
   int64_t g = 0;
   for (; g + 2 <= groups; g += 2) {
     const uint32_t *bits = group_bits(r, g);
-    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / SIZE), 0, 2);
+    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / SIZE), 0, 3);
     EACH(half, 2) {
       const int64_t offset = (g + half) * SIZE;
       EACH(plane, planes) {
-        __builtin_prefetch(r->w[plane] + offset + AHEAD, 0, 2);
+        __builtin_prefetch(r->w[plane] + offset + AHEAD, 0, 3);
         w[plane] = _mm512_loadu_si512(r->w[plane] + offset);
       }
       bf16_group(count, planes, inputs, w, r->x + offset, r, bits + half, sums[half]);

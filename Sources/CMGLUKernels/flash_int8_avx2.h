@@ -21,12 +21,12 @@ INLINE void int8_row(int count, int planes, int inputs, const row_view *r, vf *o
   stream_sums sums = {}, none = {};
   for (int64_t g = 0; g < groups; g++) {
     const uint32_t *bits = group_bits(r, g);
-    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / CMGLU_GROUP), 0, 2);
+    if (count) __builtin_prefetch(group_bits(r, g + AHEAD / CMGLU_GROUP), 0, 3);
     EACH(plane, planes) {
       const char *w = r->w[plane] + g * CMGLU_GROUP;
       char tail[CMGLU_GROUP] = {};
       if (rest && g == groups - 1) w = memcpy(tail, w, (size_t)rest);
-      if (g % 2 == 0) __builtin_prefetch(w + AHEAD, 0, 2);
+      if (g % 2 == 0) __builtin_prefetch(w + AHEAD, 0, 3);
       const __m256i weights = _mm256_loadu_si256((const __m256i *)w);
       const __m256i magnitudes = _mm256_abs_epi8(weights);
       const float own = load_half(r->scales[plane], g);

@@ -54,7 +54,7 @@ INLINE void int8_row(int count, int planes, int inputs, const row_view *r, vf *o
       const char *at = r->scales[plane] + 2 * g;
       const __mmask16 live = some >= 16 ? 0xffff : (__mmask16)((1u << some) - 1);
       const __m512 own = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(live, at));
-      __builtin_prefetch(at + AHEAD / CMGLU_GROUP * 2, 0, 2);
+      __builtin_prefetch(at + AHEAD / CMGLU_GROUP * 2, 0, 3);
       EACH(n, inputs) {
         const float *xs = (const float *)(r->x + n * r->size + scale_offset(columns)) + g;
         scales[plane][n] = _mm512_mul_ps(own, _mm512_load_ps(xs));
@@ -63,10 +63,10 @@ INLINE void int8_row(int count, int planes, int inputs, const row_view *r, vf *o
     if (left >= MOST) {
       UNROLL for (int j = 0; j < MOST; j += 64, words += step) {
         EACH(plane, planes) {
-          __builtin_prefetch(r->w[plane] + k + j + AHEAD, 0, 2);
+          __builtin_prefetch(r->w[plane] + k + j + AHEAD, 0, 3);
           w[plane] = _mm512_loadu_si512(r->w[plane] + k + j);
         }
-        if (count) __builtin_prefetch(words + AHEAD / 64 * step, 0, 2);
+        if (count) __builtin_prefetch(words + AHEAD / 64 * step, 0, 3);
         int8_pair(count, planes, inputs, w, r->x + k + j, r, words, scales,
                   _mm512_add_epi32(half, _mm512_set1_epi32(j / CMGLU_GROUP)), sums);
       }

@@ -90,11 +90,10 @@ extension ThreadPool {
     of count: Int, unit: Int, smallest: Int, _ body: (Range<Int>) -> Void
   ) {
     let next = Atomic(0)
-    let members = 2 * threadCount
     run { _ in
       var lower = next.load(ordering: .relaxed)
       while lower < count {
-        let fair = (count - lower) / members / unit * unit
+        let fair = (count - lower) / threadCount * 3 / 4 / unit * unit
         let upper = min(count, lower + max(fair, smallest, unit))
         let taken = next.compareExchange(
           expected: lower, desired: upper, ordering: .relaxed)
