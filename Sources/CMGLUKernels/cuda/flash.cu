@@ -1,0 +1,484 @@
+// FlashMGLU for NVIDIA GPUs: a feed-forward unit, or a plain projection, in one pass over its
+// weights and mask bits, for 1 to 16 columns of input.
+//
+//     masked   a = sum_i p_i g(s_i) (t - s_i),  t = x W^T,  s_i = x (M_i . W)^T
+//     gated    a = g(x Wg^T) (x Wv^T)
+//     linear   a = g(x W^T)             shared  a = g(x W^T) (x W^T)
+//
+// One variant is compiled per mask count, number of matrices, 16-bit type and column tiles:
+//     MASKS 0...16, PLANES 1 or 2 (gate and value), BF16 0 or 1, TILES 1 or 2 (of 8 columns)
+//
+// Arithmetic. Tensor cores multiply 16 rows of W by up to 8 columns (mma.m16n8k16, float32 sums),
+// so a batch costs what one row costs. A mask does not zero weights, it flips signs: with
+// u_i = sum +-w x (plus where M_i is 1), s_i = (t + u_i) / 2 and t - s_i = (t - u_i) / 2. Applying a
+// mask to two weights is one shift and one three-input logic operation, w ^ (bits & 0x80008000).
+// Inputs are rounded to the weights' type, or split into pieces (FP16 2, BF16 3) that take a column
+// each and add up to float32.
+//
+// Layout. A cell is 16 rows x 64 columns in the order in which a warp's registers want them:
+//     [PLANES][block 2][half 2][lane 32] of 8 weights   row lane / 4 + 8 half,
+//                                                       column 32 block + 8 (lane % 4)
+//     [MASKS / V][lane 32][V] of 32-bit mask words      V is the largest of 4, 2, 1 that divides MASKS
+// so W and its bits are one stream of exactly 16 + MASKS bits per element. Cells of a tile of 16
+// rows follow one another; rows and columns are padded with zeros to 16 and 64 (pack.cu).
+//
+// Work. A block takes tiles blockIdx.x, + gridDim.x, ...; its 8 warps split the columns, each with a
+// ring of stages of its own that bulk copies fill (cp.async before Hopper). The ring is filled
+// before the kernel waits for the one that computes its input (programmatic dependent launch), so
+// the memory stays busy between kernels. Sums of the warps meet in shared memory in a fixed order:
+// a row's result depends neither on its batch nor on the grid.
+
+#ifndef MASKS
+#define MASKS 1
+#endif
+#ifndef PLANES
+#define PLANES 1
+#endif
+#ifndef BF16
+#define BF16 0
+#endif
+#ifndef TILES
+#define TILES 1
+#endif
+
+typedef unsigned int u32;
+typedef unsigned short u16;
+typedef unsigned long long u64;
+
+constexpr int WARPS = 8;
+constexpr int STREAMS = PLANES == 2 ? 2 : MASKS + 1;
+constexpr int PLANE_BYTES = 16 * 64 * 2;
+constexpr int CELL_BYTES = PLANES * PLANE_BYTES + MASKS * 32 * 4;
+// Threads that share an output: a power of two of at least MASKS.
+constexpr int TERMS = MASKS > 8 ? 16 : MASKS > 4 ? 8 : MASKS > 2 ? 4 : MASKS > 1 ? 2 : 1;
+constexpr int VECTOR = MASKS % 4 == 0 ? 4 : MASKS % 2 == 0 ? 2 : 1;
+
+enum { FLOAT32 = 0, FLOAT16 = 1, BFLOAT16 = 2 };
+enum { SIGMOID = 0, SILU = 1, GELU = 2, GELU_TANH = 3, RELU = 4, IDENTITY = 5 };
+enum { LINEAR = 0, GATED = 1, SHARED = 2, MASKED = 3, NO_GATE_MASK = 4, NO_VALUE_MASK = 5 };
+
+// Mirrored by cmglu_cuda_flash in cmglu_cuda.h.
+struct Flash {
+  const unsigned char *cells;  // [tiles][ceil(columns / 64)][CELL_BYTES]
+  const void *x;               // [batch][columns] of inputType
+  void *output;                // [batch][outputStride] of outputType
+  const float *routes;         // [batch][MASKS], or null: every p_i is 1
+  const float *norm;           // [columns] weight of an RMSNorm of x, or null
+  long long outputStride;
+  int rows, columns, batch;
+  int pieces;                  // columns of each row of x: batch * pieces <= 8 TILES
+  int inputType, outputType;
+  int activation, gating;
+  int accumulate;              // output += a
+  int stages;                  // of a warp's ring, a cell each
+  float epsilon;
+};
+
+// 16-bit numbers ---------------------------------------------------------------------------------
+
+__device__ __forceinline__ u32 narrow(float low, float high) {
+  u32 pair;
+#if BF16
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+#else
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+#endif
+  return pair;
+}
+
+__device__ __forceinline__ float half_to_float(u16 bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+
+__device__ __forceinline__ float bfloat_to_float(u16 bits) {
+  return __uint_as_float((u32)bits << 16);
+}
+
+__device__ __forceinline__ float2 widen(u32 pair) {
+#if BF16
+  return make_float2(bfloat_to_float((u16)pair), bfloat_to_float((u16)(pair >> 16)));
+#else
+  return make_float2(half_to_float((u16)pair), half_to_float((u16)(pair >> 16)));
+#endif
+}
+
+__device__ __forceinline__ float load(const void *x, int type, long long index) {
+  if (type == FLOAT32) return ((const float *)x)[index];
+  const u16 bits = ((const u16 *)x)[index];
+  return type == FLOAT16 ? half_to_float(bits) : bfloat_to_float(bits);
+}
+
+__device__ __forceinline__ void store(void *y, int type, long long index, float value) {
+  if (type == FLOAT32) {
+    ((float *)y)[index] = value;
+  } else {
+    u16 bits;
+    if (type == FLOAT16) {
+      asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    } else {
+      asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    }
+    ((u16 *)y)[index] = bits;
+  }
+}
+
+// Copies in flight -------------------------------------------------------------------------------
+
+__device__ __forceinline__ u32 shared_address(const void *p) {
+  return (u32)__cvta_generic_to_shared(p);
+}
+
+__device__ __forceinline__ void barrier_init(u32 barrier) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(barrier) : "memory");
+#else
+  asm volatile("mbarrier.init.shared.b64 [%0], 32;" ::"r"(barrier) : "memory");
+#endif
+}
+
+// Starts the copy of a stage by one warp; the barrier completes when all of it has arrived.
+__device__ __forceinline__ void copy_stage(
+    u32 target, const unsigned char *source, u32 bytes, u32 barrier, int lane, u64 policy) {
+#if __CUDA_ARCH__ >= 900
+  if (lane == 0) {
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+                 : "memory");
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
+        " [%0], [%1], %2, [%3], %4;" ::"r"(target), "l"(source), "r"(bytes), "r"(barrier),
+        "l"(policy)
+        : "memory");
+  }
+#else
+  for (u32 offset = lane * 16; offset < bytes; offset += 512)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(target + offset),
+                 "l"(source + offset)
+                 : "memory");
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+#endif
+}
+
+__device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
+  u32 done;
+  do {
+#if __CUDA_ARCH__ >= 900
+    asm volatile(
+        "{ .reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+        : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
+#else
+    asm volatile(
+        "{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+        : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
+#endif
+  } while (!done);
+}
+
+__device__ __forceinline__ void launch_dependents() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+__device__ __forceinline__ void wait_for_input() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Shifts as products, which the compiler must not see through: multiplications and logic operations
+// run on units of their own, shifts and logic operations share one.
+__constant__ u32 POWERS[16] = {1,      2,      4,      8,       16,      32,      64,      128,
+                               1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15};
+
+// Products ---------------------------------------------------------------------------------------
+
+__device__ __forceinline__ void multiply(
+    float (&sum)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+#if BF16
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
+#else
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"
+#endif
+      " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+__device__ __forceinline__ u32 component(const uint4 &v, int index) {
+  return index == 0 ? v.x : index == 1 ? v.y : index == 2 ? v.z : v.w;
+}
+
+// Adds a cell's products to the sums. x points at this lane's column of the first tile.
+__device__ __forceinline__ void add_cell(
+    float (&sum)[STREAMS][TILES][4], const unsigned char *cell, const unsigned char *x,
+    const unsigned char *x1, int lane) {
+  u32 words[MASKS > 0 ? MASKS : 1];
+#pragma unroll
+  for (int group = 0; group < MASKS / VECTOR; group++) {
+    const unsigned char *from =
+        cell + PLANES * PLANE_BYTES + (group * 32 + lane) * VECTOR * 4;
+    if (VECTOR == 4) {
+      const uint4 v = *(const uint4 *)from;
+#pragma unroll
+      for (int i = 0; i < 4; i++) words[group * VECTOR + i] = component(v, i);
+    } else if (VECTOR == 2) {
+      const uint2 v = *(const uint2 *)from;
+      words[group * VECTOR] = v.x;
+      words[group * VECTOR + VECTOR - 1] = v.y;
+    } else {
+      words[group] = *(const u32 *)from;
+    }
+  }
+#pragma unroll
+  for (int block = 0; block < 2; block++) {
+    uint4 input[TILES];
+    input[0] = *(const uint4 *)(x + block * 64);
+    if (TILES > 1) input[TILES - 1] = *(const uint4 *)(x1 + block * 64);
+    uint4 top[PLANES], bottom[PLANES];
+#pragma unroll
+    for (int plane = 0; plane < PLANES; plane++) {
+      const uint4 *w = (const uint4 *)(cell + plane * PLANE_BYTES) + block * 64 + lane;
+      top[plane] = w[0];
+      bottom[plane] = w[32];
+    }
+#pragma unroll
+    for (int step = 0; step < 2; step++) {
+#pragma unroll
+      for (int plane = 0; plane < PLANES; plane++) {
+        const u32 a[4] = {component(top[plane], 2 * step), component(bottom[plane], 2 * step),
+                          component(top[plane], 2 * step + 1),
+                          component(bottom[plane], 2 * step + 1)};
+#pragma unroll
+        for (int tile = 0; tile < TILES; tile++)
+          multiply(sum[PLANES == 2 ? plane : MASKS][tile], a[0], a[1], a[2], a[3],
+                   component(input[tile], 2 * step), component(input[tile], 2 * step + 1));
+#pragma unroll
+        for (int mask = 0; mask < MASKS; mask++) {
+          u32 m[4];
+#pragma unroll
+          for (int r = 0; r < 4; r++)
+            m[r] = a[r] ^ (words[mask] * POWERS[block * 8 + step * 4 + r] & 0x80008000u);
+#pragma unroll
+          for (int tile = 0; tile < TILES; tile++)
+            multiply(sum[mask][tile], m[0], m[1], m[2], m[3],
+                     component(input[tile], 2 * step), component(input[tile], 2 * step + 1));
+        }
+      }
+    }
+  }
+}
+
+// Activation -------------------------------------------------------------------------------------
+
+__device__ __forceinline__ float activate(float x, int activation) {
+  switch (activation) {
+    case SIGMOID: return 1.f / (1.f + __expf(-x));
+    case SILU: return x / (1.f + __expf(-x));
+    case GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
+    case GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case RELU: return x > 0.f ? x : 0.f;
+    default: return x;
+  }
+}
+
+// One mask's term of the sum, or the whole of a unit without masks.
+__device__ __forceinline__ float combine(float s, float t, const Flash &f) {
+  if (PLANES == 2) return activate(s, f.activation) * t;
+  if (MASKS == 0) return activate(t, f.activation) * (f.gating == SHARED ? t : 1.f);
+  const float gate = f.gating == NO_GATE_MASK ? t : 0.5f * (t + s);
+  const float value = f.gating == NO_VALUE_MASK ? t : 0.5f * (t - s);
+  return activate(gate, f.activation) * value;
+}
+
+// Input ------------------------------------------------------------------------------------------
+
+// 1 / sqrt(mean(x^2) + epsilon) of every row of x, for which `scratch` holds WARPS + batch floats.
+__device__ __forceinline__ void inverse_rms(const Flash &f, float *scratch) {
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  for (int row = 0; row < f.batch; row++) {
+    float sum = 0.f;
+    for (int k = threadIdx.x; k < f.columns; k += WARPS * 32) {
+      const float value = load(f.x, f.inputType, (long long)row * f.columns + k);
+      sum += value * value;
+    }
+#pragma unroll
+    for (int offset = 16; offset; offset >>= 1) sum += __shfl_xor_sync(~0u, sum, offset);
+    if (lane == 0) scratch[warp] = sum;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      float total = 0.f;
+#pragma unroll
+      for (int i = 0; i < WARPS; i++) total += scratch[i];
+      scratch[WARPS + row] = rsqrtf(total / f.columns + f.epsilon);
+    }
+    __syncthreads();
+  }
+}
+
+// Loads in flight while x is staged.
+constexpr int AHEAD = TILES > 1 ? 2 : 4;
+
+// x in the weights' type, in pieces: [batch * pieces][stride bytes], zeros beyond its columns.
+__device__ __forceinline__ void stage_input(
+    const Flash &f, unsigned char *xs, int stride, const float *scale) {
+  const int chunks = (f.columns + 63) / 64 * 8, count = f.batch * chunks;
+  const bool wide = f.columns % 8 == 0 && f.inputType == FLOAT32;
+  for (int start = threadIdx.x; start < count; start += WARPS * 32 * AHEAD) {
+    float value[AHEAD][8];
+#pragma unroll
+    for (int ahead = 0; ahead < AHEAD; ahead++) {
+      const int item = start + ahead * WARPS * 32, k = item % chunks * 8;
+      const long long first = (long long)(item / chunks) * f.columns + k;
+      if (item >= count) break;
+      if (wide && k < f.columns) {
+        const float4 a = *(const float4 *)((const float *)f.x + first);
+        const float4 b = *(const float4 *)((const float *)f.x + first + 4);
+        value[ahead][0] = a.x, value[ahead][1] = a.y, value[ahead][2] = a.z, value[ahead][3] = a.w;
+        value[ahead][4] = b.x, value[ahead][5] = b.y, value[ahead][6] = b.z, value[ahead][7] = b.w;
+      } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+          value[ahead][i] = k + i < f.columns ? load(f.x, f.inputType, first + i) : 0.f;
+      }
+    }
+#pragma unroll
+    for (int ahead = 0; ahead < AHEAD; ahead++) {
+      const int item = start + ahead * WARPS * 32, row = item / chunks, k = item % chunks * 8;
+      if (item >= count) break;
+      if (f.norm) {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+          if (k + i < f.columns) value[ahead][i] *= scale[row] * f.norm[k + i];
+      }
+      for (int piece = 0; piece < f.pieces; piece++) {
+        uint4 packed;
+        packed.x = narrow(value[ahead][0], value[ahead][1]);
+        packed.y = narrow(value[ahead][2], value[ahead][3]);
+        packed.z = narrow(value[ahead][4], value[ahead][5]);
+        packed.w = narrow(value[ahead][6], value[ahead][7]);
+        *(uint4 *)(xs + (row * f.pieces + piece) * stride + k * 2) = packed;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          const float2 taken = widen(component(packed, i));
+          value[ahead][2 * i] -= taken.x;
+          value[ahead][2 * i + 1] -= taken.y;
+        }
+      }
+    }
+  }
+}
+
+// Rows of staged input are this far apart: half a bank cycle more than whole ones, so that the two
+// rows of a quarter warp meet no conflict.
+__device__ __forceinline__ int input_stride(int columns) { return (columns + 63) / 64 * 128 + 64; }
+
+// Kernel -----------------------------------------------------------------------------------------
+
+extern "C" __global__ void __launch_bounds__(WARPS * 32, MASKS <= 8 && TILES == 1 ? 2 : 1)
+flash(const __grid_constant__ Flash f) {
+  extern __shared__ __align__(128) unsigned char memory[];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const int columns = f.batch * f.pieces;
+  const int cells = (f.columns + 63) / 64;
+  const int first = warp * cells / WARPS, own = (warp + 1) * cells / WARPS - first;
+  const int tiles = (f.rows + 15) / 16;
+  const int stride = input_stride(f.columns);
+
+  // [ring WARPS][barriers WARPS][x][sums 2 x WARPS x STREAMS x 16 x columns][scales]
+  unsigned char *ring = memory + warp * f.stages * CELL_BYTES;
+  unsigned char *after = memory + WARPS * f.stages * CELL_BYTES;
+  const u32 barriers = shared_address(after) + warp * f.stages * 8;
+  unsigned char *xs = after + (WARPS * f.stages * 8 + 127) / 128 * 128;
+  float *partial = (float *)(xs + columns * stride);
+  const int sums = WARPS * STREAMS * 16 * columns;
+
+  u64 policy = 0;
+#if __CUDA_ARCH__ >= 900
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+#endif
+  if (lane == 0) {
+    for (int stage = 0; stage < f.stages; stage++) barrier_init(barriers + stage * 8);
+#if __CUDA_ARCH__ >= 900
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+  }
+  __syncwarp();
+
+  // The cell of the next copy: the ring runs ahead of the sums, across tiles.
+  int next_tile = blockIdx.x, next_cell = 0;
+  auto fill = [&](int stage) {
+    if (next_tile >= tiles || own == 0) return;
+    copy_stage(
+        shared_address(ring + stage * CELL_BYTES),
+        f.cells + ((long long)next_tile * cells + first + next_cell) * CELL_BYTES, CELL_BYTES,
+        barriers + stage * 8, lane, policy);
+    if (++next_cell == own) next_cell = 0, next_tile += gridDim.x;
+  };
+  for (int stage = 0; stage < f.stages; stage++) fill(stage);
+
+  launch_dependents();
+  wait_for_input();
+  float *scale = partial + 2 * sums;
+  if (f.norm) inverse_rms(f, scale);
+  stage_input(f, xs, stride, scale + WARPS);
+  __syncthreads();
+
+  // This lane's column of x, and of the second tile; surplus columns repeat one that exists.
+  const unsigned char *x0 =
+      xs + min(lane >> 2, columns - 1) * stride + (lane & 3) * 16 + first * 128;
+  const unsigned char *x1 = xs + min(8 + (lane >> 2), columns - 1) * stride + (lane & 3) * 16 + first * 128;
+
+  int stage = 0, round = 0;
+  u32 parity = 0;
+  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x, round++) {
+    float sum[STREAMS][TILES][4] = {};
+    for (int cell = 0; cell < own; cell++) {
+      barrier_wait(barriers + stage * 8, parity);
+      add_cell(sum, ring + stage * CELL_BYTES, x0 + cell * 128, x1 + cell * 128, lane);
+      __syncwarp();
+      fill(stage);
+      if (++stage == f.stages) stage = 0, parity ^= 1;
+    }
+
+    // [warp][column][row 16][STREAMS]
+    float *all = partial + (round & 1) * sums, *mine = all + warp * columns * 16 * STREAMS;
+#pragma unroll
+    for (int stream = 0; stream < STREAMS; stream++)
+#pragma unroll
+      for (int t = 0; t < TILES; t++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          const int row = (lane >> 2) + (i >> 1) * 8, column = t * 8 + (lane & 3) * 2 + (i & 1);
+          if (column < columns) mine[(column * 16 + row) * STREAMS + stream] = sum[stream][t][i];
+        }
+    __syncthreads();
+    // A thread for each mask of each output, other warps every time.
+    const int count = 16 * f.batch * TERMS;
+    for (int item = (threadIdx.x + (round & 1) * WARPS * 16) % (WARPS * 32); item < count;
+         item += WARPS * 32) {
+      const int mask = item % TERMS, row = item / TERMS & 15, b = item / (TERMS * 16);
+      float s = 0.f, t = 0.f;
+      for (int piece = 0; piece < f.pieces; piece++)
+#pragma unroll
+        for (int w = 0; w < WARPS; w++) {
+          const float *from =
+              all + ((w * columns + b * f.pieces + piece) * 16 + row) * STREAMS;
+          t += from[STREAMS - 1];
+          if (STREAMS > 1) s += from[MASKS > 0 ? min(mask, MASKS - 1) : 0];
+        }
+      float a = combine(s, t, f);
+      if (MASKS > 0) {
+        if (f.routes) a *= f.routes[b * MASKS + min(mask, MASKS - 1)];
+        if (mask >= MASKS) a = 0.f;
+      }
+#pragma unroll
+      for (int other = 1; other < TERMS; other *= 2) a += __shfl_xor_sync(~0u, a, other);
+      if (mask > 0 || tile * 16 + row >= f.rows) continue;
+      const long long index = b * f.outputStride + tile * 16 + row;
+      if (f.accumulate) a += load(f.output, f.outputType, index);
+      store(f.output, f.outputType, index, a);
+    }
+  }
+}
