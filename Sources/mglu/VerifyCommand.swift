@@ -30,7 +30,7 @@ struct VerifyCommand: ParsableCommand {
     if !json { Output.line(Finding.titles) }
     for name in CPUBackend.instructionSets {
       let verification = try Verification(instructionSet: name, threads: threads)
-      for type in WeightType.allCases { take(verification.flashUnits(type)) }
+      for type in WeightType.allCases { take(try verification.flashUnits(type)) }
       take(verification.trainingUnits())
       take(try verification.decoders())
     }

@@ -8,7 +8,7 @@ import Testing
   @Test(arguments: CPUBackend.instructionSets, WeightType.allCases)
   func unitsAgreeWithTheReference(instructionSet: String, type: WeightType) throws {
     let verification = try Verification(instructionSet: instructionSet, threads: 2)
-    for finding in verification.flashUnits(type) {
+    for finding in try verification.flashUnits(type) {
       #expect(
         finding.isWithin,
         "\(finding.activations): \(finding.worstError) of \(finding.bound) at \(finding.worstCase)")
@@ -30,9 +30,9 @@ import Testing
         let (_, x) = backend.allocate { $0.tensor([rows, h]) }
         x.assign(synthetic.input.floats)
         for precision in ActivationPrecision.allCases {
-          let together = unit(x, precision: precision, on: backend)
+          let together = try unit(x, precision: precision, on: backend)
           for count in 1..<rows {
-            let some = unit(x[rows - count..<rows], precision: precision, on: backend)
+            let some = try unit(x[rows - count..<rows], precision: precision, on: backend)
             #expect(
               some.array == together[rows - count..<rows].array,
               "\(kind) [\(d), \(h)] \(precision), the last \(count)")
@@ -52,7 +52,7 @@ import Testing
     let (unit, reference) = synthetic.inferenceUnit(as: .int8, on: backend)
     let (_, x) = backend.allocate { $0.tensor([3, 33]) }
     x.assign(synthetic.input.floats)
-    let a = ReferenceMatrix(unit(x, on: backend))
+    let a = ReferenceMatrix(try unit(x, on: backend))
     // One flipped weight, one swapped mask: both are far beyond the bound.
     var changed = reference
     changed.weight[5, 7] = -changed.weight[5, 7]

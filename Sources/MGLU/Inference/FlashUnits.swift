@@ -11,18 +11,19 @@ public struct FlashMGLU: InferenceUnit {
   /// The router, where routes are weighted.
   public let router: FlashRouter?
 
-  /// A unit over a stored matrix and mask bits `[n_m, d, ceil(h / 8)]`, least significant first.
+  /// A unit over a stored matrix and mask bits `[n_m, d, ceil(h / 8)]`, least significant first;
+  /// the weights become `type` where that is given.
   ///
   /// - Precondition: the shapes fit each other, and 1 to 16 masks.
   public init(
-    _ weight: StoredMatrix, masks: Tensor, activation: Activation, ablation: MaskAblation? = nil,
-    router: FlashRouter? = nil, on backend: any InferenceBackend
+    _ weight: StoredMatrix, masks: Tensor, as type: WeightType? = nil, activation: Activation,
+    ablation: MaskAblation? = nil, router: FlashRouter? = nil, on backend: any InferenceBackend
   ) {
     let count = masks.shape[0]
     precondition((1...16).contains(count), "\(count) masks: expected 1 to 16")
     weights = backend.flashWeights(
       [weight], masks: masks, gating: .masked(count: count, ablation: ablation),
-      activation: activation)
+      activation: activation, as: type ?? weight.type)
     self.router = router
   }
 
@@ -32,7 +33,8 @@ public struct FlashMGLU: InferenceUnit {
     on backend: any InferenceBackend
   ) {
     self.init(
-      backend.quantise(layer.weight, as: type), masks: MaskBits.pack(layer.maskLogits, on: backend),
+      StoredMatrix(weights: layer.weight),
+      masks: MaskBits.pack(layer.maskLogits, on: backend.host), as: type,
       activation: layer.activation, ablation: layer.ablation,
       router: layer.router.map {
         FlashRouter(StoredMatrix(weights: $0.weight), topK: $0.topK, on: backend)
@@ -49,11 +51,11 @@ public struct FlashGLU: InferenceUnit {
 
   /// A unit over the gate's and the value's weights `[d, h]`.
   public init(
-    gate: StoredMatrix, value: StoredMatrix, activation: Activation,
+    gate: StoredMatrix, value: StoredMatrix, as type: WeightType? = nil, activation: Activation,
     on backend: any InferenceBackend
   ) {
     weights = backend.flashWeights(
-      [gate, value], masks: nil, gating: .gated, activation: activation)
+      [gate, value], masks: nil, gating: .gated, activation: activation, as: type ?? gate.type)
   }
 
   /// The same function as a trained layer's, over its weights as `type`.
@@ -62,7 +64,7 @@ public struct FlashGLU: InferenceUnit {
     on backend: any InferenceBackend
   ) {
     self.init(
-      gate: backend.quantise(layer.gate, as: type), value: backend.quantise(layer.value, as: type),
+      gate: StoredMatrix(weights: layer.gate), value: StoredMatrix(weights: layer.value), as: type,
       activation: layer.activation, on: backend)
   }
 }
@@ -76,11 +78,12 @@ public struct FlashLU: InferenceUnit {
 
   /// A unit over W `[d, h]`; `isShared` makes it its own gate and value.
   public init(
-    _ weight: StoredMatrix, activation: Activation, isShared: Bool = false,
-    on backend: any InferenceBackend
+    _ weight: StoredMatrix, as type: WeightType? = nil, activation: Activation,
+    isShared: Bool = false, on backend: any InferenceBackend
   ) {
     weights = backend.flashWeights(
-      [weight], masks: nil, gating: isShared ? .shared : .linear, activation: activation)
+      [weight], masks: nil, gating: isShared ? .shared : .linear, activation: activation,
+      as: type ?? weight.type)
   }
 
   /// The same function as a trained layer's, over its weights as `type`.
@@ -88,7 +91,7 @@ public struct FlashLU: InferenceUnit {
     _ layer: LinearUnit, weights type: WeightType = .float32, on backend: any InferenceBackend
   ) {
     self.init(
-      backend.quantise(layer.weight, as: type), activation: layer.activation, on: backend)
+      StoredMatrix(weights: layer.weight), as: type, activation: layer.activation, on: backend)
   }
 
   /// The same function as a trained layer's, over its weights as `type`.
@@ -97,7 +100,7 @@ public struct FlashLU: InferenceUnit {
     on backend: any InferenceBackend
   ) {
     self.init(
-      backend.quantise(layer.weight, as: type), activation: layer.activation, isShared: true,
+      StoredMatrix(weights: layer.weight), as: type, activation: layer.activation, isShared: true,
       on: backend)
   }
 }

@@ -18,7 +18,7 @@ public struct FlashRouter: Sendable {
 
   /// A router over Wr `[n_m, h]`, of which `topK` routes are taken.
   public init(_ matrix: StoredMatrix, topK: Int, on backend: any InferenceBackend) {
-    weights = backend.projection(matrix)
+    weights = backend.projection(matrix, as: .float32)
     self.topK = topK
   }
 }
@@ -69,34 +69,36 @@ extension InferenceUnit {
   /// Bytes that a pass reads.
   public var byteCount: Int { weights.byteCount + (router?.weights.byteCount ?? 0) }
 
-  /// Computes the intermediate activation of x `[n, h]` into `activations.output` `[n, d]`.
+  /// Computes the intermediate activation of x `[n, h]`, normalised first where there is a norm,
+  /// into `activations.output` `[n, d]`.
   ///
   /// Cost: ``byteCount`` bytes from memory; nothing is allocated.
   public func forward(
-    _ x: Tensor, precision: ActivationPrecision, into activations: InferenceActivations,
-    on backend: any InferenceBackend
+    _ x: Tensor, norm: RMSNorm? = nil, precision: ActivationPrecision,
+    into activations: InferenceActivations, on backend: any InferenceBackend
   ) {
     if let router, let routing = activations.routing, let routes = activations.routes {
-      backend.flash(router.weights, x, precision: .exact, into: routing)
+      backend.flash(router.weights, x, norm: norm, precision: .exact, into: routing)
       backend.route(routing, topK: router.topK, into: routes)
     }
     backend.flash(
-      weights, x, routes: activations.routes, precision: precision, accumulate: false,
+      weights, x, norm: norm, routes: activations.routes, precision: precision, accumulate: false,
       into: activations.output)
   }
 
-  /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own.
+  /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own that this machine can
+  /// read; so must x be.
   public func callAsFunction(
     _ x: Tensor, precision: ActivationPrecision = .exact, on backend: any InferenceBackend
-  ) -> Tensor {
+  ) throws(BackendError) -> Tensor {
     let routedMasks: Int? =
       if router != nil, case .masked(let count, _) = weights.gating { count } else { nil }
-    let (_, activations) = backend.allocate { layout in
+    let (_, activations) = backend.allocateShared { layout in
       InferenceActivations(
         intermediateSize: intermediateSize, routedMasks: routedMasks, rows: x.rows, in: &layout)
     }
-    forward(x, precision: precision, into: activations, on: backend)
-    backend.synchronize()
+    forward(backend.resident(x), precision: precision, into: activations, on: backend)
+    try backend.finish()
     return activations.output
   }
 }

@@ -34,4 +34,11 @@ public struct RotaryTable: Sendable {
     cosine = layout.tensor([positions, headSize / 2])
     sine = layout.tensor([positions, headSize / 2])
   }
+
+  private init(cosine: Tensor, sine: Tensor) { (self.cosine, self.sine) = (cosine, sine) }
+
+  /// The same table where `backend` computes.
+  public func resident(on backend: any InferenceBackend) -> RotaryTable {
+    RotaryTable(cosine: backend.resident(cosine), sine: backend.resident(sine))
+  }
 }

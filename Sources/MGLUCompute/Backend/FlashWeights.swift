@@ -93,7 +93,15 @@ public struct FlashWeights: Sendable {
     package var rows: Int { planes[0].rows }
   }
 
-  package let parts: [Part]
+  /// Where they are.
+  package enum Storage: Sendable {
+    /// Rows as they are stored, in one or several parts.
+    case rows([Part])
+    /// Matrices and bits as one stream in a device's own order.
+    case cells(Tensor)
+  }
+
+  package let storage: Storage
   /// How the streams combine.
   public let gating: Gating
   /// The gate activation g.
@@ -113,10 +121,27 @@ public struct FlashWeights: Sendable {
     self.init([Part(planes: planes, words: words)], gating, activation)
   }
 
+  package init(
+    cells: Tensor, rows: Int, columns: Int, type: WeightType, gating: Gating,
+    activation: Activation
+  ) {
+    storage = .cells(cells)
+    (self.gating, self.activation, self.type) = (gating, activation, type)
+    (self.rows, self.columns, byteCount) = (rows, columns, cells.byteCount)
+  }
+
+  /// The rows as they are stored.
+  ///
+  /// - Precondition: the weights are of a backend that keeps them so.
+  package var parts: [Part] {
+    guard case .rows(let parts) = storage else { preconditionFailure("weights of another backend") }
+    return parts
+  }
+
   /// `weights` one below the other, as one operation on their common input.
   ///
   /// - Precondition: at least one; all of one type, width, gating and activation.
-  public init(stacked weights: [FlashWeights]) {
+  package init(stacked weights: [FlashWeights]) {
     let first = weights[0]
     for other in weights {
       precondition(
@@ -128,7 +153,7 @@ public struct FlashWeights: Sendable {
 
   private init(_ parts: [Part], _ gating: Gating, _ activation: Activation) {
     let first = parts[0].planes[0]
-    (self.parts, self.gating, self.activation) = (parts, gating, activation)
+    (storage, self.gating, self.activation) = (.rows(parts), gating, activation)
     (type, columns) = (first.type, first.columns)
     rows = parts.reduce(0) { $0 + $1.rows }
     byteCount = parts.reduce(0) { bytes, part in

@@ -3,6 +3,17 @@
 /// Shapes: n tokens, h hidden size, d intermediate size, V vocabulary, m masks. All float32,
 /// row-major; gradients of weights and of residual inputs accumulate, everything else overwrites.
 public protocol TrainingBackend: InferenceBackend {
+  /// target += source.
+  func add(_ source: Tensor, into target: Tensor)
+
+  /// C = A B, or C += A B where `accumulate` is set. Matrices are float32; the innermost dimension
+  /// is the columns, all others together are the rows. Accumulates in float32.
+  ///
+  ///     backend.multiply(x, w.transposed, into: y)                        // y = x W^T
+  ///     backend.multiply(dy, w, into: dx)                                 // dX = dY W
+  ///     backend.multiply(dy.transposed, x, into: dw, accumulate: true)    // dW += dY^T X
+  func multiply(_ a: MatrixOperand, _ b: MatrixOperand, into c: Tensor, accumulate: Bool)
+
   // Feed-forward units (paper, sections 3 and 4) -------------------------------------------------
 
   /// stack = [M_1 (.) W; ...; M_m (.) W; W] with M_i = 1 where L_i > 0.
@@ -36,10 +47,17 @@ public protocol TrainingBackend: InferenceBackend {
   /// dTable += the rows of dX, at their tokens.
   func embedBackward(_ gradient: Tensor, tokens: Tensor, tableGradient: Tensor)
 
+  /// y = weight (.) x r, r = 1 / sqrt(mean(x^2) + epsilon) per row, kept in inverseRMS `[n]`.
+  func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float, into y: Tensor, inverseRMS: Tensor)
   /// dX += and dWeight += the gradients.
   func rmsNormBackward(
     _ upstream: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor, xGradient: Tensor,
     weightGradient: Tensor)
+
+  /// Rotates the query and key heads of qkv in place by their positions (int32 `[n]`), halves
+  /// against halves as Hugging Face does; `inverse` rotates back, which is the backward pass.
+  func rotate(
+    _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, inverse: Bool)
 
   /// Grouped-query causal attention over sequences of equal length.
   ///
@@ -96,5 +114,22 @@ public struct AdamWStep: Sendable {
     self.weightDecay = weightDecay
     self.step = step
     self.gradientScale = gradientScale
+  }
+}
+
+extension TrainingBackend {
+  /// y = x W^T and its kin; see ``multiply(_:_:into:accumulate:)``.
+  public func multiply(_ a: Tensor, _ b: MatrixOperand, into c: Tensor, accumulate: Bool = false) {
+    multiply(MatrixOperand(tensor: a, isTransposed: false), b, into: c, accumulate: accumulate)
+  }
+
+  /// dX = dY W and its kin; see ``multiply(_:_:into:accumulate:)``.
+  public func multiply(_ a: Tensor, _ b: Tensor, into c: Tensor, accumulate: Bool = false) {
+    multiply(a, MatrixOperand(tensor: b, isTransposed: false), into: c, accumulate: accumulate)
+  }
+
+  /// dW = dY^T X and its kin; see ``multiply(_:_:into:accumulate:)``.
+  public func multiply(_ a: MatrixOperand, _ b: Tensor, into c: Tensor, accumulate: Bool = false) {
+    multiply(a, MatrixOperand(tensor: b, isTransposed: false), into: c, accumulate: accumulate)
   }
 }

@@ -115,9 +115,11 @@ extension CPUBackend {
   }
 
   public func attentionCached(
-    _ qkv: Tensor, shape: AttentionShape, position: Int, keys: Tensor, values: Tensor,
-    into output: Tensor
+    _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
+    values: Tensor, into output: Tensor
   ) {
+    rotate(qkv, shape: shape, positions: positions, table: table, inverse: false)
+    let position = Int(positions.integers[0])
     let (count, total, capacity) = (qkv.rows, position + qkv.rows, keys.shape[1])
     let size = shape.headSize
     precondition(

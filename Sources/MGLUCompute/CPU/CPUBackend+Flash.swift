@@ -12,20 +12,43 @@ extension CPUBackend {
   /// Prepared inputs that pass over weights together: they stay in a core's own cache.
   private static let preparedBytes = 1 << 19
 
+  public var host: CPUBackend { self }
+
+  public var weightTypes: [WeightType] { WeightType.allCases }
+
+  public func allocateShared<Result, E: Error>(
+    _ describe: (inout ArenaLayout) throws(E) -> Result
+  ) throws(E) -> (arena: Arena, Result) {
+    try allocate(describe)
+  }
+
+  public func resident(_ tensor: Tensor) -> Tensor { tensor }
+
+  public func recording(_ body: @escaping () -> Void) -> () -> Void { body }
+
   public func flash(
-    _ weights: FlashWeights, _ x: Tensor, routes: Tensor?, precision: ActivationPrecision,
-    accumulate: Bool, into output: Tensor
+    _ weights: FlashWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    precision: ActivationPrecision, accumulate: Bool, into output: Tensor
   ) {
     checkSizes(weights, x, routes: routes, output)
     guard x.rows > 0 else { return }
     let (type, precision) = (weights.type.kernelValue, precision.kernelValue)
     let size = Int(cmglu_prepared_size(Int64(x.columns)))
-    let prepared = scratch(ofBytes: size * x.rows)
     let (inputs, columns) = (x.floats, x.columns)
+    // Prepared rows, then, with a norm, rows of x normalised and what each was divided by.
+    let preparedBytes = (size * x.rows + 63) / 64 * 64
+    let prepared = scratch(ofBytes: preparedBytes + (norm == nil ? 0 : x.rows * (columns + 1) * 4))
+    let normed = (prepared + preparedBytes).assumingMemoryBound(to: Float.self)
     pool.forEachRange(of: x.rows, grain: max(1, 65_536 / columns)) { rows in
+      if let norm {
+        kernels.rms_norm(
+          inputs, norm.weight.floats, norm.epsilon, normed, normed + x.count, Int64(columns),
+          Int64(rows.lowerBound), Int64(rows.upperBound))
+      }
       for row in rows {
         flash.prepare(
-          type, precision, inputs + row * columns, Int64(columns), prepared + row * size)
+          type, precision, (norm == nil ? inputs : normed) + row * columns, Int64(columns),
+          prepared + row * size)
       }
     }
     let step = max(16, Self.preparedBytes / size)
@@ -84,9 +107,18 @@ extension CPUBackend {
     return scratch.base
   }
 
+  public func projection(stacking matrices: [StoredMatrix], as type: WeightType) -> FlashWeights {
+    FlashWeights(
+      stacked: matrices.map {
+        flashWeights([$0], masks: nil, gating: .linear, activation: .identity, as: type)
+      })
+  }
+
   public func flashWeights(
-    _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation
+    _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation,
+    as type: WeightType
   ) -> FlashWeights {
+    let planes = planes.map { converted($0, to: type) }
     precondition(planes.count == (gating == .gated ? 2 : 1), "a plane for every matrix")
     let (rows, columns) = (planes[0].rows, planes[0].columns)
     var words: Tensor?
@@ -111,9 +143,9 @@ extension CPUBackend {
     return FlashWeights(planes: planes, words: words, gating: gating, activation: activation)
   }
 
-  public func embed(_ tokens: Tensor, table: StoredMatrix, into x: Tensor) {
+  public func embed(_ tokens: Tensor, table: FlashWeights, into x: Tensor) {
     precondition(tokens.count == x.rows && table.columns == x.columns, "x has another size")
-    var packed = table.kernelValue
+    var packed = table.parts[0].planes[0].kernelValue
     for row in 0..<x.rows {
       let id = Int(tokens.integers[row])
       precondition((0..<table.rows).contains(id), "token \(id) outside the table")
@@ -121,6 +153,13 @@ extension CPUBackend {
     }
   }
 
+  public func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor) {
+    let choice = choice.withFloats { TokenChoice(elements: $0) }
+    token.integers[0] = logits.withFloats { chooser.token(of: $0, by: choice) }
+  }
+
+  /// A float32 matrix as `type`: rounded to the nearest, ties to even; ``WeightType/int8`` in groups
+  /// of 32 with an FP16 scale, the largest magnitude of a group being 127.
   public func quantise(_ matrix: Tensor, as type: WeightType) -> StoredMatrix {
     if type == .float32 { return StoredMatrix(weights: matrix) }
     let (rows, columns) = (matrix.rows, matrix.columns)
@@ -144,6 +183,15 @@ extension CPUBackend {
     return result
   }
 
+  /// The same matrix stored as `type`: itself where it is of that type already.
+  public func converted(_ matrix: StoredMatrix, to type: WeightType) -> StoredMatrix {
+    if matrix.type == type { return matrix }
+    let (_, wide) = allocate { $0.tensor(matrix.weights.shape) }
+    dequantise(matrix, into: wide)
+    return quantise(wide, as: type)
+  }
+
+  /// The float32 values of a stored matrix.
   public func dequantise(_ matrix: StoredMatrix, into target: Tensor) {
     precondition(
       matrix.rows == target.rows && matrix.columns == target.columns, "the target's size differs")

@@ -8,17 +8,6 @@ import CMGLUKernels
   import Darwin
 #endif
 
-/// What kept a backend from being made.
-public enum BackendProblem: Sendable {
-  /// The thread count is not in 1...1024.
-  case threadCount
-  /// `MGLU_ISA` names an instruction set that this machine or build lacks.
-  case instructionSet
-}
-
-/// An error of choosing a backend.
-public typealias BackendError = Failure<BackendProblem>
-
 /// The CPU: matrix products through a BLAS, everything else through the kernels of the best
 /// instruction set, all split over one team of threads.
 ///
@@ -31,6 +20,7 @@ public final class CPUBackend: TrainingBackend {
   nonisolated(unsafe) let flash: cmglu_flash
   // Grown by the one thread that drives the backend.
   nonisolated(unsafe) var scratch = HostBuffer(byteCount: 0)
+  nonisolated(unsafe) var chooser = TokenChooser()
   let blas: BLAS?
 
   /// Creates a backend with `threads` threads, by default as many as the process may run on.
@@ -100,6 +90,8 @@ public final class CPUBackend: TrainingBackend {
   }
 
   public func synchronize() {}
+
+  public func finish() throws(BackendError) {}
 
   public func clear(_ tensor: Tensor) {
     guard let base = tensor.bytes.baseAddress else { return }

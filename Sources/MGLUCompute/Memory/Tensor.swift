@@ -52,7 +52,7 @@ public struct Tensor: Sendable {
     return Tensor(arena: other, byteOffset: byteOffset, shape: shape, dataType: dataType)
   }
 
-  /// The transpose of this matrix as an operand of ``Backend/multiply(_:_:into:accumulate:)``.
+  /// The transpose of this matrix as an operand of ``TrainingBackend/multiply(_:_:into:accumulate:)``.
   public var transposed: MatrixOperand { MatrixOperand(tensor: self, isTransposed: true) }
 }
 

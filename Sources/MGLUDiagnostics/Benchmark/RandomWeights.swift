@@ -7,9 +7,9 @@ package struct RandomWeights: WeightSource {
   package init() {}
 
   package func matrix(
-    _ name: String, rows: Int, columns: Int, on backend: any InferenceBackend
+    _ name: String, rows: Int, columns: Int, on host: CPUBackend
   ) -> StoredMatrix {
-    let (_, tensor) = backend.allocate { $0.tensor([rows, columns]) }
+    let (_, tensor) = host.allocate { $0.tensor([rows, columns]) }
     var random = Philox(seed: 1, purpose: .synthetic, step: UInt64(name.utf8.count))
     let scale = 2 / Float(columns).squareRoot()
     tensor.withMutableFloats { span in
@@ -19,17 +19,17 @@ package struct RandomWeights: WeightSource {
   }
 
   package func vector(
-    _ name: String, count: Int, on backend: any InferenceBackend
+    _ name: String, count: Int, on host: CPUBackend
   ) -> Tensor {
-    let (_, tensor) = backend.allocate { $0.tensor([count]) }
+    let (_, tensor) = host.allocate { $0.tensor([count]) }
     tensor.assign(repeatElement(1, count: count))
     return tensor
   }
 
   package func masks(
-    ofLogits name: String, shape: [Int], on backend: any InferenceBackend
+    ofLogits name: String, shape: [Int], on host: CPUBackend
   ) -> Tensor {
-    let (_, bits) = backend.allocate { $0.tensor(MaskBits.shape(of: shape), .uint8) }
+    let (_, bits) = host.allocate { $0.tensor(MaskBits.shape(of: shape), .uint8) }
     var random = Philox(seed: 2, purpose: .synthetic, step: UInt64(name.utf8.count))
     for index in bits.bytes.indices {
       bits.bytes[index] = UInt8.random(in: 0...255, using: &random)

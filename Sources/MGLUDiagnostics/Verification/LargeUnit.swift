@@ -43,7 +43,7 @@ package struct LargeUnit {
   package func finding(instructionSet: String, threads: Int?) throws -> Finding {
     let backend = try CPUBackend(threads: threads, instructionSet: instructionSet)
     let unit = FlashMGLU(weight, masks: masks, activation: .silu, on: backend)
-    let a = unit(x, precision: .exact, on: backend)
+    let a = try unit(x, precision: .exact, on: backend)
     let last = rows - 70..<rows
     let (_, (wide, logits)) = backend.allocate { layout in
       (layout.tensor([70, Self.columns]), layout.tensor([70, Self.columns]))

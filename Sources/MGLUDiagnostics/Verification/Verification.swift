@@ -38,8 +38,8 @@ package struct Verification {
   }
 
   /// Units for inference over weights of `type`.
-  package func flashUnits(_ type: WeightType) -> [Finding] {
-    ActivationPrecision.allCases.map { precision in
+  package func flashUnits(_ type: WeightType) throws(BackendError) -> [Finding] {
+    try ActivationPrecision.allCases.map { precision throws(BackendError) in
       var finding = Finding(
         "FlashMGLU, GLU, LU", on: instructionSet, weights: type, activations: precision)
       for kind in Self.units {
@@ -53,7 +53,7 @@ package struct Verification {
           // One row, or one column, has no mean to average errors in; a row of zeros no scale.
           let slack = d * h < 64 && precision == .reduced ? 10.0 : 1
           finding.add(
-            ReferenceMatrix(unit(x, precision: precision, on: backend)),
+            ReferenceMatrix(try unit(x, precision: precision, on: backend)),
             expected: reference(synthetic.input), bound: slack * Self.bound(type, precision),
             floor: 1e-3, "\(kind.label), \(d) x \(h)")
         }

@@ -20,6 +20,8 @@ public enum CheckpointProblem: Sendable {
   case corrupt
   /// The model cannot be expressed in the format asked for.
   case notExportable
+  /// A device cannot hold or compute the model.
+  case backend
 }
 
 /// An error of reading or writing a checkpoint.

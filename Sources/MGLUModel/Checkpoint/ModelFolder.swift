@@ -122,8 +122,8 @@ public enum ModelFolder {
         MaskBits.unpack(bits, into: target)
       } else if target.shape.count == 2 {
         let stored = try tensors.matrix(
-          name, rows: target.rows, columns: target.columns, on: decoder.backend)
-        decoder.backend.dequantise(stored, into: target)
+          name, rows: target.rows, columns: target.columns, on: decoder.backend.host)
+        decoder.backend.host.dequantise(stored, into: target)
       } else {
         try tensors.load(name, into: target)
       }

@@ -8,6 +8,8 @@ public enum GenerationProblem: Sendable {
   case sampling
   /// There is nothing to continue.
   case emptyPrompt
+  /// A device failed.
+  case backend
 }
 
 /// An error of generation.

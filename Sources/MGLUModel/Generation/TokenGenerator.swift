@@ -61,8 +61,7 @@ public final class TokenGenerator {
       unread = Array(history.suffix(max(1, session.capacity / 2)))
       session.reset()
     }
-    let logits = try session.append(unread)
-    let id = logits.withFloats { sampler.sample($0) }
+    let id = try session.append(unread, choosing: sampler.nextChoice())
     if session.decoder.configuration.endOfText.contains(id) {
       remaining = 0
       let rest = text.finish()

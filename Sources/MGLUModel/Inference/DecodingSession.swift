@@ -15,6 +15,10 @@ public final class DecodingSession {
   /// Views of one row, made once: making them for each token would allocate.
   private let single: RowActivations
   private let caches: [KeyValueCache]
+  private let exchange: Exchange
+  /// The next token's whole step: logits for the host, or a choice made where they are.
+  private var logitsStep: (() -> Void)?
+  private var choiceStep: (() -> Void)?
 
   /// Room for `capacity` tokens, by default and at most the model's context.
   public init(_ decoder: InferenceDecoder, capacity: Int? = nil) {
@@ -23,23 +27,60 @@ public final class DecodingSession {
     self.decoder = decoder
     self.capacity = capacity
     let backend = decoder.backend
-    (_, rows) = backend.allocate {
-      RowActivations(configuration, rows: max(1, min(capacity, 256)), in: &$0)
-    }
+    let count = max(1, min(capacity, 256))
+    (_, rows) = backend.allocate { RowActivations(configuration, rows: count, in: &$0) }
     single = rows[0..<1]
     (_, caches) = backend.allocate { layout in
       (0..<configuration.layers).map { _ in
         KeyValueCache(configuration.attention, capacity: capacity, in: &layout)
       }
     }
+    (_, exchange) = backend.allocateShared { Exchange(configuration, rows: count, in: &$0) }
   }
 
   /// Forgets everything.
   public func reset() { position = 0 }
 
-  /// Reads `tokens` and returns the logits `[V]` of what follows the last of them, valid until the
-  /// next call.
+  /// Reads `tokens` and returns the logits `[1, V]` of what follows the last of them, valid until
+  /// the next call.
   public func append(_ tokens: some Collection<Int32>) throws(GenerationError) -> Tensor {
+    try read(tokens, choosing: false)
+    return exchange.logits
+  }
+
+  /// Reads `tokens` and returns the token that `choice` makes of what follows the last of them; the
+  /// logits stay where they were computed.
+  public func append(
+    _ tokens: some Collection<Int32>, choosing choice: TokenChoice
+  ) throws(GenerationError) -> Int32 {
+    exchange.choice.assign(choice.elements)
+    try read(tokens, choosing: true)
+    return exchange.token.integers[0]
+  }
+
+  private func read(
+    _ tokens: some Collection<Int32>, choosing: Bool
+  ) throws(GenerationError) {
+    try check(tokens)
+    var remaining = tokens[...]
+    while !remaining.isEmpty {
+      let chunk = remaining.prefix(rows.capacity)
+      remaining = remaining.dropFirst(chunk.count)
+      exchange.enter(chunk, at: position)
+      position += chunk.count
+      if chunk.count == 1 {
+        step(choosing: choosing)()
+      } else {
+        enqueue(rows[0..<chunk.count], count: chunk.count, choosing: choosing)
+      }
+      // What is shared is written again for the next chunk.
+      do { try decoder.backend.finish() } catch {
+        throw GenerationError(.backend, error.message, remedy: error.remedy)
+      }
+    }
+  }
+
+  private func check(_ tokens: some Collection<Int32>) throws(GenerationError) {
     guard !tokens.isEmpty else {
       throw GenerationError(.emptyPrompt, "no tokens to continue from: expected at least one")
     }
@@ -55,51 +96,67 @@ public final class DecodingSession {
         .tokenID, "token id \(bad): expected 0 to \(vocabulary - 1)",
         remedy: "use the tokenizer that the model was trained with")
     }
-    var remaining = tokens[...]
-    while !remaining.isEmpty {
-      let chunk = remaining.prefix(rows.capacity)
-      remaining = remaining.dropFirst(chunk.count)
-      read(chunk)
-    }
-    decoder.backend.synchronize()
-    return rows.logits
   }
 
-  /// Runs rows through the model and leaves the last one's logits.
-  private func read(_ tokens: some Collection<Int32>) {
+  private func step(choosing: Bool) -> () -> Void {
+    if let made = choosing ? choiceStep : logitsStep { return made }
+    let made = decoder.backend.recording { [unowned self, single] in
+      enqueue(single, count: 1, choosing: choosing)
+    }
+    if choosing { choiceStep = made } else { logitsStep = made }
+    return made
+  }
+
+  /// Runs the entered rows through the model, and leaves the last one's logits or the choice.
+  private func enqueue(_ a: RowActivations, count: Int, choosing: Bool) {
     let (backend, precision) = (decoder.backend, decoder.precision)
-    let (shape, epsilon) = (decoder.configuration.attention, decoder.configuration.normEpsilon)
-    let count = tokens.count
-    let a = count == 1 ? single : rows[0..<count]
-    a.tokens.assign(integers: tokens)
-    a.positions.assign(integers: Int32(position)..<Int32(position + count))
+    backend.copy(exchange.tokens[0..<count], into: a.tokens)
+    backend.copy(exchange.positions[0..<count], into: a.positions)
     backend.embed(a.tokens, table: decoder.embedding, into: a.residual)
     for (layer, cache) in zip(decoder.layers, caches) {
-      backend.rmsNorm(
-        a.residual, weight: layer.inputNorm, epsilon: epsilon, into: a.normed,
-        inverseRMS: a.inverseRMS)
-      backend.flash(layer.qkv, a.normed, precision: precision, into: a.qkv)
-      backend.rotate(
-        a.qkv, shape: shape, positions: a.positions, table: decoder.rotary, inverse: false)
+      backend.flash(
+        layer.qkv, a.residual, norm: layer.inputNorm, precision: precision, into: a.qkv)
       backend.attentionCached(
-        a.qkv, shape: shape, position: position, keys: cache.keys, values: cache.values,
-        into: a.attention)
+        a.qkv, shape: decoder.configuration.attention, positions: a.positions,
+        table: decoder.rotary, keys: cache.keys, values: cache.values, into: a.attention)
       backend.flash(
         layer.output, a.attention, precision: precision, accumulate: true, into: a.residual)
-      backend.rmsNorm(
-        a.residual, weight: layer.postAttentionNorm, epsilon: epsilon, into: a.normed,
-        inverseRMS: a.inverseRMS)
-      layer.unit.forward(a.normed, precision: precision, into: a.feedForward, on: backend)
+      layer.unit.forward(
+        a.residual, norm: layer.postAttentionNorm, precision: precision, into: a.feedForward,
+        on: backend)
       backend.flash(
         layer.down, a.feedForward.output, precision: precision, accumulate: true,
         into: a.residual)
     }
-    position += count
-    let last = count == 1 ? single : rows[count - 1..<count]
-    backend.rmsNorm(
-      last.residual, weight: decoder.norm, epsilon: epsilon, into: last.normed,
-      inverseRMS: last.inverseRMS)
-    backend.flash(decoder.head, last.normed, precision: precision, into: last.logits)
+    let last = count == 1 ? single.residual : rows.residual[count - 1..<count]
+    let logits = choosing ? a.logits : exchange.logits
+    backend.flash(decoder.head, last, norm: decoder.norm, precision: precision, into: logits)
+    if choosing { backend.choose(logits, by: exchange.choice, into: exchange.token) }
+  }
+}
+
+/// What passes between this machine and the one that computes.
+private struct Exchange {
+  let tokens: Tensor
+  let positions: Tensor
+  let logits: Tensor
+  let choice: Tensor
+  let token: Tensor
+
+  init(_ c: DecoderConfiguration, rows: Int, in layout: inout ArenaLayout) {
+    tokens = layout.tensor([rows], .int32)
+    positions = layout.tensor([rows], .int32)
+    logits = layout.tensor([1, c.vocabularySize])
+    choice = layout.tensor([TokenChoice.elementCount])
+    token = layout.tensor([1], .int32)
+  }
+
+  /// Writes `tokens`, the first of which has the position `position`.
+  func enter(_ tokens: some Collection<Int32>, at position: Int) {
+    for (index, token) in tokens.enumerated() {
+      self.tokens.integers[index] = token
+      positions.integers[index] = Int32(position + index)
+    }
   }
 }
 
@@ -119,8 +176,6 @@ private struct RowActivations {
   var tokens: Tensor
   var positions: Tensor
   var residual: Tensor
-  var normed: Tensor
-  var inverseRMS: Tensor
   var qkv: Tensor
   var attention: Tensor
   var feedForward: InferenceActivations
@@ -132,8 +187,6 @@ private struct RowActivations {
     tokens = layout.tensor([rows], .int32)
     positions = layout.tensor([rows], .int32)
     residual = layout.tensor([rows, c.hiddenSize])
-    normed = layout.tensor([rows, c.hiddenSize])
-    inverseRMS = layout.tensor([rows])
     qkv = layout.tensor([rows, c.attention.rowWidth])
     attention = layout.tensor([rows, c.attention.queryWidth])
     feedForward = InferenceActivations(c.feedForward, rows: rows, in: &layout)
@@ -146,8 +199,6 @@ private struct RowActivations {
     result.tokens = tokens[range]
     result.positions = positions[range]
     result.residual = residual[range]
-    result.normed = normed[range]
-    result.inverseRMS = inverseRMS[range]
     result.qkv = qkv[range]
     result.attention = attention[range]
     result.feedForward = feedForward[range]

@@ -12,18 +12,18 @@ public struct InferenceDecoder: Sendable {
   public let precision: ActivationPrecision
   /// How matrices are stored: all alike.
   public let weightType: WeightType
-  let embedding: StoredMatrix
+  let embedding: FlashWeights
   let layers: [Layer]
-  let norm: Tensor
+  let norm: RMSNorm
   let head: FlashWeights
   let rotary: RotaryTable
 
   /// The weights of one block.
   struct Layer: Sendable {
-    let inputNorm: Tensor
+    let inputNorm: RMSNorm
     let qkv: FlashWeights
     let output: FlashWeights
-    let postAttentionNorm: Tensor
+    let postAttentionNorm: RMSNorm
     let unit: any InferenceUnit
     let down: FlashWeights
   }
@@ -52,25 +52,44 @@ public struct InferenceDecoder: Sendable {
       throw CheckpointError(.disagreement, error.message, remedy: error.remedy)
     }
     let stored = try source.matrix(
-      ParameterNames.embedding, rows: c.vocabularySize, columns: c.hiddenSize, on: backend)
-    let loader = WeightLoader(source: source, type: weights ?? stored.type, backend: backend)
+      ParameterNames.embedding, rows: c.vocabularySize, columns: c.hiddenSize, on: backend.host)
+    let type = try Self.weightType(weights, stored: stored.type, on: backend)
+    let loader = WeightLoader(source: source, type: type, backend: backend)
     self.configuration = c
     self.backend = backend
     self.precision = precision
     weightType = loader.type
-    embedding = backend.converted(stored, to: loader.type)
+    embedding = backend.projection(stored, as: loader.type)
     head =
       c.tiesEmbeddings
-      ? backend.projection(embedding)
+      ? embedding
       : try loader.projection(ParameterNames.head, c.vocabularySize, c.hiddenSize)
-    norm = try source.vector(ParameterNames.norm, count: c.hiddenSize, on: backend)
+    norm = try loader.norm(ParameterNames.norm, c)
     var layers: [Layer] = []
     for index in 0..<c.layers { layers.append(try Layer(c, ParameterNames(layer: index), loader)) }
     self.layers = layers
-    (_, rotary) = backend.allocate {
+    let (_, rotary) = backend.host.allocate {
       RotaryTable(positions: c.contextLength, headSize: c.attention.headSize, in: &$0)
     }
     rotary.fill(theta: c.ropeTheta)
+    self.rotary = rotary.resident(on: backend)
+    do { try backend.finish() } catch {
+      throw CheckpointError(.backend, error.message, remedy: error.remedy)
+    }
+  }
+
+  /// The type that was asked for, else the stored one, where the backend has it.
+  private static func weightType(
+    _ wanted: WeightType?, stored: WeightType, on backend: any InferenceBackend
+  ) throws(CheckpointError) -> WeightType {
+    let possible = backend.weightTypes
+    guard let wanted else { return possible.contains(stored) ? stored : .float16 }
+    guard possible.contains(wanted) else {
+      throw CheckpointError(
+        .backend, "\(wanted.rawValue) weights: this device computes with "
+          + possible.map(\.rawValue).joined(separator: ", "), remedy: "choose one of these")
+    }
+    return wanted
   }
 
   /// The same function as a trained decoder's, over its weights as `type`.
@@ -91,14 +110,18 @@ private struct WeightLoader<Source: WeightSource> {
   let backend: any InferenceBackend
 
   func matrix(_ name: String, _ rows: Int, _ columns: Int) throws(CheckpointError) -> StoredMatrix {
-    backend.converted(
-      try source.matrix(name, rows: rows, columns: columns, on: backend), to: type)
+    try source.matrix(name, rows: rows, columns: columns, on: backend.host)
+  }
+
+  func norm(_ name: String, _ c: DecoderConfiguration) throws(CheckpointError) -> RMSNorm {
+    let weight = try source.vector(name, count: c.hiddenSize, on: backend.host)
+    return RMSNorm(weight: backend.resident(weight), epsilon: c.normEpsilon)
   }
 
   func projection(
     _ name: String, _ rows: Int, _ columns: Int
   ) throws(CheckpointError) -> FlashWeights {
-    backend.projection(try matrix(name, rows, columns))
+    backend.projection(try matrix(name, rows, columns), as: type)
   }
 
   func unit(
@@ -107,22 +130,23 @@ private struct WeightLoader<Source: WeightSource> {
     let (d, h) = (c.intermediateSize, c.hiddenSize)
     let up = try matrix(names.up, d, h)
     switch c.unit {
-    case .linear: return FlashLU(up, activation: c.activation, on: backend)
-    case .sharedGated: return FlashLU(up, activation: c.activation, isShared: true, on: backend)
+    case .linear: return FlashLU(up, as: type, activation: c.activation, on: backend)
+    case .sharedGated:
+      return FlashLU(up, as: type, activation: c.activation, isShared: true, on: backend)
     case .gated:
       return FlashGLU(
-        gate: try matrix(names.gate, d, h), value: up, activation: c.activation, on: backend)
+        gate: try matrix(names.gate, d, h), value: up, as: type, activation: c.activation,
+        on: backend)
     case .masked(let masks):
       var router: FlashRouter?
       if let topK = masks.routerTopK {
-        let stored = try source.matrix(names.router, rows: masks.count, columns: h, on: backend)
-        router = FlashRouter(backend.converted(stored, to: .float32), topK: topK, on: backend)
+        router = FlashRouter(try matrix(names.router, masks.count, h), topK: topK, on: backend)
       }
       return FlashMGLU(
         up,
         masks: try source.masks(
-          ofLogits: names.maskLogits, shape: [masks.count, d, h], on: backend),
-        activation: c.activation, ablation: masks.ablation, router: router, on: backend)
+          ofLogits: names.maskLogits, shape: [masks.count, d, h], on: backend.host),
+        as: type, activation: c.activation, ablation: masks.ablation, router: router, on: backend)
     }
   }
 }
@@ -132,15 +156,15 @@ extension InferenceDecoder.Layer {
     _ c: DecoderConfiguration, _ names: ParameterNames, _ loader: WeightLoader<some WeightSource>
   ) throws(CheckpointError) {
     let (h, shape) = (c.hiddenSize, c.attention)
-    inputNorm = try loader.source.vector(names.inputNorm, count: h, on: loader.backend)
-    qkv = FlashWeights(stacked: [
-      try loader.projection(names.query, shape.queryWidth, h),
-      try loader.projection(names.key, shape.kvWidth, h),
-      try loader.projection(names.value, shape.kvWidth, h),
-    ])
+    inputNorm = try loader.norm(names.inputNorm, c)
+    qkv = loader.backend.projection(
+      stacking: [
+        try loader.matrix(names.query, shape.queryWidth, h),
+        try loader.matrix(names.key, shape.kvWidth, h),
+        try loader.matrix(names.value, shape.kvWidth, h),
+      ], as: loader.type)
     output = try loader.projection(names.output, h, shape.queryWidth)
-    postAttentionNorm = try loader.source.vector(
-      names.postAttentionNorm, count: h, on: loader.backend)
+    postAttentionNorm = try loader.norm(names.postAttentionNorm, c)
     unit = try loader.unit(c.feedForward, names)
     down = try loader.projection(names.down, h, c.feedForward.intermediateSize)
   }

@@ -6,7 +6,7 @@ extension ModelFolder {
   /// `[rows, ceil(columns / 32)]`; an element is worth integer times scale. Norms and the router
   /// stay float32. What ``loadForInference(_:weights:precision:on:)`` maps is read where it lies.
   public static func convertForInference(
-    _ folder: String, weights: WeightType, to output: String, on backend: any InferenceBackend
+    _ folder: String, weights: WeightType, to output: String, on backend: CPUBackend
   ) throws(CheckpointError) -> DecoderConfiguration {
     let (configuration, tensors) = try open(folder)
     var items: [SafeTensorsWriter.Item] = []

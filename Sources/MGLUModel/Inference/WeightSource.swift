@@ -4,35 +4,35 @@
 public protocol WeightSource {
   /// The matrix `name` `[rows, columns]` as it is stored.
   func matrix(
-    _ name: String, rows: Int, columns: Int, on backend: any InferenceBackend
+    _ name: String, rows: Int, columns: Int, on host: CPUBackend
   ) throws(CheckpointError) -> StoredMatrix
   /// The float32 vector `name`.
   func vector(
-    _ name: String, count: Int, on backend: any InferenceBackend
+    _ name: String, count: Int, on host: CPUBackend
   ) throws(CheckpointError) -> Tensor
   /// The bits `[n_m, d, ceil(h / 8)]` of the masks whose logits `[n_m, d, h]` are called `name`.
   func masks(
-    ofLogits name: String, shape: [Int], on backend: any InferenceBackend
+    ofLogits name: String, shape: [Int], on host: CPUBackend
   ) throws(CheckpointError) -> Tensor
 }
 
 extension Decoder: WeightSource {
   public func matrix(
-    _ name: String, rows: Int, columns: Int, on backend: any InferenceBackend
+    _ name: String, rows: Int, columns: Int, on host: CPUBackend
   ) throws(CheckpointError) -> StoredMatrix {
     StoredMatrix(weights: try parameter(name, shape: [rows, columns]))
   }
 
   public func vector(
-    _ name: String, count: Int, on backend: any InferenceBackend
+    _ name: String, count: Int, on host: CPUBackend
   ) throws(CheckpointError) -> Tensor {
     try parameter(name, shape: [count])
   }
 
   public func masks(
-    ofLogits name: String, shape: [Int], on backend: any InferenceBackend
+    ofLogits name: String, shape: [Int], on host: CPUBackend
   ) throws(CheckpointError) -> Tensor {
-    MaskBits.pack(try parameter(name, shape: shape), on: backend)
+    MaskBits.pack(try parameter(name, shape: shape), on: host)
   }
 
   private func parameter(_ name: String, shape: [Int]) throws(CheckpointError) -> Tensor {
@@ -49,7 +49,7 @@ extension Decoder: WeightSource {
 
 extension CheckpointTensors: WeightSource {
   public func matrix(
-    _ name: String, rows: Int, columns: Int, on backend: any InferenceBackend
+    _ name: String, rows: Int, columns: Int, on host: CPUBackend
   ) throws(CheckpointError) -> StoredMatrix {
     let weights = try view(
       name, shape: [rows, columns], types: WeightType.allCases.map(\.dataType))
@@ -62,20 +62,20 @@ extension CheckpointTensors: WeightSource {
   }
 
   public func vector(
-    _ name: String, count: Int, on backend: any InferenceBackend
+    _ name: String, count: Int, on host: CPUBackend
   ) throws(CheckpointError) -> Tensor {
-    let (_, target) = backend.allocate { $0.tensor([count]) }
+    let (_, target) = host.allocate { $0.tensor([count]) }
     try load(name, into: target)
     return target
   }
 
   /// From the logits where the checkpoint still has them, else the packed masks.
   public func masks(
-    ofLogits name: String, shape: [Int], on backend: any InferenceBackend
+    ofLogits name: String, shape: [Int], on host: CPUBackend
   ) throws(CheckpointError) -> Tensor {
     guard contains(name) else { return try packedMasks(ofLogits: name, shape: shape) }
-    let (_, logits) = backend.allocate { $0.tensor(shape) }
+    let (_, logits) = host.allocate { $0.tensor(shape) }
     try load(name, into: logits)
-    return MaskBits.pack(logits, on: backend)
+    return MaskBits.pack(logits, on: host)
   }
 }

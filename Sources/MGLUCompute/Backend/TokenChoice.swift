@@ -1,0 +1,110 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// How one token is chosen from logits: temperature, then top-k, top-p and min-p in that order (that
+/// of Hugging Face transformers), then a draw.
+public struct TokenChoice: Sendable, Equatable {
+  /// Divides the logits; 0 always takes the largest.
+  public var temperature: Float
+  /// Keep the K most probable tokens; 0 keeps all.
+  public var topK: Int
+  /// Keep the smallest set of most probable tokens whose probabilities reach this sum; 1 keeps all.
+  public var topP: Float
+  /// Keep tokens at least this fraction as probable as the most probable one; 0 keeps all.
+  public var minP: Float
+  /// Where among the kept tokens the draw falls, 0 to 1.
+  public var uniform: Float
+
+  /// Creates a choice.
+  public init(temperature: Float, topK: Int, topP: Float, minP: Float, uniform: Float) {
+    self.temperature = temperature
+    self.topK = topK
+    self.topP = topP
+    self.minP = minP
+    self.uniform = uniform
+  }
+
+  /// How many elements describe a choice to a backend.
+  public static let elementCount = 5
+
+  /// The elements that describe this choice to a backend. A top-k beyond 2^24 keeps every token of
+  /// any vocabulary that fits memory, and so does its rounding.
+  public var elements: [Float] { [temperature, Float(topK), topP, minP, uniform] }
+
+  /// The choice that `elements` describe.
+  init(elements: Span<Float>) {
+    self.init(
+      temperature: elements[0], topK: Int(elements[1]), topP: elements[2], minP: elements[3],
+      uniform: elements[4])
+  }
+}
+
+/// Chooses tokens on this machine, in memory that it keeps.
+public struct TokenChooser: Sendable {
+  private var candidates: [(id: Int32, probability: Float)] = []
+
+  /// A chooser without memory yet.
+  public init() {}
+
+  /// The token of `logits` `[V]`. Equal logits: the lower id counts as larger. Not-a-number is never
+  /// chosen while another logit is left.
+  public mutating func token(of logits: Span<Float>, by choice: TokenChoice) -> Int32 {
+    var best = 0
+    for index in logits.indices where logits[index] > logits[best] || logits[best].isNaN {
+      best = index
+    }
+    guard choice.temperature > 0 else { return Int32(best) }
+    keepCandidates(logits, largest: logits[best], choice)
+    let total = candidates.reduce(0) { $0 + $1.probability }
+    var left = choice.uniform * total
+    for candidate in candidates {
+      left -= candidate.probability
+      if left < 0 { return candidate.id }
+    }
+    return candidates.last?.id ?? Int32(best)
+  }
+
+  /// Leaves the tokens that may be drawn, with their probabilities up to a common factor.
+  private mutating func keepCandidates(
+    _ logits: Span<Float>, largest: Float, _ choice: TokenChoice
+  ) {
+    candidates.removeAll(keepingCapacity: true)
+    for index in logits.indices {
+      let probability = exp((logits[index] - largest) / choice.temperature)
+      if probability > 0 { candidates.append((Int32(index), probability)) }
+    }
+    truncate(choice)
+    // The most probable token has probability 1 here, so min-p is a plain threshold.
+    if choice.minP > 0 { candidates.removeAll { $0.probability < choice.minP } }
+  }
+
+  /// Applies top-k, then top-p to what top-k left.
+  private mutating func truncate(_ choice: TokenChoice) {
+    let truncates = choice.topP < 1 || (choice.topK > 0 && choice.topK < candidates.count)
+    guard truncates else { return }
+    let total = candidates.reduce(0) { $0 + $1.probability }
+    candidates.sort { ($0.probability, $1.id) > ($1.probability, $0.id) }
+    var kept = candidates.count
+    var mass = total
+    if choice.topK > 0, choice.topK < kept {
+      kept = choice.topK
+      mass = candidates.prefix(kept).reduce(0) { $0 + $1.probability }
+    }
+    if choice.topP < 1 {
+      var sum: Float = 0
+      for index in 0..<kept {
+        sum += candidates[index].probability
+        if sum >= choice.topP * mass {
+          kept = index + 1
+          break
+        }
+      }
+    }
+    candidates.removeSubrange(kept...)
+  }
+}
