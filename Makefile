@@ -16,7 +16,7 @@ build:
 
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
-	$(SWIFT) test --skip-build -c $(CONFIGURATION)
+	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) $(SWIFT) test --skip-build -c $(CONFIGURATION)
 
 format:
 	$(SWIFT) format --in-place --recursive $(SOURCES)
@@ -43,6 +43,7 @@ bench: setup
 
 setup:
 	@scripts/setup-blas
+	@scripts/setup-nvrtc
 
 clean:
 	rm -rf .build docs-out demo-out

@@ -17,7 +17,7 @@ let package = Package(
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
   ],
   targets: [
-    .target(name: "CMGLUKernels"),
+    .target(name: "CMGLUKernels", exclude: ["cuda"]),
     .target(name: "MGLUCompute", dependencies: ["CMGLUKernels"]),
     .target(name: "MGLU", dependencies: ["MGLUCompute"]),
     .target(

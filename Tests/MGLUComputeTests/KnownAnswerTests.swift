@@ -57,4 +57,16 @@ import Testing
     #expect(CRC32C.checksum([UInt8](repeating: 255, count: 32)) == 0x62a8_ab43)
     #expect(CRC32C.checksum(Array(0..<32)) == 0x46dd_794e)
   }
+
+  /// From the test vectors of the hash's authors (draft-eastlake-fnv).
+  @Test(arguments: [
+    ("", "6c62272e07bb014262b821756295c58d"),
+    ("a", "d228cb696f1a8caf78912b704e4a8964"),
+    ("foobar", "343e1662793c64bf6f0d3597ba446f18"),
+  ])
+  func hashGivesThePublishedAnswers(text: String, answer: String) {
+    var hash = FNV128()
+    for byte in text.utf8 { hash.update([byte]) }
+    #expect(hash.hexadecimal == answer)
+  }
 }

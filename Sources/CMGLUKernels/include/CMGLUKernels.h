@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cmglu_cuda.h"
+
 #if defined(__cplusplus)
 extern "C" {
 #endif

@@ -1,11 +1,3 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// The single-precision matrix product of a BLAS found at run time.
 ///
 /// The library is told to compute on the calling thread: ``CPUBackend`` splits products over its
@@ -14,6 +6,8 @@
 struct BLAS: @unchecked Sendable {
   /// The library's file name, and for OpenBLAS the core whose kernels it chose.
   let name: String
+  /// Where it lies.
+  let path: String
 
   private typealias Sgemm =
     @convention(c) (
@@ -25,41 +19,30 @@ struct BLAS: @unchecked Sendable {
   /// Opens the library that `MGLU_BLAS` names (`none` for no library), else the first that is
   /// found of MKL, OpenBLAS and Accelerate.
   static func find() -> BLAS? {
-    let requested = getenv("MGLU_BLAS").map { String(cString: $0) }
-    if requested == "none" { return nil }
+    if Environment.value("MGLU_BLAS") == "none" { return nil }
     let candidates = [
       "libmkl_rt.so.2", "libopenblas.so.0", "libopenblas.so", "libopenblas.dylib",
       "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
       "/System/Library/Frameworks/Accelerate.framework/Accelerate",
     ]
-    for name in requested.map({ [$0] }) ?? candidates {
-      if let found = BLAS(opening: name) { return found }
-    }
-    return nil
+    let library = try? SharedLibrary(
+      "a BLAS", anyOf: candidates, override: "MGLU_BLAS", having: "cblas_sgemm")
+    return library.flatMap(BLAS.init)
   }
 
-  private init?(opening path: String) {
-    guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL),
-      let symbol = dlsym(handle, "cblas_sgemm")
-    else { return nil }
-    sgemm = unsafeBitCast(symbol, to: Sgemm.self)
-    let file = path.split(separator: "/").last.map(String.init) ?? path
-    if let symbol = dlsym(handle, "openblas_get_corename") {
-      let coreName = unsafeBitCast(
-        symbol, to: (@convention(c) () -> UnsafePointer<CChar>?).self)
-      name = file + (coreName().map { " (\(String(cString: $0)))" } ?? "")
-    } else {
-      name = file
-    }
+  private init?(_ library: SharedLibrary) {
+    guard let sgemm = library.function("cblas_sgemm", as: Sgemm.self) else { return nil }
+    self.sgemm = sgemm
+    path = library.path
+    let file = Folder.name(of: library.path)
+    let coreName = library.function(
+      "openblas_get_corename", as: (@convention(c) () -> UnsafePointer<CChar>?).self)
+    name = file + (coreName?().map { " (\(String(cString: $0)))" } ?? "")
     for setter in ["openblas_set_num_threads", "MKL_Set_Num_Threads"] {
-      if let symbol = dlsym(handle, setter) {
-        unsafeBitCast(symbol, to: (@convention(c) (Int32) -> Void).self)(1)
-      }
+      library.function(setter, as: (@convention(c) (Int32) -> Void).self)?(1)
     }
-    if let symbol = dlsym(handle, "BLASSetThreading") {
-      // Accelerate: BLAS_THREADING_SINGLE_THREADED is 1.
-      _ = unsafeBitCast(symbol, to: (@convention(c) (UInt32) -> Int32).self)(1)
-    }
+    // Accelerate: BLAS_THREADING_SINGLE_THREADED is 1.
+    _ = library.function("BLASSetThreading", as: (@convention(c) (UInt32) -> Int32).self)?(1)
   }
 
   /// C[m, n] = alpha op(A) op(B) (+ C), row-major.

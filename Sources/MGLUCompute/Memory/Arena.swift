@@ -1,4 +1,5 @@
-/// One owned allocation, or one mapped file, that any number of tensors view.
+/// One owned allocation, or one mapped file, that any number of tensors view: memory of this
+/// machine, or of a GPU, or of this machine that GPUs reach.
 ///
 /// Parameters, gradients, optimiser moments and workspace are one arena each, so that whatever
 /// treats all of them alike (AdamW, the gradient norm, zeroing) is a single pass.
@@ -9,17 +10,23 @@ public final class Arena: @unchecked Sendable {
   private enum Memory: ~Copyable {
     case owned(HostBuffer)
     case mapped(MappedFile)
+    case device(DeviceBuffer)
+    case pinned(PinnedBuffer)
   }
 
   private let memory: Memory
   /// The size in bytes.
   public let byteCount: Int
+  /// Whether the host can read the bytes; else they are a GPU's alone.
+  public let isHostVisible: Bool
+  /// Where the bytes lie; for a GPU's memory an address that only the GPU can follow.
   package let base: UnsafeMutableRawPointer
 
   /// Allocates `byteCount` zeroed bytes.
   init(byteCount: Int) {
     let buffer = HostBuffer(byteCount: byteCount)
     (base, self.byteCount) = (buffer.base, byteCount)
+    isHostVisible = true
     memory = .owned(buffer)
   }
 
@@ -30,7 +37,35 @@ public final class Arena: @unchecked Sendable {
       // An empty file has no bytes that anyone could read here.
       ?? UnsafeMutableRawPointer(bitPattern: HostBuffer.alignment)!
     byteCount = file.byteCount
+    isHostVisible = true
     memory = .mapped(file)
+  }
+
+  /// The memory of a GPU.
+  package init(_ buffer: consuming DeviceBuffer) {
+    // The driver places no memory at 0.
+    base = UnsafeMutableRawPointer(bitPattern: UInt(buffer.address))!
+    byteCount = buffer.byteCount
+    isHostVisible = false
+    memory = .device(buffer)
+  }
+
+  /// Memory that this machine and its GPUs read and write.
+  package init(_ buffer: consuming PinnedBuffer) {
+    base = buffer.base
+    byteCount = buffer.byteCount
+    isHostVisible = true
+    memory = .pinned(buffer)
+  }
+
+  /// Whether a GPU can follow the addresses: its own memory, or pinned memory.
+  package var isDeviceVisible: Bool {
+    switch memory {
+    case .owned: false
+    case .mapped: false
+    case .device: true
+    case .pinned: true
+    }
   }
 
   /// Elements that lie `byteOffset` bytes from the start.

@@ -56,20 +56,31 @@ public struct Tensor: Sendable {
   public var transposed: MatrixOperand { MatrixOperand(tensor: self, isTransposed: true) }
 }
 
-// Elements, on backends whose memory is this machine's.
+// Elements, in memory that the host can read.
 extension Tensor {
+  private var start: UnsafeMutableRawPointer {
+    precondition(arena.isHostVisible, "the elements are a GPU's: copy them to the host first")
+    return arena.base + byteOffset
+  }
+
   package var bytes: UnsafeMutableRawBufferPointer {
-    UnsafeMutableRawBufferPointer(start: arena.base + byteOffset, count: byteCount)
+    UnsafeMutableRawBufferPointer(start: start, count: byteCount)
+  }
+
+  /// Where the first element lies for a GPU, as a kernel's argument.
+  package var deviceAddress: UInt64 {
+    precondition(arena.isDeviceVisible, "the elements are the host's: copy them to the GPU first")
+    return UInt64(UInt(bitPattern: arena.base)) + UInt64(byteOffset)
   }
 
   package var floats: UnsafeMutablePointer<Float> {
     precondition(dataType == .float32, "a float32 tensor was expected, found \(dataType)")
-    return (arena.base + byteOffset).assumingMemoryBound(to: Float.self)
+    return start.assumingMemoryBound(to: Float.self)
   }
 
   package var integers: UnsafeMutablePointer<Int32> {
     precondition(dataType == .int32, "an int32 tensor was expected, found \(dataType)")
-    return (arena.base + byteOffset).assumingMemoryBound(to: Int32.self)
+    return start.assumingMemoryBound(to: Int32.self)
   }
 
   /// Reads the float32 elements in storage order.

@@ -1,0 +1,187 @@
+// The part of CUDA's interfaces that MGLUCompute calls, declared here so that a build needs no
+// CUDA: the libraries are opened at run time. Layouts and signatures are those of CUDA 12 and 13.
+#ifndef CMGLU_CUDA_H
+#define CMGLU_CUDA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+typedef int cmglu_cuda_result;         // CUresult
+typedef uint64_t cmglu_cuda_address;   // CUdeviceptr
+typedef struct CUctx_st *cmglu_cuda_context;
+typedef struct CUmod_st *cmglu_cuda_module;
+typedef struct CUfunc_st *cmglu_cuda_function;
+typedef struct CUstream_st *cmglu_cuda_stream;
+typedef struct CUevent_st *cmglu_cuda_event;
+typedef struct CUgraph_st *cmglu_cuda_graph;
+typedef struct CUgraphExec_st *cmglu_cuda_graph_exec;
+
+// CUlaunchAttribute: the value is a union of 64 bytes, whose used members all begin with words.
+typedef struct {
+  uint32_t id;
+  uint32_t padding;
+  union {
+    uint64_t whole[8];
+    uint32_t words[16];
+  } value;
+} cmglu_cuda_attribute;
+
+enum {
+  CMGLU_CUDA_CLUSTER_DIMENSION = 4,               // words[0 ..< 3]: x, y, z in blocks
+  CMGLU_CUDA_PROGRAMMATIC_SERIALIZATION = 6,      // words[0]: 1 to allow
+};
+
+// CUlaunchConfig.
+typedef struct {
+  uint32_t grid_x, grid_y, grid_z;
+  uint32_t block_x, block_y, block_z;
+  uint32_t shared_bytes;
+  cmglu_cuda_stream stream;
+  const cmglu_cuda_attribute *attributes;
+  uint32_t attribute_count;
+} cmglu_cuda_launch;
+
+_Static_assert(sizeof(cmglu_cuda_attribute) == 72, "CUlaunchAttribute");
+_Static_assert(offsetof(cmglu_cuda_attribute, value) == 8, "CUlaunchAttribute.value");
+_Static_assert(sizeof(void *) != 8 || sizeof(cmglu_cuda_launch) == 56, "CUlaunchConfig");
+_Static_assert(sizeof(void *) != 8 || offsetof(cmglu_cuda_launch, stream) == 32, "hStream");
+_Static_assert(sizeof(void *) != 8 || offsetof(cmglu_cuda_launch, attribute_count) == 48,
+               "numAttrs");
+
+// The functions of libcuda: FUNCTION(name, symbol, parameters). Symbols carry the suffix that the
+// name stands for in the current cuda.h.
+#define CMGLU_CUDA_FUNCTIONS(FUNCTION)                                                             \
+  FUNCTION(cuInit, "cuInit", (unsigned flags))                                                     \
+  FUNCTION(cuDriverGetVersion, "cuDriverGetVersion", (int *version))                               \
+  FUNCTION(cuGetErrorName, "cuGetErrorName", (cmglu_cuda_result error, const char **name))         \
+  FUNCTION(cuGetErrorString, "cuGetErrorString", (cmglu_cuda_result error, const char **text))     \
+  FUNCTION(cuDeviceGetCount, "cuDeviceGetCount", (int *count))                                     \
+  FUNCTION(cuDeviceGet, "cuDeviceGet", (int *device, int ordinal))                                 \
+  FUNCTION(cuDeviceGetName, "cuDeviceGetName", (char *name, int size, int device))                 \
+  FUNCTION(cuDeviceTotalMem, "cuDeviceTotalMem_v2", (size_t *bytes, int device))                   \
+  FUNCTION(cuDeviceGetAttribute, "cuDeviceGetAttribute", (int *value, int attribute, int device))  \
+  FUNCTION(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain",                                   \
+           (cmglu_cuda_context *context, int device))                                              \
+  FUNCTION(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", (int device))                \
+  FUNCTION(cuCtxSetCurrent, "cuCtxSetCurrent", (cmglu_cuda_context context))                       \
+  FUNCTION(cuCtxSynchronize, "cuCtxSynchronize", (void))                                           \
+  FUNCTION(cuMemGetInfo, "cuMemGetInfo_v2", (size_t *free, size_t *total))                         \
+  FUNCTION(cuMemAlloc, "cuMemAlloc_v2", (cmglu_cuda_address *address, size_t bytes))               \
+  FUNCTION(cuMemFree, "cuMemFree_v2", (cmglu_cuda_address address))                                \
+  FUNCTION(cuMemHostAlloc, "cuMemHostAlloc", (void **memory, size_t bytes, unsigned flags))        \
+  FUNCTION(cuMemFreeHost, "cuMemFreeHost", (void *memory))                                         \
+  FUNCTION(cuMemcpyHtoDAsync, "cuMemcpyHtoDAsync_v2",                                              \
+           (cmglu_cuda_address to, const void *from, size_t bytes, cmglu_cuda_stream stream))      \
+  FUNCTION(cuMemcpyDtoHAsync, "cuMemcpyDtoHAsync_v2",                                              \
+           (void *to, cmglu_cuda_address from, size_t bytes, cmglu_cuda_stream stream))            \
+  FUNCTION(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2",                                              \
+           (cmglu_cuda_address to, cmglu_cuda_address from, size_t bytes,                          \
+            cmglu_cuda_stream stream))                                                             \
+  FUNCTION(cuMemsetD8Async, "cuMemsetD8Async",                                                     \
+           (cmglu_cuda_address to, unsigned char value, size_t count, cmglu_cuda_stream stream))   \
+  FUNCTION(cuMemsetD32Async, "cuMemsetD32Async",                                                   \
+           (cmglu_cuda_address to, unsigned value, size_t count, cmglu_cuda_stream stream))        \
+  FUNCTION(cuStreamCreate, "cuStreamCreate", (cmglu_cuda_stream *stream, unsigned flags))          \
+  FUNCTION(cuStreamDestroy, "cuStreamDestroy_v2", (cmglu_cuda_stream stream))                      \
+  FUNCTION(cuStreamSynchronize, "cuStreamSynchronize", (cmglu_cuda_stream stream))                 \
+  FUNCTION(cuStreamWaitEvent, "cuStreamWaitEvent",                                                 \
+           (cmglu_cuda_stream stream, cmglu_cuda_event event, unsigned flags))                     \
+  FUNCTION(cuStreamBeginCapture, "cuStreamBeginCapture_v2", (cmglu_cuda_stream stream, int mode))  \
+  FUNCTION(cuStreamEndCapture, "cuStreamEndCapture",                                               \
+           (cmglu_cuda_stream stream, cmglu_cuda_graph *graph))                                    \
+  FUNCTION(cuEventCreate, "cuEventCreate", (cmglu_cuda_event *event, unsigned flags))              \
+  FUNCTION(cuEventDestroy, "cuEventDestroy_v2", (cmglu_cuda_event event))                          \
+  FUNCTION(cuEventRecord, "cuEventRecord", (cmglu_cuda_event event, cmglu_cuda_stream stream))     \
+  FUNCTION(cuEventSynchronize, "cuEventSynchronize", (cmglu_cuda_event event))                     \
+  FUNCTION(cuEventElapsedTime, "cuEventElapsedTime",                                               \
+           (float *milliseconds, cmglu_cuda_event start, cmglu_cuda_event end))                    \
+  FUNCTION(cuModuleLoadData, "cuModuleLoadData", (cmglu_cuda_module *module, const void *image))   \
+  FUNCTION(cuModuleUnload, "cuModuleUnload", (cmglu_cuda_module module))                           \
+  FUNCTION(cuModuleGetFunction, "cuModuleGetFunction",                                             \
+           (cmglu_cuda_function *function, cmglu_cuda_module module, const char *name))            \
+  FUNCTION(cuFuncGetAttribute, "cuFuncGetAttribute",                                               \
+           (int *value, int attribute, cmglu_cuda_function function))                              \
+  FUNCTION(cuFuncSetAttribute, "cuFuncSetAttribute",                                               \
+           (cmglu_cuda_function function, int attribute, int value))                               \
+  FUNCTION(cuOccupancyMaxActiveBlocksPerMultiprocessor,                                            \
+           "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                          \
+           (int *blocks, cmglu_cuda_function function, int block_size, size_t shared_bytes))       \
+  FUNCTION(cuLaunchKernelEx, "cuLaunchKernelEx",                                                   \
+           (const cmglu_cuda_launch *launch, cmglu_cuda_function function, void **arguments,       \
+            void **extra))                                                                         \
+  FUNCTION(cuGraphInstantiateWithFlags, "cuGraphInstantiateWithFlags",                             \
+           (cmglu_cuda_graph_exec * exec, cmglu_cuda_graph graph, unsigned long long flags))       \
+  FUNCTION(cuGraphUpload, "cuGraphUpload", (cmglu_cuda_graph_exec exec, cmglu_cuda_stream stream)) \
+  FUNCTION(cuGraphLaunch, "cuGraphLaunch", (cmglu_cuda_graph_exec exec, cmglu_cuda_stream stream)) \
+  FUNCTION(cuGraphDestroy, "cuGraphDestroy", (cmglu_cuda_graph graph))                             \
+  FUNCTION(cuGraphExecDestroy, "cuGraphExecDestroy", (cmglu_cuda_graph_exec exec))
+
+// Functions that only newer drivers have, NULL elsewhere.
+#define CMGLU_CUDA_NEWER_FUNCTIONS(FUNCTION)                                                      \
+  FUNCTION(cuFuncGetParamInfo, "cuFuncGetParamInfo", /* 12.4 */                                   \
+           (cmglu_cuda_function function, size_t index, size_t *offset, size_t *size))
+
+#define CMGLU_CUDA_MEMBER(name, symbol, parameters) cmglu_cuda_result(*name) parameters;
+typedef struct {
+  CMGLU_CUDA_FUNCTIONS(CMGLU_CUDA_MEMBER)
+  CMGLU_CUDA_NEWER_FUNCTIONS(CMGLU_CUDA_MEMBER)
+} cmglu_cuda_driver;
+
+// NVRTC -----------------------------------------------------------------------------------------
+
+typedef struct _nvrtcProgram *cmglu_nvrtc_program;
+
+#define CMGLU_NVRTC_FUNCTIONS(FUNCTION)                                                            \
+  FUNCTION(nvrtcVersion, "nvrtcVersion", (int *major, int *minor))                                 \
+  FUNCTION(nvrtcGetNumSupportedArchs, "nvrtcGetNumSupportedArchs", (int *count))                   \
+  FUNCTION(nvrtcGetSupportedArchs, "nvrtcGetSupportedArchs", (int *architectures))                 \
+  FUNCTION(nvrtcCreateProgram, "nvrtcCreateProgram",                                               \
+           (cmglu_nvrtc_program * program, const char *source, const char *name, int header_count, \
+            const char *const *headers, const char *const *names))                                 \
+  FUNCTION(nvrtcDestroyProgram, "nvrtcDestroyProgram", (cmglu_nvrtc_program * program))            \
+  FUNCTION(nvrtcCompileProgram, "nvrtcCompileProgram",                                             \
+           (cmglu_nvrtc_program program, int option_count, const char *const *options))            \
+  FUNCTION(nvrtcGetPTXSize, "nvrtcGetPTXSize", (cmglu_nvrtc_program program, size_t *size))        \
+  FUNCTION(nvrtcGetPTX, "nvrtcGetPTX", (cmglu_nvrtc_program program, char *bytes))                 \
+  FUNCTION(nvrtcGetCUBINSize, "nvrtcGetCUBINSize", (cmglu_nvrtc_program program, size_t *size))    \
+  FUNCTION(nvrtcGetCUBIN, "nvrtcGetCUBIN", (cmglu_nvrtc_program program, char *bytes))             \
+  FUNCTION(nvrtcGetProgramLogSize, "nvrtcGetProgramLogSize",                                       \
+           (cmglu_nvrtc_program program, size_t *size))                                            \
+  FUNCTION(nvrtcGetProgramLog, "nvrtcGetProgramLog", (cmglu_nvrtc_program program, char *bytes))
+
+typedef struct {
+  const char *(*nvrtcGetErrorString)(int result);
+  CMGLU_NVRTC_FUNCTIONS(CMGLU_CUDA_MEMBER)
+} cmglu_nvrtc;
+#undef CMGLU_CUDA_MEMBER
+
+// The address of a symbol, or NULL.
+typedef void *(*cmglu_lookup)(void *library, const char *symbol);
+
+// Fills a table; returns the first symbol that is missing, or NULL where none is.
+const char *cmglu_cuda_load(cmglu_cuda_driver *driver, cmglu_lookup lookup, void *library);
+const char *cmglu_nvrtc_load(cmglu_nvrtc *nvrtc, cmglu_lookup lookup, void *library);
+
+// The file that `symbol` was loaded from, or NULL.
+const char *cmglu_library_path(const void *symbol);
+
+// Kernel sources --------------------------------------------------------------------------------
+
+// A CUDA source file of this package, embedded as text.
+typedef struct {
+  const char *name;    // the file's, without .cu
+  const char *source;  // ends with a zero that `length` leaves out
+  size_t length;
+} cmglu_cuda_source;
+
+// The sources from index 0 on; NULL after the last.
+const cmglu_cuda_source *cmglu_cuda_source_at(int index);
+
+#if defined(__cplusplus)
+}
+#endif
+#endif

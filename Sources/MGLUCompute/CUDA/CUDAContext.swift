@@ -1,0 +1,69 @@
+import CMGLUKernels
+
+/// A GPU in use: its primary context, which other libraries of the process share.
+///
+/// Every operation makes the context current on the calling thread first, which costs next to
+/// nothing where it is already; so work may move between threads as Swift's tasks do. What was
+/// made from a context keeps it alive.
+public final class CUDAContext: Sendable {
+  /// The GPU.
+  public let device: CUDADevice
+  let driver: CUDADriver
+  private let handle: UInt
+
+  /// Takes the GPU into use.
+  ///
+  /// - Throws: ``CUDAProblem/unsupportedDevice`` for one before compute capability 8.0.
+  public convenience init(_ device: CUDADevice) throws(CUDAError) {
+    try self.init(device, of: CUDADriver.shared())
+  }
+
+  package init(_ device: CUDADevice, of driver: CUDADriver) throws(CUDAError) {
+    guard device.capability >= .oldest, device.hasUnifiedAddressing else {
+      throw CUDAError(
+        .unsupportedDevice,
+        "\(device.name) has compute capability \(device.capability): "
+          + "\(CUDACapability.oldest) or newer is needed",
+        remedy: "use the CPU (--device cpu) or a GPU of the Ampere generation or a later one")
+    }
+    self.driver = driver
+    self.device = device
+    var context: OpaquePointer?
+    try driver.check(
+      driver.functions.cuDevicePrimaryCtxRetain(&context, device.handle),
+      "cuDevicePrimaryCtxRetain")
+    handle = UInt(bitPattern: context)
+    try makeCurrent()
+  }
+
+  deinit { _ = driver.functions.cuDevicePrimaryCtxRelease(device.handle) }
+
+  /// The table of the driver's functions, with this context current on the calling thread.
+  @inline(__always)
+  func current() throws(CUDAError) -> cmglu_cuda_driver {
+    try makeCurrent()
+    return driver.functions
+  }
+
+  /// Makes the context current on the calling thread, for libraries that expect it to be.
+  public func makeCurrent() throws(CUDAError) {
+    try driver.check(
+      driver.functions.cuCtxSetCurrent(OpaquePointer(bitPattern: handle)), "cuCtxSetCurrent")
+  }
+
+  /// Waits for everything that was enqueued on any stream, and throws what went wrong in it.
+  public func synchronize() throws(CUDAError) {
+    try makeCurrent()
+    try driver.check(driver.functions.cuCtxSynchronize(), "cuCtxSynchronize")
+  }
+
+  /// Bytes of the GPU's memory: those free now, and all.
+  public var memory: (free: Int, total: Int) {
+    get throws(CUDAError) {
+      try makeCurrent()
+      var (free, total) = (0, 0)
+      try driver.check(driver.functions.cuMemGetInfo(&free, &total), "cuMemGetInfo")
+      return (free, total)
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/// Owned memory of a GPU, freed when the owner goes. Its content is not defined at first.
+public struct DeviceBuffer: ~Copyable, Sendable {
+  /// Where it lies, aligned to 256 bytes at least.
+  public let address: UInt64
+  /// The size in bytes.
+  public let byteCount: Int
+  /// Whose memory it is.
+  public let context: CUDAContext
+
+  /// Allocates `byteCount` bytes, one at least.
+  ///
+  /// - Throws: ``CUDAProblem/outOfMemory``, with what was asked for and what is free.
+  public init(byteCount: Int, on context: CUDAContext) throws(CUDAError) {
+    let driver = try context.current()
+    var address: UInt64 = 0
+    try context.driver.check(
+      driver.cuMemAlloc(&address, max(byteCount, 1)), "cuMemAlloc", requesting: byteCount)
+    self.address = address
+    self.byteCount = byteCount
+    self.context = context
+  }
+
+  deinit {
+    // Nothing can be done about a failure here; one that matters shows at the next call too.
+    guard (try? context.makeCurrent()) != nil else { return }
+    _ = context.driver.functions.cuMemFree(address)
+  }
+}
+
+/// Owned memory of this machine that stays in place, so that GPUs read and write it themselves:
+/// copies run at the full speed of the bus, and the one address is valid on both sides.
+///
+/// Its content is zero at first.
+public struct PinnedBuffer: ~Copyable, @unchecked Sendable {
+  /// Where it lies for the host.
+  package let base: UnsafeMutableRawPointer
+  /// The size in bytes.
+  public let byteCount: Int
+  /// Which GPU's driver pinned it; those of other contexts may use it too.
+  public let context: CUDAContext
+
+  /// Where it lies for the GPU: the same, because addresses are unified.
+  public var address: UInt64 { UInt64(UInt(bitPattern: base)) }
+
+  /// Allocates `byteCount` bytes, one at least.
+  public init(byteCount: Int, on context: CUDAContext) throws(CUDAError) {
+    let driver = try context.current()
+    var memory: UnsafeMutableRawPointer?
+    // CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP.
+    let result = driver.cuMemHostAlloc(&memory, max(byteCount, 1), 1 | 2)
+    guard result == 0, let memory else {
+      throw Self.failure(context.driver.error(result, "cuMemHostAlloc"), byteCount)
+    }
+    memory.initializeMemory(as: UInt8.self, repeating: 0, count: max(byteCount, 1))
+    base = memory
+    self.byteCount = byteCount
+    self.context = context
+  }
+
+  /// What is used up is this machine's memory, of which the GPU's figures say nothing.
+  private static func failure(_ error: CUDAError, _ byteCount: Int) -> CUDAError {
+    guard error.code == .outOfMemory else { return error }
+    let mebibytes = byteCount >> 20
+    return CUDAError(
+      .outOfMemory, "\(error.message): \(mebibytes) MiB of this machine's memory cannot be pinned",
+      remedy: "raise the limit of locked memory (ulimit -l) or free some memory")
+  }
+
+  deinit {
+    guard (try? context.makeCurrent()) != nil else { return }
+    _ = context.driver.functions.cuMemFreeHost(base)
+  }
+}

@@ -1,0 +1,120 @@
+import Synchronization
+
+/// Compiled kernels on disk, so that a program compiles each once for each machine.
+///
+/// Entries are named by the hash of what they are made from, and hold their own checksum: one that
+/// is cut short or damaged counts as missing. A folder that cannot be written is no error, only
+/// slow.
+package struct KernelCache: Sendable {
+  /// Where entries lie, or `nil` for no cache.
+  package let folder: String?
+
+  /// A cache in `folder`.
+  package init(folder: String?) { self.folder = folder }
+
+  /// The user's: in `MGLU_CACHE_DIR`, else `swift-mglu` in `XDG_CACHE_HOME` or `~/.cache`.
+  package static var standard: KernelCache { standard(Environment.value) }
+
+  package static func standard(_ environment: (String) -> String?) -> KernelCache {
+    if let folder = environment("MGLU_CACHE_DIR") { return KernelCache(folder: folder) }
+    let caches =
+      // The specification has relative paths ignored.
+      environment("XDG_CACHE_HOME").flatMap { $0.hasPrefix("/") ? $0 : nil }
+      ?? environment("HOME").map { $0 + "/.cache" }
+    return KernelCache(folder: caches.map { $0 + "/swift-mglu" })
+  }
+
+  /// What a compiled kernel depends on.
+  package struct Key: Sendable, Equatable {
+    /// The hash, as a name.
+    package let name: String
+
+    /// The key of a compilation.
+    package init(
+      _ source: KernelSource, architecture: CUDAArchitecture, options: [String],
+      compiler: (major: Int, minor: Int)
+    ) {
+      var hash = FNV128()
+      let texts = [source.text, "\(architecture)", "\(compiler.major).\(compiler.minor)"]
+      for text in texts + options { hash.update(field: text) }
+      name = "\(source.name)-\(architecture)-\(hash.hexadecimal)"
+    }
+  }
+
+  private static let magic = Array("MGLUKRN1".utf8)
+  /// Magic, the image's size and its CRC-32C, as little-endian numbers of 8 and 4 bytes.
+  private static let headerByteCount = 20
+
+  private static func header(_ image: [UInt8]) -> [UInt8] {
+    let size = UInt64(image.count)
+    let checksum = CRC32C.checksum(image)
+    return magic + (0..<8).map { UInt8(truncatingIfNeeded: size >> (8 * $0)) }
+      + (0..<4).map { UInt8(truncatingIfNeeded: checksum >> (8 * $0)) }
+  }
+
+  private func path(_ key: Key) -> String? { folder.map { "\($0)/\(key.name)" } }
+
+  /// The image stored under `key`, whole and undamaged, or `nil`.
+  package func image(_ key: Key) -> [UInt8]? {
+    guard let path = path(key), let bytes = (try? MappedFile(path: path))?.contents else {
+      return nil
+    }
+    let image = Array(bytes.dropFirst(Self.headerByteCount))
+    return bytes.prefix(Self.headerByteCount).elementsEqual(Self.header(image)) ? image : nil
+  }
+
+  // Threads of one process share the temporary name of a file.
+  private static let writing = Mutex(())
+
+  /// Stores an image where that is possible.
+  package func store(_ image: [UInt8], _ key: Key) {
+    guard let folder, let path = path(key) else { return }
+    Self.writing.withLock { _ in
+      do {
+        try Folder.create(folder)
+        try AtomicFile.write(Self.header(image) + image, to: path)
+      } catch {
+        // The next process compiles again.
+      }
+    }
+  }
+
+  /// The image of a source for an architecture: from the cache, else compiled and stored.
+  package func image(
+    of source: KernelSource, for architecture: CUDAArchitecture, options: [String] = [],
+    compiler: NVRTC
+  ) throws(CUDAError) -> [UInt8] {
+    let key = Key(
+      source, architecture: architecture, options: NVRTC.options + options,
+      compiler: compiler.version)
+    if let image = image(key) { return image }
+    let image = try compiler.compile(source, for: architecture, options: options).image
+    store(image, key)
+    return image
+  }
+}
+
+extension CUDAContext {
+  /// The kernels of an embedded source, compiled for this GPU or taken from the cache.
+  ///
+  /// `options` are NVRTC's, such as `-DMASKS=4`. With `specific` the source may use instructions of
+  /// this generation only (`sm_90a`).
+  public func module(
+    source name: String, options: [String] = [], specific: Bool = false
+  ) throws(CUDAError) -> CUDAModule {
+    let source = try KernelSource.named(name)
+    return try module(source, options: options, specific: specific)
+  }
+
+  package func module(
+    _ source: KernelSource, options: [String] = [], specific: Bool = false,
+    cache: KernelCache = .standard
+  ) throws(CUDAError) -> CUDAModule {
+    let compiler = try NVRTC.shared()
+    let architecture = try CUDAArchitecture.best(
+      for: device.capability, specific: specific, supported: compiler.supported)
+    let image = try cache.image(
+      of: source, for: architecture, options: options, compiler: compiler)
+    return try CUDAModule(image: image, name: "\(source.name) (\(architecture))", on: self)
+  }
+}

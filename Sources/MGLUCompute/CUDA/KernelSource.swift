@@ -1,0 +1,77 @@
+import CMGLUKernels
+
+/// A CUDA source of this package, embedded in the program.
+package struct KernelSource: Sendable, CustomStringConvertible {
+  /// The file's name without `.cu`.
+  package let name: String
+  /// The text.
+  package let text: String
+
+  package var description: String { name }
+
+  /// A source, such as one that a test made.
+  package init(name: String, text: String) { (self.name, self.text) = (name, text) }
+
+  /// Every embedded source.
+  package static let all: [KernelSource] = {
+    var sources: [KernelSource] = []
+    while let entry = cmglu_cuda_source_at(Int32(sources.count))?.pointee {
+      let bytes = UnsafeRawBufferPointer(start: entry.source, count: entry.length)
+      sources.append(
+        KernelSource(
+          name: String(cString: entry.name), text: String(decoding: bytes, as: UTF8.self)))
+    }
+    return sources
+  }()
+
+  /// The embedded source of that name.
+  package static func named(_ name: String) throws(CUDAError) -> KernelSource {
+    guard let source = all.first(where: { $0.name == name }) else {
+      throw CUDAError(
+        .unknownKernel,
+        "there is no kernel source \(name): expected \(all.map(\.name).joined(separator: ", "))")
+    }
+    return source
+  }
+}
+
+/// What a kernel is compiled for.
+package struct CUDAArchitecture: Sendable, Equatable, CustomStringConvertible {
+  /// The GPU's generation.
+  package let capability: CUDACapability
+  /// Whether instructions of exactly this generation may be used (`sm_90a`).
+  package let isSpecific: Bool
+  /// Whether the result is PTX, which the driver compiles for a GPU that is newer than NVRTC.
+  package let isVirtual: Bool
+
+  /// An architecture.
+  package init(_ capability: CUDACapability, isSpecific: Bool = false, isVirtual: Bool = false) {
+    self.capability = capability
+    self.isSpecific = isSpecific
+    self.isVirtual = isVirtual
+  }
+
+  /// As NVRTC names it: `sm_90`, `sm_90a` or `compute_90`.
+  package var description: String {
+    (isVirtual ? "compute_" : "sm_") + "\(capability.major)\(capability.minor)"
+      + (isSpecific ? "a" : "")
+  }
+
+  /// The best for a GPU, of what a compiler supports: its own, else PTX of the newest before it.
+  ///
+  /// - Throws: ``CUDAProblem/unsupportedDevice`` where all that is supported is newer.
+  package static func best(
+    for capability: CUDACapability, specific: Bool = false, supported: [CUDACapability]
+  ) throws(CUDAError) -> CUDAArchitecture {
+    if supported.contains(capability) {
+      // Before 9.0 there are no instructions of one generation only.
+      return CUDAArchitecture(capability, isSpecific: specific && capability.major >= 9)
+    }
+    guard let newest = supported.filter({ $0 < capability }).max() else {
+      throw CUDAError(
+        .unsupportedDevice, "NVRTC no longer compiles for compute capability \(capability)",
+        remedy: "install an older NVRTC")
+    }
+    return CUDAArchitecture(newest, isVirtual: true)
+  }
+}

@@ -1,0 +1,187 @@
+import MGLUCompute
+import Testing
+
+/// What ptxas says of a kernel.
+struct KernelUsage: Sendable, Equatable {
+  var kernel: String
+  var registers = 0
+  var stackBytes = 0
+  var spillStoreBytes = 0
+  var spillLoadBytes = 0
+
+  /// Reads the log of a compilation with `--ptxas-options=-v`.
+  static func parse(_ log: String) -> [KernelUsage] {
+    var usages: [KernelUsage] = []
+    for line in log.split(separator: "\n") {
+      // The number before `text`, as in "272 bytes stack frame, 540 bytes spill stores, ...".
+      func number(before text: String) -> Int? {
+        let words = line.split(separator: " ")
+        let following = text.split(separator: " ")
+        return words.indices.dropLast(following.count).first { index in
+          zip(words[(index + 1)...], following).allSatisfy { $0.hasPrefix($1) }
+        }.flatMap { Int(words[$0]) }
+      }
+      if line.contains("Compiling entry function") {
+        let parts = line.split(separator: "'")
+        usages.append(KernelUsage(kernel: parts.count > 1 ? String(parts[1]) : "?"))
+      }
+      guard let last = usages.indices.last else { continue }
+      if let bytes = number(before: "bytes stack frame") { usages[last].stackBytes = bytes }
+      if let bytes = number(before: "bytes spill stores") { usages[last].spillStoreBytes = bytes }
+      if let bytes = number(before: "bytes spill loads") { usages[last].spillLoadBytes = bytes }
+      if line.contains("Used "), let count = number(before: "registers") {
+        usages[last].registers = count
+      }
+    }
+    return usages
+  }
+
+  /// Whether a thread touches memory that the source does not name.
+  var usesLocalMemory: Bool { stackBytes + spillStoreBytes + spillLoadBytes > 0 }
+}
+
+/// Every embedded kernel compiles for every generation, without a GPU.
+@Suite(
+  .enabled(
+    if: Environment.value("CI") == "true" || (try? NVRTC.shared()) != nil,
+    "NVRTC is absent: scripts/setup-nvrtc installs it, MGLU_NVRTC names it"))
+struct KernelCompilationTests {
+  /// A source in one of the variants that the package compiles.
+  struct Variant: Sendable, CustomTestStringConvertible {
+    let source: KernelSource
+    let options: [String]
+    let architecture: CUDAArchitecture
+
+    var testDescription: String {
+      ([source.name] + options + [architecture.description]).joined(separator: " ")
+    }
+  }
+
+  static let architectures = [(8, 0), (9, 0), (10, 0), (12, 0)].map {
+    CUDAArchitecture(CUDACapability($0.0, $0.1))
+  }
+
+  /// Options to compile a source with, one list for each variant; a source that is not here has
+  /// one without options.
+  static let options: [String: [[String]]] = ["read": [[], ["-DUNROLL=4"]]]
+
+  /// Kernels, by the beginning of their names, that may use local memory: none. A kernel that may
+  /// spill has to say so here.
+  static let mayUseLocalMemory: [String] = []
+
+  static let variants = KernelSource.all.flatMap { source in
+    (options[source.name] ?? [[]]).flatMap { options in
+      architectures.map { Variant(source: source, options: options, architecture: $0) }
+    }
+  }
+
+  @Test(arguments: variants)
+  func everyKernelCompilesAndSpillsNothing(variant: Variant) throws {
+    let program = try NVRTC.shared().compile(
+      variant.source, for: variant.architecture,
+      options: variant.options + ["--ptxas-options=-v"])
+    // A cubin is an ELF file.
+    #expect(program.image.starts(with: [0x7f] + Array("ELF".utf8)))
+    let usages = KernelUsage.parse(program.log)
+    #expect(!usages.isEmpty, "\(program.log)")
+    for usage in usages {
+      #expect(usage.registers > 0, "\(usage)")
+      if Self.mayUseLocalMemory.contains(where: usage.kernel.hasPrefix) { continue }
+      #expect(!usage.usesLocalMemory, "\(usage)")
+    }
+    #expect(!program.log.contains("warning"), "\(program.log)")
+  }
+
+  /// The check above can fail: a kernel with more live values than registers.
+  @Test func spillsAreSeen() throws {
+    let values = (0..<64).map { "float a\($0) = p[\($0) * threadIdx.x];" }.joined(separator: "\n")
+    let steps = (0..<64).map { "a\($0) = a\($0) * a\(($0 + 7) % 64) + p[j];" }.joined()
+    let sum = (0..<64).map { "a\($0)" }.joined(separator: " + ")
+    let source = KernelSource(
+      name: "spills",
+      text: """
+        extern "C" __global__ void __launch_bounds__(1024, 2) spills(float *p, int n) {
+        \(values)
+        for (int j = 0; j < n; j++) { \(steps) }
+        p[0] = \(sum);
+        }
+        extern "C" __global__ void plain(float *p) { p[threadIdx.x] += 1; }
+        """)
+    let program = try NVRTC.shared().compile(
+      source, for: Self.architectures[1], options: ["--ptxas-options=-v"])
+    let usages = KernelUsage.parse(program.log).sorted { $0.kernel < $1.kernel }
+    try #require(usages.map(\.kernel) == ["plain", "spills"])
+    #expect(!usages[0].usesLocalMemory && usages[0].registers > 0)
+    #expect(usages[1].spillStoreBytes > 0 && usages[1].spillLoadBytes > 0)
+  }
+
+  @Test func errorsNameTheSourceTheKindAndTheLine() throws {
+    let source = KernelSource(name: "broken", text: "__global__ void k() {\n  nonsense;\n}")
+    let error = try #require(throws: CUDAError.self) {
+      try NVRTC.shared().compile(source, for: Self.architectures[1])
+    }
+    #expect(error.code == .compilation)
+    #expect(error.message.contains("NVRTC_ERROR_COMPILATION"), "\(error)")
+    #expect(error.message.contains("broken.cu(2): error"), "\(error)")
+    #expect(error.message.contains("sm_90"), "\(error)")
+  }
+
+  /// A GPU that NVRTC does not know yet gets PTX, which its driver compiles.
+  @Test func unknownGenerationsGetPTX() throws {
+    let compiler = try NVRTC.shared()
+    let newest = try #require(compiler.supported.max())
+    let architecture = try CUDAArchitecture.best(
+      for: CUDACapability(99, 0), supported: compiler.supported)
+    #expect(architecture == CUDAArchitecture(newest, isVirtual: true))
+    let program = try compiler.compile(.named("read"), for: architecture)
+    #expect(String(decoding: program.image, as: UTF8.self).contains(".visible .entry read"))
+  }
+
+  @Test func cacheCompilesOnceForEachOfWhatItDependsOn() throws {
+    try withTemporaryFolder { folder in
+      let cache = KernelCache(folder: folder + "/new/cache")
+      let compiler = try NVRTC.shared()
+      let source = try KernelSource.named("read")
+      func image(_ options: [String] = []) throws -> [UInt8] {
+        try cache.image(
+          of: source, for: Self.architectures[1], options: options, compiler: compiler)
+      }
+      let first = try image()
+      _ = try image(["-DUNROLL=2"])
+      #expect(try Folder.names(in: folder + "/new/cache").count == 2)
+      #expect(try image() == first)
+    }
+  }
+}
+
+/// The choice of an architecture and the table of sources need no compiler.
+@Suite struct KernelSourceTests {
+  @Test func architecturesAreChosenAndNamed() throws {
+    let supported = [CUDACapability(8, 0), CUDACapability(9, 0), CUDACapability(12, 0)]
+    func name(_ major: Int, _ minor: Int, specific: Bool = false) throws -> String {
+      try CUDAArchitecture.best(
+        for: CUDACapability(major, minor), specific: specific, supported: supported
+      ).description
+    }
+    #expect(try name(9, 0) == "sm_90")
+    #expect(try name(9, 0, specific: true) == "sm_90a")
+    #expect(try name(8, 0, specific: true) == "sm_80")
+    #expect(try name(12, 1) == "compute_120")
+    #expect(try name(8, 9, specific: true) == "compute_80")
+    #expect(throws: CUDAError.self) { try name(7, 5) }
+  }
+
+  /// The table has every file of the folder: a new one cannot be forgotten.
+  @Test func everySourceFileIsEmbedded() throws {
+    let root = Folder.parent(of: Folder.parent(of: Folder.parent(of: #filePath)))
+    let folder = root + "/Sources/CMGLUKernels/cuda"
+    let files = try Folder.names(in: folder).filter { $0.hasSuffix(".cu") }
+    #expect(KernelSource.all.map { $0.name + ".cu" }.sorted() == files)
+    for source in KernelSource.all {
+      let text = try MappedFile(path: "\(folder)/\(source.name).cu").contents
+      #expect(source.text == String(decoding: text, as: UTF8.self))
+    }
+    let error = #expect(throws: CUDAError.self) { try KernelSource.named("absent") }
+    #expect(error?.code == .unknownKernel && error?.message.contains("read") == true)
+  }
+}
