@@ -2,13 +2,28 @@
 // compares the table with the folder.
 #include "cmglu_cuda.h"
 
+static const char attention_cu[] = {
+#embed "cuda/attention.cu" suffix(, 0)
+};
+static const char flash_cu[] = {
+#embed "cuda/flash.cu" suffix(, 0)
+};
+static const char pack_cu[] = {
+#embed "cuda/pack.cu" suffix(, 0)
+};
+static const char plain_cu[] = {
+#embed "cuda/plain.cu" suffix(, 0)
+};
 static const char read_cu[] = {
 #embed "cuda/read.cu" suffix(, 0)
+};
+static const char tokens_cu[] = {
+#embed "cuda/tokens.cu" suffix(, 0)
 };
 
 #define SOURCE(name) {#name, name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
-    SOURCE(read),
+    SOURCE(attention), SOURCE(flash), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens),
 };
 
 const cmglu_cuda_source *cmglu_cuda_source_at(int index) {

@@ -6,7 +6,8 @@
 //     linear   a = g(x W^T)             shared  a = g(x W^T) (x W^T)
 //
 // One variant is compiled per mask count, number of matrices, 16-bit type and column tiles:
-//     MASKS 0...16, PLANES 1 or 2 (gate and value), BF16 0 or 1, TILES 1 or 2 (of 8 columns)
+//     MASKS 0...16, PLANES 1 or 2 (gate and value), BF16 0 or 1, TILES 1 or 2 (of 8 columns),
+//     STAGED 0 or 1 (x comes from `stage` through memory, for rows that shared memory cannot hold)
 //
 // Arithmetic. Tensor cores multiply 16 rows of W by up to 8 columns (mma.m16n8k16, float32 sums),
 // so a batch costs what one row costs. A mask does not zero weights, it flips signs: with
@@ -40,6 +41,9 @@
 #ifndef TILES
 #define TILES 1
 #endif
+#ifndef STAGED
+#define STAGED 0
+#endif
 
 typedef unsigned int u32;
 typedef unsigned short u16;
@@ -64,6 +68,7 @@ struct Flash {
   void *output;                // [batch][outputStride] of outputType
   const float *routes;         // [batch][MASKS], or null: every p_i is 1
   const float *norm;           // [columns] weight of an RMSNorm of x, or null
+  unsigned char *staged;       // [batch * pieces][input_stride], or null
   long long outputStride;
   int rows, columns, batch;
   int pieces;                  // columns of each row of x: batch * pieces <= 8 TILES
@@ -294,10 +299,10 @@ __device__ __forceinline__ float combine(float s, float t, const Flash &f) {
 
 // Input ------------------------------------------------------------------------------------------
 
-// 1 / sqrt(mean(x^2) + epsilon) of every row of x, for which `scratch` holds WARPS + batch floats.
-__device__ __forceinline__ void inverse_rms(const Flash &f, float *scratch) {
+// 1 / sqrt(mean(x^2) + epsilon) of rows of x, for which `scratch` holds WARPS + batch floats.
+__device__ __forceinline__ void inverse_rms(const Flash &f, float *scratch, int first, int end) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  for (int row = 0; row < f.batch; row++) {
+  for (int row = first; row < end; row++) {
     float sum = 0.f;
     for (int k = threadIdx.x; k < f.columns; k += WARPS * 32) {
       const float value = load(f.x, f.inputType, (long long)row * f.columns + k);
@@ -322,15 +327,15 @@ constexpr int AHEAD = TILES > 1 ? 2 : 4;
 
 // x in the weights' type, in pieces: [batch * pieces][stride bytes], zeros beyond its columns.
 __device__ __forceinline__ void stage_input(
-    const Flash &f, unsigned char *xs, int stride, const float *scale) {
-  const int chunks = (f.columns + 63) / 64 * 8, count = f.batch * chunks;
+    const Flash &f, unsigned char *xs, int stride, const float *scale, int first_row, int end_row) {
+  const int chunks = (f.columns + 63) / 64 * 8, count = (end_row - first_row) * chunks;
   const bool wide = f.columns % 8 == 0 && f.inputType == FLOAT32;
   for (int start = threadIdx.x; start < count; start += WARPS * 32 * AHEAD) {
     float value[AHEAD][8];
 #pragma unroll
     for (int ahead = 0; ahead < AHEAD; ahead++) {
       const int item = start + ahead * WARPS * 32, k = item % chunks * 8;
-      const long long first = (long long)(item / chunks) * f.columns + k;
+      const long long first = (long long)(first_row + item / chunks) * f.columns + k;
       if (item >= count) break;
       if (wide && k < f.columns) {
         const float4 a = *(const float4 *)((const float *)f.x + first);
@@ -345,7 +350,8 @@ __device__ __forceinline__ void stage_input(
     }
 #pragma unroll
     for (int ahead = 0; ahead < AHEAD; ahead++) {
-      const int item = start + ahead * WARPS * 32, row = item / chunks, k = item % chunks * 8;
+      const int item = start + ahead * WARPS * 32, k = item % chunks * 8;
+      const int row = first_row + item / chunks;
       if (item >= count) break;
       if (f.norm) {
 #pragma unroll
@@ -358,7 +364,7 @@ __device__ __forceinline__ void stage_input(
         packed.y = narrow(value[ahead][2], value[ahead][3]);
         packed.z = narrow(value[ahead][4], value[ahead][5]);
         packed.w = narrow(value[ahead][6], value[ahead][7]);
-        *(uint4 *)(xs + (row * f.pieces + piece) * stride + k * 2) = packed;
+        *(uint4 *)(xs + (long long)(row * f.pieces + piece) * stride + k * 2) = packed;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
           const float2 taken = widen(component(packed, i));
@@ -386,12 +392,18 @@ flash(const __grid_constant__ Flash f) {
   const int tiles = (f.rows + 15) / 16;
   const int stride = input_stride(f.columns);
 
-  // [ring WARPS][barriers WARPS][x][sums 2 x WARPS x STREAMS x 16 x columns][scales]
+  // [ring WARPS][barriers WARPS][x unless STAGED][sums 2 x WARPS x STREAMS x 16 x columns][scales]
   unsigned char *ring = memory + warp * f.stages * CELL_BYTES;
   unsigned char *after = memory + WARPS * f.stages * CELL_BYTES;
   const u32 barriers = shared_address(after) + warp * f.stages * 8;
-  unsigned char *xs = after + (WARPS * f.stages * 8 + 127) / 128 * 128;
-  float *partial = (float *)(xs + columns * stride);
+  after += (WARPS * f.stages * 8 + 127) / 128 * 128;
+#if STAGED
+  const unsigned char *xs = f.staged;
+  float *partial = (float *)after;
+#else
+  unsigned char *xs = after;
+  float *partial = (float *)(after + columns * stride);
+#endif
   const int sums = WARPS * STREAMS * 16 * columns;
 
   u64 policy = 0;
@@ -420,15 +432,17 @@ flash(const __grid_constant__ Flash f) {
 
   launch_dependents();
   wait_for_input();
+#if !STAGED
   float *scale = partial + 2 * sums;
-  if (f.norm) inverse_rms(f, scale);
-  stage_input(f, xs, stride, scale + WARPS);
+  if (f.norm) inverse_rms(f, scale, 0, f.batch);
+  stage_input(f, xs, stride, scale + WARPS, 0, f.batch);
   __syncthreads();
+#endif
 
   // This lane's column of x, and of the second tile; surplus columns repeat one that exists.
-  const unsigned char *x0 =
-      xs + min(lane >> 2, columns - 1) * stride + (lane & 3) * 16 + first * 128;
-  const unsigned char *x1 = xs + min(8 + (lane >> 2), columns - 1) * stride + (lane & 3) * 16 + first * 128;
+  const unsigned char *mine = xs + (lane & 3) * 16 + first * 128;
+  const unsigned char *x0 = mine + (long long)min(lane >> 2, columns - 1) * stride;
+  const unsigned char *x1 = mine + (long long)min(8 + (lane >> 2), columns - 1) * stride;
 
   int stage = 0, round = 0;
   u32 parity = 0;
@@ -443,7 +457,7 @@ flash(const __grid_constant__ Flash f) {
     }
 
     // [warp][column][row 16][STREAMS]
-    float *all = partial + (round & 1) * sums, *mine = all + warp * columns * 16 * STREAMS;
+    float *all = partial + (round & 1) * sums, *own_sums = all + warp * columns * 16 * STREAMS;
 #pragma unroll
     for (int stream = 0; stream < STREAMS; stream++)
 #pragma unroll
@@ -451,7 +465,7 @@ flash(const __grid_constant__ Flash f) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
           const int row = (lane >> 2) + (i >> 1) * 8, column = t * 8 + (lane & 3) * 2 + (i & 1);
-          if (column < columns) mine[(column * 16 + row) * STREAMS + stream] = sum[stream][t][i];
+          if (column < columns) own_sums[(column * 16 + row) * STREAMS + stream] = sum[stream][t][i];
         }
     __syncthreads();
     // A thread for each mask of each output, other warps every time.
@@ -482,3 +496,15 @@ flash(const __grid_constant__ Flash f) {
     }
   }
 }
+
+#if STAGED
+// A block for each row of x; one that is staged costs a launch and its bytes once more.
+extern "C" __global__ void __launch_bounds__(WARPS * 32) stage(const __grid_constant__ Flash f) {
+  __shared__ float scale[WARPS + 16];
+  launch_dependents();
+  wait_for_input();
+  const int row = blockIdx.x;
+  if (f.norm) inverse_rms(f, scale, row, row + 1);
+  stage_input(f, f.staged, input_stride(f.columns), scale + WARPS, row, row + 1);
+}
+#endif

@@ -69,11 +69,11 @@ extern "C" __global__ void pack_plane(
 }
 
 // masks [count][rows][ceil(columns / 8)], least significant bit first, into the words of cells of
-// one plane. Bit 15 - p of a word, and 31 - p, is set where the first, and the second, weight of
+// one plane, from row `firstRow`, a multiple of 16, on. Bit 15 - p of a word, and 31 - p, is set where the first, and the second, weight of
 // register p of the lane's 16 changes its sign: where the mask is 0.
 extern "C" __global__ void pack_masks(
-    const unsigned char *masks, unsigned char *cells, long long rows, long long columns, int count,
-    int cellBytes) {
+    const unsigned char *masks, unsigned char *cells, long long rows, long long columns,
+    long long firstRow, int count, int cellBytes) {
   const long long perTile = (columns + 63) / 64, tiles = (rows + 15) / 16;
   const long long stride = (columns + 7) / 8, words = tiles * perTile * count * 32;
   const int vector = count % 4 == 0 ? 4 : count % 2 == 0 ? 2 : 1;
@@ -81,12 +81,12 @@ extern "C" __global__ void pack_masks(
        index += (long long)gridDim.x * blockDim.x) {
     const int slot = index % (count * 32);
     const int mask = slot / (32 * vector) * vector + slot % vector, lane = slot / vector % 32;
-    const long long cell = index / (count * 32);
+    const long long within = index / (count * 32), cell = firstRow / 16 * perTile + within;
     u32 word = 0;
     for (int p = 0; p < 16; p++) {
       const int block = p >> 3, step = p >> 2 & 1, r = p & 3;
-      const long long row = cell / perTile * 16 + (lane >> 2) + 8 * (r & 1);
-      const long long k = cell % perTile * 64 + block * 32 + (lane & 3) * 8 + step * 4 + (r >> 1) * 2;
+      const long long row = within / perTile * 16 + (lane >> 2) + 8 * (r & 1);
+      const long long k = within % perTile * 64 + block * 32 + (lane & 3) * 8 + step * 4 + (r >> 1) * 2;
       for (int i = 0; i < 2; i++) {
         const bool inside = row < rows && k + i < columns;
         const bool one =

@@ -171,6 +171,32 @@ const char *cmglu_library_path(const void *symbol);
 
 // Kernel sources --------------------------------------------------------------------------------
 
+// Arguments of kernels, as their sources describe them; addresses are those of a GPU.
+typedef uint64_t cmglu_address;
+
+typedef struct {
+  cmglu_address cells, x, output, routes, norm, staged;
+  int64_t output_stride;
+  int32_t rows, columns, batch, pieces, input_type, output_type, activation, gating, accumulate;
+  int32_t stages;
+  float epsilon;
+} cmglu_cuda_flash;
+_Static_assert(sizeof(cmglu_cuda_flash) == 104, "Flash of flash.cu");
+
+typedef struct {
+  cmglu_address qkv, keys, values, output, cosine, sine, positions, partial, counters;
+  int32_t heads, kv_heads, capacity;
+  float scale;
+} cmglu_cuda_attention;
+_Static_assert(sizeof(cmglu_cuda_attention) == 88, "Attention of attention.cu");
+
+typedef struct {
+  cmglu_address weights, gate, masks, x, routes, norm, output;
+  int32_t rows, columns, mask_count, gating, activation, accumulate;
+  float epsilon;
+} cmglu_cuda_plain;
+_Static_assert(sizeof(cmglu_cuda_plain) == 88, "Plain of plain.cu");
+
 // A CUDA source file of this package, embedded as text.
 typedef struct {
   const char *name;    // the file's, without .cu

@@ -9,6 +9,7 @@
 public final class Arena: @unchecked Sendable {
   private enum Memory: ~Copyable {
     case owned(HostBuffer)
+    case substitute(HostBuffer)
     case mapped(MappedFile)
     case device(DeviceBuffer)
     case pinned(PinnedBuffer)
@@ -58,9 +59,20 @@ public final class Arena: @unchecked Sendable {
     memory = .pinned(buffer)
   }
 
+  /// What takes the place of a GPU's memory that could not be had: the host may write it where it
+  /// could have written the other.
+  init(substituteOf byteCount: Int, isHostVisible: Bool) {
+    let buffer = HostBuffer(byteCount: isHostVisible ? byteCount : 0)
+    base = buffer.base
+    self.byteCount = byteCount
+    self.isHostVisible = isHostVisible
+    memory = .substitute(buffer)
+  }
+
   /// Whether a GPU can follow the addresses: its own memory, or pinned memory.
   package var isDeviceVisible: Bool {
     switch memory {
+    case .substitute: true
     case .owned: false
     case .mapped: false
     case .device: true

@@ -1,0 +1,78 @@
+import CMGLUKernels
+
+// Embedding, attention over the cache, and choices.
+
+extension CUDABackend {
+  public func embed(_ tokens: Tensor, table: FlashWeights, into x: Tensor) {
+    precondition(tokens.count == x.rows && table.columns == x.columns, "x has another size")
+    let grid = LaunchSize(x.rows)
+    switch table.storage {
+    case .cells(let cells):
+      launch(
+        "tokens", "embed", grid: grid, block: 256,
+        arguments: tokens.deviceAddress, cells.deviceAddress, x.deviceAddress, Int32(x.columns),
+        Int32(table.type == .bfloat16 ? 1 : 0))
+    case .rows(let parts):
+      launch(
+        "tokens", "embed_rows", grid: grid, block: 256,
+        arguments: tokens.deviceAddress, parts[0].planes[0].weights.deviceAddress,
+        x.deviceAddress, Int32(x.columns))
+    }
+  }
+
+  public func attentionCached(
+    _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
+    values: Tensor, into output: Tensor
+  ) {
+    let (rows, capacity, group) = (qkv.rows, keys.shape[1], shape.heads / shape.kvHeads)
+    precondition(
+      keys.columns == shape.headSize && keys.count == shape.kvHeads * capacity * shape.headSize
+        && values.count == keys.count && rows <= capacity,
+      "a cache of \(keys.shape) for \(rows) rows of \(shape)")
+    // Shared memory holds what eight warps found for each of them.
+    let queries = (1...max(1, min(group, 4, 1024 / shape.headSize))).last { group % $0 == 0 } ?? 1
+    let blocks = shape.heads / queries
+    let splits = rows > 1 ? 1 : Self.splits(
+      capacity: capacity, blocks: blocks, multiprocessors: context.device.multiprocessorCount)
+    var arguments = cmglu_cuda_attention()
+    arguments.qkv = qkv.deviceAddress
+    arguments.keys = keys.deviceAddress
+    arguments.values = values.deviceAddress
+    arguments.output = output.deviceAddress
+    arguments.cosine = table.cosine.deviceAddress
+    arguments.sine = table.sine.deviceAddress
+    arguments.positions = positions.deviceAddress
+    if splits > 1 {
+      arguments.counters = scratch(.counters, ofBytes: blocks * 4)
+      arguments.partial = scratch(
+        .partialAttention, ofBytes: shape.heads * splits * (shape.headSize + 2) * 4)
+    }
+    arguments.heads = Int32(shape.heads)
+    arguments.kv_heads = Int32(shape.kvHeads)
+    arguments.capacity = Int32(capacity)
+    arguments.scale = 1 / Float(shape.headSize).squareRoot()
+    launch(
+      "attention", "attention", options: ["-DHEAD=\(shape.headSize)", "-DQUERIES=\(queries)"],
+      grid: LaunchSize(blocks, splits, rows), block: 256, arguments: arguments)
+  }
+
+  /// Over how many blocks a row's positions are split: enough to use every multiprocessor, with at
+  /// least 32 positions each when the cache is full.
+  private static func splits(capacity: Int, blocks: Int, multiprocessors: Int) -> Int {
+    max(1, min(capacity / 32, multiprocessors / blocks, 64))
+  }
+
+  public func route(_ logits: Tensor, topK: Int, into routes: Tensor) {
+    launch(
+      "tokens", "route", grid: LaunchSize((logits.count + 127) / 128), block: 128,
+      arguments: logits.deviceAddress, routes.deviceAddress, Int32(logits.rows),
+      Int32(logits.columns), Int32(topK))
+  }
+
+  public func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor) {
+    launch(
+      "tokens", "choose", grid: 1, block: 512,
+      arguments: logits.deviceAddress, choice.deviceAddress, token.deviceAddress,
+      Int32(logits.count))
+  }
+}

@@ -1,0 +1,200 @@
+import CMGLUKernels
+import Synchronization
+
+/// An NVIDIA GPU as a backend: every operation is a kernel on one stream, started before the one
+/// ahead of it is done (programmatic dependent launch), so that it reads its weights meanwhile.
+///
+/// What fails is remembered and thrown by ``finish()``; until then nothing more is enqueued.
+public final class CUDABackend: InferenceBackend {
+  /// The GPU in use.
+  public let context: CUDAContext
+  /// Where everything is enqueued.
+  public let stream: CUDAStream
+  public let host: CPUBackend
+
+  // Touched by the one thread that drives the backend.
+  private nonisolated(unsafe) var kernels: [KernelKey: CUDAFunction] = [:]
+  private nonisolated(unsafe) var failure: CUDAError?
+  // Recorded steps hold addresses of scratch: what was outgrown stays.
+  private nonisolated(unsafe) var scratches: [Scratch: [Arena]] = [:]
+
+  /// Takes a GPU into use; `host` reads files for it.
+  ///
+  /// - Throws: ``BackendProblem/device`` where there is no driver or compiler, with the remedy.
+  public init(_ device: CUDADevice, host: CPUBackend) throws(BackendError) {
+    do throws(CUDAError) {
+      context = try CUDAContext(device)
+      stream = try CUDAStream(on: context)
+      // A missing compiler is told now, in place of in the middle of the first token.
+      _ = try NVRTC.shared()
+    } catch { throw BackendError(error) }
+    self.host = host
+  }
+
+  public var summary: String {
+    let device = context.device
+    return "\(device.name) (cuda:\(device.ordinal)), compute capability \(device.capability), "
+      + "\(device.multiprocessorCount) multiprocessors"
+  }
+
+  public var warnings: [String] { [] }
+
+  public var weightTypes: [WeightType] { [.float32, .float16, .bfloat16] }
+
+  public func synchronize() { attempt { () throws(CUDAError) in try stream.synchronize() } }
+
+  public func finish() throws(BackendError) {
+    synchronize()
+    if let failure { throw BackendError(failure) }
+  }
+
+  // Memory ---------------------------------------------------------------------------------------
+
+  public func allocate<Result, E: Error>(
+    _ describe: (inout ArenaLayout) throws(E) -> Result
+  ) throws(E) -> (arena: Arena, Result) {
+    try lay(describe, isShared: false) { byteCount in
+      self.attempt { () throws(CUDAError) in
+        let buffer = try DeviceBuffer(byteCount: byteCount, on: self.context)
+        try self.stream.fill(buffer.address, byteCount: byteCount, with: 0)
+        return Arena(buffer)
+      }
+    }
+  }
+
+  public func allocateShared<Result, E: Error>(
+    _ describe: (inout ArenaLayout) throws(E) -> Result
+  ) throws(E) -> (arena: Arena, Result) {
+    try lay(describe, isShared: true) { byteCount in
+      self.attempt { () throws(CUDAError) in
+        Arena(try PinnedBuffer(byteCount: byteCount, on: self.context))
+      }
+    }
+  }
+
+  /// Measures, allocates, lays out. Where memory is lacking a substitute takes its place, which the
+  /// GPU never sees: ``attempt(_:)`` enqueues nothing after a failure.
+  private func lay<Result, E: Error>(
+    _ describe: (inout ArenaLayout) throws(E) -> Result, isShared: Bool,
+    in memory: (Int) -> Arena?
+  ) throws(E) -> (arena: Arena, Result) {
+    var measuring = ArenaLayout()
+    _ = try describe(&measuring)
+    let byteCount = measuring.byteCount
+    let arena =
+      memory(byteCount) ?? Arena(substituteOf: byteCount, isHostVisible: isShared)
+    var layout = ArenaLayout(over: arena)
+    return (arena, try describe(&layout))
+  }
+
+  public func resident(_ tensor: Tensor) -> Tensor {
+    if tensor.arena.isDeviceVisible { return tensor }
+    let (_, copy) = allocate { $0.tensor(tensor.shape, tensor.dataType) }
+    attempt { () throws(CUDAError) in
+      try stream.copy(from: UnsafeRawBufferPointer(tensor.bytes), to: copy.deviceAddress)
+    }
+    return copy
+  }
+
+  public func clear(_ tensor: Tensor) {
+    attempt { () throws(CUDAError) in
+      try stream.fill(tensor.deviceAddress, byteCount: tensor.byteCount, with: 0)
+    }
+  }
+
+  public func copy(_ source: Tensor, into target: Tensor) {
+    precondition(source.byteCount == target.byteCount, "copy between tensors of different sizes")
+    let words = source.byteCount / 4
+    guard source.byteCount % 4 == 0, words > 0 else {
+      attempt { () throws(CUDAError) in
+        try stream.copy(
+          from: source.deviceAddress, to: target.deviceAddress, byteCount: source.byteCount)
+      }
+      return
+    }
+    launch(
+      "tokens", "copy_words", grid: LaunchSize(min(1024, (words + 255) / 256)), block: 256,
+      arguments: source.deviceAddress, target.deviceAddress, UInt64(words))
+  }
+
+  /// What operations need memory for beside their tensors.
+  enum Scratch { case stagedInput, partialAttention, counters }
+
+  /// Memory of at least `count` bytes, zero at first: the same at every call until one needs more.
+  func scratch(_ purpose: Scratch, ofBytes count: Int) -> UInt64 {
+    if let last = scratches[purpose]?.last, last.byteCount >= count { return last.deviceAddress }
+    let (arena, _) = allocate { $0.tensor([count], .uint8) }
+    scratches[purpose, default: []].append(arena)
+    return arena.deviceAddress
+  }
+
+  // Launches -------------------------------------------------------------------------------------
+
+  public func recording(_ body: @escaping () -> Void) -> () -> Void {
+    let graph = attempt { () throws(CUDAError) in
+      let graph = try stream.capture { () throws(CUDAError) in
+        body()
+        if let failure { throw failure }
+      }
+      try graph.upload(on: stream)
+      return graph
+    }
+    return { [unowned self] in
+      attempt { () throws(CUDAError) in try graph?.launch(on: stream) }
+    }
+  }
+
+  /// Enqueues a kernel with programmatic dependent launch, for which every kernel of this backend
+  /// waits itself.
+  func launch<each Argument: BitwiseCopyable>(
+    _ source: String, _ kernel: String, options: [String] = [], grid: LaunchSize,
+    block: LaunchSize, sharedBytes: Int = 0, programmatic: Bool = true,
+    arguments: repeat each Argument
+  ) {
+    attempt { () throws(CUDAError) in
+      try function(source, kernel, options: options).launch(
+        grid: grid, block: block, sharedBytes: sharedBytes, programmatic: programmatic,
+        on: stream, arguments: repeat each arguments)
+    }
+  }
+
+  /// The kernel of a source under options, compiled and loaded at its first use.
+  func function(
+    _ source: String, _ kernel: String, options: [String]
+  ) throws(CUDAError) -> CUDAFunction {
+    let key = KernelKey(source: source, kernel: kernel, options: options)
+    if let known = kernels[key] { return known }
+    let function = try context.module(source: source, options: options).function(kernel)
+    let dynamic = context.device.sharedBytesPerBlock - function.staticSharedBytes
+    try function.setDynamicSharedMemory(dynamic)
+    kernels[key] = function
+    return function
+  }
+
+  /// Runs `body` unless something failed before, and remembers what fails.
+  @discardableResult
+  func attempt<Result>(_ body: () throws(CUDAError) -> Result) -> Result? {
+    if failure != nil { return nil }
+    do throws(CUDAError) { return try body() } catch {
+      failure = error
+      return nil
+    }
+  }
+}
+
+private struct KernelKey: Hashable {
+  let source: String
+  let kernel: String
+  let options: [String]
+}
+
+extension Failure where Code == BackendProblem {
+  /// A device's error as a backend's.
+  package init(_ error: CUDAError) {
+    self.init(error.code == .outOfMemory ? .memory : .device, error.message, remedy: error.remedy)
+  }
+}
+
+extension Arena {
+  fileprivate var deviceAddress: UInt64 { UInt64(UInt(bitPattern: base)) }
+}
