@@ -30,16 +30,25 @@ struct BenchCommand: ParsableCommand {
     var activations: ActivationPrecision = .reduced
     @Option(help: "Rows of the input.") var batch = 1
     @Option(help: "Rounds.") var rounds = 60
+    @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
     @Option(help: "Threads (default: all processors).") var threads: Int?
+    @Flag(help: "On a GPU: let every call wait for the one before it, as unrelated calls would.")
+    var inOrder = false
     @Flag(help: "Print one JSON document instead of text.") var json = false
 
     func run() throws {
-      let backend = try CPUBackend(threads: threads)
       let settings = try self.settings()
+      let backend = try device.backend(threads: threads)
+      let gpu = try (backend as? CUDABackend).map { gpu in
+        gpu.startsEarly = !inOrder
+        return try CUDATarget(gpu)
+      }
       var read: [Double] = []
       var results: [FeedForwardBenchmark.Result] = []
       for setting in settings {
-        let measured = try FeedForwardBenchmark(setting, on: backend).run()
+        let target: any BenchmarkTarget =
+          gpu ?? CPUTarget(backend.host, readByteCount: setting.weightByteCount)
+        let measured = try FeedForwardBenchmark(setting, on: target).run()
         read.append(measured.readGBPerS)
         results += measured.results
       }
@@ -62,7 +71,7 @@ struct BenchCommand: ParsableCommand {
       for row in results {
         table.append([
           row.masks > 0 ? "\(row.unit) \(row.masks)" : row.unit, row.shape, row.weights,
-          NumberFormat.fixed(row.p50Us, 0), NumberFormat.fixed(row.gbPerS, 1),
+          NumberFormat.fixed(row.p50Us, row.p50Us < 100 ? 1 : 0), NumberFormat.fixed(row.gbPerS, 1),
           NumberFormat.fixed(row.percentOfReadBandwidth, 0),
           NumberFormat.fixed(row.speedupOverGlu, 2),
           row.speedupOverNaive.map { NumberFormat.fixed($0, 2) } ?? "",

@@ -39,10 +39,14 @@ struct DecodeBenchmarkCommand: ParsableCommand {
   }
 
   func run() throws {
-    let backend = try CPUBackend(threads: threads)
+    let backend = try inference.device.backend(threads: threads)
+    let target: any BenchmarkTarget =
+      if let gpu = backend as? CUDABackend { try CUDATarget(gpu) } else {
+        CPUTarget(backend.host, readByteCount: 512 << 20)
+      }
     let measured = try DecodeBenchmark(
       entries(on: backend), promptTokens: prompt, writtenTokens: generate,
-      repetitions: repetitions, on: backend
+      repetitions: repetitions, on: target
     ).run()
     if json {
       struct Document: Encodable {
@@ -55,10 +59,10 @@ struct DecodeBenchmarkCommand: ParsableCommand {
           machine: backend.summary, readGbPerS: measured.readGBPerS, results: measured.results))
     }
     Output.line("\(backend.summary); reads \(NumberFormat.fixed(measured.readGBPerS, 1)) GB/s\n")
-    for line in table(measured.results, threads: backend.threadCount) { Output.line(line) }
+    for line in table(measured.results, threads: backend.host.threadCount) { Output.line(line) }
   }
 
-  private func entries(on backend: CPUBackend) throws -> [DecodeBenchmark.Entry] {
+  private func entries(on backend: any InferenceBackend) throws -> [DecodeBenchmark.Entry] {
     if let model {
       let decoder = try ModelFolder.loadForInference(
         ModelFolder.locate(model), weights: inference.weights, precision: inference.activations,

@@ -71,8 +71,8 @@ struct ConvertCommand: ParsableCommand {
 
   private func writeForInference() throws -> DecoderConfiguration {
     let (folder, backend) = try model.open()
-    let tokenizer = try model.tokenizer(
-      in: folder, for: ModelFolder.configuration(in: folder))
+    let tokenizer = try Tokenizer(
+      contentsOf: folder, for: ModelFolder.configuration(in: folder))
     try tokenizer.save(to: output)
     return try ModelFolder.convertForInference(
       folder, weights: weights ?? .bfloat16, to: output, on: backend)

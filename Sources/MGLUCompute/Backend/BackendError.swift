@@ -4,6 +4,8 @@ public enum BackendProblem: Sendable {
   case threadCount
   /// `MGLU_ISA` names an instruction set that this machine or build lacks.
   case instructionSet
+  /// The backend has no such weights.
+  case weightType
   /// A device's memory is too small.
   case memory
   /// A device, or a library that drives it, reported a failure.

@@ -74,6 +74,15 @@ public struct RMSNorm: Sendable {
 }
 
 extension InferenceBackend {
+  /// Throws unless this backend stores weights as `type`.
+  public func check(_ type: WeightType) throws(BackendError) {
+    if weightTypes.contains(type) { return }
+    let names = weightTypes.map(\.rawValue).joined(separator: ", ")
+    throw BackendError(
+      .weightType, "\(type.rawValue) weights: this device computes with \(names)",
+      remedy: "choose one of these")
+  }
+
   /// y = x W^T (+ y), or the intermediate activation of an unrouted unit; see
   /// ``flash(_:_:norm:routes:precision:accumulate:into:)``.
   public func flash(

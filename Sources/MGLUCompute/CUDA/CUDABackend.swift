@@ -12,6 +12,10 @@ public final class CUDABackend: InferenceBackend {
   public let stream: CUDAStream
   public let host: CPUBackend
 
+  /// Whether kernels start before the ones they depend on are done; without, a benchmark sees
+  /// calls that have nothing to do with each other.
+  package nonisolated(unsafe) var startsEarly = true
+
   // Touched by the one thread that drives the backend.
   private nonisolated(unsafe) var kernels: [KernelKey: CUDAFunction] = [:]
   private nonisolated(unsafe) var failure: CUDAError?
@@ -128,6 +132,14 @@ public final class CUDABackend: InferenceBackend {
     return arena.deviceAddress
   }
 
+  /// Reads all of `data` and adds its words to `sum`: the bound that memory sets.
+  package func read(_ data: Tensor, sum: Tensor) {
+    launch(
+      "read", "read", grid: LaunchSize(4 * context.device.multiprocessorCount), block: 512,
+      programmatic: false,
+      arguments: data.deviceAddress, UInt64(data.byteCount / 16), sum.deviceAddress)
+  }
+
   // Launches -------------------------------------------------------------------------------------
 
   public func recording(_ body: @escaping () -> Void) -> () -> Void {
@@ -153,7 +165,7 @@ public final class CUDABackend: InferenceBackend {
   ) {
     attempt { () throws(CUDAError) in
       try function(source, kernel, options: options).launch(
-        grid: grid, block: block, sharedBytes: sharedBytes, programmatic: programmatic,
+        grid: grid, block: block, sharedBytes: sharedBytes, programmatic: programmatic && startsEarly,
         on: stream, arguments: repeat each arguments)
     }
   }

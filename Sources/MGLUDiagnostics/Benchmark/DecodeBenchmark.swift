@@ -25,6 +25,7 @@ package struct DecodeBenchmark {
     package let parameters: Int
     package let test: String
     package let tokensPerS: Double
+    package let msPerToken: Double
     package let standardDeviation: Double
     /// What the bytes allow; reading a prompt is bound by arithmetic instead.
     package let predictedTokensPerS: Double?
@@ -34,7 +35,7 @@ package struct DecodeBenchmark {
   }
 
   private let entries: [Entry]
-  private let backend: CPUBackend
+  private let target: any BenchmarkTarget
   private let promptTokens: Int
   private let writtenTokens: Int
   private let repetitions: Int
@@ -42,11 +43,11 @@ package struct DecodeBenchmark {
   /// A benchmark of models on one backend; what is longer than a context is cut to it.
   package init(
     _ entries: [Entry], promptTokens: Int, writtenTokens: Int, repetitions: Int,
-    on backend: CPUBackend
+    on target: any BenchmarkTarget
   ) {
     let context = entries.map(\.decoder.configuration.contextLength).min() ?? 0
     self.entries = entries
-    self.backend = backend
+    self.target = target
     self.promptTokens = min(promptTokens, context)
     self.writtenTokens = min(writtenTokens, context)
     self.repetitions = repetitions
@@ -57,11 +58,8 @@ package struct DecodeBenchmark {
     let sessions = entries.map {
       DecodingSession($0.decoder, capacity: max(promptTokens, writtenTokens))
     }
-    let (_, probe) = backend.allocate { $0.tensor([512 << 20], .uint8) }
-    func bandwidth() -> Double {
-      let seconds = seconds { _ = backend.read(UnsafeRawBufferPointer(probe.bytes)) }
-      return Double(probe.byteCount) / seconds
-    }
+    let timer = try target.timer(of: target.read)
+    func bandwidth() throws -> Double { Double(target.readByteCount) / (try timer(0) * 1e-6) }
     var prompt = entries.map { _ in [Double]() }
     var written = prompt
     var shares = prompt
@@ -71,9 +69,9 @@ package struct DecodeBenchmark {
       for index in entries.indices.shuffled() {
         let session = sessions[index]
         let read = try self.read(session)
-        let before = bandwidth()
+        let before = try bandwidth()
         let write = try self.write(session)
-        let memory = (before + bandwidth()) / 2
+        let memory = (before + (try bandwidth())) / 2
         guard repetition > 0 else { continue }
         reads.append(memory)
         prompt[index].append(read)
@@ -98,14 +96,16 @@ package struct DecodeBenchmark {
     return try Double(promptTokens) / seconds { _ = try session.append(tokens) }
   }
 
-  /// Tokens/s of writing; which token is the likeliest is not looked for.
+  /// Tokens/s of writing, each the likeliest.
   private func write(_ session: DecodingSession) throws -> Double {
     session.reset()
     let vocabulary = session.decoder.configuration.vocabularySize
+    let likeliest = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
     return try Double(writtenTokens)
       / seconds {
         for index in 0..<writtenTokens {
-          _ = try session.append(CollectionOfOne(Int32(index * 7 % vocabulary)))
+          _ = try session.append(
+            CollectionOfOne(Int32(index * 7 % vocabulary)), choosing: likeliest)
         }
       }
   }
@@ -131,7 +131,7 @@ package struct DecodeBenchmark {
       model: entry.name, weights: entry.decoder.weightType.rawValue,
       sizeBytes: entry.decoder.byteCountPerToken,
       parameters: entry.decoder.configuration.weightCount, test: test, tokensPerS: mean,
-      standardDeviation: variance.squareRoot(),
+      msPerToken: 1000 / mean, standardDeviation: variance.squareRoot(),
       predictedTokensPerS: shares.map { mean / $0.median },
       percentOfPrediction: shares.map { 100 * $0.median },
       speedup: zip(own, speeds[0]).map { $0 / $1 }.median)

@@ -2,7 +2,7 @@ import MGLUModel
 
 /// Times units over cold weights beside the read bandwidth of the same moments.
 ///
-/// Every round runs each job once, in an order drawn anew, on the next of several copies of its
+/// Every round times each job once, in an order drawn anew, on the next of several copies of its
 /// weights, so that nothing stays in a cache and every ratio compares neighbours in time: machines
 /// switch between a fast and a slow memory mode.
 package struct FeedForwardBenchmark {
@@ -22,6 +22,11 @@ package struct FeedForwardBenchmark {
     package var batch: Int
     /// Rounds, after three that do not count.
     package var rounds: Int
+
+    /// Bytes of W without scales.
+    package var weightByteCount: Int {
+      intermediateSize * hiddenSize * weights.dataType.byteCount
+    }
 
     /// Creates a setting.
     package init(
@@ -59,42 +64,47 @@ package struct FeedForwardBenchmark {
   private struct Job {
     let masks: Int
     let byteCount: Int
-    let run: (_ round: Int) -> Void
+    let time: (_ round: Int) throws -> Double
     var times: [Double] = []
   }
 
   private let setting: Setting
-  private let backend: CPUBackend
+  private let target: any BenchmarkTarget
   private let units: [Int: [any InferenceUnit]]
   private let bits: [Int: Tensor]
-  private let planes: [StoredMatrix]
+  private let weight: StoredMatrix
+  private let input: Tensor
   private let x: Tensor
 
-  /// Copies of W: 512 MiB of them, which no cache holds, as long as 64 are enough for that.
-  private static func copies(ofBytes bytes: Int) -> Int {
-    max(4, min(64, (512 << 20) / max(1, bytes)))
+  private var backend: any InferenceBackend { target.backend }
+
+  /// Copies of W: as many as no cache holds, as long as 64 are enough for that.
+  private static func copies(ofBytes bytes: Int, on target: any BenchmarkTarget) -> Int {
+    max(4, min(64, target.coldByteCount / max(1, bytes)))
   }
 
   /// Draws weights and masks.
-  package init(_ setting: Setting, on backend: CPUBackend) throws(MemoryError) {
-    try Self.checkMemory(setting)
+  package init(_ setting: Setting, on target: any BenchmarkTarget) throws {
+    try target.backend.check(setting.weights)
+    try Self.checkMemory(setting, target)
     self.setting = setting
-    self.backend = backend
+    self.target = target
+    let (backend, host) = (target.backend, target.backend.host)
     let (d, h) = (setting.intermediateSize, setting.hiddenSize)
     var random = Philox(seed: 1, purpose: .synthetic)
-    let (_, (values, x)) = backend.allocate { layout in
+    let (_, (values, input)) = host.allocate { layout in
       (layout.tensor([d, h]), layout.tensor([setting.batch, h]))
     }
     let scale = 2 / Float(h).squareRoot()
     values.withMutableFloats { span in
       for index in span.indices { span[index] = (random.nextUniform() - 0.5) * scale }
     }
-    x.withMutableFloats { span in
+    input.withMutableFloats { span in
       for index in span.indices { span[index] = random.nextNormal() }
     }
-    let first = backend.quantise(values, as: setting.weights)
-    let count = Self.copies(ofBytes: first.byteCount)
-    let planes = [first] + (1..<count).map { _ in first.copied(on: backend) }
+    let first = host.quantise(values, as: setting.weights)
+    let count = Self.copies(ofBytes: first.byteCount, on: target)
+    let planes = [first] + (1..<count).map { _ in target.copied(first) }
     var bits: [Int: Tensor] = [:]
     var units: [Int: [any InferenceUnit]] = [
       0: (0..<count / 2).map {
@@ -102,24 +112,28 @@ package struct FeedForwardBenchmark {
       }
     ]
     for masks in Set(setting.masks + [1]) {
-      let (_, drawn) = backend.allocate { $0.tensor([masks, d, (h + 7) / 8], .uint8) }
+      let (_, drawn) = host.allocate { $0.tensor([masks, d, (h + 7) / 8], .uint8) }
       let bytes = drawn.bytes
       for index in bytes.indices { bytes[index] = UInt8.random(in: 0...255, using: &random) }
       bits[masks] = drawn
-      units[masks] = planes.prefix(masks == 1 ? count : max(4, count / 4)).map {
+      units[masks] = planes.prefix(masks == 1 ? count : max(6, count / 4)).map {
         FlashMGLU($0, masks: drawn, activation: .silu, on: backend)
       }
     }
-    (self.planes, self.bits, self.units, self.x) = (planes, bits, units, x)
+    (weight, self.bits, self.units) = (first, bits, units)
+    (self.input, x) = (input, backend.resident(input))
+    try backend.finish()
   }
 
-  private static func checkMemory(_ setting: Setting) throws(MemoryError) {
+  private static func checkMemory(
+    _ setting: Setting, _ target: any BenchmarkTarget
+  ) throws(MemoryError) {
     // In floating point: the product of large sizes is no integer of this machine.
     let elements = Double(setting.intermediateSize) * Double(setting.hiddenSize)
     let bytes = elements * Double(setting.weights.dataType.byteCount)
-    let copies = copies(ofBytes: Int(min(bytes, 0x1p50)))
+    let copies = copies(ofBytes: Int(min(bytes, 0x1p50)), on: target)
     let bits = setting.masks.reduce(elements / 8) { sum, masks in
-      sum + elements / 8 * Double(masks * (1 + max(4, copies / 4)))
+      sum + elements / 8 * Double(masks * (1 + max(6, copies / 4)))
     }
     let rows = Double(setting.batch) * Double(2 * setting.hiddenSize + setting.intermediateSize)
     try PhysicalMemory.require(
@@ -129,7 +143,7 @@ package struct FeedForwardBenchmark {
   }
 
   /// Read bandwidth in GB/s, and every unit's times: the GLU first.
-  package func run() -> (readGBPerS: Double, results: [Result]) {
+  package func run() throws -> (readGBPerS: Double, results: [Result]) {
     let (_, a) = backend.allocate { $0.tensor([setting.batch, setting.intermediateSize]) }
     func pass(_ masks: Int, _ copy: Int) {
       let all = units[masks]!
@@ -137,29 +151,27 @@ package struct FeedForwardBenchmark {
         all[copy % all.count].weights, x, precision: setting.activations, into: a)
     }
     var jobs = [
-      Job(masks: -1, byteCount: planes[0].weights.byteCount) { [backend, planes] round in
-        _ = backend.read(UnsafeRawBufferPointer(planes[round % planes.count].weights.bytes))
-      }
+      Job(
+        masks: -1, byteCount: target.readByteCount, time: try target.timer(of: target.read))
     ]
     let counts = [0] + setting.masks
     for masks in counts {
-      jobs.append(
-        Job(masks: masks, byteCount: units[masks]![0].byteCount) { pass(masks, $0) })
+      let timer = try target.timer { pass(masks, $0) }
+      jobs.append(Job(masks: masks, byteCount: units[masks]![0].byteCount, time: timer))
     }
     for masks in setting.masks {
-      jobs.append(
-        Job(masks: masks, byteCount: 0) { round in
-          for product in 0..<2 * masks { pass(1, round * 7 + product) }
-        })
+      let timer = try target.timer { round in
+        for product in 0..<2 * masks { pass(1, round * 7 + product) }
+      }
+      jobs.append(Job(masks: masks, byteCount: 0, time: timer))
     }
-    time(&jobs)
+    try time(&jobs)
     let read = jobs[0]
     let glu = jobs[1]
-    let results = counts.indices.map { index in
+    let results = try counts.indices.map { index in
       let job = jobs[1 + index]
       let naive = index > 0 ? jobs[counts.count + index] : nil
       let times = job.times.sorted()
-      pass(counts[index], 0)
       return Result(
         unit: index == 0 ? "SwiGLU" : "SwiMGLU", masks: job.masks,
         shape: "\(setting.intermediateSize)x\(setting.hiddenSize)",
@@ -170,18 +182,17 @@ package struct FeedForwardBenchmark {
           * medianRatio(read.times, job.times),
         speedupOverGlu: medianRatio(glu.times, job.times),
         speedupOverNaive: naive.map { medianRatio($0.times, job.times) },
-        relativeError: error(of: a, masks: counts[index]))
+        relativeError: try error(masks: counts[index]))
     }
     return (Double(read.byteCount) / read.times.median / 1e3, results)
   }
 
-  private func time(_ jobs: inout [Job]) {
-    let clock = ContinuousClock()
+  private func time(_ jobs: inout [Job]) throws {
     let warmUp = 3
     for round in 0..<setting.rounds + warmUp {
       for index in jobs.indices.shuffled() {
-        let elapsed = clock.measure { jobs[index].run(round) }
-        if round >= warmUp { jobs[index].times.append(elapsed / .microseconds(1)) }
+        let time = try jobs[index].time(round)
+        if round >= warmUp { jobs[index].times.append(time) }
       }
     }
   }
@@ -191,37 +202,29 @@ package struct FeedForwardBenchmark {
   }
 
   /// Against float64 over the stored weights, on the first rows of W.
-  private func error(of a: Tensor, masks: Int) -> Double {
+  private func error(masks: Int) throws -> Double {
     let (d, h) = (min(64, setting.intermediateSize), setting.hiddenSize)
-    let (_, wide) = backend.allocate { $0.tensor([setting.intermediateSize, h]) }
-    backend.dequantise(planes[0], into: wide)
+    let (host, stored) = (backend.host, units[masks]![0].weights.type)
+    let (_, wide) = host.allocate { $0.tensor([setting.intermediateSize, h]) }
+    host.dequantise(host.converted(weight, to: stored), into: wide)
+    let (_, a) = backend.allocateShared {
+      $0.tensor([setting.batch, setting.intermediateSize])
+    }
+    backend.flash(units[masks]![0].weights, x, precision: setting.activations, into: a)
+    try backend.finish()
     let weight = ReferenceMatrix(wide[0..<d])
     var reference = ReferenceUnit(
       kind: masks == 0 ? .gated : .masked(.init(count: masks)), activation: .silu,
       weight: weight, valueWeight: masks == 0 ? weight : nil)
     if let bits = bits[masks], masks > 0 {
       reference.masks = (0..<masks).map { mask in
-        let (_, logits) = backend.allocate { $0.tensor([d, h]) }
+        let (_, logits) = host.allocate { $0.tensor([d, h]) }
         let plane = bits[mask..<mask + 1].reshaped([setting.intermediateSize, bits.columns])
         MaskBits.unpack(plane[0..<d], into: logits)
         return ReferenceUnit.mask(ofLogits: ReferenceMatrix(logits))
       }
     }
     return relativeError(
-      ReferenceMatrix(a).columns(0..<d), reference(ReferenceMatrix(x)))
-  }
-}
-
-extension StoredMatrix {
-  /// The same values in memory of their own.
-  fileprivate func copied(on backend: CPUBackend) -> StoredMatrix {
-    let (_, copy) = backend.allocate { layout in
-      StoredMatrix(
-        weights: layout.tensor(weights.shape, weights.dataType),
-        scales: scales.map { layout.tensor($0.shape, $0.dataType) })
-    }
-    backend.copy(weights, into: copy.weights)
-    if let scales, let target = copy.scales { backend.copy(scales, into: target) }
-    return copy
+      ReferenceMatrix(a).columns(0..<d), reference(ReferenceMatrix(input)))
   }
 }

@@ -3,17 +3,23 @@ import MGLUModel
 /// Weights of no model: uniform matrices of the variance that models start from, masks of coin
 /// tosses, norms of 1.
 package struct RandomWeights: WeightSource {
-  /// Weights that are drawn anew for each name.
+  /// Weights that repeat what is drawn once: a billion draws would take longer than what is timed.
   package init() {}
+
+  /// A prime, so that no row or column of a matrix repeats in step.
+  private static let period = 1_000_003
+  private static let uniform: [Float] = {
+    var random = Philox(seed: 1, purpose: .synthetic)
+    return (0..<period).map { _ in random.nextUniform() }
+  }()
 
   package func matrix(
     _ name: String, rows: Int, columns: Int, on host: CPUBackend
   ) -> StoredMatrix {
     let (_, tensor) = host.allocate { $0.tensor([rows, columns]) }
-    var random = Philox(seed: 1, purpose: .synthetic, step: UInt64(name.utf8.count))
     let scale = 2 / Float(columns).squareRoot()
     tensor.withMutableFloats { span in
-      for index in span.indices { span[index] = (random.nextUniform() - 0.5) * scale }
+      for index in span.indices { span[index] = (Self.uniform[index % Self.period] - 0.5) * scale }
     }
     return StoredMatrix(weights: tensor)
   }
@@ -30,9 +36,8 @@ package struct RandomWeights: WeightSource {
     ofLogits name: String, shape: [Int], on host: CPUBackend
   ) -> Tensor {
     let (_, bits) = host.allocate { $0.tensor(MaskBits.shape(of: shape), .uint8) }
-    var random = Philox(seed: 2, purpose: .synthetic, step: UInt64(name.utf8.count))
     for index in bits.bytes.indices {
-      bits.bytes[index] = UInt8.random(in: 0...255, using: &random)
+      bits.bytes[index] = UInt8(truncatingIfNeeded: Self.uniform[index % Self.period].bitPattern >> 4)
     }
     return bits
   }

@@ -33,6 +33,11 @@ extension Failure where Code == CheckpointProblem {
     self.init(.unreadable, error.message, remedy: error.remedy)
   }
 
+  /// A checkpoint error that a device caused.
+  package init(_ error: BackendError) {
+    self.init(.backend, error.message, remedy: error.remedy)
+  }
+
   package init(writing error: FileError) {
     self.init(.unwritable, error.message, remedy: error.remedy)
   }

@@ -41,7 +41,8 @@ public struct InferenceDecoder: Sendable {
   ///
   /// Matrices of the wanted type stay where they are; others are converted one by one.
   ///
-  /// - Parameter weights: How matrices are stored, by default as the embedding of `source` is.
+  /// - Parameter weights: How matrices are stored, by default as the embedding of `source` is, or as
+  ///   FP16 where the backend lacks that.
   public init(
     _ configuration: DecoderConfiguration, from source: some WeightSource,
     weights: WeightType? = nil, precision: ActivationPrecision = .exact,
@@ -53,7 +54,9 @@ public struct InferenceDecoder: Sendable {
     }
     let stored = try source.matrix(
       ParameterNames.embedding, rows: c.vocabularySize, columns: c.hiddenSize, on: backend.host)
-    let type = try Self.weightType(weights, stored: stored.type, on: backend)
+    let possible = backend.weightTypes.contains(stored.type) ? stored.type : .float16
+    let type = weights ?? possible
+    do { try backend.check(type) } catch { throw CheckpointError(error) }
     let loader = WeightLoader(source: source, type: type, backend: backend)
     self.configuration = c
     self.backend = backend
@@ -73,23 +76,7 @@ public struct InferenceDecoder: Sendable {
     }
     rotary.fill(theta: c.ropeTheta)
     self.rotary = rotary.resident(on: backend)
-    do { try backend.finish() } catch {
-      throw CheckpointError(.backend, error.message, remedy: error.remedy)
-    }
-  }
-
-  /// The type that was asked for, else the stored one, where the backend has it.
-  private static func weightType(
-    _ wanted: WeightType?, stored: WeightType, on backend: any InferenceBackend
-  ) throws(CheckpointError) -> WeightType {
-    let possible = backend.weightTypes
-    guard let wanted else { return possible.contains(stored) ? stored : .float16 }
-    guard possible.contains(wanted) else {
-      throw CheckpointError(
-        .backend, "\(wanted.rawValue) weights: this device computes with "
-          + possible.map(\.rawValue).joined(separator: ", "), remedy: "choose one of these")
-    }
-    return wanted
+    do { try backend.finish() } catch { throw CheckpointError(error) }
   }
 
   /// The same function as a trained decoder's, over its weights as `type`.

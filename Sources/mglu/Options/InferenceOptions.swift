@@ -8,6 +8,7 @@ struct InferenceOptions: ParsableArguments {
   @Option(
     help: "What products see of their inputs: bf16 (as narrow as the weights) or fp32 (all).")
   var activations: ActivationPrecision = .reduced
+  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
 }
 
 extension WeightType: ExpressibleByArgument {}

@@ -21,30 +21,30 @@ struct ModelOptions: ParsableArguments {
   func load() throws -> (decoder: Decoder, tokenizer: Tokenizer) {
     let (folder, backend) = try open()
     let decoder = try ModelFolder.load(folder, on: backend)
-    return (decoder, try tokenizer(in: folder, for: decoder.configuration))
+    return (decoder, try Tokenizer(contentsOf: folder, for: decoder.configuration))
   }
 
   /// Opens the model for reading and writing text.
   func load(
     _ options: InferenceOptions
   ) throws -> (decoder: InferenceDecoder, tokenizer: Tokenizer) {
-    let (folder, backend) = try open()
+    let folder = try ModelFolder.locate(model)
     let decoder = try ModelFolder.loadForInference(
-      folder, weights: options.weights, precision: options.activations, on: backend)
-    return (decoder, try tokenizer(in: folder, for: decoder.configuration))
+      folder, weights: options.weights, precision: options.activations,
+      on: options.device.backend(threads: threads))
+    return (decoder, try Tokenizer(contentsOf: folder, for: decoder.configuration))
   }
+}
 
-  /// The tokenizer of the model in `folder`.
-  func tokenizer(
-    in folder: String, for configuration: DecoderConfiguration
-  ) throws -> Tokenizer {
-    let tokenizer = try Tokenizer(contentsOf: folder)
-    guard tokenizer.vocabularySize <= configuration.vocabularySize else {
+extension Tokenizer {
+  /// The tokenizer in `folder`, which must fit the model there.
+  init(contentsOf folder: String, for configuration: DecoderConfiguration) throws {
+    self = try Tokenizer(contentsOf: folder)
+    guard vocabularySize <= configuration.vocabularySize else {
       throw CheckpointError(
         .disagreement,
-        "\(folder): the tokenizer has \(tokenizer.vocabularySize) tokens, the model "
+        "\(folder): the tokenizer has \(vocabularySize) tokens, the model "
           + "\(configuration.vocabularySize)")
     }
-    return tokenizer
   }
 }

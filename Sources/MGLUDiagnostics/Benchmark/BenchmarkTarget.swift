@@ -1,0 +1,104 @@
+import MGLUModel
+
+/// What a benchmark runs on: how long calls take there, and how fast its memory is read.
+package protocol BenchmarkTarget {
+  /// What computes.
+  var backend: any InferenceBackend { get }
+  /// Bytes that its last cache certainly does not hold.
+  var coldByteCount: Int { get }
+  /// The same values in memory of their own, where units view the matrices they are made from.
+  func copied(_ matrix: StoredMatrix) -> StoredMatrix
+  /// Bytes that `read` passes over.
+  var readByteCount: Int { get }
+  /// Reads memory that is in no cache, another part every time.
+  func read(_ round: Int)
+  /// What times `body`, which is called with rising numbers: a function from the number of a round
+  /// to the microseconds that a call took in it.
+  func timer(
+    of body: @escaping (Int) -> Void
+  ) throws(BackendError) -> (_ round: Int) throws -> Double
+}
+
+/// The CPU: a round is a call.
+package final class CPUTarget: BenchmarkTarget {
+  private let cpu: CPUBackend
+  private let probe: Tensor
+
+  /// A target with `readByteCount` bytes to read in a call.
+  package init(_ cpu: CPUBackend, readByteCount: Int) {
+    self.cpu = cpu
+    self.readByteCount = readByteCount
+    let parts = max(1, (512 << 20) / readByteCount)
+    (_, probe) = cpu.allocate { $0.tensor([parts, readByteCount], .uint8) }
+  }
+
+  package let readByteCount: Int
+  package let coldByteCount = 512 << 20
+  package var backend: any InferenceBackend { cpu }
+
+  package func copied(_ matrix: StoredMatrix) -> StoredMatrix {
+    let (_, copy) = cpu.allocate { layout in
+      StoredMatrix(
+        weights: layout.tensor(matrix.weights.shape, matrix.weights.dataType),
+        scales: matrix.scales.map { layout.tensor($0.shape, $0.dataType) })
+    }
+    cpu.copy(matrix.weights, into: copy.weights)
+    if let scales = matrix.scales, let target = copy.scales { cpu.copy(scales, into: target) }
+    return copy
+  }
+
+  package func read(_ round: Int) {
+    let part = round % probe.rows
+    _ = cpu.read(UnsafeRawBufferPointer(probe[part..<part + 1].bytes))
+  }
+
+  package func timer(
+    of body: @escaping (Int) -> Void
+  ) throws(BackendError) -> (_ round: Int) throws -> Double {
+    { round in ContinuousClock().measure { body(round) } / .microseconds(1) }
+  }
+}
+
+/// A GPU: a round is a recorded sequence of calls, timed by events on the GPU.
+package final class CUDATarget: BenchmarkTarget {
+  private let gpu: CUDABackend
+  private let probe: Tensor
+  private let sum: Tensor
+  private let (start, end): (CUDAEvent, CUDAEvent)
+
+  /// Calls of a round: enough that the launch of a sequence does not count.
+  private static let calls = 48
+
+  /// A target on a GPU.
+  package init(_ gpu: CUDABackend) throws(BackendError) {
+    self.gpu = gpu
+    (_, (probe, sum)) = gpu.allocate { ($0.tensor([1 << 30], .uint8), $0.tensor([1], .int32)) }
+    try gpu.finish()
+    do throws(CUDAError) {
+      (start, end) = (try CUDAEvent(on: gpu.context), try CUDAEvent(on: gpu.context))
+    } catch { throw BackendError(error) }
+  }
+
+  package let readByteCount = 1 << 30
+  package var coldByteCount: Int { max(8 * gpu.context.device.l2ByteCount, 400 << 20) }
+  package var backend: any InferenceBackend { gpu }
+
+  // Units have their weights in an order of their own: each is a copy.
+  package func copied(_ matrix: StoredMatrix) -> StoredMatrix { matrix }
+
+  package func read(_ round: Int) { gpu.read(probe, sum: sum) }
+
+  package func timer(
+    of body: @escaping (Int) -> Void
+  ) throws(BackendError) -> (_ round: Int) throws -> Double {
+    let sequence = gpu.recording { for call in 0..<Self.calls { body(call) } }
+    try gpu.finish()
+    return { [start, end, gpu] _ in
+      try start.record(on: gpu.stream)
+      sequence()
+      try end.record(on: gpu.stream)
+      try gpu.finish()
+      return try end.milliseconds(since: start) * 1000 / Double(Self.calls)
+    }
+  }
+}
