@@ -7,13 +7,16 @@
 //           Rotation is of halves against halves, as Hugging Face's.
 // Variants  HEAD, the elements of a head; QUERIES, the query heads that a block serves from one
 //           reading of their key-value head, a divisor of heads / kvHeads.
-// Launch    grid (kvHeads * heads / kvHeads / QUERIES, splits, rows), 256 threads. The positions of a
-//           row are split over blocks; the last block of a row and head group to finish adds up what
-//           the others left in `partial`, in the order of the splits: the result depends on
-//           `splits`, which a session keeps, but not on which block came last.
+// Launch    grid (heads / QUERIES, splits, rows), 256 threads. The positions of a row are split over
+//           blocks, which are added up in their order: from Hopper on they are a cluster (1, splits, 1)
+//           of at most 8 and read each other's shared memory; before, the last block to finish reads
+//           what the others left in `partial`. `positions` and what the cache holds before the first
+//           new row must have been written by kernels that were done when this one started: they
+//           are read before the kernel waits for the one that computes qkv.
 //
 // New rows are read from qkv and rotated on the way, by every block that needs them; only the
-// first split of a head group writes them to the cache, so no block waits for another.
+// first split of a head group writes them to the cache, so no block waits for another. `soon` are
+// weights that a later kernel reads: memory would be idle meanwhile, so they are brought to L2.
 
 #ifndef HEAD
 #define HEAD 64
@@ -37,6 +40,8 @@ struct Attention {
   const int *positions;
   float *partial;  // [rows][heads][splits][HEAD + 2]
   u32 *counters;   // [rows][heads / QUERIES], zero before and after
+  const unsigned char *soon;
+  long long soonBytes;
   int heads, kvHeads, capacity;
   float scale;
 };
@@ -58,47 +63,107 @@ struct Running {
   float largest, sum, value[PAIRS][2];
 };
 
+// What a row of the cache, or a new one, has for this lane.
+struct KeyValue {
+  float key[PAIRS][2], value[PAIRS][2];
+};
+
+__device__ __forceinline__ void load_pairs(const float *row, int lane, float (&pairs)[PAIRS][2]) {
+#pragma unroll
+  for (int pair = 0; pair < PAIRS; pair++) {
+    const int i = pair * 32 + lane;
+    pairs[pair][0] = i < HALF ? row[i] : 0.f;
+    pairs[pair][1] = i < HALF ? row[i + HALF] : 0.f;
+  }
+}
+
+__device__ __forceinline__ void rotate_pairs(
+    const Attention &a, long long position, int lane, float (&pairs)[PAIRS][2]) {
+#pragma unroll
+  for (int pair = 0; pair < PAIRS; pair++) {
+    const int i = pair * 32 + lane;
+    if (i < HALF)
+      rotate(pairs[pair][0], pairs[pair][1], a.cosine[position * HALF + i], a.sine[position * HALF + i]);
+  }
+}
+
+__device__ __forceinline__ float remote(const float *address, u32 rank) {
+  float value;
+  u32 at = (u32)__cvta_generic_to_shared(address);
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(at) : "r"(at), "r"(rank));
+  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(at));
+  return value;
+}
+
+__device__ __forceinline__ void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
+}
+
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
 attention(const __grid_constant__ Attention a) {
   __shared__ float shared[WARPS][QUERIES][HEAD + 2];
-  __shared__ bool is_last;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const int groups = a.heads / a.kvHeads / QUERIES;
   const int kv = blockIdx.x / groups, first = blockIdx.x * QUERIES;
   const int split = blockIdx.y, splits = gridDim.y, row = blockIdx.z;
   const int width = (a.heads + 2 * a.kvHeads) * HEAD;
+  const int start = a.positions[0], position = start + row, length = position + 1;
+  const int share = (length + splits - 1) / splits;
+  const int from = split * share, to = min(length, from + share);
+  const long long cache = (long long)kv * a.capacity * HEAD;
+
+  // Old rows of the first round, before the wait; of the others, their way to L2.
+  KeyValue rows[AHEAD];
+#pragma unroll
+  for (int ahead = 0; ahead < AHEAD; ahead++) {
+    const long long at = from + warp * AHEAD + ahead;
+    if (at < min(start, to)) {
+      load_pairs(a.keys + cache + at * HEAD, lane, rows[ahead].key);
+      load_pairs(a.values + cache + at * HEAD, lane, rows[ahead].value);
+    }
+  }
+  for (long long at = from + WARPS * AHEAD + warp; at < min(start, to); at += WARPS)
+    if (lane * 32 < HEAD) {
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(a.keys + cache + at * HEAD + lane * 32));
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(a.values + cache + at * HEAD + lane * 32));
+    }
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
   asm volatile("griddepcontrol.wait;" ::: "memory");
+  if (threadIdx.x == 0 && a.soonBytes > 0) {
+    const int blocks = gridDim.x * gridDim.y, block = blockIdx.x + blockIdx.y * gridDim.x;
+    for (long long at = block * 16384ll; at < a.soonBytes && row == 0; at += blocks * 16384ll)
+      asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(a.soon + at),
+                   "r"((u32)min(16384ll, a.soonBytes - at)));
+  }
 #endif
-  const int start = a.positions[0], position = start + row, length = position + 1;
   const float *own = a.qkv + (long long)row * width;
-  const long long cache = (long long)kv * a.capacity * HEAD;
 
   // exp(scale x) as 2^x: the factor goes into the queries.
   float query[QUERIES][PAIRS][2];
 #pragma unroll
-  for (int pair = 0; pair < PAIRS; pair++) {
-    const int i = pair * 32 + lane;
-    const bool inside = i < HALF;
-    const float cosine = inside ? a.cosine[(long long)position * HALF + i] : 0.f;
-    const float sine = inside ? a.sine[(long long)position * HALF + i] : 0.f;
+  for (int q = 0; q < QUERIES; q++) {
+    load_pairs(own + (first + q) * HEAD, lane, query[q]);
+    rotate_pairs(a, position, lane, query[q]);
 #pragma unroll
-    for (int q = 0; q < QUERIES; q++) {
-      float low = inside ? own[(first + q) * HEAD + i] : 0.f;
-      float high = inside ? own[(first + q) * HEAD + i + HALF] : 0.f;
-      rotate(low, high, cosine, sine);
-      query[q][pair][0] = low * a.scale * 1.44269504f;
-      query[q][pair][1] = high * a.scale * 1.44269504f;
+    for (int pair = 0; pair < PAIRS; pair++) {
+      query[q][pair][0] *= a.scale * 1.44269504f;
+      query[q][pair][1] *= a.scale * 1.44269504f;
     }
-    if (split == 0 && warp == 0 && blockIdx.x % groups == 0 && inside) {
-      float low = own[(a.heads + kv) * HEAD + i], high = own[(a.heads + kv) * HEAD + i + HALF];
-      rotate(low, high, cosine, sine);
+  }
+  if (split == 0 && warp == 0 && blockIdx.x % groups == 0) {
+    KeyValue added;
+    load_pairs(own + (a.heads + kv) * HEAD, lane, added.key);
+    load_pairs(own + (a.heads + a.kvHeads + kv) * HEAD, lane, added.value);
+    rotate_pairs(a, position, lane, added.key);
+#pragma unroll
+    for (int pair = 0; pair < PAIRS; pair++) {
+      const int i = pair * 32 + lane;
       const long long at = cache + (long long)position * HEAD + i;
-      a.keys[at] = low;
-      a.keys[at + HALF] = high;
-      a.values[at] = own[(a.heads + a.kvHeads + kv) * HEAD + i];
-      a.values[at + HALF] = own[(a.heads + a.kvHeads + kv) * HEAD + i + HALF];
+      if (i < HALF) {
+        a.keys[at] = added.key[pair][0], a.keys[at + HALF] = added.key[pair][1];
+        a.values[at] = added.value[pair][0], a.values[at + HALF] = added.value[pair][1];
+      }
     }
   }
 
@@ -110,37 +175,36 @@ attention(const __grid_constant__ Attention a) {
 #pragma unroll
     for (int pair = 0; pair < PAIRS; pair++) running[q].value[pair][0] = running[q].value[pair][1] = 0.f;
   }
-  const int share = (length + splits - 1) / splits;
-  const int from = split * share, to = min(length, from + share);
   for (int j = from + warp * AHEAD; j < to; j += WARPS * AHEAD) {
-    float value[AHEAD][PAIRS][2], score[AHEAD][QUERIES] = {};
+    float score[AHEAD][QUERIES] = {};
 #pragma unroll
     for (int ahead = 0; ahead < AHEAD; ahead++) {
       const int at = min(j + ahead, to - 1);
-      const bool is_new = at >= start;
-      const float *key = is_new ? a.qkv + (long long)(at - start) * width + (a.heads + kv) * HEAD
-                                : a.keys + cache + (long long)at * HEAD;
-      const float *v = is_new ? key + a.kvHeads * HEAD : a.values + cache + (long long)at * HEAD;
-#pragma unroll
-      for (int pair = 0; pair < PAIRS; pair++) {
-        const int i = pair * 32 + lane;
-        const bool inside = i < HALF;
-        float low = inside ? key[i] : 0.f, high = inside ? key[i + HALF] : 0.f;
-        value[ahead][pair][0] = inside ? v[i] : 0.f;
-        value[ahead][pair][1] = inside ? v[i + HALF] : 0.f;
-        if (is_new && inside)
-          rotate(low, high, a.cosine[(long long)at * HALF + i], a.sine[(long long)at * HALF + i]);
-#pragma unroll
-        for (int q = 0; q < QUERIES; q++)
-          score[ahead][q] += query[q][pair][0] * low + query[q][pair][1] * high;
+      if (at >= start) {
+        const float *source = a.qkv + (long long)(at - start) * width + (a.heads + kv) * HEAD;
+        load_pairs(source, lane, rows[ahead].key);
+        load_pairs(source + a.kvHeads * HEAD, lane, rows[ahead].value);
+        rotate_pairs(a, at, lane, rows[ahead].key);
+      } else if (j > from + warp * AHEAD || j + ahead >= to) {
+        load_pairs(a.keys + cache + (long long)at * HEAD, lane, rows[ahead].key);
+        load_pairs(a.values + cache + (long long)at * HEAD, lane, rows[ahead].value);
       }
     }
+#pragma unroll
+    for (int ahead = 0; ahead < AHEAD; ahead++)
+#pragma unroll
+      for (int pair = 0; pair < PAIRS; pair++)
+#pragma unroll
+        for (int q = 0; q < QUERIES; q++)
+          score[ahead][q] += query[q][pair][0] * rows[ahead].key[pair][0] +
+                             query[q][pair][1] * rows[ahead].key[pair][1];
 #pragma unroll
     for (int q = 0; q < QUERIES; q++) {
       float largest = running[q].largest;
 #pragma unroll
       for (int ahead = 0; ahead < AHEAD; ahead++) {
-        score[ahead][q] = j + ahead < to ? warp_sum(score[ahead][q]) : -3.0e38f;
+        score[ahead][q] = warp_sum(score[ahead][q]);
+        if (j + ahead >= to) score[ahead][q] = -3.0e38f;
         largest = fmaxf(largest, score[ahead][q]);
       }
       const float old = exp2f(running[q].largest - largest);
@@ -155,8 +219,8 @@ attention(const __grid_constant__ Attention a) {
         running[q].sum += p;
 #pragma unroll
         for (int pair = 0; pair < PAIRS; pair++) {
-          running[q].value[pair][0] += p * value[ahead][pair][0];
-          running[q].value[pair][1] += p * value[ahead][pair][1];
+          running[q].value[pair][0] += p * rows[ahead].value[pair][0];
+          running[q].value[pair][1] += p * rows[ahead].value[pair][1];
         }
       }
     }
@@ -178,8 +242,9 @@ attention(const __grid_constant__ Attention a) {
     }
   }
   __syncthreads();
-  float *partial = a.partial + ((long long)row * a.heads + first) * splits * (HEAD + 2);
   float *output = a.output + ((long long)row * a.heads + first) * HEAD;
+  // What this block found, of all its warps.
+  __shared__ float merged[QUERIES][HEAD + 2];
   for (int item = threadIdx.x; item < QUERIES * HEAD; item += WARPS * 32) {
     const int q = item / HEAD, i = item % HEAD;
     float largest = -3.0e38f, sum = 0.f, value = 0.f;
@@ -191,18 +256,37 @@ attention(const __grid_constant__ Attention a) {
       sum += factor * shared[w][q][HEAD + 1];
       value += factor * shared[w][q][i];
     }
-    if (splits == 1) {
-      output[item] = value / sum;
-    } else {
-      float *mine = partial + (q * splits + split) * (HEAD + 2);
-      __stcg(mine + i, value);
-      if (i == 0) {
-        __stcg(mine + HEAD, largest);
-        __stcg(mine + HEAD + 1, sum);
-      }
-    }
+    merged[q][i] = value;
+    if (i == 0) merged[q][HEAD] = largest, merged[q][HEAD + 1] = sum;
+    if (splits == 1) output[item] = value / sum;
   }
   if (splits == 1) return;
+#if __CUDA_ARCH__ >= 900
+  cluster_barrier();
+  for (int item = threadIdx.x * splits + split; item < QUERIES * HEAD; item += WARPS * 32 * splits) {
+    const int q = item / HEAD, i = item % HEAD;
+    float largest = -3.0e38f, sum = 0.f, value = 0.f, own_largest[8];
+#pragma unroll
+    for (int s = 0; s < 8; s++)
+      if (s < splits) largest = fmaxf(largest, own_largest[s] = remote(&merged[q][HEAD], s));
+#pragma unroll
+    for (int s = 0; s < 8; s++)
+      if (s < splits) {
+        const float factor = exp2f(own_largest[s] - largest);
+        sum += factor * remote(&merged[q][HEAD + 1], s);
+        value += factor * remote(&merged[q][i], s);
+      }
+    output[item] = value / sum;
+  }
+  // Shared memory stays until everyone has read it.
+  cluster_barrier();
+#else
+  __shared__ bool is_last;
+  float *partial = a.partial + ((long long)row * a.heads + first) * splits * (HEAD + 2);
+  __syncthreads();
+  for (int item = threadIdx.x; item < QUERIES * (HEAD + 2); item += WARPS * 32)
+    __stcg(partial + (item / (HEAD + 2) * splits + split) * (HEAD + 2) + item % (HEAD + 2),
+           merged[item / (HEAD + 2)][item % (HEAD + 2)]);
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0)
@@ -222,4 +306,5 @@ attention(const __grid_constant__ Attention a) {
     }
     output[item] = value / sum;
   }
+#endif
 }

@@ -55,6 +55,12 @@ constexpr int PLANE_BYTES = 16 * 64 * 2;
 constexpr int CELL_BYTES = PLANES * PLANE_BYTES + MASKS * 32 * 4;
 // Threads that share an output: a power of two of at least MASKS.
 constexpr int TERMS = MASKS > 8 ? 16 : MASKS > 4 ? 8 : MASKS > 2 ? 4 : MASKS > 1 ? 2 : 1;
+// Stages of a warp that are on their way while the input is not there: what other kernels wait for
+// would queue behind more of them, and fewer would leave the memory idle.
+#ifndef WINDOW_BYTES
+#define WINDOW_BYTES 40960
+#endif
+constexpr int WINDOW = WINDOW_BYTES / (8 * CELL_BYTES) > 1 ? WINDOW_BYTES / (8 * CELL_BYTES) : 1;
 constexpr int VECTOR = MASKS % 4 == 0 ? 4 : MASKS % 2 == 0 ? 2 : 1;
 
 enum { FLOAT32 = 0, FLOAT16 = 1, BFLOAT16 = 2 };
@@ -165,19 +171,24 @@ __device__ __forceinline__ void copy_stage(
 #endif
 }
 
-__device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
+// Whether a phase is complete; may take a moment to say that it is not.
+__device__ __forceinline__ bool is_complete(u32 barrier, u32 parity) {
   u32 done;
-  do {
 #if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "{ .reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-        : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
+  asm volatile(
+      "{ .reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+      : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
 #else
-    asm volatile(
-        "{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-        : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
+  asm volatile(
+      "{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+      : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
 #endif
-  } while (!done);
+  return done;
+}
+
+__device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
+  while (!is_complete(barrier, parity)) {
+  }
 }
 
 __device__ __forceinline__ void launch_dependents() {
@@ -299,79 +310,142 @@ __device__ __forceinline__ float combine(float s, float t, const Flash &f) {
 
 // Input ------------------------------------------------------------------------------------------
 
-// 1 / sqrt(mean(x^2) + epsilon) of rows of x, for which `scratch` holds WARPS + batch floats.
-__device__ __forceinline__ void inverse_rms(const Flash &f, float *scratch, int first, int end) {
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  for (int row = first; row < end; row++) {
-    float sum = 0.f;
-    for (int k = threadIdx.x; k < f.columns; k += WARPS * 32) {
-      const float value = load(f.x, f.inputType, (long long)row * f.columns + k);
-      sum += value * value;
-    }
+// Eight elements of a row from column k on, zeros beyond its end.
+__device__ __forceinline__ void load_chunk(const Flash &f, int row, int k, float (&value)[8]) {
+  const long long first = (long long)row * f.columns + k;
+  if (f.columns % 8 == 0 && f.inputType == FLOAT32 && k < f.columns) {
+    const float4 a = *(const float4 *)((const float *)f.x + first);
+    const float4 b = *(const float4 *)((const float *)f.x + first + 4);
+    value[0] = a.x, value[1] = a.y, value[2] = a.z, value[3] = a.w;
+    value[4] = b.x, value[5] = b.y, value[6] = b.z, value[7] = b.w;
+  } else {
 #pragma unroll
-    for (int offset = 16; offset; offset >>= 1) sum += __shfl_xor_sync(~0u, sum, offset);
-    if (lane == 0) scratch[warp] = sum;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      float total = 0.f;
-#pragma unroll
-      for (int i = 0; i < WARPS; i++) total += scratch[i];
-      scratch[WARPS + row] = rsqrtf(total / f.columns + f.epsilon);
-    }
-    __syncthreads();
+    for (int i = 0; i < 8; i++)
+      value[i] = k + i < f.columns ? load(f.x, f.inputType, first + i) : 0.f;
   }
 }
 
-// Loads in flight while x is staged.
+__device__ __forceinline__ void scale_chunk(const Flash &f, int k, float scale, float (&value)[8]) {
+#pragma unroll
+  for (int i = 0; i < 8; i++)
+    if (k + i < f.columns) value[i] *= scale * f.norm[k + i];
+}
+
+// Stores a chunk in the weights' type, in pieces that add up to it: a row of `xs` each.
+__device__ __forceinline__ void store_chunk(
+    const Flash &f, unsigned char *xs, int stride, int row, int k, float (&value)[8]) {
+  for (int piece = 0; piece < f.pieces; piece++) {
+    uint4 packed;
+    packed.x = narrow(value[0], value[1]);
+    packed.y = narrow(value[2], value[3]);
+    packed.z = narrow(value[4], value[5]);
+    packed.w = narrow(value[6], value[7]);
+    *(uint4 *)(xs + (long long)(row * f.pieces + piece) * stride + k * 2) = packed;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const float2 taken = widen(component(packed, i));
+      value[2 * i] -= taken.x;
+      value[2 * i + 1] -= taken.y;
+    }
+  }
+}
+
+__device__ __forceinline__ float warp_sum(float value) {
+#pragma unroll
+  for (int offset = 16; offset; offset >>= 1) value += __shfl_xor_sync(~0u, value, offset);
+  return value;
+}
+
+__device__ __forceinline__ float squares(const float (&value)[8]) {
+  float sum = 0.f;
+#pragma unroll
+  for (int i = 0; i < 8; i++) sum += value[i] * value[i];
+  return sum;
+}
+
+// Chunks that a thread has in flight while x is staged.
 constexpr int AHEAD = TILES > 1 ? 2 : 4;
 
-// x in the weights' type, in pieces: [batch * pieces][stride bytes], zeros beyond its columns.
+// One row: read once, where it is no longer than the threads can hold. The block's sum of squares
+// is added up in an order that does not depend on the length.
+__device__ __forceinline__ void stage_row(
+    const Flash &f, unsigned char *xs, int stride, float *scratch, int row) {
+  const int chunks = (f.columns + 63) / 64 * 8, step = WARPS * 32;
+  float value[AHEAD][8];
+#pragma unroll
+  for (int a = 0; a < AHEAD; a++) {
+    const int chunk = threadIdx.x + a * step;
+    if (chunk < chunks) load_chunk(f, row, chunk * 8, value[a]);
+  }
+  float scale = 1.f;
+  if (f.norm) {
+    float sum = 0.f, more[8];
+#pragma unroll
+    for (int a = 0; a < AHEAD; a++)
+      if (threadIdx.x + a * step < chunks) sum += squares(value[a]);
+    for (int chunk = threadIdx.x + AHEAD * step; chunk < chunks; chunk += step) {
+      load_chunk(f, row, chunk * 8, more);
+      sum += squares(more);
+    }
+    sum = warp_sum(sum);
+    if ((threadIdx.x & 31) == 0) scratch[threadIdx.x >> 5] = sum;
+    __syncthreads();
+    float total = 0.f;
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) total += scratch[w];
+    scale = rsqrtf(total / f.columns + f.epsilon);
+  }
+#pragma unroll
+  for (int a = 0; a < AHEAD; a++) {
+    const int k = (threadIdx.x + a * step) * 8;
+    if (k >= chunks * 8) break;
+    if (f.norm) scale_chunk(f, k, scale, value[a]);
+    store_chunk(f, xs, stride, row, k, value[a]);
+  }
+  for (int chunk = threadIdx.x + AHEAD * step; chunk < chunks; chunk += step) {
+    load_chunk(f, row, chunk * 8, value[0]);
+    if (f.norm) scale_chunk(f, chunk * 8, scale, value[0]);
+    store_chunk(f, xs, stride, row, chunk * 8, value[0]);
+  }
+}
+
+// All rows of x in the weights' type, in pieces: [batch * pieces][stride bytes], zeros beyond its
+// columns. `scratch` holds WARPS or batch floats.
 __device__ __forceinline__ void stage_input(
-    const Flash &f, unsigned char *xs, int stride, const float *scale, int first_row, int end_row) {
-  const int chunks = (f.columns + 63) / 64 * 8, count = (end_row - first_row) * chunks;
-  const bool wide = f.columns % 8 == 0 && f.inputType == FLOAT32;
-  for (int start = threadIdx.x; start < count; start += WARPS * 32 * AHEAD) {
+    const Flash &f, unsigned char *xs, int stride, float *scratch) {
+  if (f.batch == 1) return stage_row(f, xs, stride, scratch, 0);
+  const int lane = threadIdx.x & 31, chunks = (f.columns + 63) / 64 * 8, step = WARPS * 32;
+  if (f.norm) {
+    for (int row = threadIdx.x >> 5; row < f.batch; row += WARPS) {
+      // As stage_row adds them up: a row's norm does not depend on its batch.
+      float total = 0.f;
+#pragma unroll
+      for (int w = 0; w < WARPS; w++) {
+        float sum = 0.f, value[8];
+        for (int chunk = w * 32 + lane; chunk < chunks; chunk += step) {
+          load_chunk(f, row, chunk * 8, value);
+          sum += squares(value);
+        }
+        total += warp_sum(sum);
+      }
+      if (lane == 0) scratch[row] = rsqrtf(total / f.columns + f.epsilon);
+    }
+    __syncthreads();
+  }
+  const int count = f.batch * chunks;
+  for (int start = threadIdx.x; start < count; start += step * AHEAD) {
     float value[AHEAD][8];
 #pragma unroll
-    for (int ahead = 0; ahead < AHEAD; ahead++) {
-      const int item = start + ahead * WARPS * 32, k = item % chunks * 8;
-      const long long first = (long long)(first_row + item / chunks) * f.columns + k;
-      if (item >= count) break;
-      if (wide && k < f.columns) {
-        const float4 a = *(const float4 *)((const float *)f.x + first);
-        const float4 b = *(const float4 *)((const float *)f.x + first + 4);
-        value[ahead][0] = a.x, value[ahead][1] = a.y, value[ahead][2] = a.z, value[ahead][3] = a.w;
-        value[ahead][4] = b.x, value[ahead][5] = b.y, value[ahead][6] = b.z, value[ahead][7] = b.w;
-      } else {
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-          value[ahead][i] = k + i < f.columns ? load(f.x, f.inputType, first + i) : 0.f;
-      }
+    for (int a = 0; a < AHEAD; a++) {
+      const int item = start + a * step;
+      if (item < count) load_chunk(f, item / chunks, item % chunks * 8, value[a]);
     }
 #pragma unroll
-    for (int ahead = 0; ahead < AHEAD; ahead++) {
-      const int item = start + ahead * WARPS * 32, k = item % chunks * 8;
-      const int row = first_row + item / chunks;
+    for (int a = 0; a < AHEAD; a++) {
+      const int item = start + a * step, row = item / chunks, k = item % chunks * 8;
       if (item >= count) break;
-      if (f.norm) {
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-          if (k + i < f.columns) value[ahead][i] *= scale[row] * f.norm[k + i];
-      }
-      for (int piece = 0; piece < f.pieces; piece++) {
-        uint4 packed;
-        packed.x = narrow(value[ahead][0], value[ahead][1]);
-        packed.y = narrow(value[ahead][2], value[ahead][3]);
-        packed.z = narrow(value[ahead][4], value[ahead][5]);
-        packed.w = narrow(value[ahead][6], value[ahead][7]);
-        *(uint4 *)(xs + (long long)(row * f.pieces + piece) * stride + k * 2) = packed;
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-          const float2 taken = widen(component(packed, i));
-          value[ahead][2 * i] -= taken.x;
-          value[ahead][2 * i + 1] -= taken.y;
-        }
-      }
+      if (f.norm) scale_chunk(f, k, scratch[row], value[a]);
+      store_chunk(f, xs, stride, row, k, value[a]);
     }
   }
 }
@@ -392,7 +466,7 @@ flash(const __grid_constant__ Flash f) {
   const int tiles = (f.rows + 15) / 16;
   const int stride = input_stride(f.columns);
 
-  // [ring WARPS][barriers WARPS][x unless STAGED][sums 2 x WARPS x STREAMS x 16 x columns][scales]
+  // [ring WARPS][barriers WARPS][x unless STAGED][sums 2 x WARPS x STREAMS x 16 x columns][scratch]
   unsigned char *ring = memory + warp * f.stages * CELL_BYTES;
   unsigned char *after = memory + WARPS * f.stages * CELL_BYTES;
   const u32 barriers = shared_address(after) + warp * f.stages * 8;
@@ -410,13 +484,20 @@ flash(const __grid_constant__ Flash f) {
 #if __CUDA_ARCH__ >= 900
   asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
 #endif
+  float *scratch = partial + 2 * sums;
+  volatile int *has_input = (volatile int *)(scratch + WARPS + columns - 1);
+  if (threadIdx.x == 0) *has_input = 0;
+  // Small reads first: behind the copies of the ring they would wait for all of them.
+  if (f.norm)
+    for (int k = threadIdx.x * 32; k < f.columns; k += WARPS * 32 * 32)
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(f.norm + k));
   if (lane == 0) {
     for (int stage = 0; stage < f.stages; stage++) barrier_init(barriers + stage * 8);
 #if __CUDA_ARCH__ >= 900
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 #endif
   }
-  __syncwarp();
+  __syncthreads();
 
   // The cell of the next copy: the ring runs ahead of the sums, across tiles.
   int next_tile = blockIdx.x, next_cell = 0;
@@ -428,16 +509,33 @@ flash(const __grid_constant__ Flash f) {
         barriers + stage * 8, lane, policy);
     if (++next_cell == own) next_cell = 0, next_tile += gridDim.x;
   };
-  for (int stage = 0; stage < f.stages; stage++) fill(stage);
+  int filled = 0;
+  for (; filled < min(WINDOW, f.stages); filled++) fill(filled);
 
+  // One warp waits for the input, the others fill their rings meanwhile, a few stages at a time.
   launch_dependents();
+  if (warp == 0) {
+    wait_for_input();
+    *has_input = 1;
+  } else {
+    bool is_waiting = own > 0;
+    while (is_waiting && filled < f.stages) {
+      bool has_arrived = false;
+      if (lane == 0) {
+        is_waiting = !*has_input;
+        has_arrived = is_complete(barriers + (filled - WINDOW) * 8, 0);
+      }
+      is_waiting = __shfl_sync(~0u, is_waiting, 0);
+      if (__shfl_sync(~0u, has_arrived, 0)) fill(filled++);
+    }
+  }
   wait_for_input();
 #if !STAGED
-  float *scale = partial + 2 * sums;
-  if (f.norm) inverse_rms(f, scale, 0, f.batch);
-  stage_input(f, xs, stride, scale + WARPS, 0, f.batch);
+  stage_input(f, xs, stride, scratch);
   __syncthreads();
 #endif
+
+  for (; filled < f.stages; filled++) fill(filled);
 
   // This lane's column of x, and of the second tile; surplus columns repeat one that exists.
   const unsigned char *mine = xs + (lane & 3) * 16 + first * 128;
@@ -448,6 +546,16 @@ flash(const __grid_constant__ Flash f) {
   u32 parity = 0;
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x, round++) {
     float sum[STREAMS][TILES][4] = {};
+    // A thread for each mask of each output, other warps every time. What it adds to is on its way
+    // while the products are made.
+    const int count = 16 * f.batch * TERMS;
+    const int first_item = (threadIdx.x + (round & 1) * WARPS * 16) % (WARPS * 32);
+    float before = 0.f;
+    if (f.accumulate && first_item < count && first_item % TERMS == 0) {
+      const int row = tile * 16 + (first_item / TERMS & 15);
+      const long long b = first_item / (TERMS * 16);
+      if (row < f.rows) before = load(f.output, f.outputType, b * f.outputStride + row);
+    }
     for (int cell = 0; cell < own; cell++) {
       barrier_wait(barriers + stage * 8, parity);
       add_cell(sum, ring + stage * CELL_BYTES, x0 + cell * 128, x1 + cell * 128, lane);
@@ -468,10 +576,7 @@ flash(const __grid_constant__ Flash f) {
           if (column < columns) own_sums[(column * 16 + row) * STREAMS + stream] = sum[stream][t][i];
         }
     __syncthreads();
-    // A thread for each mask of each output, other warps every time.
-    const int count = 16 * f.batch * TERMS;
-    for (int item = (threadIdx.x + (round & 1) * WARPS * 16) % (WARPS * 32); item < count;
-         item += WARPS * 32) {
+    for (int item = first_item; item < count; item += WARPS * 32) {
       const int mask = item % TERMS, row = item / TERMS & 15, b = item / (TERMS * 16);
       float s = 0.f, t = 0.f;
       for (int piece = 0; piece < f.pieces; piece++)
@@ -491,7 +596,7 @@ flash(const __grid_constant__ Flash f) {
       for (int other = 1; other < TERMS; other *= 2) a += __shfl_xor_sync(~0u, a, other);
       if (mask > 0 || tile * 16 + row >= f.rows) continue;
       const long long index = b * f.outputStride + tile * 16 + row;
-      if (f.accumulate) a += load(f.output, f.outputType, index);
+      if (f.accumulate) a += item == first_item ? before : load(f.output, f.outputType, index);
       store(f.output, f.outputType, index, a);
     }
   }
@@ -500,11 +605,9 @@ flash(const __grid_constant__ Flash f) {
 #if STAGED
 // A block for each row of x; one that is staged costs a launch and its bytes once more.
 extern "C" __global__ void __launch_bounds__(WARPS * 32) stage(const __grid_constant__ Flash f) {
-  __shared__ float scale[WARPS + 16];
+  __shared__ float scratch[WARPS];
   launch_dependents();
   wait_for_input();
-  const int row = blockIdx.x;
-  if (f.norm) inverse_rms(f, scale, row, row + 1);
-  stage_input(f, f.staged, input_stride(f.columns), scale + WARPS, row, row + 1);
+  stage_row(f, f.staged, input_stride(f.columns), scratch, blockIdx.x);
 }
 #endif

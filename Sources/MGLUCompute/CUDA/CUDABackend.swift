@@ -179,6 +179,7 @@ public final class CUDABackend: InferenceBackend {
     let function = try context.module(source: source, options: options).function(kernel)
     let dynamic = context.device.sharedBytesPerBlock - function.staticSharedBytes
     try function.setDynamicSharedMemory(dynamic)
+    try function.preferSharedMemory()
     kernels[key] = function
     return function
   }

@@ -98,6 +98,17 @@ public struct CUDAFunction: Sendable {
     }
   }
 
+  /// Asks for as much shared memory of a multiprocessor as there is, whatever the kernel uses itself.
+  ///
+  /// A multiprocessor must be empty before it divides its memory anew: kernels that are to overlap
+  /// need the same division.
+  public func preferSharedMemory() throws(CUDAError) {
+    let preferredCarveout: Int32 = 9
+    try module.context.driver.check(
+      module.context.current().cuFuncSetAttribute(handle, preferredCarveout, 100),
+      "cuFuncSetAttribute")
+  }
+
   /// How many blocks run on a multiprocessor at once.
   public func blocksPerMultiprocessor(
     threads: Int, sharedBytes: Int = 0
