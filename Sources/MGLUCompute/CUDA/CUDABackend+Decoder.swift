@@ -32,8 +32,11 @@ extension CUDABackend {
     // Shared memory holds what eight warps found for each of them.
     let queries = (1...max(1, min(group, 4, 1024 / shape.headSize))).last { group % $0 == 0 } ?? 1
     let blocks = shape.heads / queries
-    let splits = rows > 1 ? 1 : Self.splits(
-      capacity: capacity, blocks: blocks, multiprocessors: context.device.multiprocessorCount)
+    let splits =
+      rows > 1
+      ? 1
+      : Self.splits(
+        capacity: capacity, blocks: blocks, multiprocessors: context.device.multiprocessorCount)
     var arguments = cmglu_cuda_attention()
     arguments.qkv = qkv.deviceAddress
     arguments.keys = keys.deviceAddress

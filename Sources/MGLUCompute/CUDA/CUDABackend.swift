@@ -11,6 +11,8 @@ public final class CUDABackend: InferenceBackend {
   /// Where everything is enqueued.
   public let stream: CUDAStream
   public let host: CPUBackend
+  // What is not part of a recording, though asked for during one.
+  private let setup: CUDAStream
 
   // Touched by the one thread that drives the backend.
   private nonisolated(unsafe) var kernels: [KernelKey: CUDAFunction] = [:]
@@ -25,6 +27,7 @@ public final class CUDABackend: InferenceBackend {
     do throws(CUDAError) {
       context = try CUDAContext(device)
       stream = try CUDAStream(on: context)
+      setup = try CUDAStream(on: context)
       // A missing compiler is told now, in place of in the middle of the first token.
       _ = try NVRTC.shared()
     } catch { throw BackendError(error) }
@@ -123,7 +126,14 @@ public final class CUDABackend: InferenceBackend {
   /// Memory of at least `count` bytes, zero at first: the same at every call until one needs more.
   func scratch(_ purpose: Scratch, ofBytes count: Int) -> UInt64 {
     if let last = scratches[purpose]?.last, last.byteCount >= count { return last.deviceAddress }
-    let (arena, _) = allocate { $0.tensor([count], .uint8) }
+    // Zeroed once and now: on `stream` a recording would zero it, at each of its launches.
+    let arena =
+      attempt { () throws(CUDAError) in
+        let buffer = try DeviceBuffer(byteCount: count, on: context)
+        try setup.fill(buffer.address, byteCount: count, with: 0)
+        try setup.synchronize()
+        return Arena(buffer)
+      } ?? Arena(substituteOf: count, isHostVisible: false)
     scratches[purpose, default: []].append(arena)
     return arena.deviceAddress
   }

@@ -4,18 +4,29 @@
 /// multiprocessor busy for some ten microseconds, two small blocks on each, one of which may belong
 /// to the next kernel and read ahead for it; for larger ones a single block with all the shared
 /// memory.
-struct FlashVariant {
-  var masks: Int
-  var planes: Int
-  var type: WeightType
-  /// Columns of input: rows of x times the pieces of each.
-  var columns: Int
+package struct FlashVariant {
+  let masks: Int
+  let planes: Int
+  let type: WeightType
+  /// Rows of x.
+  let batch: Int
+  /// Columns of input that each takes.
+  let pieces: Int
   /// h.
-  var width: Int
+  let width: Int
+
+  /// A variant for `masks` masks, or two `planes`, of `type`, over `batch` rows of `width`.
+  package init(masks: Int, planes: Int, type: WeightType, batch: Int, pieces: Int, width: Int) {
+    (self.masks, self.planes, self.type) = (masks, planes, type)
+    (self.batch, self.pieces, self.width) = (batch, pieces, width)
+  }
+
+  /// Columns of input.
+  var columns: Int { batch * pieces }
 
   static let warps = 8
   /// The most columns of a pass.
-  static let mostColumns = 16
+  package static let mostColumns = 16
 
   private var streams: Int { planes == 2 ? 2 : masks + 1 }
   private var tiles: Int { columns > 8 ? 2 : 1 }
@@ -33,9 +44,19 @@ struct FlashVariant {
     return ring + (isStaged ? 0 : columns * inputStride) + sums + (Self.warps + columns) * 4
   }
 
+  /// NVRTC's options for the variant.
+  package func options(isStaged: Bool) -> [String] {
+    [
+      "-DMASKS=\(masks)", "-DPLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
+      "-DTILES=\(tiles)", "-DSTAGED=\(isStaged ? 1 : 0)",
+    ]
+  }
+
   /// How it is launched on a device for a matrix of `rows` rows, or `nil` where shared memory cannot
   /// hold the input.
-  func launch(rows: Int, isStaged: Bool = false, on device: CUDADevice) -> FlashLaunch? {
+  package func launch(
+    rows: Int, isStaged: Bool = false, on device: CUDADevice
+  ) -> FlashLaunch? {
     let tileRows = (rows + 15) / 16
     let bytes = tileRows * ((width + 63) / 64) * cellBytes
     let isSmall = bytes / device.multiprocessorCount < Self.smallBytes
@@ -46,17 +67,35 @@ struct FlashVariant {
       let fixed = sharedBytes(stages: 0, isStaged: isStaged)
       // Where barriers begin a line of their own.
       let stages = (budget - fixed - 128) / (Self.warps * (cellBytes + 8))
-      guard stages >= (residents == 2 ? 3 : 2) else { continue }
+      // A staged row alone is the least there is: a ring of one is slow, and right.
+      let least = residents == 2 ? 3 : isStaged && batch == 1 ? 1 : 2
+      guard stages >= least else { continue }
       let used = min(stages, 12)
       return FlashLaunch(
-        options: [
-          "-DMASKS=\(masks)", "-DPLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
-          "-DTILES=\(tiles)", "-DSTAGED=\(isStaged ? 1 : 0)",
-        ],
-        stages: used, sharedBytes: sharedBytes(stages: used, isStaged: isStaged),
+        options: options(isStaged: isStaged), stages: used,
+        sharedBytes: sharedBytes(stages: used, isStaged: isStaged),
         grid: max(1, min(tileRows, residents * device.multiprocessorCount)))
     }
     return nil
+  }
+
+  /// How many rows of x, of `pieces` columns each, share a pass over a matrix of `rows` rows: as many
+  /// as there are columns, or as shared memory holds. A row that it cannot hold is staged in memory,
+  /// and so are then as many as leave room for their sums.
+  package static func pass(
+    masks: Int, planes: Int, type: WeightType, width: Int, pieces: Int, rows: Int,
+    on device: CUDADevice
+  ) -> (rows: Int, isStaged: Bool) {
+    let counts = 1...mostColumns / pieces
+    for isStaged in [false, true] {
+      let most = counts.last { count in
+        FlashVariant(
+          masks: masks, planes: planes, type: type, batch: count, pieces: pieces, width: width
+        ).launch(rows: rows, isStaged: isStaged, on: device) != nil
+      }
+      if let most { return (most, isStaged) }
+    }
+    preconditionFailure("no shared memory for \(masks) masks on \(device.name)")
   }
 
   /// Bytes for a multiprocessor below which a matrix is small: at 380 KB (8192 x 2048, 8 masks) two
@@ -65,9 +104,13 @@ struct FlashVariant {
 }
 
 /// A launch of flash.cu.
-struct FlashLaunch: Equatable {
-  let options: [String]
-  let stages: Int
-  let sharedBytes: Int
-  let grid: Int
+package struct FlashLaunch: Equatable {
+  /// NVRTC's options for the variant.
+  package let options: [String]
+  /// Cells of a warp's ring.
+  package let stages: Int
+  /// Shared memory of a block.
+  package let sharedBytes: Int
+  /// Blocks.
+  package let grid: Int
 }

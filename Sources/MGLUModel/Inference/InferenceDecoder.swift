@@ -86,7 +86,8 @@ public struct InferenceDecoder: Sendable {
     guard let wanted else { return possible.contains(stored) ? stored : .float16 }
     guard possible.contains(wanted) else {
       throw CheckpointError(
-        .backend, "\(wanted.rawValue) weights: this device computes with "
+        .backend,
+        "\(wanted.rawValue) weights: this device computes with "
           + possible.map(\.rawValue).joined(separator: ", "), remedy: "choose one of these")
     }
     return wanted
