@@ -11,12 +11,15 @@ struct VerifyCommand: ParsableCommand {
       Examples:
         mglu verify
         mglu verify --threads 3 --json
+        mglu verify --device cuda
 
-      Every instruction set that the machine has, over odd shapes, weight types and mask counts,
-      and over a matrix of more than 2^31 elements where memory allows. An error is ||a - b|| /
-      ||b||. Ends with status 1 where one is beyond its bound.
+      Every instruction set that the machine has, or a GPU, over odd shapes, batches, weight types
+      and mask counts, and over a matrix of more than 2^31 elements where memory allows. An error is
+      ||a - b|| / ||b||; of drawn tokens, how many draws one is off. Ends with status 1 where one is
+      beyond its bound.
       """)
 
+  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Flag(help: "Leave out the matrix of more than 2^31 elements.") var skipLarge = false
   @Flag(help: "Print one JSON document instead of text.") var json = false
@@ -28,13 +31,10 @@ struct VerifyCommand: ParsableCommand {
       if !json { for finding in new { Output.line(finding.line) } }
     }
     if !json { Output.line(Finding.titles) }
-    for name in CPUBackend.instructionSets {
-      let verification = try Verification(instructionSet: name, threads: threads)
-      for type in WeightType.allCases { take(try verification.flashUnits(type)) }
-      take(verification.trainingUnits())
-      take(try verification.decoders())
-    }
-    try takeLarge(take)
+    let host = try CPUBackend(threads: threads)
+    let verifications = try verifications(host)
+    for verification in verifications { try verification.findings(take) }
+    try takeLarge(verifications, host, take)
     let misses = findings.count { !$0.isWithin }
     if json {
       struct Document: Encodable {
@@ -52,15 +52,30 @@ struct VerifyCommand: ParsableCommand {
     if misses > 0 { throw ExitCode.failure }
   }
 
-  private func takeLarge(_ take: ([Finding]) -> Void) throws {
+  private func verifications(_ host: CPUBackend) throws -> [Verification] {
+    switch device {
+    case .cpu:
+      try CPUBackend.instructionSets.map {
+        try Verification(instructionSet: $0, threads: threads)
+      }
+    case .cuda(let ordinal):
+      [Verification(on: try CUDABackend(CUDADevice.find(ordinal: ordinal), host: host))]
+    }
+  }
+
+  private func takeLarge(
+    _ verifications: [Verification], _ host: CPUBackend, _ take: ([Finding]) -> Void
+  ) throws {
     if skipLarge { return }
-    guard 2 * LargeUnit.byteCount < Double(PhysicalMemory.byteCount) else {
+    var isLeftOut = 2 * LargeUnit.byteCount >= Double(PhysicalMemory.byteCount)
+    for case let gpu as CUDABackend in verifications.map(\.backend) {
+      if try Double(gpu.context.memory.free) < LargeUnit.byteCount(on: gpu) { isLeftOut = true }
+    }
+    guard !isLeftOut else {
       return Output.note("too little memory for a matrix of more than 2^31 elements: left out")
     }
-    let unit = LargeUnit(on: try CPUBackend(threads: threads))
-    for name in CPUBackend.instructionSets {
-      take([try unit.finding(instructionSet: name, threads: threads)])
-    }
+    let unit = LargeUnit(on: host)
+    for verification in verifications { take([try unit.finding(on: verification)]) }
   }
 }
 

@@ -15,9 +15,7 @@
 //           are read before the kernel waits for the one that computes qkv.
 //
 // New rows are read from qkv and rotated on the way, by every block that needs them; only the
-// first split of a head group writes them to the cache, so no block waits for another. `soon` are
-// weights that a later kernel reads: memory would be idle meanwhile, so they are brought to L2.
-
+// first split of a head group writes them to the cache, so no block waits for another.
 #ifndef HEAD
 #define HEAD 64
 #endif
@@ -40,8 +38,6 @@ struct Attention {
   const int *positions;
   float *partial;  // [rows][heads][splits][HEAD + 2]
   u32 *counters;   // [rows][heads / QUERIES], zero before and after
-  const unsigned char *soon;
-  long long soonBytes;
   int heads, kvHeads, capacity;
   float scale;
 };
@@ -128,14 +124,7 @@ attention(const __grid_constant__ Attention a) {
       asm volatile("prefetch.global.L2 [%0];" ::"l"(a.values + cache + at * HEAD + lane * 32));
     }
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;");
   asm volatile("griddepcontrol.wait;" ::: "memory");
-  if (threadIdx.x == 0 && a.soonBytes > 0) {
-    const int blocks = gridDim.x * gridDim.y, block = blockIdx.x + blockIdx.y * gridDim.x;
-    for (long long at = block * 16384ll; at < a.soonBytes && row == 0; at += blocks * 16384ll)
-      asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(a.soon + at),
-                   "r"((u32)min(16384ll, a.soonBytes - at)));
-  }
 #endif
   const float *own = a.qkv + (long long)row * width;
 
@@ -175,6 +164,10 @@ attention(const __grid_constant__ Attention a) {
 #pragma unroll
     for (int pair = 0; pair < PAIRS; pair++) running[q].value[pair][0] = running[q].value[pair][1] = 0.f;
   }
+#if __CUDA_ARCH__ >= 900
+  // Not before this block has its queries: the copies of the next kernel would be in their way.
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
   for (int j = from + warp * AHEAD; j < to; j += WARPS * AHEAD) {
     float score[AHEAD][QUERIES] = {};
 #pragma unroll

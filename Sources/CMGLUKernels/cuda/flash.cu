@@ -83,6 +83,7 @@ struct Flash {
   int accumulate;              // output += a
   int stages;                  // of a warp's ring, a cell each
   float epsilon;
+  int isChained;               // whether kernels before and after depend on each other
 };
 
 // 16-bit numbers ---------------------------------------------------------------------------------
@@ -513,7 +514,9 @@ flash(const __grid_constant__ Flash f) {
   for (; filled < min(WINDOW, f.stages); filled++) fill(filled);
 
   // One warp waits for the input, the others fill their rings meanwhile, a few stages at a time.
-  launch_dependents();
+  // What comes next may start at once, or, in a chain, when nothing here waits for memory any more
+  // that its copies would be in the way of.
+  if (!f.isChained) launch_dependents();
   if (warp == 0) {
     wait_for_input();
     *has_input = 1;
@@ -536,6 +539,7 @@ flash(const __grid_constant__ Flash f) {
 #endif
 
   for (; filled < f.stages; filled++) fill(filled);
+  if (f.isChained) launch_dependents();
 
   // This lane's column of x, and of the second tile; surplus columns repeat one that exists.
   const unsigned char *mine = xs + (lane & 3) * 16 + first * 128;

@@ -43,7 +43,7 @@ __device__ __forceinline__ float activate(float x, int activation) {
   }
 }
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32) plain(const __grid_constant__ Plain f) {
+extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) plain(const __grid_constant__ Plain f) {
   __shared__ float squares[WARPS];
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");

@@ -75,9 +75,9 @@ extern "C" __global__ void route(const float *logits, float *routes, int rows, i
 constexpr int THREADS = 512;
 constexpr float MASS = 1099511627776.f;  // 2^40
 
-// Larger for larger numbers, 0 for what is none.
+// Larger for larger numbers, the same for both zeros, 0 for what is no number.
 __device__ __forceinline__ u32 order(float value) {
-  const u32 bits = __float_as_uint(value);
+  const u32 bits = value == 0.f ? 0 : __float_as_uint(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return 0;
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }

@@ -180,6 +180,7 @@ typedef struct {
   int32_t rows, columns, batch, pieces, input_type, output_type, activation, gating, accumulate;
   int32_t stages;
   float epsilon;
+  int32_t is_chained;
 } cmglu_cuda_flash;
 _Static_assert(sizeof(cmglu_cuda_flash) == 104, "Flash of flash.cu");
 

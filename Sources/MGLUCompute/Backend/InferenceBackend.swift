@@ -23,7 +23,8 @@ public protocol InferenceBackend: Backend {
   ///   - type: How they are stored, of ``weightTypes``.
   func flashWeights(
     _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation,
-    as type: WeightType) -> FlashWeights
+    as type: WeightType
+  ) -> FlashWeights
   /// Plain projections x W^T of a common input, one below the other.
   func projection(stacking matrices: [StoredMatrix], as type: WeightType) -> FlashWeights
   /// Remembers the operations of `body`, and returns what computes them: each time anew, on the same

@@ -29,11 +29,22 @@ extension CUDABackend {
       keys.columns == shape.headSize && keys.count == shape.kvHeads * capacity * shape.headSize
         && values.count == keys.count && rows <= capacity,
       "a cache of \(keys.shape) for \(rows) rows of \(shape)")
-    // Shared memory holds what eight warps found for each of them.
-    let queries = (1...max(1, min(group, 4, 1024 / shape.headSize))).last { group % $0 == 0 } ?? 1
+    let device = context.device
+    let hasClusters = device.capability.major >= 9
+    // Several rows are blocks enough; a cluster has eight blocks at most.
+    let mostSplits = rows > 1 ? 1 : max(1, min(capacity / 32, hasClusters ? 8 : 64))
+    // As many queries to a block as shared memory has room for what eight warps find for each, as
+    // long as there are blocks enough for most of the multiprocessors.
+    let counts = (1...max(1, min(group, 4, 1024 / shape.headSize))).filter { group % $0 == 0 }
+    let queries =
+      counts.last {
+        shape.heads / $0 * mostSplits * rows * 10 >= device.multiprocessorCount * 9
+      } ?? 1
     let blocks = shape.heads / queries
-    let splits = rows > 1 ? 1 : Self.splits(
-      capacity: capacity, blocks: blocks, multiprocessors: context.device.multiprocessorCount)
+    let splits =
+      hasClusters ? mostSplits : max(1, min(mostSplits, device.multiprocessorCount / blocks))
+    // The cache is read before the kernel waits, so what wrote it must be done.
+    if !cachesInWriting.insert(keys.deviceAddress).inserted { orderNext() }
     var arguments = cmglu_cuda_attention()
     arguments.qkv = qkv.deviceAddress
     arguments.keys = keys.deviceAddress
@@ -42,7 +53,7 @@ extension CUDABackend {
     arguments.cosine = table.cosine.deviceAddress
     arguments.sine = table.sine.deviceAddress
     arguments.positions = positions.deviceAddress
-    if splits > 1 {
+    if splits > 1, !hasClusters {
       arguments.counters = scratch(.counters, ofBytes: blocks * 4)
       arguments.partial = scratch(
         .partialAttention, ofBytes: shape.heads * splits * (shape.headSize + 2) * 4)
@@ -53,13 +64,9 @@ extension CUDABackend {
     arguments.scale = 1 / Float(shape.headSize).squareRoot()
     launch(
       "attention", "attention", options: ["-DHEAD=\(shape.headSize)", "-DQUERIES=\(queries)"],
-      grid: LaunchSize(blocks, splits, rows), block: 256, arguments: arguments)
-  }
-
-  /// Over how many blocks a row's positions are split: enough to use every multiprocessor, with at
-  /// least 32 positions each when the cache is full.
-  private static func splits(capacity: Int, blocks: Int, multiprocessors: Int) -> Int {
-    max(1, min(capacity / 32, multiprocessors / blocks, 64))
+      grid: LaunchSize(blocks, splits, rows), block: 256,
+      cluster: hasClusters && splits > 1 ? LaunchSize(1, splits, 1) : nil, arguments: arguments)
+    cachesInWriting.insert(keys.deviceAddress)
   }
 
   public func route(_ logits: Tensor, topK: Int, into routes: Tensor) {

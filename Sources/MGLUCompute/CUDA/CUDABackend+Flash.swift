@@ -16,13 +16,15 @@ extension CUDABackend {
     switch weights.storage {
     case .cells(let cells):
       let pieces = precision == .reduced ? 1 : weights.type == .bfloat16 ? 3 : 2
-      let most = mostRows(of: weights, pieces: pieces)
+      let (most, isStaged) = FlashVariant.pass(
+        masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
+        width: weights.columns, pieces: pieces, rows: weights.rows, on: context.device)
       for start in stride(from: 0, to: x.rows, by: most) {
         let rows = start..<min(x.rows, start + most)
         pass(
           over: cells, weights, x[rowsOf: rows], norm: norm,
-          routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, accumulate: accumulate,
-          into: output[rowsOf: rows])
+          routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, isStaged: isStaged,
+          accumulate: accumulate, into: output[rowsOf: rows])
       }
     case .rows(let parts):
       precondition(parts.count == 1 && weights.type == .float32, "weights of another backend")
@@ -31,36 +33,21 @@ extension CUDABackend {
     }
   }
 
-  private func variant(
-    of weights: FlashWeights, rows: Int, pieces: Int
-  ) -> FlashVariant {
-    FlashVariant(
-      masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
-      columns: rows * pieces, width: weights.columns)
-  }
-
-  /// Rows of x that share a pass: as many as there are columns, or as shared memory holds of them; one
-  /// that it cannot hold at all is staged in memory, and so are then as many as there are columns.
-  private func mostRows(of weights: FlashWeights, pieces: Int) -> Int {
-    let most = FlashVariant.mostColumns / pieces
-    let fitting = (1...most).last { rows in
-      variant(of: weights, rows: rows, pieces: pieces)
-        .launch(rows: weights.rows, on: context.device) != nil
-    }
-    return fitting ?? most
-  }
-
   /// One pass over the weights.
   private func pass(
     over cells: Tensor, _ weights: FlashWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
-    pieces: Int, accumulate: Bool, into output: Tensor
+    pieces: Int, isStaged: Bool, accumulate: Bool, into output: Tensor
   ) {
-    let variant = variant(of: weights, rows: x.rows, pieces: pieces)
-    let fitting = variant.launch(rows: weights.rows, on: context.device)
+    let variant = FlashVariant(
+      masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
+      batch: x.rows, pieces: pieces, width: weights.columns)
+    // What has a norm, or adds to its output, is part of a decoder's step.
+    let isChained = norm != nil || accumulate
+    // Where more rows fit, so do fewer.
     guard
-      let launch = fitting
-        ?? variant.launch(rows: weights.rows, isStaged: true, on: context.device)
-    else { preconditionFailure("no shared memory for \(weights.gating)") }
+      let launch = variant.launch(
+        rows: weights.rows, isStaged: isStaged, isChained: isChained, on: context.device)
+    else { preconditionFailure("no shared memory for \(x.rows) rows") }
     var arguments = cmglu_cuda_flash()
     arguments.cells = cells.deviceAddress
     arguments.x = x.deviceAddress
@@ -79,7 +66,8 @@ extension CUDABackend {
     arguments.accumulate = accumulate ? 1 : 0
     arguments.stages = Int32(launch.stages)
     arguments.epsilon = norm?.epsilon ?? 0
-    if fitting == nil {
+    arguments.is_chained = isChained ? 1 : 0
+    if isStaged {
       arguments.staged = scratch(.stagedInput, ofBytes: variant.columns * variant.inputStride)
       self.launch(
         "flash", "stage", options: launch.options, grid: LaunchSize(x.rows), block: 256,

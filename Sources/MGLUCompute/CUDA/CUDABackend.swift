@@ -11,6 +11,8 @@ public final class CUDABackend: InferenceBackend {
   /// Where everything is enqueued.
   public let stream: CUDAStream
   public let host: CPUBackend
+  // What is not part of a recording, though asked for during one.
+  private let setup: CUDAStream
 
   /// Whether kernels start before the ones they depend on are done; without, a benchmark sees
   /// calls that have nothing to do with each other.
@@ -19,6 +21,10 @@ public final class CUDABackend: InferenceBackend {
   // Touched by the one thread that drives the backend.
   private nonisolated(unsafe) var kernels: [KernelKey: CUDAFunction] = [:]
   private nonisolated(unsafe) var failure: CUDAError?
+  // Caches that kernels write which may still be running, and whether the next kernel starts only
+  // when all before it are done.
+  nonisolated(unsafe) var cachesInWriting: Set<UInt64> = []
+  private nonisolated(unsafe) var isNextOrdered = false
   // Recorded steps hold addresses of scratch: what was outgrown stays.
   private nonisolated(unsafe) var scratches: [Scratch: [Arena]] = [:]
 
@@ -29,6 +35,7 @@ public final class CUDABackend: InferenceBackend {
     do throws(CUDAError) {
       context = try CUDAContext(device)
       stream = try CUDAStream(on: context)
+      setup = try CUDAStream(on: context)
       // A missing compiler is told now, in place of in the middle of the first token.
       _ = try NVRTC.shared()
     } catch { throw BackendError(error) }
@@ -119,7 +126,12 @@ public final class CUDABackend: InferenceBackend {
     launch(
       "tokens", "copy_words", grid: LaunchSize(min(1024, (words + 255) / 256)), block: 256,
       arguments: source.deviceAddress, target.deviceAddress, UInt64(words))
+    // Tokens and positions are read by kernels before they wait for their input.
+    orderNext()
   }
+
+  /// Lets the next kernel start only when all before it are done.
+  func orderNext() { isNextOrdered = true }
 
   /// What operations need memory for beside their tensors.
   enum Scratch { case stagedInput, partialAttention, counters }
@@ -127,7 +139,14 @@ public final class CUDABackend: InferenceBackend {
   /// Memory of at least `count` bytes, zero at first: the same at every call until one needs more.
   func scratch(_ purpose: Scratch, ofBytes count: Int) -> UInt64 {
     if let last = scratches[purpose]?.last, last.byteCount >= count { return last.deviceAddress }
-    let (arena, _) = allocate { $0.tensor([count], .uint8) }
+    // Zeroed once and now: on `stream` a recording would zero it, at each of its launches.
+    let arena =
+      attempt { () throws(CUDAError) in
+        let buffer = try DeviceBuffer(byteCount: count, on: context)
+        try setup.fill(buffer.address, byteCount: count, with: 0)
+        try setup.synchronize()
+        return Arena(buffer)
+      } ?? Arena(substituteOf: count, isHostVisible: false)
     scratches[purpose, default: []].append(arena)
     return arena.deviceAddress
   }
@@ -144,10 +163,13 @@ public final class CUDABackend: InferenceBackend {
 
   public func recording(_ body: @escaping () -> Void) -> () -> Void {
     let graph = attempt { () throws(CUDAError) in
+      // What a recording begins with follows all that was before, and what comes after it too.
+      orderNext()
       let graph = try stream.capture { () throws(CUDAError) in
         body()
         if let failure { throw failure }
       }
+      orderNext()
       try graph.upload(on: stream)
       return graph
     }
@@ -160,13 +182,16 @@ public final class CUDABackend: InferenceBackend {
   /// waits itself.
   func launch<each Argument: BitwiseCopyable>(
     _ source: String, _ kernel: String, options: [String] = [], grid: LaunchSize,
-    block: LaunchSize, sharedBytes: Int = 0, programmatic: Bool = true,
-    arguments: repeat each Argument
+    block: LaunchSize, sharedBytes: Int = 0, cluster: LaunchSize? = nil,
+    programmatic: Bool = true, arguments: repeat each Argument
   ) {
+    let isEarly = programmatic && startsEarly && !isNextOrdered
+    if !isEarly { cachesInWriting.removeAll(keepingCapacity: true) }
+    isNextOrdered = false
     attempt { () throws(CUDAError) in
       try function(source, kernel, options: options).launch(
-        grid: grid, block: block, sharedBytes: sharedBytes, programmatic: programmatic && startsEarly,
-        on: stream, arguments: repeat each arguments)
+        grid: grid, block: block, sharedBytes: sharedBytes, cluster: cluster,
+        programmatic: isEarly, on: stream, arguments: repeat each arguments)
     }
   }
 

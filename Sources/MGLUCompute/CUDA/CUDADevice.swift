@@ -82,6 +82,18 @@ public struct CUDADevice: Sendable {
       remedy: names.isEmpty ? CUDAProblem.noDevice.remedy : nil)
   }
 
+  /// A GPU that is not there, for choices that depend on what a GPU has.
+  package init(
+    describing name: String, capability: CUDACapability, multiprocessors: Int,
+    sharedBytesPerBlock: Int, sharedBytesPerMultiprocessor: Int
+  ) {
+    (ordinal, handle, hasUnifiedAddressing) = (0, 0, true)
+    (self.name, self.capability, multiprocessorCount) = (name, capability, multiprocessors)
+    (memoryByteCount, l2ByteCount, peakBytesPerSecond) = (0, 0, nil)
+    self.sharedBytesPerBlock = sharedBytesPerBlock
+    self.sharedBytesPerMultiprocessor = sharedBytesPerMultiprocessor
+  }
+
   /// The GPU of that number, as a driver describes it.
   package init(_ ordinal: Int, _ driver: CUDADriver) throws(CUDAError) {
     var device: Int32 = 0

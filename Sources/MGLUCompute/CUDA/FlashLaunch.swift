@@ -1,21 +1,34 @@
 /// A variant of flash.cu, and how much of a multiprocessor its blocks take.
 ///
-/// Two sizes of the ring of copies in flight were measured on an H100: for matrices that keep a
-/// multiprocessor busy for some ten microseconds, two small blocks on each, one of which may belong
-/// to the next kernel and read ahead for it; for larger ones a single block with all the shared
-/// memory.
-struct FlashVariant {
-  var masks: Int
-  var planes: Int
-  var type: WeightType
-  /// Columns of input: rows of x times the pieces of each.
-  var columns: Int
+/// Sizes of the ring of copies in flight were measured on an H100. Where nothing but the weights is
+/// waited for: for matrices that keep a multiprocessor busy for some ten microseconds, two small
+/// blocks on each, one of which may belong to the next kernel and read ahead for it; for larger ones
+/// a single block with all the shared memory. In a decoder's step, where every kernel waits for the
+/// one before: one block of 150 KiB, which the next follows as multiprocessors become free (58 us a
+/// layer of 122 MB, against 64 with two kernels side by side).
+package struct FlashVariant {
+  let masks: Int
+  let planes: Int
+  let type: WeightType
+  /// Rows of x.
+  let batch: Int
+  /// Columns of input that each takes.
+  let pieces: Int
   /// h.
-  var width: Int
+  let width: Int
+
+  /// A variant for `masks` masks, or two `planes`, of `type`, over `batch` rows of `width`.
+  package init(masks: Int, planes: Int, type: WeightType, batch: Int, pieces: Int, width: Int) {
+    (self.masks, self.planes, self.type) = (masks, planes, type)
+    (self.batch, self.pieces, self.width) = (batch, pieces, width)
+  }
+
+  /// Columns of input.
+  var columns: Int { batch * pieces }
 
   static let warps = 8
   /// The most columns of a pass.
-  static let mostColumns = 16
+  package static let mostColumns = 16
 
   private var streams: Int { planes == 2 ? 2 : masks + 1 }
   private var tiles: Int { columns > 8 ? 2 : 1 }
@@ -33,41 +46,84 @@ struct FlashVariant {
     return ring + (isStaged ? 0 : columns * inputStride) + sums + (Self.warps + columns) * 4
   }
 
+  /// NVRTC's options for the variant.
+  package func options(isStaged: Bool) -> [String] {
+    [
+      "-DMASKS=\(masks)", "-DPLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
+      "-DTILES=\(tiles)", "-DSTAGED=\(isStaged ? 1 : 0)",
+    ]
+  }
+
   /// How it is launched on a device for a matrix of `rows` rows, or `nil` where shared memory cannot
-  /// hold the input.
-  func launch(rows: Int, isStaged: Bool = false, on device: CUDADevice) -> FlashLaunch? {
-    let tileRows = (rows + 15) / 16
-    let bytes = tileRows * ((width + 63) / 64) * cellBytes
-    let isSmall = bytes / device.multiprocessorCount < Self.smallBytes
+  /// hold the input. Where it is chained, kernels before and after depend on each other.
+  package func launch(
+    rows: Int, isStaged: Bool = false, isChained: Bool = false, on device: CUDADevice
+  ) -> FlashLaunch? {
+    let (tileRows, cells) = ((rows + 15) / 16, (width + 63) / 64)
+    let isSmall =
+      tileRows * cells * cellBytes / device.multiprocessorCount < Self.smallBytes
+      // The others are compiled for more registers than two blocks have.
+      && masks <= 8 && tiles == 1
     // A block takes 1 KiB more than it asks for.
     let half = device.sharedBytesPerMultiprocessor / 2 - 1024
-    for (residents, budget) in [(2, half), (1, device.sharedBytesPerBlock)]
-    where residents == 1 || isSmall {
+    let chained = min(device.sharedBytesPerBlock, Self.chainedBytes)
+    let sizes =
+      isChained
+      ? [(1, chained), (1, device.sharedBytesPerBlock)]
+      : isSmall ? [(2, half), (1, device.sharedBytesPerBlock)] : [(1, device.sharedBytesPerBlock)]
+    for (residents, budget) in sizes {
+      let grid = max(1, min(tileRows, residents * device.multiprocessorCount))
       let fixed = sharedBytes(stages: 0, isStaged: isStaged)
       // Where barriers begin a line of their own.
       let stages = (budget - fixed - 128) / (Self.warps * (cellBytes + 8))
-      guard stages >= (residents == 2 ? 3 : 2) else { continue }
-      let used = min(stages, 12)
+      // A staged row alone is the least there is: a ring of one is slow, and right.
+      let least = residents == 2 ? 3 : isStaged && batch == 1 ? 1 : 2
+      guard stages >= least else { continue }
+      // No more than a warp has to read.
+      let used = min(
+        stages, 12, (cells + Self.warps - 1) / Self.warps * ((tileRows + grid - 1) / grid))
       return FlashLaunch(
-        options: [
-          "-DMASKS=\(masks)", "-DPLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
-          "-DTILES=\(tiles)", "-DSTAGED=\(isStaged ? 1 : 0)",
-        ],
-        stages: used, sharedBytes: sharedBytes(stages: used, isStaged: isStaged),
-        grid: max(1, min(tileRows, residents * device.multiprocessorCount)))
+        options: options(isStaged: isStaged), stages: used,
+        sharedBytes: sharedBytes(stages: used, isStaged: isStaged),
+        grid: grid)
     }
     return nil
+  }
+
+  /// How many rows of x, of `pieces` columns each, share a pass over a matrix of `rows` rows: as many
+  /// as there are columns, or as shared memory holds. A row that it cannot hold is staged in memory,
+  /// and so are then as many as leave room for their sums.
+  package static func pass(
+    masks: Int, planes: Int, type: WeightType, width: Int, pieces: Int, rows: Int,
+    on device: CUDADevice
+  ) -> (rows: Int, isStaged: Bool) {
+    let counts = 1...mostColumns / pieces
+    for isStaged in [false, true] {
+      let most = counts.last { count in
+        FlashVariant(
+          masks: masks, planes: planes, type: type, batch: count, pieces: pieces, width: width
+        ).launch(rows: rows, isStaged: isStaged, on: device) != nil
+      }
+      if let most { return (most, isStaged) }
+    }
+    preconditionFailure("no shared memory for \(masks) masks on \(device.name)")
   }
 
   /// Bytes for a multiprocessor below which a matrix is small: at 380 KB (8192 x 2048, 8 masks) two
   /// blocks are faster, at 510 KB (SwiGLU of the same size) one is.
   private static let smallBytes = 450_000
+  /// Shared memory of a block in a chain.
+  private static let chainedBytes = 150 << 10
 }
 
 /// A launch of flash.cu.
-struct FlashLaunch: Equatable {
-  let options: [String]
-  let stages: Int
-  let sharedBytes: Int
-  let grid: Int
+package struct FlashLaunch: Equatable {
+  /// NVRTC's options for the variant.
+  package let options: [String]
+  /// Cells of a warp's ring.
+  package let stages: Int
+  /// Shared memory of a block.
+  package let sharedBytes: Int
+  /// Blocks.
+  package let grid: Int
 }

@@ -37,7 +37,8 @@ package struct RandomWeights: WeightSource {
   ) -> Tensor {
     let (_, bits) = host.allocate { $0.tensor(MaskBits.shape(of: shape), .uint8) }
     for index in bits.bytes.indices {
-      bits.bytes[index] = UInt8(truncatingIfNeeded: Self.uniform[index % Self.period].bitPattern >> 4)
+      bits.bytes[index] = UInt8(
+        truncatingIfNeeded: Self.uniform[index % Self.period].bitPattern >> 4)
     }
     return bits
   }

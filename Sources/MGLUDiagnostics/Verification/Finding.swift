@@ -4,7 +4,7 @@ import MGLUModel
 package struct Finding: Sendable, Encodable {
   /// What was computed.
   package let kernel: String
-  /// The instruction set that computed it.
+  /// What computed it: an instruction set, or a GPU's generation.
   package let instructionSet: String
   /// The type of the weights.
   package let weights: String
@@ -39,7 +39,11 @@ package struct Finding: Sendable, Encodable {
     _ result: ReferenceMatrix, expected: ReferenceMatrix, bound: Double, floor: Double = 0,
     _ name: @autoclosure () -> String
   ) {
-    let error = relativeError(result, expected, floor: floor)
+    add(error: relativeError(result, expected, floor: floor), bound: bound, name())
+  }
+
+  /// Adds a case whose error is known: infinite where something is not what it must be.
+  mutating func add(error: Double, bound: Double, _ name: @autoclosure () -> String) {
     cases += 1
     guard error / bound > worstShare || cases == 1 else { return }
     (worstError, self.bound, worstShare, worstCase) = (error, bound, error / bound, name())

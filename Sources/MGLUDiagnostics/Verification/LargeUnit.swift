@@ -9,16 +9,16 @@ package struct LargeUnit {
 
   private static let columns = 1 << 15
 
-  /// Bytes that it takes: weights, scales, and mask bits twice.
+  /// Bytes of the host that it takes: weights, scales, and mask bits twice.
   package static var byteCount: Double { Double(rows) * Double(columns) * 1.35 }
   /// Just as many as bring the last rows beyond 2^31.
   private static let rows = (1 << 31) / columns + 70
 
   /// Fills weights, scales and masks with bytes that repeat at no power of two.
-  package init(on backend: CPUBackend) {
+  package init(on host: CPUBackend) {
     let (rows, columns) = (Self.rows, Self.columns)
     self.rows = rows
-    let (_, tensors) = backend.allocate { layout in
+    let (_, tensors) = host.allocate { layout in
       (
         layout.tensor([rows, columns], .int8),
         layout.tensor(WeightType.scalesShape(rows: rows, columns: columns), .float16),
@@ -39,24 +39,36 @@ package struct LargeUnit {
     (masks, x) = (tensors.2, tensors.3)
   }
 
-  /// The last 70 rows against the reference over just these.
-  package func finding(instructionSet: String, threads: Int?) throws -> Finding {
-    let backend = try CPUBackend(threads: threads, instructionSet: instructionSet)
-    let unit = FlashMGLU(weight, masks: masks, activation: .silu, on: backend)
+  /// Bytes that `backend` needs beside those of the host: its own copy, where it takes no INT8.
+  package static func byteCount(on backend: any InferenceBackend) -> Double {
+    type(on: backend) == .int8 ? 0 : Double(rows) * Double(columns) * 2.2
+  }
+
+  /// INT8, or what a backend without it makes of INT8 weights.
+  private static func type(on backend: any InferenceBackend) -> WeightType {
+    backend.weightTypes.contains(.int8) ? .int8 : .float16
+  }
+
+  /// The last 70 rows against the reference over just these, as they are stored there.
+  package func finding(on verification: Verification) throws -> Finding {
+    let backend = verification.backend
+    let (host, type) = (backend.host, Self.type(on: backend))
+    let unit = FlashMGLU(weight, masks: masks, as: type, activation: .silu, on: backend)
     let a = try unit(x, precision: .exact, on: backend)
     let last = rows - 70..<rows
-    let (_, (wide, logits)) = backend.allocate { layout in
+    let (_, (wide, logits)) = host.allocate { layout in
       (layout.tensor([70, Self.columns]), layout.tensor([70, Self.columns]))
     }
-    backend.dequantise(
-      StoredMatrix(weights: weight.weights[last], scales: weight.scales?[last]), into: wide)
+    let stored = StoredMatrix(weights: weight.weights[last], scales: weight.scales?[last])
+    host.dequantise(host.converted(stored, to: type), into: wide)
     MaskBits.unpack(masks.reshaped([rows, Self.columns / 8])[last], into: logits)
     let reference = ReferenceUnit(
       kind: .masked(.init(count: 1)), activation: .silu, weight: ReferenceMatrix(wide),
       masks: [ReferenceUnit.mask(ofLogits: ReferenceMatrix(logits))])
-    var finding = Finding("FlashMGLU past 2^31", on: instructionSet, weights: .int8)
+    var finding = Finding("FlashMGLU past 2^31", on: verification.set, weights: type)
     finding.add(
-      ReferenceMatrix(a).columns(last), expected: reference(ReferenceMatrix(x)), bound: 1e-5,
+      ReferenceMatrix(a).columns(last), expected: reference(ReferenceMatrix(x)),
+      bound: verification.bound(type, .exact, columns: Self.columns),
       "\(rows) x \(Self.columns)")
     return finding
   }

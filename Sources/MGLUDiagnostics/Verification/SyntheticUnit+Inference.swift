@@ -3,17 +3,18 @@ import MGLUModel
 extension SyntheticUnit {
   /// The unit for inference over weights of `type`, and the reference over the same, widened.
   package func inferenceUnit(
-    as type: WeightType, on backend: CPUBackend
+    as type: WeightType, on backend: any InferenceBackend
   ) -> (any InferenceUnit, ReferenceUnit) {
     let c = configuration
     let (d, h) = (c.intermediateSize, c.hiddenSize)
+    let host = backend.host
     func stored(_ matrix: ReferenceMatrix) -> (StoredMatrix, ReferenceMatrix) {
-      let (_, (source, target)) = backend.allocate { layout in
+      let (_, (source, target)) = host.allocate { layout in
         (layout.tensor([d, h]), layout.tensor([d, h]))
       }
       source.assign(matrix.floats)
-      let stored = backend.quantise(source, as: type)
-      backend.dequantise(stored, into: target)
+      let stored = host.quantise(source, as: type)
+      host.dequantise(stored, into: target)
       return (stored, ReferenceMatrix(target))
     }
     var reference = reference()
@@ -32,16 +33,16 @@ extension SyntheticUnit {
         FlashGLU(gate: weight, value: value, activation: c.activation, on: backend), reference
       )
     case .masked(let masks):
-      let (_, logits) = backend.allocate { $0.tensor([masks.count, d, h]) }
+      let (_, logits) = host.allocate { $0.tensor([masks.count, d, h]) }
       logits.assign(maskLogits.floats)
       let router = router.map { matrix in
-        let (_, weight) = backend.allocate { $0.tensor([masks.count, h]) }
+        let (_, weight) = host.allocate { $0.tensor([masks.count, h]) }
         weight.assign(matrix.floats)
         return FlashRouter(
           StoredMatrix(weights: weight), topK: masks.routerTopK ?? 1, on: backend)
       }
       let unit = FlashMGLU(
-        weight, masks: MaskBits.pack(logits, on: backend), activation: c.activation,
+        weight, masks: MaskBits.pack(logits, on: host), activation: c.activation,
         ablation: masks.ablation, router: router, on: backend)
       return (unit, reference)
     }

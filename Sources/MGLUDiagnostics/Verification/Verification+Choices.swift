@@ -1,0 +1,134 @@
+import MGLUModel
+import RealModule
+
+/// Choices: of routes, and of tokens.
+extension Verification {
+  /// Softmax over the largest, ties included: sums of a few float32 numbers, 1e-6.
+  package func routes() throws(BackendError) -> Finding {
+    var finding = Finding("routes", on: set)
+    for count in [1, 2, 3, 8, 16] {
+      for topK in Set([1, 2, count - 1, count]) where (1...count).contains(topK) {
+        var random = Philox(seed: UInt64(count), purpose: .synthetic)
+        var logits = ReferenceMatrix.normal(rows: 37, columns: count, using: &random)
+        // Every third row has two equal logits, every fifth only equal ones.
+        for row in 0..<37 {
+          if row % 3 == 0 { logits[row, count - 1] = logits[row, 0] }
+          if row % 5 == 0 { for column in 0..<count { logits[row, column] = 0.5 } }
+        }
+        let router = ReferenceRouter(
+          weight: ReferenceMatrix(rows: count, columns: 1), topK: topK)
+        let (_, routes) = backend.allocateShared { $0.tensor([37, count]) }
+        backend.route(backend.resident(hostTensor(logits)), topK: topK, into: routes)
+        try backend.finish()
+        finding.add(
+          ReferenceMatrix(routes), expected: router.routes(ofLogits: logits), bound: 1e-6,
+          "top \(topK) of \(count)")
+      }
+    }
+    return finding
+  }
+
+  /// The largest logit, wherever it lies, however many are equal or no numbers: what the host chooses.
+  package func largestTokens() throws(BackendError) -> Finding {
+    var finding = Finding("tokens, largest", on: set)
+    for count in [1, 31, 512, 4099, 128_256] {
+      for place in Set([0, count / 3, count - 1]) {
+        var random = Philox(seed: 11, purpose: .synthetic)
+        var logits = (0..<count).map { _ in random.nextNormal() }
+        logits[place] = 9
+        var ties = logits
+        for index in place..<count where index % 3 == place % 3 { ties[index] = 9 }
+        var gaps = logits
+        for index in 0..<count where index % 2 != place % 2 { gaps[index] = .nan }
+        let zeros = (0..<count).map { $0 < place ? -1 : $0 == place ? -Float.zero : 0 }
+        let low = (0..<count).map { $0 == place ? -1e30 : -Float.infinity }
+        for (name, logits) in [
+          ("one", logits), ("ties", ties), ("NaN", gaps), ("zeros", zeros), ("low", low),
+        ] {
+          let choice = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+          var chooser = TokenChooser()
+          let expected = chooser.token(of: logits.span, by: choice)
+          let found = try tokens(of: logits, by: [choice])[0]
+          finding.add(
+            error: found == expected && Int(expected) == place ? 0 : .infinity, bound: 1,
+            "\(name) of \(count) at \(place): \(found)")
+        }
+      }
+    }
+    return finding
+  }
+
+  /// Draws at evenly spaced places: never a token that is not kept, and every kept one as often as its
+  /// probability says, to within the one draw that evenness leaves open (and rounding: 1 %).
+  package func drawnTokens() throws(BackendError) -> Finding {
+    var finding = Finding("tokens, drawn", on: set)
+    let draws = 997
+    for (count, spread) in [(5, Float(1)), (300, 2), (4099, 3)] {
+      var random = Philox(seed: 13, purpose: .synthetic)
+      var logits = (0..<count).map { _ in spread * random.nextNormal() }
+      logits[count / 2] = .nan
+      for (temperature, topK, topP, minP) in [
+        (1, 0, 1, 0), (0.5, 0, 1, 0), (1, 3, 1, 0), (1, 40, 1, 0), (1.5, 0, 0.8, 0),
+        (1, 4, 0.7, 0), (1, 0, 1, 0.05), (0.7, 50, 0.95, 0.02), (1, 1, 1, 0), (1, 0, 1e-6, 0),
+      ] as [(Float, Int, Float, Float)] {
+        var choice = TokenChoice(
+          temperature: temperature, topK: topK, topP: topP, minP: minP, uniform: 0)
+        let expected = Self.shares(of: logits, by: choice)
+        let choices = (0..<draws).map { index in
+          choice.uniform = (Float(index) + 0.5) / Float(draws)
+          return choice
+        }
+        var counts = [Double](repeating: 0, count: count)
+        for token in try tokens(of: logits, by: choices) { counts[Int(token)] += 1 }
+        let error = zip(counts, expected).map { found, share in
+          share == 0 && found > 0 ? .infinity : abs(found - share * Double(draws))
+        }.max()
+        finding.add(
+          error: error ?? .infinity, bound: 1.01,
+          "\(count) tokens, \(temperature), top \(topK), \(topP), \(minP)")
+      }
+    }
+    return finding
+  }
+
+  /// What the backend chooses from `logits`, choice by choice.
+  private func tokens(
+    of logits: [Float], by choices: [TokenChoice]
+  ) throws(BackendError) -> [Int32] {
+    let (_, source) = backend.host.allocate { $0.tensor([1, logits.count]) }
+    source.assign(logits)
+    let resident = backend.resident(source)
+    let (_, (elements, token)) = backend.allocateShared { layout in
+      (layout.tensor([TokenChoice.elementCount]), layout.tensor([1], .int32))
+    }
+    return try choices.map { choice throws(BackendError) in
+      elements.assign(choice.elements)
+      backend.choose(resident, by: elements, into: token)
+      try backend.finish()
+      return token.integers[0]
+    }
+  }
+
+  /// The probability of each token, 0 of what is not kept, in float64.
+  private static func shares(of logits: [Float], by choice: TokenChoice) -> [Double] {
+    let numbers = logits.indices.filter { !logits[$0].isNaN }
+    let top = numbers.map { Double(logits[$0]) }.max() ?? 0
+    func mass(_ index: Int) -> Double {
+      .exp((Double(logits[index]) - top) / Double(choice.temperature))
+    }
+    var kept = numbers.sorted { (-logits[$0], $0) < (-logits[$1], $1) }
+    if choice.topK > 0 { kept = Array(kept.prefix(choice.topK)) }
+    let total = kept.reduce(0) { $0 + mass($1) }
+    var sum = 0.0
+    kept = Array(
+      kept.prefix { index in
+        defer { sum += mass(index) }
+        return choice.topP >= 1 || sum < Double(choice.topP) * total
+      })
+    kept.removeAll { mass($0) < Double(choice.minP) }
+    let left = kept.reduce(0) { $0 + mass($1) }
+    var shares = [Double](repeating: 0, count: logits.count)
+    for index in kept { shares[index] = mass(index) / left }
+    return shares
+  }
+}

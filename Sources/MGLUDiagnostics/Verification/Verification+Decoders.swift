@@ -1,0 +1,121 @@
+import MGLUModel
+
+/// The layers of training, and whole decoders.
+extension Verification {
+  /// The layers of training: forward and every gradient. None where the backend does not train.
+  package func trainingUnits() -> [Finding] {
+    guard let backend = backend as? CPUBackend else { return [] }
+    var (forward, backward) = (
+      Finding("layers, forward", on: set), Finding("layers, backward", on: set)
+    )
+    for kind in Self.units {
+      for (d, h) in Self.shapes {
+        let synthetic = SyntheticUnit(
+          .init(hiddenSize: h, intermediateSize: d, unit: kind, activation: .gelu),
+          rows: Self.rows)
+        let (found, expected) = (synthetic.results(on: backend), synthetic.expected)
+        let name = "\(kind.label), \(d) x \(h)"
+        // Sums that cancel are measured against what they sum: values of about one.
+        forward.add(found.output, expected: expected.output, bound: 1e-5, floor: 1, name)
+        var pairs = [(found.input, expected.input), (found.weight, expected.weight)]
+        if case .masked = kind { pairs.append((found.maskLogits, expected.maskLogits)) }
+        if let router = found.router, let other = expected.router { pairs.append((router, other)) }
+        for (found, expected) in pairs {
+          backward.add(found, expected: expected, bound: 1e-5, floor: 1, name)
+        }
+      }
+    }
+    return [forward, backward]
+  }
+
+  /// Whole decoders: norm, rotary positions, attention and head; as trained, where the backend
+  /// trains, and as they write, through the key-value cache.
+  package func decoders() throws -> [Finding] {
+    var findings = [Finding("decoder, cached", on: set)]
+    if backend is CPUBackend { findings.append(Finding("decoder, whole text", on: set)) }
+    for kind in Self.units {
+      let decoder = try Self.decoder(kind, on: backend.host)
+      let tokens = (0..<67).map { Int32($0 * 17 % 41) }
+      let expected = ReferenceDecoder(decoder).logits(tokens, length: 67)
+      let session = try DecodingSession(inference(decoder, as: .float32, .exact))
+      try addCached(session, tokens, expected, bound: 1e-5, kind.label, to: &findings[0])
+      guard findings.count > 1 else { continue }
+      let whole = ReferenceMatrix(
+        rows: 67, columns: 41, elements: decoder.logits(tokens).map(Double.init))
+      findings[1].add(whole, expected: expected, bound: 1e-5, kind.label)
+    }
+    return try findings + narrowDecoders()
+  }
+
+  /// Decoders over 16-bit weights, exact and reduced. Two layers pass the errors of 13 products of
+  /// BF16 inputs on: 2e-2. FP16 keeps three bits more: an eighth of it.
+  private func narrowDecoders() throws -> [Finding] {
+    var findings: [Finding] = []
+    for type in [WeightType.float16, .bfloat16] {
+      for precision in ActivationPrecision.allCases {
+        var finding = Finding("decoder, cached", on: set, weights: type, activations: precision)
+        let bound =
+          switch (type, precision) {
+          case (.bfloat16, .reduced): 2e-2
+          case (.float16, .reduced) where isGPU: 2.5e-3
+          default: 1e-5
+          }
+        for kind in [Self.units[2], Self.units[3], Self.units[8], Self.units[12]] {
+          let decoder = try Self.decoder(kind, on: backend.host)
+          for matrix in decoder.matrices {
+            backend.host.dequantise(backend.host.quantise(matrix, as: type), into: matrix)
+          }
+          let tokens = (0..<67).map { Int32($0 * 17 % 41) }
+          let session = try DecodingSession(inference(decoder, as: type, precision))
+          try addCached(
+            session, tokens, ReferenceDecoder(decoder).logits(tokens, length: 67),
+            bound: bound, kind.label, to: &finding)
+        }
+        findings.append(finding)
+      }
+    }
+    return findings
+  }
+
+  /// Reads 50 tokens at once and the others one by one.
+  private func addCached(
+    _ session: DecodingSession, _ tokens: [Int32], _ expected: ReferenceMatrix, bound: Double,
+    _ label: String, to finding: inout Finding
+  ) throws {
+    var position = 0
+    for count in [50] + Array(repeating: 1, count: tokens.count - 50) {
+      let logits = try session.append(tokens[position..<position + count])
+      position += count
+      finding.add(
+        ReferenceMatrix(logits), expected: expected.rows(position - 1..<position), bound: bound,
+        "\(label), position \(position - 1)")
+    }
+  }
+
+  private func inference(
+    _ decoder: Decoder, as type: WeightType, _ precision: ActivationPrecision
+  ) throws -> InferenceDecoder {
+    try InferenceDecoder(
+      decoder.configuration, from: decoder, weights: type, precision: precision, on: backend)
+  }
+
+  private static func decoder(
+    _ kind: FeedForwardUnitKind, on host: CPUBackend
+  ) throws -> Decoder {
+    let decoder = try Decoder(
+      DecoderConfiguration(
+        vocabularySize: 41, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
+        feedForward: .init(hiddenSize: 23, intermediateSize: 31, unit: kind),
+        contextLength: 67), on: host)
+    decoder.initialise(seed: 3)
+    return decoder
+  }
+}
+
+extension Decoder {
+  /// The matrices that inference stores narrow: all but the routers'.
+  fileprivate var matrices: [Tensor] {
+    namedParameters.filter { $0.tensor.shape.count == 2 && !$0.name.contains("router") }
+      .map(\.tensor)
+  }
+}

@@ -1,0 +1,80 @@
+import MGLUModel
+
+/// Units for inference.
+extension Verification {
+  /// The units of the family, at the mask counts that kernels treat differently.
+  package static let units: [FeedForwardUnitKind] =
+    [.linear, .sharedGated, .gated]
+    + [1, 2, 3, 4, 8, 11, 16].map { .masked(.init(count: $0)) }
+    + [
+      .masked(.init(count: 2, ablation: .noGateMask)),
+      .masked(.init(count: 5, ablation: .noValueMask)), .masked(.init(count: 4, routerTopK: 2)),
+    ]
+  /// d x h: below, at and beyond groups of 32, words of 64, and 512-element strides.
+  package static let shapes = [(1, 1), (17, 33), (16, 96), (37, 577), (5, 1024)]
+  /// Rows of x, of which kernels take up to four together.
+  package static let rows = 7
+
+  /// Rows that fill a pass of any kernel, and do not, and need several.
+  package static let batches = [1, 3, 8, 13, 16, 33]
+
+  private struct Case {
+    var kind: FeedForwardUnitKind
+    var (d, h, rows): (Int, Int, Int)
+  }
+
+  private static let shaped = units.flatMap { kind in
+    shapes.map { Case(kind: kind, d: $0.0, h: $0.1, rows: rows) }
+  }
+
+  private static let batched = [units[0], units[2], units[3], units[6], units[9], units[12]]
+    .flatMap { kind in batches.map { Case(kind: kind, d: 37, h: 577, rows: $0) } }
+
+  /// More columns than a GPU's shared memory holds: of one row, of all rows, and beside the sums of
+  /// the most masks.
+  private static let wide = [
+    Case(kind: .gated, d: 3, h: 120_000, rows: 1),
+    Case(kind: .masked(.init(count: 1)), d: 17, h: 120_000, rows: 3),
+    Case(kind: .masked(.init(count: 16)), d: 1, h: 120_000, rows: 17),
+    Case(kind: .masked(.init(count: 2)), d: 17, h: 15_000, rows: 16),
+  ]
+
+  /// Units for inference over weights of `type`: every unit at every shape, batches, wide inputs.
+  package func flashUnits(_ type: WeightType) throws(BackendError) -> [Finding] {
+    try units("FlashMGLU, GLU, LU", Self.shaped, type)
+      + units("the same in batches", Self.batched, type)
+      + units("the same, wide", Self.wide, type)
+  }
+
+  /// A finding for each precision; a batch's last row must also be what it is alone, bit for bit.
+  private func units(
+    _ name: String, _ cases: [Case], _ type: WeightType
+  ) throws(BackendError) -> [Finding] {
+    let precisions = ActivationPrecision.allCases
+    var findings = precisions.map { Finding(name, on: set, weights: type, activations: $0) }
+    for item in cases {
+      let (d, h, rows) = (item.d, item.h, item.rows)
+      let synthetic = SyntheticUnit(
+        .init(hiddenSize: h, intermediateSize: d, unit: item.kind, activation: .silu), rows: rows)
+      let (unit, reference) = synthetic.inferenceUnit(as: type, on: backend)
+      let (x, expected) = (hostTensor(synthetic.input), reference(synthetic.input))
+      // One row, or one column, has no mean to average errors in; a row of zeros no scale. Some dozens
+      // of outputs have a scattered one.
+      let small = d * h < 64 ? 10.0 : d * rows < 64 ? 2 : 1
+      for (index, precision) in precisions.enumerated() {
+        let slack = precision == .reduced ? small : 1
+        let bound = slack * bound(type, precision, columns: h)
+        let label = "\(item.kind.label), \(rows) rows, \(d) x \(h)"
+        let a = try unit(x, precision: precision, on: backend)
+        findings[index].add(
+          ReferenceMatrix(a), expected: expected, bound: bound, floor: 1e-3, label)
+        let last = rows - 1..<rows
+        let alone = try unit(x[last], precision: precision, on: backend)
+        if alone.array != a[last].array {
+          findings[index].add(error: .infinity, bound: bound, label + ", the last alone")
+        }
+      }
+    }
+    return findings
+  }
+}

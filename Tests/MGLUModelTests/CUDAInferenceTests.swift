@@ -1,0 +1,168 @@
+import MGLUDiagnostics
+import MGLUModel
+import Testing
+
+private let hasGPU = (try? CUDADevice.all.isEmpty) == false
+
+/// Inference on a GPU: every operation against float64, whole models against the CPU.
+@Suite(.enabled(if: hasGPU, "this machine has no NVIDIA GPU"), .serialized)
+struct CUDAInferenceTests {
+  let backend: CUDABackend
+
+  init() throws {
+    backend = try CUDABackend(CUDADevice.find(ordinal: 0), host: CPUBackend(threads: 2))
+  }
+
+  private func expect(_ findings: [Finding]) {
+    for finding in findings {
+      #expect(
+        finding.isWithin,
+        """
+        \(finding.kernel), \(finding.weights), \(finding.activations): \(finding.worstError) of \
+        \(finding.bound) at \(finding.worstCase)
+        """)
+    }
+  }
+
+  @Test(arguments: [WeightType.float32, .float16, .bfloat16])
+  func unitsAgreeWithTheReference(type: WeightType) throws {
+    expect(try Verification(on: backend).flashUnits(type))
+  }
+
+  @Test func decodersAgreeWithTheReference() throws {
+    expect(try Verification(on: backend).decoders())
+  }
+
+  @Test func attentionAgreesWithTheReference() throws {
+    expect([try Verification(on: backend).attention()])
+  }
+
+  @Test func choicesAgreeWithTheReference() throws {
+    let verification = Verification(on: backend)
+    expect([
+      try verification.routes(), try verification.largestTokens(),
+      try verification.drawnTokens(),
+    ])
+  }
+
+  static let units: [FeedForwardUnitKind] = [
+    .gated, .masked(.init(count: 4)), .masked(.init(count: 3, routerTopK: 2)),
+  ]
+
+  /// A prompt of several passes, then single tokens from the recorded step: logits as the CPU's to
+  /// the accuracy of each, and the same tokens chosen.
+  @Test(arguments: units)
+  func modelsWriteWhatTheCPUWrites(unit: FeedForwardUnitKind) throws {
+    let decoder = try Decoder.drawn(
+      DecoderConfiguration(
+        vocabularySize: 301, layers: 2, attention: .init(heads: 6, kvHeads: 3, headSize: 16),
+        feedForward: .init(hiddenSize: 72, intermediateSize: 200, unit: unit),
+        contextLength: 420), on: backend.host)
+    let tokens = (0..<400).map { Int32($0 * $0 % 301) }
+    for type in [WeightType.float32, .float16, .bfloat16] {
+      func session(_ backend: any InferenceBackend) throws -> DecodingSession {
+        try DecodingSession(
+          InferenceDecoder(decoder.configuration, from: decoder, weights: type, on: backend))
+      }
+      let (ours, theirs) = (try session(backend), try session(backend.host))
+      var position = 0
+      for count in [390, 1, 1, 1, 7] {
+        let piece = tokens[position..<position + count]
+        position += count
+        let expected = ReferenceMatrix(try theirs.append(piece))
+        // Both are within 1e-5 of float64.
+        let error = relativeError(ReferenceMatrix(try ours.append(piece)), expected)
+        #expect(error < 2e-5, "\(type), position \(position): \(error)")
+      }
+      // The choice is another recording than the logits.
+      let greedy = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+      var (last, other) = (tokens[0], tokens[0])
+      for _ in 0..<5 {
+        last = try ours.append([last], choosing: greedy)
+        other = try theirs.append([other], choosing: greedy)
+        #expect(last == other, "\(type)")
+      }
+    }
+  }
+
+  /// A recording does what its operations do one by one, each time anew on what the tensors hold.
+  @Test(arguments: [ActivationPrecision.exact, .reduced])
+  func recordingsComputeWhatTheirOperationsCompute(precision: ActivationPrecision) throws {
+    let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 16)
+    let synthetic = SyntheticUnit(
+      .init(
+        hiddenSize: 64, intermediateSize: shape.rowWidth, unit: .masked(.init(count: 3)),
+        activation: .silu), rows: 2)
+    let (unit, _) = synthetic.inferenceUnit(as: .float16, on: backend)
+    let (_, table) = backend.host.allocate {
+      RotaryTable(positions: 320, headSize: shape.headSize, in: &$0)
+    }
+    table.fill(theta: 10_000)
+    let rotary = table.resident(on: backend)
+    let (_, (x, positions, output)) = backend.allocateShared { layout in
+      (
+        layout.tensor([1, 64]), layout.tensor([1], .int32),
+        layout.tensor([1, shape.queryWidth])
+      )
+    }
+    let (_, (residual, a, keys, values)) = backend.allocate { layout in
+      let cache = [shape.kvHeads, 320, shape.headSize]
+      return (
+        layout.tensor([1, 64]),
+        InferenceActivations(
+          intermediateSize: shape.rowWidth, routedMasks: nil, rows: 1, in: &layout),
+        layout.tensor(cache), layout.tensor(cache)
+      )
+    }
+    let step = { [backend] in
+      backend.copy(x, into: residual)
+      unit.forward(residual, precision: precision, into: a, on: backend)
+      backend.attentionCached(
+        a.output, shape: shape, positions: positions, table: rotary, keys: keys, values: values,
+        into: output)
+    }
+    func results(_ step: () -> Void) throws -> [[Float]] {
+      backend.clear(keys)
+      backend.clear(values)
+      return try (0..<300).map { position in
+        x.assign(synthetic.input.rows(position % 2..<position % 2 + 1).floats)
+        positions.assign(integers: [Int32(position)])
+        step()
+        try backend.finish()
+        return output.array
+      }
+    }
+    // Recorded first, so that nothing it needs is there already.
+    let recorded = backend.recording(step)
+    let replayed = try results(recorded)
+    #expect(try results(step) == replayed)
+    #expect(Set(replayed).count == 300)
+  }
+
+  /// What does not fit is told once, with figures; nothing after it traps.
+  @Test func moreMemoryThanThereIsEndsInAnError() throws {
+    let bytes = 2 * backend.context.device.memoryByteCount
+    let (_, huge) = backend.allocate { $0.tensor([bytes / 4]) }
+    let error = #expect(throws: BackendError.self) { try backend.finish() }
+    #expect(error?.code == .memory)
+    #expect(error?.message.contains("were asked for") == true, "\(String(describing: error))")
+    #expect(error?.message.contains("are free") == true)
+    backend.clear(huge)
+    let synthetic = SyntheticUnit(
+      .init(hiddenSize: 65, intermediateSize: 17, unit: .masked(.init(count: 2))), rows: 3)
+    for type in backend.weightTypes {
+      let (unit, _) = synthetic.inferenceUnit(as: type, on: backend)
+      let (_, x) = backend.host.allocate { $0.tensor([3, 65]) }
+      #expect(throws: BackendError.self) { try unit(x, on: backend) }
+    }
+    backend.recording { backend.clear(huge) }()
+    #expect(throws: BackendError.self) { try backend.finish() }
+    // Another backend on the same GPU is not concerned.
+    let other = try CUDABackend(backend.context.device, host: backend.host)
+    let (unit, reference) = synthetic.inferenceUnit(as: .float16, on: other)
+    let (_, x) = backend.host.allocate { $0.tensor([3, 65]) }
+    x.assign(synthetic.input.floats)
+    let a = ReferenceMatrix(try unit(x, on: other))
+    #expect(relativeError(a, reference(synthetic.input)) < 1e-5)
+  }
+}
