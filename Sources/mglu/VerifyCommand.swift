@@ -12,8 +12,8 @@ struct VerifyCommand: ParsableCommand {
         mglu verify
         mglu verify --threads 3 --json
 
-      Every instruction set that the machine has, over odd shapes, weight types and mask counts,
-      and over a matrix of more than 2^31 elements where memory allows. An error is ||a - b|| /
+      Every instruction set that the machine has, over odd shapes, weight types and mask counts, \
+      and over a matrix of more than 2^31 elements where memory allows. An error is ||a - b|| / \
       ||b||. Ends with status 1 where one is beyond its bound.
       """)
 
