@@ -5,7 +5,7 @@ BUILD = $(SWIFT) build -c $(CONFIGURATION)
 MGLU = .build/$(CONFIGURATION)/mglu
 SOURCES = Package.swift Sources Tests
 
-.PHONY: demo build test format lint docs bench setup clean
+.PHONY: demo build test sanitize format lint docs bench setup clean
 
 demo: setup
 	$(BUILD) --product mglu
@@ -17,6 +17,9 @@ build:
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
 	$(SWIFT) test --skip-build -c $(CONFIGURATION)
+
+sanitize: setup
+	SWIFT="$(SWIFT)" scripts/sanitize
 
 format:
 	$(SWIFT) format --in-place --recursive $(SOURCES)
