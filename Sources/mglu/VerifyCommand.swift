@@ -74,7 +74,7 @@ extension Finding {
   }
 
   fileprivate static var titles: String {
-    cells(["kernel", "set", "weights", "activations", "cases", "error", "bound", ""])
+    cells(["kernel", "set", "weights", "activations", "cases", "error", "bound", "verdict"])
   }
 
   fileprivate var line: String {

@@ -132,7 +132,7 @@ import Testing
     let text = lines.prefix { !$0.hasPrefix("USAGE") }
     for (line, next) in zip(text, text.dropFirst()) where !line.hasPrefix("Example") {
       guard let word = next.split(separator: " ").first, !next.hasPrefix(" ") else { continue }
-      #expect(line.isEmpty || line.count <= 80 && line.count + 1 + word.count > 80, "\(line)")
+      #expect(line.isEmpty || line.count <= 80 && line.count + 1 + word.count >= 80, "\(line)")
     }
   }
 }
