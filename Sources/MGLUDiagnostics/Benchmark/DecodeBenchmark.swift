@@ -57,10 +57,11 @@ package struct DecodeBenchmark {
     let sessions = entries.map {
       DecodingSession($0.decoder, capacity: max(promptTokens, writtenTokens))
     }
-    let (_, probe) = backend.allocate { $0.tensor([512 << 20], .uint8) }
-    func bandwidth() -> Double {
-      let seconds = seconds { _ = backend.read(UnsafeRawBufferPointer(probe.bytes)) }
-      return Double(probe.byteCount) / seconds
+    // Of the weights themselves: memory need not be as fast everywhere.
+    let matrices = entries.map { $0.decoder.matrices.map { UnsafeRawBufferPointer($0.bytes) } }
+    func bandwidth(_ index: Int) -> Double {
+      let bytes = matrices[index].reduce(0) { $0 + $1.count }
+      return Double(bytes) / seconds { _ = backend.read(matrices[index]) }
     }
     var prompt = entries.map { _ in [Double]() }
     var written = prompt
@@ -71,9 +72,9 @@ package struct DecodeBenchmark {
       for index in entries.indices.shuffled() {
         let session = sessions[index]
         let read = try self.read(session)
-        let before = bandwidth()
+        let before = bandwidth(index)
         let write = try self.write(session)
-        let memory = (before + bandwidth()) / 2
+        let memory = (before + bandwidth(index)) / 2
         guard repetition > 0 else { continue }
         reads.append(memory)
         prompt[index].append(read)
