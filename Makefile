@@ -5,7 +5,7 @@ BUILD = $(SWIFT) build -c $(CONFIGURATION)
 MGLU = .build/$(CONFIGURATION)/mglu
 SOURCES = Package.swift Sources Tests
 
-.PHONY: demo build test format lint docs bench setup clean
+.PHONY: demo build test sanitize format lint docs bench setup clean
 
 demo: setup
 	$(BUILD) --product mglu
@@ -17,6 +17,9 @@ build:
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
 	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) $(SWIFT) test --skip-build -c $(CONFIGURATION)
+
+sanitize: setup
+	SWIFT="$(SWIFT)" scripts/sanitize
 
 format:
 	$(SWIFT) format --in-place --recursive $(SOURCES)
@@ -34,10 +37,13 @@ docs:
 	    --transform-for-static-hosting --hosting-base-path $$target \
 	    --output-path docs-out/$$target || exit 1; done
 
-# Needs python3 and, for the peer, PyTorch: apt-get install python3-torch.
+# Needs python3 and, for the peers, PyTorch (apt-get install python3-torch) and, in the interpreter
+# GGML=python, llama-cpp-python.
 bench: setup
 	@test -n "$(DATA)" || { echo "give a text: make bench DATA=input.txt" >&2; exit 1; }
 	$(BUILD) --product mglu
+	Benchmarks/ffn_cpu $(if $(GGML),--peer $(GGML))
+	Benchmarks/decode_cpu
 	Benchmarks/train_nano --data $(DATA) $(if $(LOSSES),--losses)
 	scripts/readme-results
 

@@ -22,7 +22,7 @@ INLINE int inputs_together(int64_t masks) {
 #define KEY(count, planes, inputs) ((count) * 16 + (planes) * 8 - 8 + (inputs))
 #define CASE(function, count, planes, inputs)                                     \
   case KEY(count, planes, inputs):                                                \
-    for (int64_t i = 0; i < rows; i++, r = next_row(r, size)) \
+    for (int64_t i = 0; i < rows; i++, r = next_row(r, planes, size))             \
       function(count, planes, inputs, &r, out + i);                               \
     break;
 #if defined(CMGLU_AVX512)
@@ -38,11 +38,11 @@ INLINE int inputs_together(int64_t masks) {
     CASE(f, 8, 1, 1) CASES_TOGETHER(f) \
   }
 
-INLINE row_view next_row(row_view r, int64_t size) {
+INLINE row_view next_row(row_view r, int planes, int64_t size) {
   const int64_t groups = group_count(r.columns);
-  EACH(plane, 2) {
+  EACH(plane, planes) {
     r.w[plane] += r.columns * size;
-    r.scales[plane] += groups * 2;
+    if (size == 1) r.scales[plane] += groups * 2;  // CMGLU_I8
   }
   r.words += (groups + 1) / 2 * r.masks;
   return r;

@@ -18,15 +18,15 @@ struct BenchCommand: ParsableCommand {
           mglu bench ffn
           mglu bench ffn --shapes 8192x2048 --weights int8 --masks 1,4 --json
 
-        Shapes are d x h. Weights are cold: calls rotate among copies of 512 MiB together, which no
-        cache holds (of W below 8 MiB there are 64 copies, which a large cache may hold). The naive
+        Shapes are d x h. Weights are cold: calls rotate among copies of 512 MiB together, which no \
+        cache holds (of W below 8 MiB there are 64 copies, which a large cache may hold). The naive \
         MGLU makes 2 n_m passes over W, each with one mask.
         """)
 
     @Option(help: "Shapes d x h, separated by commas.") var shapes = "8192x2048,14336x4096"
     @Option(help: "Mask counts, separated by commas.") var masks = "1,2,4,8"
     @Option(help: "Weights: fp32, fp16, bf16, int8, separated by commas.") var weights = "bf16"
-    @Option(help: "What products see of their input: bf16 (as narrow as the weights) or fp32.")
+    @Option(help: "What products see of their input: bf16 is as narrow as the weights.")
     var activations: ActivationPrecision = .reduced
     @Option(help: "Rows of the input.") var batch = 1
     @Option(help: "Rounds.") var rounds = 60
@@ -47,7 +47,7 @@ struct BenchCommand: ParsableCommand {
       var results: [FeedForwardBenchmark.Result] = []
       for setting in settings {
         let target: any BenchmarkTarget =
-          gpu ?? CPUTarget(backend.host, readByteCount: setting.weightByteCount)
+          gpu ?? CPUTarget(backend.host)
         let measured = try FeedForwardBenchmark(setting, on: target).run()
         read.append(measured.readGBPerS)
         results += measured.results

@@ -12,9 +12,9 @@ struct DecodeBenchmarkCommand: ParsableCommand {
         mglu bench decode --model run
         mglu bench decode --preset paper-small --ffn swimglu --masks 4 --weights bf16
 
-      pp is a prompt read at once, tg is tokens written one by one, both into an empty cache, as
-      llama-bench has them. A preset has random weights; that of an MGLU is timed beside the GLU of
-      the same d. "of memory" is tg over what the bytes of weights, masks and cache allow at the
+      pp is a prompt read at once, tg is tokens written one by one, both into an empty cache, as \
+      llama-bench has them. A preset has random weights; that of an MGLU is timed beside the GLU of \
+      the same d. "of memory" is tg over what the bytes of weights, masks and cache allow at the \
       read bandwidth of the same moments.
       """)
 
@@ -42,7 +42,7 @@ struct DecodeBenchmarkCommand: ParsableCommand {
     let backend = try inference.device.backend(threads: threads)
     let target: any BenchmarkTarget =
       if let gpu = backend as? CUDABackend { try CUDATarget(gpu) } else {
-        CPUTarget(backend.host, readByteCount: 512 << 20)
+        CPUTarget(backend.host)
       }
     let measured = try DecodeBenchmark(
       entries(on: backend), promptTokens: prompt, writtenTokens: generate,

@@ -16,17 +16,17 @@ struct ConvertCommand: ParsableCommand {
         mglu convert --model run --to llama --output run-llama
         mglu convert --model run --to mglu-inference --weights int8 --output run-int8
 
-      llama: an MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and
-      larger. Routed, ablated and ungated models are refused. llama.cpp takes SiLU only;
+      llama: an MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
+      larger. Routed, ablated and ungated models are refused. llama.cpp takes SiLU only; \
       transformers takes every activation but the identity under some names.
 
-      mglu-inference: weights as --weights says, masks as packed bits, nothing else. Every command
+      mglu-inference: weights as --weights says, masks as packed bits, nothing else. Every command \
       reads it; mglu generate maps it and reads it where it lies.
       """)
 
   @OptionGroup var model: ModelOptions
-  @Option(help: "Format: llama, mglu-inference.") var to: Format
-  @Option(help: "Weights of mglu-inference: fp32, fp16, bf16, int8 (default: bf16).")
+  @Option(help: "Format.") var to: Format
+  @Option(help: "Weights of mglu-inference (default: bf16).")
   var weights: WeightType?
   @Option(help: "Folder to write, which must hold no model yet.", completion: .directory)
   var output: String

@@ -12,7 +12,7 @@ struct EvaluateCommand: ParsableCommand {
         mglu evaluate --model run --data other.txt
         mglu evaluate --model run --data valid.bin --json
 
-      Every token but the first is predicted, in consecutive windows of --context tokens. The loss
+      Every token but the first is predicted, in consecutive windows of --context tokens. The loss \
       is in nats per token; bits per byte compare models of different tokenizers.
       """)
 

@@ -9,7 +9,7 @@ struct GenerateCommand: AsyncParsableCommand {
     discussion: """
       Examples:
         mglu generate --model run --prompt "To be, or "
-        mglu generate --model run --prompt "" --max-tokens 500 --temperature 0.7 --seed 3
+        mglu generate --model run --prompt "" --max-tokens 500 --seed 3
         mglu generate --model run --prompt "KING:" --temperature 0 --weights bf16
 
       Only the text goes to standard output, as it is written; with the same seed it is the same.

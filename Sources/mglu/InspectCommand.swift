@@ -13,7 +13,7 @@ struct InspectCommand: ParsableCommand {
         mglu inspect --preset paper-large --ffn swimglu --masks 4
         mglu inspect --preset llama-3.2-1b --json
 
-      Sizes are those of FP16 weights and 1-bit masks. The gate share of a mask is the share of
+      Sizes are those of FP16 weights and 1-bit masks. The gate share of a mask is the share of \
       the matrix that it makes gate; the rest is value.
       """)
 

@@ -14,7 +14,7 @@ struct TokenizerCommand: ParsableCommand {
       abstract: "Learn a byte-level BPE tokenizer from text.",
       discussion: """
         Example:
-          mglu tokenizer train --data input.txt --vocabulary-size 1024 --output tokenizer
+          mglu tokenizer train --data input.txt --output tokenizer
 
         Writes tokenizer.json and tokenizer_config.json, as Hugging Face reads them.
         """)

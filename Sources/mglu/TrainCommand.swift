@@ -11,11 +11,11 @@ struct TrainCommand: ParsableCommand {
       Examples:
         mglu train --data input.txt --output run
         mglu train --data input.txt --ffn swimglu --masks 4 --steps 5000 --output run
-        mglu train --data input.txt --ffn swimglu --masks 4 --steps 5000 --output run --resume
+        mglu train --data input.txt --steps 5000 --output run --resume
         mglu train --data shards/ --tokenizer gpt2/tokenizer.json --output run
 
-      --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or
-      token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for
+      --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
+      token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for \
       validation. Ctrl-C saves a checkpoint; --resume goes on from it.
       """)
 

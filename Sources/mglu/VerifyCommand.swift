@@ -13,9 +13,9 @@ struct VerifyCommand: ParsableCommand {
         mglu verify --threads 3 --json
         mglu verify --device cuda
 
-      Every instruction set that the machine has, or a GPU, over odd shapes, batches, weight types
-      and mask counts, and over a matrix of more than 2^31 elements where memory allows. An error is
-      ||a - b|| / ||b||; of drawn tokens, how many draws one is off. Ends with status 1 where one is
+      Every instruction set that the machine has, or a GPU, over odd shapes, batches, weight types \
+      and mask counts, and over a matrix of more than 2^31 elements where memory allows. An error is \
+      ||a - b|| / ||b||; of drawn tokens, how many draws one is off. Ends with status 1 where one is \
       beyond its bound.
       """)
 
@@ -89,7 +89,7 @@ extension Finding {
   }
 
   fileprivate static var titles: String {
-    cells(["kernel", "set", "weights", "activations", "cases", "error", "bound", ""])
+    cells(["kernel", "set", "weights", "activations", "cases", "error", "bound", "verdict"])
   }
 
   fileprivate var line: String {

@@ -118,10 +118,21 @@ import Testing
     #expect(result.status != 0 && result.output.isEmpty && result.errors.contains("Error"))
   }
 
-  @Test(arguments: ["train", "generate", "evaluate", "inspect", "convert", "demo", "verify"])
+  @Test(arguments: [
+    "train", "generate", "evaluate", "inspect", "convert", "demo", "verify", "bench ffn",
+    "bench decode", "tokenizer train", "data pack",
+  ])
   func helpHasExamplesThatFitATerminal(command: String) throws {
-    let help = try mglu([command, "--help"])
-    #expect(help.status == 0 && help.output.contains("Example"))
-    #expect(help.output.contains("mglu \(command)"))
+    let help = try mglu(command.split(separator: " ").map(String.init) + ["--help"])
+    #expect(help.status == 0)
+    let lines = help.output.split(separator: "\n", omittingEmptySubsequences: false)
+    let examples = lines.drop { !$0.hasPrefix("Example") }.dropFirst().prefix { !$0.isEmpty }
+    #expect(!examples.isEmpty && examples.allSatisfy { $0.hasPrefix("  mglu \(command)") })
+    // Text is broken at 80 columns: the next word had no room.
+    let text = lines.prefix { !$0.hasPrefix("USAGE") }
+    for (line, next) in zip(text, text.dropFirst()) where !line.hasPrefix("Example") {
+      guard let word = next.split(separator: " ").first, !next.hasPrefix(" ") else { continue }
+      #expect(line.isEmpty || line.count <= 80 && line.count + 1 + word.count >= 80, "\(line)")
+    }
   }
 }

@@ -41,6 +41,42 @@ import Testing
     }
   }
 
+  /// Cut files, and masks that are not those of config.json, in a trained and in a narrow model.
+  @Test func damagedModelsAreRefusedInOneLine() throws {
+    try withText { folder, text in
+      let narrow = folder + "/narrow"
+      #expect(try mglu(CommandTests.train(text, folder + "/run", ["--steps", "3"])).status == 0)
+      let convert = ["convert", "--model", folder + "/run", "--to", "mglu-inference"]
+      #expect(try mglu(convert + ["--weights", "int8", "--output", narrow]).status == 0)
+      for model in [folder + "/run", narrow] {
+        func isRefused(_ file: String, _ words: String, _ damage: (Data) -> Data) throws {
+          let url = URL(fileURLWithPath: model + "/" + file)
+          let whole = try Data(contentsOf: url)
+          try damage(whole).write(to: url)
+          defer { try? whole.write(to: url) }
+          for command in [
+            ["generate", "--prompt", "a"], ["evaluate", "--data", text], ["inspect"],
+          ] {
+            let result = try mglu(command + ["--model", model])
+            #expect(result.status == 1 && result.output.isEmpty && result.errors.contains(words))
+            #expect(result.errors.split(separator: "\n").count == 1, "\(result.errors)")
+          }
+        }
+        for length in [0, 100, 4000] {
+          try isRefused("model.safetensors", "cut off") { $0.prefix(length) }
+        }
+        for (count, words) in [(1, "expected [1, 48, "), (3, "expected [3, 48, "), (0, "1 to 16")] {
+          try isRefused("config.json", words) { json in
+            let text = String(decoding: json, as: UTF8.self)
+            let old = "\"num_masks\" : 2"
+            return Data(
+              text.replacingOccurrences(of: old, with: "\"num_masks\" : \(count)").utf8)
+          }
+        }
+      }
+    }
+  }
+
   @Test func unitsAreTimedAndCheckedAtOddShapes() throws {
     let bench = ["bench", "ffn", "--shapes", "7x33", "--rounds", "2", "--batch", "3", "--json"]
     let timed = try mglu(bench + ["--masks", "1,16", "--weights", "fp32,int8"]).json()

@@ -138,6 +138,14 @@ public struct FlashWeights: Sendable {
     return parts
   }
 
+  /// What is read of them, without scales, and masks that lie apart.
+  package var matrices: [Tensor] {
+    switch storage {
+    case .rows(let parts): parts.flatMap(\.planes).map(\.weights)
+    case .cells(let cells): [cells]
+    }
+  }
+
   /// `weights` one below the other, as one operation on their common input.
   ///
   /// - Precondition: at least one; all of one type, width, gating and activation.

@@ -213,6 +213,22 @@ extension CPUBackend {
     }
     return total.load(ordering: .relaxed)
   }
+
+  /// Reads `buffers`, each of them in parts, with every thread in one job.
+  package func read(_ buffers: [UnsafeRawBufferPointer]) -> UInt64 {
+    let size = 1 << 18
+    let parts = buffers.flatMap { buffer in
+      stride(from: 0, to: buffer.count, by: size).map {
+        UnsafeRawBufferPointer(rebasing: buffer[$0..<min($0 + size, buffer.count)])
+      }
+    }
+    let total = Atomic<UInt64>(0)
+    pool.forEach(parts.count) { index, _ in
+      guard let base = parts[index].baseAddress else { return }
+      total.wrappingAdd(flash.read(base, Int64(parts[index].count)), ordering: .relaxed)
+    }
+    return total.load(ordering: .relaxed)
+  }
 }
 
 /// Prepared rows of x, and where their results go.

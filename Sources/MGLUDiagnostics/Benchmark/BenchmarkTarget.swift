@@ -8,10 +8,8 @@ package protocol BenchmarkTarget {
   var coldByteCount: Int { get }
   /// The same values in memory of their own, where units view the matrices they are made from.
   func copied(_ matrix: StoredMatrix) -> StoredMatrix
-  /// Bytes that `read` passes over.
-  var readByteCount: Int { get }
-  /// Reads memory that is in no cache, another part every time.
-  func read(_ round: Int)
+  /// What times reading: in every round another of `groups`, or memory like it.
+  func reading(of groups: [[Tensor]]) throws(BackendError) -> Reading
   /// What times `body`, which is called with rising numbers: a function from the number of a round
   /// to the microseconds that a call took in it.
   func timer(
@@ -19,20 +17,21 @@ package protocol BenchmarkTarget {
   ) throws(BackendError) -> (_ round: Int) throws -> Double
 }
 
+/// How long it takes to read bytes that are in no cache.
+package struct Reading {
+  /// The bytes of a round.
+  package let byteCount: Int
+  /// The microseconds of a round.
+  package let microseconds: (_ round: Int) throws -> Double
+}
+
 /// The CPU: a round is a call.
 package final class CPUTarget: BenchmarkTarget {
   private let cpu: CPUBackend
-  private let probe: Tensor
 
-  /// A target with `readByteCount` bytes to read in a call.
-  package init(_ cpu: CPUBackend, readByteCount: Int) {
-    self.cpu = cpu
-    self.readByteCount = readByteCount
-    let parts = max(1, (512 << 20) / readByteCount)
-    (_, probe) = cpu.allocate { $0.tensor([parts, readByteCount], .uint8) }
-  }
+  /// A target on the CPU.
+  package init(_ cpu: CPUBackend) { self.cpu = cpu }
 
-  package let readByteCount: Int
   package let coldByteCount = 512 << 20
   package var backend: any InferenceBackend { cpu }
 
@@ -47,9 +46,13 @@ package final class CPUTarget: BenchmarkTarget {
     return copy
   }
 
-  package func read(_ round: Int) {
-    let part = round % probe.rows
-    _ = cpu.read(UnsafeRawBufferPointer(probe[part..<part + 1].bytes))
+  package func reading(of groups: [[Tensor]]) throws(BackendError) -> Reading {
+    let buffers = groups.map { $0.map { UnsafeRawBufferPointer($0.bytes) } }
+    return Reading(
+      byteCount: buffers[0].reduce(0) { $0 + $1.count },
+      microseconds: try timer { [cpu] round in
+        _ = cpu.read(buffers[round % buffers.count])
+      })
   }
 
   package func timer(
@@ -79,14 +82,18 @@ package final class CUDATarget: BenchmarkTarget {
     } catch { throw BackendError(error) }
   }
 
-  package let readByteCount = 1 << 30
   package var coldByteCount: Int { max(8 * gpu.context.device.l2ByteCount, 400 << 20) }
   package var backend: any InferenceBackend { gpu }
 
   // Units have their weights in an order of their own: each is a copy.
   package func copied(_ matrix: StoredMatrix) -> StoredMatrix { matrix }
 
-  package func read(_ round: Int) { gpu.read(probe, sum: sum) }
+  /// Of a probe: a part of a matrix would be too short.
+  package func reading(of groups: [[Tensor]]) throws(BackendError) -> Reading {
+    Reading(
+      byteCount: probe.byteCount,
+      microseconds: try timer { [gpu, probe, sum] _ in gpu.read(probe, sum: sum) })
+  }
 
   package func timer(
     of body: @escaping (Int) -> Void

@@ -23,11 +23,6 @@ package struct FeedForwardBenchmark {
     /// Rounds, after three that do not count.
     package var rounds: Int
 
-    /// Bytes of W without scales.
-    package var weightByteCount: Int {
-      intermediateSize * hiddenSize * weights.dataType.byteCount
-    }
-
     /// Creates a setting.
     package init(
       intermediateSize: Int, hiddenSize: Int, masks: [Int], weights: WeightType,
@@ -72,7 +67,7 @@ package struct FeedForwardBenchmark {
   private let target: any BenchmarkTarget
   private let units: [Int: [any InferenceUnit]]
   private let bits: [Int: Tensor]
-  private let weight: StoredMatrix
+  private let planes: [StoredMatrix]
   private let input: Tensor
   private let x: Tensor
 
@@ -120,7 +115,7 @@ package struct FeedForwardBenchmark {
         FlashMGLU($0, masks: drawn, activation: .silu, on: backend)
       }
     }
-    (weight, self.bits, self.units) = (first, bits, units)
+    (self.planes, self.bits, self.units) = (planes, bits, units)
     (self.input, x) = (input, backend.resident(input))
     try backend.finish()
   }
@@ -150,9 +145,9 @@ package struct FeedForwardBenchmark {
       backend.flash(
         all[copy % all.count].weights, x, precision: setting.activations, into: a)
     }
+    let reading = try target.reading(of: planes.map { [$0.weights] })
     var jobs = [
-      Job(
-        masks: -1, byteCount: target.readByteCount, time: try target.timer(of: target.read))
+      Job(masks: -1, byteCount: reading.byteCount, time: reading.microseconds)
     ]
     let counts = [0] + setting.masks
     for masks in counts {
@@ -206,7 +201,7 @@ package struct FeedForwardBenchmark {
     let (d, h) = (min(64, setting.intermediateSize), setting.hiddenSize)
     let (host, stored) = (backend.host, units[masks]![0].weights.type)
     let (_, wide) = host.allocate { $0.tensor([setting.intermediateSize, h]) }
-    host.dequantise(host.converted(weight, to: stored), into: wide)
+    host.dequantise(host.converted(planes[0], to: stored), into: wide)
     let (_, a) = backend.allocateShared {
       $0.tensor([setting.batch, setting.intermediateSize])
     }

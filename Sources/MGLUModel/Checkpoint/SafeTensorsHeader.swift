@@ -11,12 +11,14 @@ struct SafeTensorsHeader {
 
   /// The format's own limit on the length of the JSON.
   static let longest = 100_000_000
+  private static let copyAgain = "the file is cut off: copy or download it again"
 
   /// Parses and checks the header of a whole file.
   init(_ bytes: UnsafeRawBufferPointer, path: String) throws(CheckpointError) {
     guard bytes.count >= 8 else {
       throw CheckpointError(
-        .truncated, "\(path): \(bytes.count) bytes, expected a header of at least 8")
+        .truncated, "\(path): \(bytes.count) bytes, expected a header of at least 8",
+        remedy: Self.copyAgain)
     }
     let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
     guard length <= UInt64(Self.longest) else {
@@ -26,7 +28,8 @@ struct SafeTensorsHeader {
     let start = 8 + Int(length)
     guard start <= bytes.count else {
       throw CheckpointError(
-        .truncated, "\(path): the header ends at byte \(start), the file at \(bytes.count)")
+        .truncated, "\(path): the header ends at byte \(start), the file at \(bytes.count)",
+        remedy: Self.copyAgain)
     }
     let json = UnsafeRawBufferPointer(rebasing: bytes[8..<start])
     guard json.first == UInt8(ascii: "{") else {
@@ -110,7 +113,7 @@ struct SafeTensorsHeader {
         throw CheckpointError(
           .truncated,
           "\(path): tensor \(name) ends at data byte \(offsets[1]) of \(end - start)",
-          remedy: "the file is cut off: copy or download it again")
+          remedy: copyAgain)
       }
       guard offsets[1] - offsets[0] == size else {
         throw CheckpointError(

@@ -37,6 +37,12 @@ public struct InferenceDecoder: Sendable {
     }
   }
 
+  /// The matrices that a token's pass reads, without scales, and masks that lie apart.
+  package var matrices: [Tensor] {
+    let all = layers.flatMap { [$0.qkv, $0.output, $0.unit.weights, $0.down] } + [head]
+    return all.flatMap(\.matrices)
+  }
+
   /// A decoder over the weights of `source`.
   ///
   /// Matrices of the wanted type stay where they are; others are converted one by one.

@@ -40,11 +40,11 @@ struct FeedForwardOptions: ParsableArguments {
 
   static let defaultMasks = 4
 
-  @Option(help: "Feed-forward unit: \(Name.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Option(help: "Feed-forward unit.")
   var ffn: Name?
   @Option(help: "Masks of an MGLU, 1 to 16 (default: \(defaultMasks)).") var masks: Int?
   @Flag(help: "Keep the masks as drawn, as a control.") var fixedMasks = false
-  @Option(help: "Leave one factor unmasked, as a control: no-gate-mask, no-value-mask.")
+  @Option(help: "Leave one factor unmasked, as a control.")
   var ablation: Ablation?
   @Option(help: "Sum only the K masks that a router chooses for each token.")
   var routerTopK: Int?

@@ -39,7 +39,7 @@ struct TrainingOptions: ParsableArguments {
 
 /// The shape of a model that is made anew: a preset or a config.json, and what differs from it.
 struct ShapeOptions: ParsableArguments {
-  @Option(help: "Shape by name: \(ModelPreset.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Option(help: "Shape by name.")
   var preset: ModelPreset?
   @Option(help: "Shape from a config.json instead.", completion: .file()) var config: String?
   @Option(help: "Width of the model.") var hiddenSize: Int?
