@@ -57,6 +57,11 @@
 #define STAGED 0
 #endif
 
+// Points of a block's life, which Benchmarks/cuda/step_timeline.cu takes the time of.
+#ifndef MARK
+#define MARK(point)
+#endif
+
 typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned long long u64;
@@ -473,6 +478,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, MASKS <= 8 && TILES == 
 flash(const __grid_constant__ Flash f) {
   extern __shared__ __align__(128) unsigned char memory[];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  MARK(0);
   const int columns = f.batch * f.pieces;
   const int cells = (f.columns + 63) / 64;
   const int first = warp * cells / WARPS, own = (warp + 1) * cells / WARPS - first;
@@ -528,6 +534,7 @@ flash(const __grid_constant__ Flash f) {
   // One warp waits for the input, the others fill their rings meanwhile, a few stages at a time.
   // What comes next may start at once, or, in a chain, when nothing here waits for memory any more
   // that its copies would be in the way of.
+  MARK(1);
   if (!f.isChained) launch_dependents();
   if (warp == 0) {
     wait_for_input();
@@ -545,11 +552,13 @@ flash(const __grid_constant__ Flash f) {
     }
   }
   wait_for_input();
+  MARK(2);
 #if !STAGED
   stage_input(f, xs, stride, scratch);
   __syncthreads();
 #endif
 
+  MARK(3);
   for (; filled < f.stages; filled++) fill(filled);
   if (f.isChained) launch_dependents();
 
@@ -592,6 +601,9 @@ flash(const __grid_constant__ Flash f) {
           if (column < columns) own_sums[(column * 16 + row) * STREAMS + stream] = sum[stream][t][i];
         }
     __syncthreads();
+    if (round == 0) {
+      MARK(4);
+    }
     for (int item = first_item; item < count; item += WARPS * 32) {
       const int mask = item % TERMS, row = item / TERMS & 15, b = item / (TERMS * 16);
       float s = 0.f, t = 0.f;
@@ -616,6 +628,7 @@ flash(const __grid_constant__ Flash f) {
       store(f.output, f.outputType, index, a);
     }
   }
+  MARK(5);
 }
 
 #if STAGED
