@@ -3,7 +3,7 @@
 ///
 ///     a = sum_i p_i g(x (M_i (.) W)^T) (.) (x ((1 - M_i) (.) W)^T)
 ///
-/// W `[d, h]` of any ``WeightType``; masks `[n_m, d, ceil(h / 8)]`, n_m = 1 to 16. A pass reads
+/// W `[d, h]` of any `WeightType`; masks `[n_m, d, ceil(h / 8)]`, n_m = 1 to 16. A pass reads
 /// d h weights and n_m d h bits; n_m + 1 sums per row are kept in float32.
 public struct FlashMGLU: InferenceUnit {
   /// W and the masks.

@@ -75,9 +75,7 @@ public enum ModelFolder {
   }
 
   /// Opens the model in `folder` for inference: matrices of the wanted type stay in the mapped
-  /// file, which must not be changed meanwhile.
-  ///
-  /// - Parameter weights: How matrices are stored, by default as in the file.
+  /// file, which must not be changed meanwhile. By default matrices keep their type.
   public static func loadForInference(
     _ folder: String, weights: WeightType? = nil, precision: ActivationPrecision = .exact,
     on backend: any InferenceBackend

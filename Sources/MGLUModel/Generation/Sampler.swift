@@ -39,7 +39,7 @@ public struct SamplerConfiguration: Sendable, Equatable {
   }
 }
 
-/// Chooses tokens from logits, as ``TokenChoice`` says, with a stream of random numbers of its own.
+/// Chooses tokens from logits, as `TokenChoice` says, with a stream of random numbers of its own.
 public struct Sampler: Sendable {
   private let configuration: SamplerConfiguration
   private var random: Philox

@@ -45,10 +45,8 @@ public struct InferenceDecoder: Sendable {
 
   /// A decoder over the weights of `source`.
   ///
-  /// Matrices of the wanted type stay where they are; others are converted one by one.
-  ///
-  /// - Parameter weights: How matrices are stored, by default as the embedding of `source` is, or as
-  ///   FP16 where the backend lacks that.
+  /// Matrices of the wanted type stay where they are; others are converted one by one. By default
+  /// that is the type of the embedding of `source`, or FP16 where the backend lacks that.
   public init(
     _ configuration: DecoderConfiguration, from source: some WeightSource,
     weights: WeightType? = nil, precision: ActivationPrecision = .exact,
