@@ -5,7 +5,7 @@ BUILD = $(SWIFT) build -c $(CONFIGURATION)
 MGLU = .build/$(CONFIGURATION)/mglu
 SOURCES = Package.swift Sources Tests
 
-.PHONY: demo build test sanitize format lint docs bench setup clean
+.PHONY: demo build test interop sanitize format lint docs bench setup clean
 
 demo: setup
 	$(BUILD) --product mglu
@@ -17,6 +17,11 @@ build:
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
 	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) $(SWIFT) test --skip-build -c $(CONFIGURATION)
+
+# Against transformers and tokenizers, which it fetches into .build/interop. ONLY names a suite.
+interop: setup
+	$(BUILD) --product mglu
+	MGLU=$(abspath $(MGLU)) scripts/interop $(ONLY)
 
 sanitize: setup
 	SWIFT="$(SWIFT)" scripts/sanitize

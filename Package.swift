@@ -18,12 +18,13 @@ let package = Package(
   ],
   targets: [
     .target(name: "CMGLUKernels", exclude: ["cuda"]),
+    .target(name: "CMGLUTransformers", exclude: ["python"]),
     .target(name: "MGLUCompute", dependencies: ["CMGLUKernels"]),
     .target(name: "MGLU", dependencies: ["MGLUCompute"]),
     .target(
       name: "MGLUModel",
       dependencies: [
-        "MGLU",
+        "MGLU", "CMGLUTransformers",
         .product(name: "HeapModule", package: "swift-collections"),
       ]),
     .target(name: "MGLUTraining", dependencies: ["MGLUModel"]),

@@ -5,20 +5,25 @@ import MGLUTraining
 struct ConvertCommand: ParsableCommand {
   enum Format: String, CaseIterable, ExpressibleByArgument {
     case llama
+    case mglu
     case inference = "mglu-inference"
   }
 
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Write a model as a stock Llama that computes the same, or narrow for inference.",
+    abstract: "Write a model as a stock Llama that computes the same, or narrower.",
     discussion: """
       Examples:
         mglu convert --model run --to llama --output run-llama
+        mglu convert --model run --to mglu --dtype bf16 --output run-bf16
         mglu convert --model run --to mglu-inference --weights int8 --output run-int8
 
       llama: an MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
       larger. Routed, ablated and ungated models are refused. llama.cpp takes SiLU only; \
-      transformers takes every activation but the identity under some names.
+      transformers takes every activation.
+
+      mglu: the same model with matrices as --dtype says. Masks stay as they are, so that it can be \
+      trained further, here or in transformers (trust_remote_code=True).
 
       mglu-inference: weights as --weights says, masks as packed bits, nothing else. Every command \
       reads it; mglu generate maps it and reads it where it lies.
@@ -26,6 +31,8 @@ struct ConvertCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
   @Option(help: "Format.") var to: Format
+  @Option(help: "Matrices of llama and mglu: fp32, fp16 or bf16 (default: fp32).")
+  var dtype: WeightType?
   @Option(help: "Weights of mglu-inference (default: bf16).")
   var weights: WeightType?
   @Option(help: "Folder to write, which must hold no model yet.", completion: .directory)
@@ -33,8 +40,14 @@ struct ConvertCommand: ParsableCommand {
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func validate() throws {
-    if weights != nil, to == .llama {
-      throw ValidationError("--weights is for --to mglu-inference; a llama is written as fp32")
+    if weights != nil, to != .inference {
+      throw ValidationError("--weights is for --to mglu-inference; give --dtype for others")
+    }
+    if dtype != nil, to == .inference {
+      throw ValidationError("--dtype is for --to llama and mglu; give --weights")
+    }
+    if dtype == .int8 {
+      throw ValidationError("--dtype is fp32, fp16 or bf16; --to mglu-inference takes int8")
     }
   }
 
@@ -44,7 +57,21 @@ struct ConvertCommand: ParsableCommand {
       throw CheckpointError(
         .unwritable, "\(output) holds a model already", remedy: "give another --output")
     }
-    let configuration = try to == .llama ? writeLlama() : writeForInference()
+    let (folder, backend) = try model.open()
+    let configuration =
+      switch to {
+      case .inference:
+        try ModelFolder.convertForInference(
+          folder, weights: weights ?? .bfloat16, to: output, on: backend)
+      case .mglu: try write(ModelFolder.load(folder, on: backend))
+      case .llama: try write(ModelFolder.load(folder, on: backend).llamaExport())
+      }
+    try ModelFolder.copyTextFiles(from: folder, to: output)
+    if to == .llama, configuration.feedForward.activation != .silu {
+      Output.note(
+        "hidden_act is \(configuration.feedForward.activation.rawValue): llama.cpp takes SiLU "
+          + "only, transformers takes this too")
+    }
     if json {
       struct Document: Encodable {
         let output: String
@@ -56,25 +83,9 @@ struct ConvertCommand: ParsableCommand {
     }
   }
 
-  private func writeLlama() throws -> DecoderConfiguration {
-    let (decoder, tokenizer) = try model.load()
-    let llama = try decoder.llamaExport()
-    try tokenizer.save(to: output)
-    try ModelFolder.save(llama, to: output)
-    if llama.configuration.feedForward.activation != .silu {
-      Output.note(
-        "hidden_act is \(llama.configuration.feedForward.activation.rawValue): llama.cpp takes "
-          + "SiLU only, transformers takes this too")
-    }
-    return llama.configuration
-  }
-
-  private func writeForInference() throws -> DecoderConfiguration {
-    let (folder, backend) = try model.open()
-    let tokenizer = try Tokenizer(
-      contentsOf: folder, for: ModelFolder.configuration(in: folder))
-    try tokenizer.save(to: output)
-    return try ModelFolder.convertForInference(
-      folder, weights: weights ?? .bfloat16, to: output, on: backend)
+  private func write(_ decoder: Decoder) throws -> DecoderConfiguration {
+    try ModelFolder.save(
+      decoder, weights: dtype ?? .float32, stockLlama: to == .llama, to: output)
+    return decoder.configuration
   }
 }

@@ -119,7 +119,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "train", "generate", "evaluate", "inspect", "convert", "demo", "verify", "bench ffn",
+    "train", "generate", "evaluate", "logits", "inspect", "convert", "demo", "verify", "bench ffn",
     "bench decode", "tokenizer train", "data pack",
   ])
   func helpHasExamplesThatFitATerminal(command: String) throws {

@@ -2,14 +2,16 @@
 
     python3 Tests/Reference/tokenizer_vectors.py
 
-writes vectors/tokenizer.json, a small byte-level BPE, and vectors/tokenizer_ids.json. With a
+writes vectors/tokenizer.json, a small byte-level BPE, and vectors/tokenizer_ids.json; of the same
+vocabulary with the components of Llama 3, Qwen 2 and SmolLM vectors/tokenizer_kinds.json. With a
 tokenizer.json of ours as its argument it prints the ids of the same texts instead.
 """
 import json
 import os
 import sys
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import processors, trainers
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors")
 TRAINING = [
@@ -29,7 +31,8 @@ TEXTS = [
     "<|endoftext|>", "one<|endoftext|>two", " <|endoftext|> \n<|endoftext|>", "<|endoftext",
     "___---===!!!???...", "snake_case camelCase UPPER_CASE", "\u0000\u0001\u007f\u0085",
     "ﬁ ß ŉ ǆ İ ı", "𝒳𝓎𝓏 𐍈 𠜎", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    "the the the", "\n \n  \n", " \t x", "don't  can't",
+    "the the the", "\n \n  \n", " \t x", "don't  can't", "I'LL 'ſ \r\n\r\n x!\n\n!", "\tif (x) {\n\t\ty\n\t}",
+    "a1b22c333d4444 5 66", "\u1112\u1161\u11ab \u212b \u0344",
 ]
 
 if len(sys.argv) > 1:
@@ -47,3 +50,42 @@ tokenizer.save(os.path.join(HERE, "tokenizer.json"))
 vectors = [{"text": text, "ids": tokenizer.encode(text).ids} for text in TEXTS]
 with open(os.path.join(HERE, "tokenizer_ids.json"), "w") as file:
     json.dump(vectors, file, ensure_ascii=True, indent=0)
+
+PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def split(digits):
+    return pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(PATTERN % digits), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+KINDS = {
+    "llama3": dict(
+        pre_tokenizer=split(r"\p{N}{1,3}"), post_processor=processors.TemplateProcessing(
+            single="<|endoftext|> $A", pair="<|endoftext|> $A <|endoftext|> $B:1",
+            special_tokens=[("<|endoftext|>", 0)])),
+    "qwen2": dict(pre_tokenizer=split(r"\p{N}"), normalizer=normalizers.NFC()),
+    "smollm": dict(pre_tokenizer=pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False)])),
+}
+PARTS = ("normalizer", "pre_tokenizer", "post_processor")
+result = {}
+for kind, components in KINDS.items():
+    other = Tokenizer.from_str(tokenizer.to_str())
+    for name, component in components.items():
+        setattr(other, name, component)
+    described = json.loads(other.to_str())
+    described["model"]["ignore_merges"] = kind == "llama3"
+    other = Tokenizer.from_str(json.dumps(described))
+    result[kind] = {
+        "components": {part: described[part] for part in PARTS},
+        "ignore_merges": described["model"]["ignore_merges"],
+        "ids": [other.encode(text, add_special_tokens=False).ids for text in TEXTS],
+        "start": other.encode("").ids,
+    }
+with open(os.path.join(HERE, "tokenizer_kinds.json"), "w") as file:
+    json.dump(result, file, ensure_ascii=True, indent=0)

@@ -130,10 +130,17 @@ public enum ModelFolder {
 
   /// Saves `decoder` in `folder`, each file whole or not at all, and returns the CRC-32C of each
   /// by name. Learned masks are saved as logits, fixed ones as packed bits.
+  ///
+  /// - Parameters:
+  ///   - decoder: The model.
+  ///   - weights: How matrices are stored; norms, routers and logits stay float32.
+  ///   - stockLlama: Whether a GLU is written as a stock Llama whatever its activation.
+  ///   - folder: Where to.
   @discardableResult
   public static func save(
-    _ decoder: Decoder, to folder: String
+    _ decoder: Decoder, weights: WeightType = .float32, stockLlama: Bool = false, to folder: String
   ) throws(CheckpointError) -> [String: UInt32] {
+    precondition(weights != .int8, "integers are for inference (convertForInference)")
     let isFixed =
       if case .masked(let masks) = decoder.configuration.feedForward.unit {
         masks.kind == .fixed
@@ -142,11 +149,24 @@ public enum ModelFolder {
       if isFixed, let name = parameter.packedMasksName {
         SafeTensorsWriter.Item(
           name: name, tensor: MaskBits.pack(parameter.tensor, on: decoder.backend))
+      } else if parameter.isProjection {
+        // Narrow copies are made one by one, when their turn to be written comes.
+        SafeTensorsWriter.Item(
+          name: parameter.name, dataType: weights.dataType, shape: parameter.tensor.shape
+        ) { file throws(FileError) in
+          let stored = StoredMatrix(weights: parameter.tensor)
+          let narrow = decoder.backend.host.converted(stored, to: weights).weights
+          try file.write(contentsOf: UnsafeRawBufferPointer(narrow.bytes))
+        }
       } else {
         SafeTensorsWriter.Item(name: parameter.name, tensor: parameter.tensor)
       }
     }
-    return try write(items, HuggingFaceConfiguration(decoder.configuration), to: folder)
+    return try write(
+      items,
+      HuggingFaceConfiguration(
+        decoder.configuration, weights: weights, packedMasks: isFixed, stockLlama: stockLlama),
+      to: folder)
   }
 
   /// Writes a model's files and returns the CRC-32C of each by name.
@@ -156,11 +176,12 @@ public enum ModelFolder {
   ) throws(CheckpointError) -> [String: UInt32] {
     do {
       try Folder.create(folder)
-      return [
-        "config.json": try AtomicFile.write(json(configuration), to: folder + "/config.json"),
-        "model.safetensors": try SafeTensorsWriter.write(
-          items, to: folder + "/model.safetensors"),
-      ]
+      var checksums = configuration.autoMap == nil ? [:] : try TransformersFiles.write(to: folder)
+      checksums["config.json"] = try AtomicFile.write(
+        json(configuration), to: folder + "/config.json")
+      checksums["model.safetensors"] = try SafeTensorsWriter.write(
+        items, to: folder + "/model.safetensors")
+      return checksums
     } catch {
       throw CheckpointError(writing: error)
     }
@@ -220,23 +241,5 @@ public enum ModelFolder {
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     // Encoding plain values of our own cannot fail.
     return ((try? encoder.encode(value)).map(Array.init) ?? []) + [UInt8(ascii: "\n")]
-  }
-}
-
-extension DecodingError {
-  /// The key and what was wrong with it, in one line.
-  var summary: String {
-    func place(_ context: Context) -> String {
-      let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-      return path.isEmpty ? "the document" : path
-    }
-    return switch self {
-    case .keyNotFound(let key, let context): "\(place(context)) lacks \(key.stringValue)"
-    case .typeMismatch(let type, let context): "\(place(context)) is not of type \(type)"
-    case .valueNotFound(let type, let context): "\(place(context)) is null, expected \(type)"
-    case .dataCorrupted(let context):
-      context.codingPath.isEmpty ? "not valid JSON" : "\(place(context)) has an invalid value"
-    @unknown default: "cannot be decoded"
-    }
   }
 }

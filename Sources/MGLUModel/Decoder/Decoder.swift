@@ -26,7 +26,7 @@ public struct Decoder: Sendable {
         positions: configuration.contextLength, headSize: configuration.attention.headSize,
         in: &$0)
     }
-    rotary.fill(theta: configuration.ropeTheta)
+    rotary.fill(theta: configuration.ropeTheta, scaling: configuration.ropeScaling)
   }
 
   /// Every parameter under its Hugging Face name.

@@ -15,6 +15,8 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public var normEpsilon: Float
   /// The base of the rotary frequencies.
   public var ropeTheta: Double
+  /// How the rotary frequencies are changed.
+  public var ropeScaling: RopeScaling?
   /// Whether the output projection is the embedding table.
   public var tiesEmbeddings: Bool
   /// Token ids that end a text.
@@ -24,7 +26,8 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public init(
     vocabularySize: Int, layers: Int, attention: AttentionShape,
     feedForward: FeedForwardConfiguration, contextLength: Int, normEpsilon: Float = 1e-5,
-    ropeTheta: Double = 10_000, tiesEmbeddings: Bool = true, endOfText: [Int32] = []
+    ropeTheta: Double = 10_000, ropeScaling: RopeScaling? = nil, tiesEmbeddings: Bool = true,
+    endOfText: [Int32] = []
   ) {
     self.vocabularySize = vocabularySize
     self.layers = layers
@@ -33,6 +36,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
     self.contextLength = contextLength
     self.normEpsilon = normEpsilon
     self.ropeTheta = ropeTheta
+    self.ropeScaling = ropeScaling
     self.tiesEmbeddings = tiesEmbeddings
     self.endOfText = endOfText
   }
@@ -63,6 +67,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
       throw ConfigurationError(
         .size, "norm epsilon \(normEpsilon) and rope theta \(ropeTheta): both must be positive")
     }
+    try ropeScaling?.validate()
     try validateTotalSize()
   }
 

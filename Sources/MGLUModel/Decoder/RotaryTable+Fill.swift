@@ -7,10 +7,13 @@
 #endif
 
 extension RotaryTable {
-  /// cos and sin of position * theta^(-2 i / headSize), computed in float64.
-  package func fill(theta: Double) {
+  /// cos and sin of position * theta^(-2 i / headSize), scaled, computed in float64.
+  package func fill(theta: Double, scaling: RopeScaling? = nil) {
     let half = cosine.columns
-    let frequencies = (0..<half).map { pow(theta, -Double($0) / Double(half)) }
+    let frequencies = (0..<half).map {
+      let frequency = pow(theta, -Double($0) / Double(half))
+      return scaling?.scaled(frequency) ?? frequency
+    }
     cosine.withMutableFloats { cosines in
       sine.withMutableFloats { sines in
         for position in 0..<cosine.rows {

@@ -23,12 +23,15 @@ public final class TokenGenerator {
 
   /// Prepares to write at most `maximumTokens` tokens after `prompt`.
   ///
-  /// An empty prompt stands for the start of a text: the end-of-text token, where there is one.
+  /// The text begins with the tokens that the tokenizer's template puts there. Where it has none, an
+  /// empty prompt stands for the start of a text: the end-of-text token, where there is one.
   public init(
     _ decoder: InferenceDecoder, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
     sampling: SamplerConfiguration = .init()
   ) throws(GenerationError) {
-    var tokens = tokenizer.encode(prompt)
+    let prompt = tokenizer.encode(prompt)
+    let start = tokenizer.textStart
+    var tokens = prompt.starts(with: start) ? prompt : start + prompt
     if tokens.isEmpty, let start = tokenizer.endOfText { tokens = [start] }
     let context = decoder.configuration.contextLength
     guard tokens.count <= context else {

@@ -78,7 +78,7 @@ public struct InferenceDecoder: Sendable {
     let (_, rotary) = backend.host.allocate {
       RotaryTable(positions: c.contextLength, headSize: c.attention.headSize, in: &$0)
     }
-    rotary.fill(theta: c.ropeTheta)
+    rotary.fill(theta: c.ropeTheta, scaling: c.ropeScaling)
     self.rotary = rotary.resident(on: backend)
     do { try backend.finish() } catch { throw CheckpointError(error) }
   }

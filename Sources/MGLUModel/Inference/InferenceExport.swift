@@ -29,7 +29,9 @@ extension ModelFolder {
         items.append(.init(name: name, tensor: vector))
       }
     }
-    try write(items, HuggingFaceConfiguration(configuration, weights: weights), to: output)
+    try write(
+      items, HuggingFaceConfiguration(configuration, weights: weights, packedMasks: true),
+      to: output)
     return configuration
   }
 }

@@ -10,12 +10,15 @@ public struct Tokenizer: Sendable {
     public let text: String
     /// Whether it is control rather than content.
     public let isSpecial: Bool
+    /// Whether it is looked for in normalised text, after those that are not.
+    public let isNormalized: Bool
 
     /// Creates an added token.
-    public init(id: Int32, text: String, isSpecial: Bool = true) {
+    public init(id: Int32, text: String, isSpecial: Bool = true, isNormalized: Bool = false) {
       self.id = id
       self.text = text
       self.isSpecial = isSpecial
+      self.isNormalized = isNormalized
     }
   }
 
@@ -30,6 +33,13 @@ public struct Tokenizer: Sendable {
 
   /// How text is cut into words.
   public let preTokenizer: PreTokenizer
+  /// Whether text is brought into Unicode's composed form (NFC) first.
+  public let composesText: Bool
+  /// Whether a word that is a token is that token, whatever the merges say.
+  public let ignoresMerges: Bool
+  /// Tokens that begin every text a model reads, such as `<|begin_of_text|>`;
+  /// ``encode(_:parsingAddedTokens:)`` leaves them to its caller.
+  public let textStart: [Int32]
   /// Added tokens by id.
   public let addedTokens: [AddedToken]
   /// One more than the highest id.
@@ -40,19 +50,36 @@ public struct Tokenizer: Sendable {
   /// The id of each single byte.
   let byteIDs: [Int32]
   let merges: [TokenPair: Merge]
-  private let addedMatcher: AddedTokenMatcher
+  /// Ids by bytes, where merges are ignored for whole words.
+  let wordIDs: [[UInt8]: Int32]
+  private let matchers: (verbatim: AddedTokenMatcher, normalized: AddedTokenMatcher)
   private let specialIDs: Set<Int32>
 
   init(
     tokenBytes: [[UInt8]?], byteIDs: [Int32], merges: [TokenPair: Merge],
-    addedTokens: [AddedToken], preTokenizer: PreTokenizer = .gpt2
+    addedTokens: [AddedToken], preTokenizer: PreTokenizer = .gpt2, composesText: Bool = false,
+    ignoresMerges: Bool = false, textStart: [Int32] = []
   ) {
     self.tokenBytes = tokenBytes
     self.byteIDs = byteIDs
     self.merges = merges
     self.addedTokens = addedTokens.sorted { $0.id < $1.id }
     self.preTokenizer = preTokenizer
-    addedMatcher = AddedTokenMatcher(addedTokens)
+    self.composesText = composesText
+    self.ignoresMerges = ignoresMerges
+    self.textStart = textStart
+    let added = Set(addedTokens.map(\.id))
+    var wordIDs: [[UInt8]: Int32] = [:]
+    if ignoresMerges {
+      for (index, bytes) in tokenBytes.enumerated() where !added.contains(Int32(index)) {
+        if let bytes { wordIDs[bytes] = Int32(index) }
+      }
+    }
+    self.wordIDs = wordIDs
+    matchers = (
+      AddedTokenMatcher(addedTokens.filter { !$0.isNormalized }),
+      AddedTokenMatcher(addedTokens.filter(\.isNormalized))
+    )
     specialIDs = Set(addedTokens.filter(\.isSpecial).map(\.id))
   }
 
@@ -94,18 +121,22 @@ public struct Tokenizer: Sendable {
     utf8 text: UnsafeBufferPointer<UInt8>, parsingAddedTokens: Bool = true
   ) -> [Int32] {
     var encoder = WordEncoder(tokenizer: self, text: text)
-    var start = 0
     var ids: [Int32] = []
-    if parsingAddedTokens {
-      var position = 0
-      while let (range, id) = addedMatcher.next(in: text, from: position) {
-        encoder.encode(start..<range.lowerBound, into: &ids)
-        ids.append(id)
-        start = range.upperBound
-        position = range.upperBound
+    let none = AddedTokenMatcher([])
+    let (verbatim, normalized) = parsingAddedTokens ? matchers : (none, none)
+    verbatim.forEachPart(of: text, in: 0..<text.count) { part in
+      switch part {
+      case .token(let id): ids.append(id)
+      case .text(let range):
+        guard composesText, let composed = text[range].composed else {
+          return encoder.encode(range, added: normalized, into: &ids)
+        }
+        composed.withUnsafeBufferPointer { composed in
+          var encoder = WordEncoder(tokenizer: self, text: composed)
+          encoder.encode(0..<composed.count, added: normalized, into: &ids)
+        }
       }
     }
-    encoder.encode(start..<text.count, into: &ids)
     return ids
   }
 
@@ -119,39 +150,5 @@ public struct Tokenizer: Sendable {
       bytes += self.bytes(of: id) ?? []
     }
     return String(decoding: bytes, as: UTF8.self)
-  }
-}
-
-/// Two neighbouring tokens.
-struct TokenPair: Hashable, Comparable {
-  let left: Int32
-  let right: Int32
-
-  static func < (a: TokenPair, b: TokenPair) -> Bool { (a.left, a.right) < (b.left, b.right) }
-}
-
-/// Finds added tokens in text, the longest where several begin.
-private struct AddedTokenMatcher: Sendable {
-  private let tokens: [(bytes: [UInt8], id: Int32)]
-  private let isFirstByte: [Bool]
-
-  init(_ added: [Tokenizer.AddedToken]) {
-    tokens = added.map { (Array($0.text.utf8), $0.id) }.filter { !$0.bytes.isEmpty }
-      .sorted { $0.bytes.count > $1.bytes.count }
-    var first = [Bool](repeating: false, count: 256)
-    for token in tokens { first[Int(token.bytes[0])] = true }
-    isFirstByte = first
-  }
-
-  func next(
-    in text: UnsafeBufferPointer<UInt8>, from start: Int
-  ) -> (range: Range<Int>, id: Int32)? {
-    guard !tokens.isEmpty else { return nil }
-    for index in start..<text.count where isFirstByte[Int(text[index])] {
-      for token in tokens where text[index...].starts(with: token.bytes) {
-        return (index..<index + token.bytes.count, token.id)
-      }
-    }
-    return nil
   }
 }

@@ -1,9 +1,3 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// Hugging Face's `tokenizer.json`, as far as byte-level BPE goes.
 struct TokenizerFile: Codable {
   struct Added: Codable {
@@ -24,24 +18,6 @@ struct TokenizerFile: Codable {
       case normalized
       case special
     }
-  }
-
-  /// A normalizer, pre-tokenizer, post-processor or decoder: its type, and ByteLevel's settings.
-  struct Component: Codable, Equatable {
-    var type: String
-    var addPrefixSpace: Bool?
-    var trimOffsets: Bool?
-    var useRegex: Bool?
-
-    enum CodingKeys: String, CodingKey {
-      case type
-      case addPrefixSpace = "add_prefix_space"
-      case trimOffsets = "trim_offsets"
-      case useRegex = "use_regex"
-    }
-
-    static let byteLevel = Component(
-      type: "ByteLevel", addPrefixSpace: false, trimOffsets: true, useRegex: true)
   }
 
   /// A merge, in either of the two spellings that the format has had.
@@ -101,6 +77,7 @@ struct TokenizerFile: Codable {
   var added: [Added]?
   var normalizer: Component?
   var preTokenizer: Component?
+  var postProcessor: Component?
   var decoder: Component?
   var model: Model
 
@@ -109,6 +86,7 @@ struct TokenizerFile: Codable {
     case added = "added_tokens"
     case normalizer
     case preTokenizer = "pre_tokenizer"
+    case postProcessor = "post_processor"
     case decoder
     case model
   }
@@ -129,21 +107,29 @@ extension TokenizerFile {
       Pair(left: spelled[Int(pair.left)], right: spelled[Int(pair.right)])
     }
     self.added = tokenizer.addedTokens.map {
-      Added(id: $0.id, content: $0.text, special: $0.isSpecial)
+      Added(
+        id: $0.id, content: $0.text, normalized: $0.isNormalized, special: $0.isSpecial)
     }
-    preTokenizer = .byteLevel
+    normalizer = tokenizer.composesText ? Component(type: "NFC") : nil
+    preTokenizer = Component(tokenizer.preTokenizer)
+    postProcessor = Component(textStart: tokenizer.textStart, of: tokenizer)
     decoder = .byteLevel
-    model = Model(vocabulary: vocabulary, merges: merges)
+    model = Model(
+      ignoreMerges: tokenizer.ignoresMerges, vocabulary: vocabulary, merges: merges)
   }
 
   /// The tokenizer that the file describes, or what in it is not understood or contradictory.
   func tokenizer() throws(TokenizerError) -> Tokenizer {
-    try checkComponents()
+    try checkModel()
+    let composesText = try composesText()
+    let preTokenizer = try understoodPreTokenizer()
     guard let vocabulary = model.vocabulary, let pairs = model.merges else {
       throw TokenizerError(.malformed, "the model lacks vocab or merges")
     }
     let addedTokens = (added ?? []).map {
-      Tokenizer.AddedToken(id: $0.id, text: $0.content, isSpecial: $0.special ?? false)
+      Tokenizer.AddedToken(
+        id: $0.id, text: $0.content, isSpecial: $0.special ?? false,
+        isNormalized: $0.normalized ?? false)
     }
     let addedTexts = Set(addedTokens.map { Array($0.text.utf8) })
     var ids: [[UInt8]: Int32] = [:]
@@ -174,7 +160,8 @@ extension TokenizerFile {
     }
     return Tokenizer(
       tokenBytes: tokenBytes, byteIDs: byteIDs, merges: try merges(pairs, ids),
-      addedTokens: addedTokens)
+      addedTokens: addedTokens, preTokenizer: preTokenizer, composesText: composesText,
+      ignoresMerges: model.ignoreMerges ?? false, textStart: try textStart(addedTokens))
   }
 
   private func merges(
@@ -194,82 +181,5 @@ extension TokenizerFile {
       if merges[key] == nil { merges[key] = Tokenizer.Merge(rank: Int32(rank), id: merged) }
     }
     return merges
-  }
-
-  private func checkComponents() throws(TokenizerError) {
-    func unsupported(_ what: String) -> TokenizerError {
-      TokenizerError(
-        .unsupported, "\(what) is not understood: expected byte-level BPE as GPT-2 has it")
-    }
-    if let type = model.type, type != "BPE" { throw unsupported("a \(type) model") }
-    if let normalizer { throw unsupported("the normalizer \(normalizer.type)") }
-    guard let preTokenizer, preTokenizer.type == "ByteLevel" else {
-      throw unsupported("the pre-tokenizer \(preTokenizer?.type ?? "null")")
-    }
-    if preTokenizer.addPrefixSpace == true { throw unsupported("add_prefix_space") }
-    if preTokenizer.useRegex == false { throw unsupported("ByteLevel without its pattern") }
-    if model.dropout ?? 0 != 0 { throw unsupported("dropout") }
-    if model.byteFallback == true { throw unsupported("byte_fallback") }
-    if model.ignoreMerges == true { throw unsupported("ignore_merges") }
-    if !(model.prefix ?? "").isEmpty || !(model.suffix ?? "").isEmpty {
-      throw unsupported("a subword prefix or suffix")
-    }
-    for token in added ?? []
-    where token.leftStrip == true || token.rightStrip == true
-      || token.singleWord == true
-    {
-      throw unsupported("the added token \(token.content) with lstrip, rstrip or single_word")
-    }
-  }
-}
-
-extension Tokenizer {
-  /// Reads a `tokenizer.json`, or the one in a model's folder.
-  public init(contentsOf path: String) throws(TokenizerError) {
-    let path = Folder.kind(of: path) == .folder ? path + "/tokenizer.json" : path
-    let file: TokenizerFile
-    do {
-      file = try JSONDecoder().decode(
-        TokenizerFile.self, from: Data(try MappedFile(path: path).contents))
-    } catch let error as FileError {
-      throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
-    } catch let error as DecodingError {
-      throw TokenizerError(.malformed, "\(path): \(error.summary)")
-    } catch {
-      throw TokenizerError(.malformed, "\(path): not valid JSON")
-    }
-    do { self = try file.tokenizer() } catch {
-      throw TokenizerError(error.code, "\(path): \(error.message)", remedy: error.remedy)
-    }
-  }
-
-  /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, and returns the CRC-32C
-  /// of each.
-  @discardableResult
-  public func save(to folder: String) throws(FileError) -> [String: UInt32] {
-    struct Configuration: Encodable {
-      let addBosToken = false
-      let endOfText: String?
-      let startOfText: String?
-      let tokenizerClass = "PreTrainedTokenizerFast"
-      enum CodingKeys: String, CodingKey {
-        case addBosToken = "add_bos_token"
-        case endOfText = "eos_token"
-        case startOfText = "bos_token"
-        case tokenizerClass = "tokenizer_class"
-      }
-    }
-    let end = endOfText.flatMap { id in addedTokens.first { $0.id == id }?.text }
-    try Folder.create(folder)
-    let files = [
-      "tokenizer.json": ModelFolder.json(TokenizerFile(self)),
-      "tokenizer_config.json": ModelFolder.json(
-        Configuration(endOfText: end, startOfText: end)),
-    ]
-    var checksums: [String: UInt32] = [:]
-    for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {
-      checksums[name] = try AtomicFile.write(bytes, to: folder + "/" + name)
-    }
-    return checksums
   }
 }

@@ -14,11 +14,22 @@ struct WordEncoder {
     self.text = text
   }
 
-  /// Appends the ids of a part of the text.
-  mutating func encode(_ range: Range<Int>, into ids: inout [Int32]) {
+  /// Appends the ids of a part of the text, in which `added` finds tokens.
+  mutating func encode(
+    _ range: Range<Int>, added: AddedTokenMatcher, into ids: inout [Int32]
+  ) {
+    added.forEachPart(of: text, in: range) { part in
+      switch part {
+      case .token(let id): ids.append(id)
+      case .text(let range): encode(range, into: &ids)
+      }
+    }
+  }
+
+  private mutating func encode(_ range: Range<Int>, into ids: inout [Int32]) {
     guard !range.isEmpty else { return }
     let part = UnsafeBufferPointer(rebasing: text[range])
-    if tokenizer.merges.isEmpty {
+    if tokenizer.merges.isEmpty, !tokenizer.ignoresMerges {
       ids += part.lazy.map { tokenizer.byteIDs[Int($0)] }
       return
     }
@@ -28,7 +39,10 @@ struct WordEncoder {
         ids += known
         return
       }
-      let merged = tokenizer.merge(word.bytes)
+      let merged =
+        tokenizer.ignoresMerges
+        ? tokenizer.wordIDs[Array(word.bytes)].map { [$0] } ?? tokenizer.merge(word.bytes)
+        : tokenizer.merge(word.bytes)
       ids += merged
       if range.count <= Self.longestRemembered { seen[word] = merged }
     }

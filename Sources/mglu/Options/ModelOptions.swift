@@ -34,6 +34,18 @@ struct ModelOptions: ParsableArguments {
       on: options.device.backend(threads: threads))
     return (decoder, try Tokenizer(contentsOf: folder, for: decoder.configuration))
   }
+
+  /// The same for a model whose folder may have no tokenizer.json.
+  func loadTokenizerIfAny(
+    _ options: InferenceOptions
+  ) throws -> (decoder: InferenceDecoder, tokenizer: Tokenizer?) {
+    let folder = try ModelFolder.locate(model)
+    guard Folder.kind(of: folder + "/tokenizer.json") == nil else { return try load(options) }
+    let decoder = try ModelFolder.loadForInference(
+      folder, weights: options.weights, precision: options.activations,
+      on: options.device.backend(threads: threads))
+    return (decoder, nil)
+  }
 }
 
 extension Tokenizer {

@@ -1,0 +1,24 @@
+extension Activation {
+  /// The spelling of transformers' `hidden_act`.
+  var transformersName: String {
+    switch self {
+    case .geluTanh: "gelu_pytorch_tanh"
+    case .identity: "linear"
+    case .sigmoid, .silu, .gelu, .relu: rawValue
+    }
+  }
+
+  /// The activation of a transformers' spelling.
+  init?(transformersName name: String) {
+    switch name {
+    case "swish": self = .silu
+    case "gelu_new", "gelu_fast": self = .geluTanh
+    case "identity": self = .identity
+    default:
+      guard let found = Self.allCases.first(where: { $0.transformersName == name }) else {
+        return nil
+      }
+      self = found
+    }
+  }
+}

@@ -1,0 +1,56 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+extension Tokenizer {
+  /// Reads a `tokenizer.json`, or the one in a model's folder.
+  public init(contentsOf path: String) throws(TokenizerError) {
+    let path = Folder.kind(of: path) == .folder ? path + "/tokenizer.json" : path
+    let file: TokenizerFile
+    do {
+      file = try JSONDecoder().decode(
+        TokenizerFile.self, from: Data(try MappedFile(path: path).contents))
+    } catch let error as FileError {
+      throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
+    } catch let error as DecodingError {
+      throw TokenizerError(.malformed, "\(path): \(error.summary)")
+    } catch {
+      throw TokenizerError(.malformed, "\(path): not valid JSON")
+    }
+    do { self = try file.tokenizer() } catch {
+      throw TokenizerError(error.code, "\(path): \(error.message)", remedy: error.remedy)
+    }
+  }
+
+  /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, and returns the CRC-32C
+  /// of each.
+  @discardableResult
+  public func save(to folder: String) throws(FileError) -> [String: UInt32] {
+    struct Configuration: Encodable {
+      let addBosToken = false
+      let endOfText: String?
+      let startOfText: String?
+      let tokenizerClass = "PreTrainedTokenizerFast"
+      enum CodingKeys: String, CodingKey {
+        case addBosToken = "add_bos_token"
+        case endOfText = "eos_token"
+        case startOfText = "bos_token"
+        case tokenizerClass = "tokenizer_class"
+      }
+    }
+    let end = endOfText.flatMap { id in addedTokens.first { $0.id == id }?.text }
+    try Folder.create(folder)
+    let files = [
+      "tokenizer.json": ModelFolder.json(TokenizerFile(self)),
+      "tokenizer_config.json": ModelFolder.json(
+        Configuration(endOfText: end, startOfText: end)),
+    ]
+    var checksums: [String: UInt32] = [:]
+    for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {
+      checksums[name] = try AtomicFile.write(bytes, to: folder + "/" + name)
+    }
+    return checksums
+  }
+}

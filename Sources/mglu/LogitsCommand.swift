@@ -1,0 +1,120 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUTraining
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// `mglu logits`.
+struct LogitsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "logits",
+    abstract: "Show what a model expects at each token of a text.",
+    discussion: """
+      Examples:
+        mglu logits --model run --text "To be, or not"
+        mglu logits --model run --ids 84,111,32 --top 10 --json
+        mglu logits --model run --ids 84,111,32 --all --activations fp32
+
+      For each token: how probable it was, and what was most probable after it (natural \
+      logarithms). --all prints a JSON document with the whole row of logits for each token.
+      """)
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup var inference: InferenceOptions
+  @Option(help: "The text.") var text: String?
+  @Option(help: "Token ids in place of a text, with commas between them.") var ids: TokenList?
+  @Option(help: "Most probable tokens to show.") var top = 5
+  @Flag(help: "Print every logit, as JSON.") var all = false
+  @Flag(help: "Print one JSON document instead of text.") var json = false
+
+  /// Token ids as they are typed.
+  struct TokenList: ExpressibleByArgument {
+    let ids: [Int32]
+
+    init?(argument: String) {
+      let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+      ids = parts.compactMap { Int32($0.filter { $0 != " " }) }
+      if ids.count != parts.count { return nil }
+    }
+  }
+
+  func validate() throws {
+    if (text == nil) == (ids == nil) { throw ValidationError("give either --text or --ids") }
+    if top < 0 { throw ValidationError("--top is \(top): expected 0 or more") }
+  }
+
+  func run() throws {
+    let (decoder, tokenizer) = try model.loadTokenizerIfAny(inference)
+    guard let tokens = ids?.ids ?? text.flatMap({ tokenizer?.encode($0) }) else {
+      throw ValidationError("the model has no tokenizer.json: give --ids")
+    }
+    let session = DecodingSession(decoder, capacity: tokens.count)
+    var document = Document(ids: tokens, tokens: [], logits: all ? [] : nil)
+    var previous: [Float]?
+    for token in tokens {
+      let logits = try session.append([token])
+        .withFloats { row in row.indices.map { row[$0] } }
+      document.tokens.append(
+        Document.Token(id: token, logprob: previous?.logprob(of: token), top: logits.top(top)))
+      document.logits?.append(logits)
+      previous = logits
+    }
+    if json || all { return Output.json(document) }
+    func shown(_ id: Int32) -> String {
+      let text = tokenizer.flatMap { $0.bytes(of: id) }.map { String(decoding: $0, as: UTF8.self) }
+      return text?.debugDescription ?? "\(id)"
+    }
+    for token in document.tokens {
+      let logprob = token.logprob.map { NumberFormat.fixed(Double($0), 4) } ?? "-"
+      let next = token.top.map { "\(shown($0.id)) \(NumberFormat.fixed(Double($0.logprob), 2))" }
+      Output.line("\(shown(token.id))  \(logprob)  then \(next.joined(separator: ", "))")
+    }
+  }
+}
+
+/// What `mglu logits --json` prints.
+private struct Document: Encodable {
+  struct Choice: Encodable {
+    let id: Int32
+    let logprob: Float
+  }
+
+  struct Token: Encodable {
+    let id: Int32
+    /// Of this token after those before it; none for the first.
+    let logprob: Float?
+    /// The most probable tokens that may follow.
+    let top: [Choice]
+  }
+
+  let ids: [Int32]
+  var tokens: [Token]
+  var logits: [[Float]]?
+}
+
+extension [Float] {
+  /// log softmax of this row, less the logit itself.
+  private var logNormaliser: Double {
+    let highest = Double(self.max() ?? 0)
+    return highest + log(reduce(0.0) { $0 + exp(Double($1) - highest) })
+  }
+
+  fileprivate func logprob(of id: Int32) -> Float? {
+    indices.contains(Int(id)) ? Float(Double(self[Int(id)]) - logNormaliser) : nil
+  }
+
+  /// The `count` most probable tokens; of equal ones the lower ids first.
+  fileprivate func top(_ count: Int) -> [Document.Choice] {
+    let normaliser = logNormaliser
+    let order = indices.sorted { (self[$1], $0) < (self[$0], $1) }
+    return order.prefix(count).map {
+      Document.Choice(id: Int32($0), logprob: Float(Double(self[$0]) - normaliser))
+    }
+  }
+}

@@ -1,0 +1,105 @@
+import Foundation
+import MGLUModel
+import Testing
+
+/// What a folder says to Hugging Face's readers, and what is understood of theirs. `make interop`
+/// asks those readers themselves.
+@Suite struct HuggingFaceTests {
+  /// The config.json of a small Llama with other keys.
+  private func configuration(_ keys: [String: Any]) throws -> DecoderConfiguration {
+    var all: [String: Any] = [
+      "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24,
+      "num_hidden_layers": 1, "num_attention_heads": 2,
+    ]
+    all.merge(keys) { $1 }
+    return try withTemporaryFolder { folder in
+      let bytes = try JSONSerialization.data(withJSONObject: all)
+      try AtomicFile.write(Array(bytes), to: folder + "/config.json")
+      return try ModelFolder.configuration(in: folder)
+    }
+  }
+
+  static let llama3: [String: any Sendable] = [
+    "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+  ]
+
+  @Test func rotaryKeysOldAndNewAreRead() throws {
+    let expected = RopeScaling.llama3(
+      factor: 8, lowFrequency: 1, highFrequency: 4, original: 8192)
+    let scaling = Self.llama3 as [String: Any]
+    let new = scaling.merging(["rope_type": "llama3", "rope_theta": 5e5]) { $1 }
+    let old = scaling.merging(["type": "llama3"]) { $1 }
+    for keys in [["rope_parameters": new], ["rope_scaling": old, "rope_theta": 5e5]] {
+      let found = try configuration(keys)
+      #expect(found.ropeScaling == expected && found.ropeTheta == 5e5)
+    }
+    let linear = try configuration(["rope_scaling": ["type": "linear", "factor": 2.0]])
+    #expect(linear.ropeScaling == .linear(factor: 2) && linear.ropeTheta == 10_000)
+    #expect(try configuration(["rope_parameters": ["rope_type": "default"]]).ropeScaling == nil)
+    #expect(try configuration(["sliding_window": NSNull()]).ropeScaling == nil)
+  }
+
+  /// High frequencies stay, low ones are divided, and the middle of the two is in between.
+  @Test func llama3ScalesByTheTurnsOfAFrequency() {
+    let scaling = RopeScaling.llama3(factor: 8, lowFrequency: 1, highFrequency: 4, original: 100)
+    func frequency(turns: Double) -> Double { turns * 2 * .pi / 100 }
+    #expect(scaling.scaled(frequency(turns: 5)) == frequency(turns: 5))
+    #expect(scaling.scaled(frequency(turns: 0.5)) == frequency(turns: 0.5) / 8)
+    let middle = scaling.scaled(frequency(turns: 2.5)) / frequency(turns: 2.5)
+    #expect(abs(middle - (0.5 + 0.5 / 8)) < 1e-12)
+  }
+
+  @Test(arguments: [
+    ("rope_scaling", ["type": "dynamic", "factor": 2.0] as [String: any Sendable]),
+    ("rope_scaling", ["type": "llama3", "factor": 2.0]), ("rope_scaling", ["type": "linear"]),
+    ("rope_scaling", ["type": "linear", "factor": 0.0]),
+    ("rope_parameters", ["rope_type": "default", "partial_rotary_factor": 0.5]),
+  ])
+  func otherRotaryKeysAreRefused(key: String, value: [String: any Sendable]) {
+    #expect(throws: CheckpointError.self) { try configuration([key: value]) }
+  }
+
+  @Test(arguments: [WeightType.float32, .float16, .bfloat16])
+  func savedModelsOfEveryTypeAreReadBack(weights: WeightType) throws {
+    try withTemporaryFolder { folder in
+      var configuration = try LlamaExportTests.decoder(.gated).configuration
+      configuration.ropeScaling = .linear(factor: 2)
+      configuration.feedForward.unit = .masked(.init(count: 2, routerTopK: 1))
+      let decoder = try Decoder(configuration, on: CPUBackend(threads: 2))
+      decoder.initialise(seed: 3)
+      let files = try ModelFolder.save(decoder, weights: weights, to: folder)
+      #expect(files["modeling_mglu.py"] != nil && files["configuration_mglu.py"] != nil)
+      let again = try ModelFolder.load(folder, on: CPUBackend(threads: 2))
+      #expect(again.configuration == configuration)
+      let tokens = LlamaExportTests.tokens
+      let largest = zip(again.logits(tokens), decoder.logits(tokens)).map { abs($0 - $1) }.max()
+      #expect(try #require(largest) <= (weights == .float32 ? 0 : 0.02))
+    }
+  }
+
+  /// Only what needs code brings code: stock Llamas and integers do not.
+  @Test func pythonFilesLieBesideOtherUnitsOnly() throws {
+    try withTemporaryFolder { folder in
+      let gated = try LlamaExportTests.decoder(.gated)
+      #expect(try ModelFolder.save(gated, to: folder + "/llama").count == 2)
+      try ModelFolder.save(LlamaExportTests.decoder(.masked(.init(count: 2))), to: folder + "/mglu")
+      _ = try ModelFolder.convertForInference(
+        folder + "/mglu", weights: .int8, to: folder + "/int8", on: CPUBackend(threads: 1))
+      #expect(Folder.kind(of: folder + "/mglu/modeling_mglu.py") == .file)
+      #expect(Folder.kind(of: folder + "/int8/modeling_mglu.py") == nil)
+    }
+  }
+
+  @Test func textFilesAreCopiedAsTheyAre() throws {
+    try withTemporaryFolder { folder in
+      try Folder.create(folder + "/in")
+      for name in ["tokenizer.json", "chat_template.jinja", "other.txt"] {
+        try AtomicFile.write(Array(name.utf8), to: folder + "/in/" + name)
+      }
+      try ModelFolder.copyTextFiles(from: folder + "/in", to: folder + "/out")
+      #expect(
+        try Folder.names(in: folder + "/out").sorted() == ["chat_template.jinja", "tokenizer.json"])
+    }
+  }
+}
