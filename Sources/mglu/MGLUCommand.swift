@@ -9,6 +9,6 @@ struct MGLUCommand: AsyncParsableCommand {
     subcommands: [
       TrainCommand.self, GenerateCommand.self, EvaluateCommand.self, InspectCommand.self,
       ConvertCommand.self, TokenizerCommand.self, DataCommand.self, DemoCommand.self,
-      BenchCommand.self, VerifyCommand.self, DevicesCommand.self,
+      ServeCommand.self, BenchCommand.self, VerifyCommand.self, DevicesCommand.self,
     ])
 }
