@@ -1,6 +1,7 @@
 #if Server
   import Hummingbird
   import Logging
+  import NIOCore
   import ServiceLifecycle
 
   /// The HTTP server: it brings requests to a ``ServerAPI`` and its answers back.
@@ -37,9 +38,9 @@
     }
 
     /// All routes.
-    func router() -> Hummingbird.Router<BasicRequestContext> {
+    func router() -> Hummingbird.Router<ConnectionContext> {
       let api = api
-      let router = Hummingbird.Router(context: BasicRequestContext.self)
+      let router = Hummingbird.Router(context: ConnectionContext.self)
       router.add(middleware: ErrorAnswers())
       router.get("/") { _, _ in
         Response(
@@ -58,11 +59,15 @@
       guarded.post("detokenize") { request, _ in
         Self.response(try api.detokenize(try await body(of: request)))
       }
-      guarded.post("v1/completions") { request, _ in
-        try await generated(request) { body throws(APIError) in try await api.completions(body) }
+      guarded.post("v1/completions") { request, context in
+        try await generated(request, context.channel) { body throws(APIError) in
+          try await api.completions(body)
+        }
       }
-      guarded.post("v1/chat/completions") { request, _ in
-        try await generated(request) { body throws(APIError) in try await api.chat(body) }
+      guarded.post("v1/chat/completions") { request, context in
+        try await generated(request, context.channel) { body throws(APIError) in
+          try await api.chat(body)
+        }
       }
       return router
     }
@@ -83,15 +88,21 @@
 
     /// An answer that takes its time, and is given up when the client goes.
     private func generated(
-      _ request: Request,
+      _ request: Request, _ channel: any Channel,
       _ answer: @escaping @Sendable ([UInt8]) async throws(APIError) -> ServerAPI.Reply
     ) async throws -> Response {
       let bytes = try await body(of: request)
-      let reply = try await request.body.consumeWithCancellationOnInboundClose { _ in
-        try await answer(bytes)
+      // A client that has closed its side is not read from any more: the whole connection ends.
+      try await channel.setOption(.allowRemoteHalfClosure, value: false).get()
+      let task = Task { try await answer(bytes) }
+      channel.closeFuture.whenComplete { _ in task.cancel() }
+      let reply = try await withTaskCancellationHandler {
+        try await task.value
+      } onCancel: {
+        task.cancel()
       }
       var response = Self.response(reply)
-      // Who watches for the end of a connection cannot read another request from it.
+      // Each request watches its connection, so that each has its own.
       response.headers[.connection] = "close"
       return response
     }
@@ -111,6 +122,17 @@
             try await writer.finish(nil)
           })
       }
+    }
+  }
+
+  /// A request's context, and the connection that it came by.
+  struct ConnectionContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+
+    init(source: ApplicationRequestContextSource) {
+      coreContext = .init(source: source)
+      channel = source.channel
     }
   }
 

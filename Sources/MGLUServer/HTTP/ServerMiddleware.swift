@@ -4,8 +4,8 @@
   /// Every error as a status and four fields.
   struct ErrorAnswers: RouterMiddleware {
     func handle(
-      _ request: Request, context: BasicRequestContext,
-      next: (Request, BasicRequestContext) async throws -> Response
+      _ request: Request, context: ConnectionContext,
+      next: (Request, ConnectionContext) async throws -> Response
     ) async throws -> Response {
       do { return try await next(request, context) } catch let error as APIError {
         return Self.response(error)
@@ -44,8 +44,8 @@
     let settings: ServerSettings
 
     func handle(
-      _ request: Request, context: BasicRequestContext,
-      next: (Request, BasicRequestContext) async throws -> Response
+      _ request: Request, context: ConnectionContext,
+      next: (Request, ConnectionContext) async throws -> Response
     ) async throws -> Response {
       guard settings.admits(authorisation: request.headers[.authorization]) else {
         throw APIError.unauthorised
