@@ -22,6 +22,7 @@
     public func run(onStart: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
       var application = Application(
         router: router(),
+        server: .http1(configuration: .init(additionalChannelHandlers: [ClientWatch()])),
         configuration: .init(
           address: .hostname(settings.host, port: settings.port), serverName: "mglu"),
         onServerRunning: { onStart($0.localAddress?.port ?? settings.port) })
@@ -92,8 +93,6 @@
       _ answer: @escaping @Sendable ([UInt8]) async throws(APIError) -> ServerAPI.Reply
     ) async throws -> Response {
       let bytes = try await body(of: request)
-      // A client that has closed its side is not read from any more: the whole connection ends.
-      try await channel.setOption(.allowRemoteHalfClosure, value: false).get()
       let task = Task { try await answer(bytes) }
       channel.closeFuture.whenComplete { _ in task.cancel() }
       let reply = try await withTaskCancellationHandler {

@@ -60,7 +60,9 @@ struct AnswerWriter<Format: AnswerFormat>: Sendable {
 
   private mutating func chunk(_ event: RequestEvent) throws(APIError) -> String? {
     let piece = try piece(event)
-    return piece.isEmpty ? nil : Self.event(format.chunk(piece, head))
+    // A token without text is sent too: only by sending is it seen that a client has gone.
+    if case .text(_, .prompt) = event, piece.isEmpty { return nil }
+    return Self.event(format.chunk(piece, head))
   }
 
   private static func event(_ data: String) -> String { "data: \(data)\n\n" }
