@@ -9,7 +9,7 @@ struct MGLUCommand: AsyncParsableCommand {
     subcommands: [
       TrainCommand.self, GenerateCommand.self, EvaluateCommand.self, LogitsCommand.self,
       InspectCommand.self, ConvertCommand.self, TokenizerCommand.self, DataCommand.self,
-      DemoCommand.self,
-      BenchCommand.self, VerifyCommand.self, DevicesCommand.self,
+      DemoCommand.self, ServeCommand.self, BenchCommand.self, VerifyCommand.self,
+      DevicesCommand.self,
     ])
 }

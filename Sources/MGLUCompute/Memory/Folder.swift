@@ -94,4 +94,11 @@ public enum Folder {
   public static func name(of path: String) -> String {
     String(path.split(separator: "/", omittingEmptySubsequences: true).last ?? "")
   }
+
+  /// `path` from the root, without links and dots; itself where nothing lies there.
+  public static func resolved(_ path: String) -> String {
+    guard let whole = realpath(path, nil) else { return path }
+    defer { free(whole) }
+    return String(cString: whole)
+  }
 }

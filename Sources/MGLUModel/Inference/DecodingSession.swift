@@ -112,22 +112,7 @@ public final class DecodingSession {
     let (backend, precision) = (decoder.backend, decoder.precision)
     backend.copy(exchange.tokens[0..<count], into: a.tokens)
     backend.copy(exchange.positions[0..<count], into: a.positions)
-    backend.embed(a.tokens, table: decoder.embedding, into: a.residual)
-    for (layer, cache) in zip(decoder.layers, caches) {
-      backend.flash(
-        layer.qkv, a.residual, norm: layer.inputNorm, precision: precision, into: a.qkv)
-      backend.attentionCached(
-        a.qkv, shape: decoder.configuration.attention, positions: a.positions,
-        table: decoder.rotary, keys: cache.keys, values: cache.values, into: a.attention)
-      backend.flash(
-        layer.output, a.attention, precision: precision, accumulate: true, into: a.residual)
-      layer.unit.forward(
-        a.residual, norm: layer.postAttentionNorm, precision: precision, into: a.feedForward,
-        on: backend)
-      backend.flash(
-        layer.down, a.feedForward.output, precision: precision, accumulate: true,
-        into: a.residual)
-    }
+    decoder.enqueue(a, texts: [(a, caches)])
     let last = count == 1 ? single.residual : rows.residual[count - 1..<count]
     let logits = choosing ? a.logits : exchange.logits
     backend.flash(decoder.head, last, norm: decoder.norm, precision: precision, into: logits)
@@ -157,51 +142,5 @@ private struct Exchange {
       self.tokens.integers[index] = token
       positions.integers[index] = Int32(position + index)
     }
-  }
-}
-
-/// Rotated keys and values of one layer, `[kvHeads, capacity, headSize]` each.
-struct KeyValueCache: Sendable {
-  let keys: Tensor
-  let values: Tensor
-
-  init(_ shape: AttentionShape, capacity: Int, in layout: inout ArenaLayout) {
-    keys = layout.tensor([shape.kvHeads, capacity, shape.headSize])
-    values = layout.tensor([shape.kvHeads, capacity, shape.headSize])
-  }
-}
-
-/// The activations of the rows at work, shared by all layers.
-private struct RowActivations {
-  var tokens: Tensor
-  var positions: Tensor
-  var residual: Tensor
-  var qkv: Tensor
-  var attention: Tensor
-  var feedForward: InferenceActivations
-  let logits: Tensor
-
-  var capacity: Int { tokens.count }
-
-  init(_ c: DecoderConfiguration, rows: Int, in layout: inout ArenaLayout) {
-    tokens = layout.tensor([rows], .int32)
-    positions = layout.tensor([rows], .int32)
-    residual = layout.tensor([rows, c.hiddenSize])
-    qkv = layout.tensor([rows, c.attention.rowWidth])
-    attention = layout.tensor([rows, c.attention.queryWidth])
-    feedForward = InferenceActivations(c.feedForward, rows: rows, in: &layout)
-    logits = layout.tensor([1, c.vocabularySize])
-  }
-
-  /// The same memory for some of the rows.
-  subscript(range: Range<Int>) -> RowActivations {
-    var result = self
-    result.tokens = tokens[range]
-    result.positions = positions[range]
-    result.residual = residual[range]
-    result.qkv = qkv[range]
-    result.attention = attention[range]
-    result.feedForward = feedForward[range]
-    return result
   }
 }

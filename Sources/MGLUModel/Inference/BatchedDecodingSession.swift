@@ -1,0 +1,193 @@
+/// Several texts read and written side by side over one decoder: a step takes rows of any of them
+/// and reads the weights once for all.
+///
+/// Each text has a key-value cache of its own. What a text gets does not depend on the texts beside
+/// it, as long as it is handed over in the same pieces. A session belongs to one thread at a time.
+public final class BatchedDecodingSession {
+  /// The model.
+  public let decoder: InferenceDecoder
+  /// The number of tokens that each text has room for.
+  public let capacity: Int
+  /// Most rows of one step.
+  public let rowLimit: Int
+
+  private let rows: RowActivations
+  private let exchange: BatchExchange
+  /// The caches of texts that have ended, for others.
+  private var idle: [[KeyValueCache]] = []
+
+  /// Rows whose logits are computed at once.
+  private static let logitsRows = 32
+
+  /// Steps of at most `rowLimit` rows over texts of at most `capacity` tokens, by default and at
+  /// most the model's context.
+  public init(_ decoder: InferenceDecoder, rowLimit: Int, capacity: Int? = nil) {
+    let configuration = decoder.configuration
+    let context = configuration.contextLength
+    self.decoder = decoder
+    self.rowLimit = max(1, rowLimit)
+    self.capacity = max(1, min(capacity ?? context, context))
+    let limit = self.rowLimit
+    (_, rows) = decoder.backend.allocate { RowActivations(configuration, rows: limit, in: &$0) }
+    (_, exchange) = decoder.backend.allocateShared {
+      BatchExchange(
+        configuration, rows: limit, logitsRows: min(limit, Self.logitsRows), in: &$0)
+    }
+  }
+
+  /// One text: how far it has been read, and its cache.
+  public final class Text {
+    /// The number of tokens in the cache.
+    public fileprivate(set) var position = 0
+    fileprivate let caches: [KeyValueCache]
+
+    fileprivate init(_ caches: [KeyValueCache]) { self.caches = caches }
+  }
+
+  /// Tokens that one text reads in a step.
+  public struct Piece {
+    /// The text.
+    public let text: Text
+    /// Its next tokens, at least one.
+    public let tokens: ArraySlice<Int32>
+    /// Of which of these tokens the logits that follow are wanted.
+    public let logits: Range<Int>
+
+    /// A piece that wants the logits after its tokens of the indices `logits`, counted from 0.
+    public init(_ text: Text, _ tokens: ArraySlice<Int32>, logits: Range<Int>) {
+      (self.text, self.tokens, self.logits) = (text, tokens, logits)
+    }
+  }
+
+  /// Bytes of the cache of one text.
+  public var byteCountPerText: Int {
+    let shape = decoder.configuration.attention
+    return decoder.configuration.layers * 2 * shape.kvWidth * capacity * 4
+  }
+
+  /// A text without tokens, in the memory of one that has ended where there is one.
+  public func begin() -> Text {
+    if let caches = idle.popLast() { return Text(caches) }
+    let (configuration, capacity) = (decoder.configuration, capacity)
+    let (_, caches) = decoder.backend.allocate { layout in
+      (0..<configuration.layers).map { _ in
+        KeyValueCache(configuration.attention, capacity: capacity, in: &layout)
+      }
+    }
+    return Text(caches)
+  }
+
+  /// Ends `text`, which must not be read on.
+  public func end(_ text: Text) { idle.append(text.caches) }
+
+  /// Reads `pieces` of different texts, and calls `visit` with the logits `[V]` that were wanted:
+  /// the index of the piece, that of the token that they follow, and the logits.
+  public func read(
+    _ pieces: [Piece], visit: (_ piece: Int, _ token: Int, Span<Float>) -> Void
+  ) throws(GenerationError) {
+    for piece in pieces { try check(piece) }
+    let count = pieces.reduce(0) { $0 + $1.tokens.count }
+    guard count > 0 else { return }
+    guard count <= rowLimit else {
+      throw GenerationError(
+        .contextLength, "\(count) rows in a step: expected at most \(rowLimit)")
+    }
+    let wanted = enter(pieces, count: count)
+    try finish()
+    for start in stride(from: 0, to: wanted.count, by: exchange.logits.rows) {
+      let part = wanted[start..<min(start + exchange.logits.rows, wanted.count)]
+      try computeLogits(part.map(\.row))
+      for (index, item) in part.enumerated() {
+        exchange.logits[index..<index + 1].withFloats { visit(item.piece, item.token, $0) }
+      }
+    }
+  }
+
+  /// A row whose logits are wanted.
+  private struct Wanted {
+    let piece: Int
+    let token: Int
+    let row: Int
+  }
+
+  /// Runs all rows up to their residuals, and returns which of them want logits.
+  private func enter(_ pieces: [Piece], count: Int) -> [Wanted] {
+    let (backend, a) = (decoder.backend, rows[0..<count])
+    var wanted: [Wanted] = []
+    var texts: [(rows: RowActivations, caches: [KeyValueCache])] = []
+    var row = 0
+    for (index, piece) in pieces.enumerated() {
+      exchange.enter(piece.tokens, at: piece.text.position, firstRow: row)
+      piece.text.position += piece.tokens.count
+      texts.append((a[row..<row + piece.tokens.count], piece.text.caches))
+      wanted += piece.logits.map { Wanted(piece: index, token: $0, row: row + $0) }
+      row += piece.tokens.count
+    }
+    backend.copy(exchange.tokens[0..<count], into: a.tokens)
+    backend.copy(exchange.positions[0..<count], into: a.positions)
+    decoder.enqueue(a, texts: texts)
+    return wanted
+  }
+
+  /// Leaves the logits after the rows `indices` in the exchange.
+  private func computeLogits(_ indices: [Int]) throws(GenerationError) {
+    let backend = decoder.backend
+    let gathered = exchange.residual[0..<indices.count]
+    for (target, row) in indices.enumerated() {
+      backend.copy(rows.residual[row..<row + 1], into: gathered[target..<target + 1])
+    }
+    backend.flash(
+      decoder.head, gathered, norm: decoder.norm, precision: decoder.precision,
+      into: exchange.logits[0..<indices.count])
+    try finish()
+  }
+
+  private func finish() throws(GenerationError) {
+    do { try decoder.backend.finish() } catch {
+      throw GenerationError(.backend, error.message, remedy: error.remedy)
+    }
+  }
+
+  private func check(_ piece: Piece) throws(GenerationError) {
+    guard !piece.tokens.isEmpty else {
+      throw GenerationError(.emptyPrompt, "no tokens to continue from: expected at least one")
+    }
+    let (length, vocabulary) = (
+      piece.text.position + piece.tokens.count, decoder.configuration.vocabularySize
+    )
+    guard length <= capacity else {
+      throw GenerationError(
+        .contextLength, "\(length) tokens do not fit a context of \(capacity)",
+        remedy: "shorten the prompt")
+    }
+    if let bad = piece.tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+      throw GenerationError(.tokenID, "token id \(bad): expected 0 to \(vocabulary - 1)")
+    }
+    precondition(
+      piece.logits.lowerBound >= 0 && piece.logits.upperBound <= piece.tokens.count,
+      "logits after tokens \(piece.logits) of \(piece.tokens.count)")
+  }
+}
+
+/// What passes between this machine and the one that computes.
+private struct BatchExchange {
+  let tokens: Tensor
+  let positions: Tensor
+  let residual: Tensor
+  let logits: Tensor
+
+  init(_ c: DecoderConfiguration, rows: Int, logitsRows: Int, in layout: inout ArenaLayout) {
+    tokens = layout.tensor([rows], .int32)
+    positions = layout.tensor([rows], .int32)
+    residual = layout.tensor([logitsRows, c.hiddenSize])
+    logits = layout.tensor([logitsRows, c.vocabularySize])
+  }
+
+  /// Writes `tokens`, the first of which has the position `position`, from a row on.
+  func enter(_ tokens: ArraySlice<Int32>, at position: Int, firstRow: Int) {
+    for (index, token) in tokens.enumerated() {
+      self.tokens.integers[firstRow + index] = token
+      positions.integers[firstRow + index] = Int32(position + index)
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import Dispatch
+import Synchronization
+
+/// A model at work: a bounded queue, and one thread that owns the model and batches what is there.
+public final class Engine: Sendable {
+  /// The shape of the model.
+  let configuration: DecoderConfiguration
+  let tokenizer: Tokenizer
+  let settings: EngineSettings
+  let metrics = ServerMetrics()
+
+  private let queue: Mutex<Queue>
+  private let wake = DispatchSemaphore(value: 0)
+
+  /// What waits, and whether more may come.
+  private struct Queue {
+    var waiting: [TextJob] = []
+    var state = State.open
+  }
+
+  /// Whether requests are taken.
+  enum State {
+    case open
+    /// What was taken is finished; nothing more is.
+    case draining
+    /// The device failed.
+    case failed
+  }
+
+  /// Starts an engine over a model.
+  public init(
+    _ decoder: InferenceDecoder, tokenizer: Tokenizer, settings: EngineSettings = .init()
+  ) throws(MemoryError) {
+    var settings = settings
+    settings.context = min(
+      settings.context ?? .max, decoder.configuration.contextLength)
+    settings.mostTexts = max(1, settings.mostTexts)
+    let context = settings.context ?? decoder.configuration.contextLength
+    let bytes = decoder.configuration.cacheByteCount(tokens: context)
+    try PhysicalMemory.require(
+      Double(bytes) * Double(settings.mostTexts),
+      for: "the memory of \(settings.mostTexts) texts of \(context) tokens",
+      remedy: "choose a smaller --max-batch or --context")
+    self.configuration = decoder.configuration
+    self.tokenizer = tokenizer
+    self.settings = settings
+    queue = Mutex(Queue())
+    // A thread of its own: a step computes for long and never waits.
+    DispatchQueue(label: "mglu.engine", qos: .userInitiated).async { [self] in
+      run(decoder, context: context)
+    }
+  }
+
+  /// The number of tokens that a text has room for.
+  var context: Int { settings.context ?? configuration.contextLength }
+
+  /// Whether requests are taken.
+  var state: State { queue.withLock { $0.state } }
+
+  /// Finishes what was taken and nothing more.
+  public func drain() {
+    queue.withLock { if $0.state == .open { $0.state = .draining } }
+    wake.signal()
+  }
+
+  /// Takes the texts of a request, and returns what happens to them.
+  package func submit(_ texts: [TextRequest]) throws(APIError) -> AsyncStream<RequestEvent> {
+    let (request, events) = ServedRequest.make(
+      texts: texts.count, timeLimit: settings.timeLimit, metrics: metrics)
+    var jobs: [TextJob] = []
+    for (index, text) in texts.enumerated() {
+      try check(text)
+      let sampler: Sampler
+      do { sampler = try Sampler(text.sampling) } catch { throw .invalid(error.message) }
+      jobs.append(
+        TextJob(
+          request: request, index: index, text: text, sampler: sampler,
+          endOfText: Set(configuration.endOfText)))
+    }
+    let problem: APIError? = queue.withLock { queue in
+      guard queue.state == .open else {
+        return queue.state == .draining ? .stopping : .deviceFailed
+      }
+      queue.waiting.removeAll(where: \.request.isOver)
+      var requests = 0
+      for index in queue.waiting.indices
+      where index == 0 || queue.waiting[index].request !== queue.waiting[index - 1].request {
+        requests += 1
+      }
+      guard requests < settings.mostWaiting else { return .queueFull }
+      queue.waiting += jobs
+      return nil
+    }
+    if let problem {
+      metrics.countRejection()
+      throw problem
+    }
+    wake.signal()
+    return events
+  }
+
+  private func check(_ text: TextRequest) throws(APIError) {
+    guard !text.prompt.isEmpty else {
+      throw .invalid("the prompt is empty: expected at least one token", param: "prompt")
+    }
+    guard text.prompt.count <= context else {
+      throw .contextExceeded(found: text.prompt.count, most: context)
+    }
+    let vocabulary = configuration.vocabularySize
+    if let bad = text.prompt.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+      throw .invalid("token id \(bad): expected 0 to \(vocabulary - 1)", param: "prompt")
+    }
+  }
+
+  private func run(_ decoder: InferenceDecoder, context: Int) {
+    let scheduler = Scheduler(
+      decoder, tokenizer: tokenizer, mostTexts: settings.mostTexts, capacity: context,
+      metrics: metrics)
+    while true {
+      let (jobs, isOver) = take(room: scheduler)
+      for job in jobs { scheduler.start(job) }
+      if scheduler.isIdle {
+        if isOver { return }
+        wake.wait()
+        continue
+      }
+      do { try scheduler.step() } catch {
+        scheduler.fail(.internalError(error.message))
+        return fail()
+      }
+    }
+  }
+
+  /// What is to start now, and whether nothing will come any more.
+  private func take(room scheduler: Scheduler) -> (jobs: [TextJob], isOver: Bool) {
+    let now = ContinuousClock.now
+    return queue.withLock { queue in
+      for job in queue.waiting where job.request.hasExpired(at: now) { job.request.expire() }
+      queue.waiting.removeAll(where: \.request.isOver)
+      let jobs = Array(queue.waiting.prefix(scheduler.room))
+      queue.waiting.removeFirst(jobs.count)
+      metrics.setWaiting(queue.waiting.count)
+      return (jobs, queue.state != .open && queue.waiting.isEmpty)
+    }
+  }
+
+  /// The thread ends; whoever asks is told.
+  private func fail() {
+    let waiting = queue.withLock { queue in
+      queue.state = .failed
+      defer { queue.waiting.removeAll() }
+      return queue.waiting
+    }
+    for job in waiting { job.request.fail(.deviceFailed) }
+  }
+}
+
+extension DecoderConfiguration {
+  /// Bytes of the keys and values of `tokens` tokens.
+  fileprivate func cacheByteCount(tokens: Int) -> Int {
+    layers * 2 * attention.kvWidth * tokens * 4
+  }
+}

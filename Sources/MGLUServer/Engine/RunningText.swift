@@ -1,0 +1,115 @@
+/// A text on its way through the model.
+final class RunningText {
+  let job: TextJob
+  /// Its place in the model.
+  let text: BatchedDecodingSession.Text
+
+  private let tokenizer: Tokenizer
+  private let metrics: ServerMetrics
+  private let endOfText: Set<Int32>
+  private var sampler: Sampler
+  private var characters: TokenTextStream
+  private var stops: StopTexts
+  private var promptScores: [TokenScore] = []
+  /// Tokens that the model has not read yet.
+  private var unread: ArraySlice<Int32>
+  private var written = 0
+  private var chosen: (id: Int32, score: TokenScore?)?
+  private var isFinished = false
+  private var lastToken: ContinuousClock.Instant?
+
+  init(
+    _ job: TextJob, in text: BatchedDecodingSession.Text, tokenizer: Tokenizer,
+    metrics: ServerMetrics
+  ) {
+    self.job = job
+    self.text = text
+    self.tokenizer = tokenizer
+    self.metrics = metrics
+    endOfText = job.endOfText
+    sampler = job.sampler
+    characters = TokenTextStream(tokenizer)
+    stops = StopTexts(job.text.stops)
+    unread = job.text.prompt[...]
+  }
+
+  /// Whether the prompt has been read.
+  var isWriting: Bool { written > 0 }
+  /// Whether nothing more is to be done.
+  var hasEnded: Bool { isFinished || job.request.isOver }
+
+  /// What the model reads of this text next.
+  func nextPiece(length: Int) -> BatchedDecodingSession.Piece {
+    let tokens = unread.prefix(length)
+    let isLast = tokens.count == unread.count
+    let wantsChoice = isLast && job.text.maximumTokens > 0
+    // Scored tokens of the prompt: each from the logits after the one before it.
+    let first = job.text.scoresPrompt && !isWriting ? 0 : tokens.count - (wantsChoice ? 1 : 0)
+    let end = isLast && !wantsChoice ? tokens.count - 1 : tokens.count
+    return .init(text, tokens, logits: first..<max(first, end))
+  }
+
+  /// Takes note of the logits that follow the token `index` of the piece.
+  func see(_ logits: Span<Float>, after index: Int) {
+    let next = unread.startIndex + index + 1
+    if next < unread.endIndex {
+      promptScores.append(score(unread[next], logits) ?? TokenScore(unread[next]))
+    } else {
+      let id = sampler.sample(logits)
+      chosen = (id, score(id, logits))
+    }
+  }
+
+  private func score(_ id: Int32, _ logits: Span<Float>) -> TokenScore? {
+    job.text.topScores.map { TokenScorer.score(id, under: logits, top: $0) }
+  }
+
+  /// Tells the client what the step has brought.
+  func finishStep() {
+    if !isWriting {
+      unread = unread.dropFirst(Scheduler.pieceLength)
+      guard unread.isEmpty else { return }
+      metrics.countPrompt(job.text.prompt.count)
+      if job.text.scoresPrompt {
+        job.send(.prompt([TokenScore(job.text.prompt[0])] + promptScores))
+        promptScores.removeAll()
+      } else {
+        job.send(.prompt([]))
+      }
+    }
+    guard let (id, score) = chosen else { return finish(.length) }
+    chosen = nil
+    written += 1
+    noteTime()
+    if endOfText.contains(id) {
+      job.send(.token(id: id, text: "", score: score))
+      return finish(.stop)
+    }
+    job.send(.token(id: id, text: stops.append(characters.append(id)), score: score))
+    if stops.isMet { return finish(.stop) }
+    if written >= job.text.maximumTokens { return finish(.length) }
+    unread = [id]
+  }
+
+  private func finish(_ reason: FinishReason) {
+    isFinished = true
+    let rest = stops.append(characters.finish())
+    job.send(.finished(text: rest + stops.finish(), stops.isMet ? .stop : reason))
+    job.request.finishText()
+  }
+
+  private func noteTime() {
+    let now = ContinuousClock.now
+    if let lastToken {
+      metrics.countToken(secondsSinceLast: (now - lastToken) / .seconds(1))
+    } else {
+      metrics.countFirstToken(seconds: (now - job.request.arrival) / .seconds(1))
+    }
+    lastToken = now
+  }
+}
+
+extension TokenScore {
+  /// A token without a score.
+  fileprivate init(_ id: Int32) { self.init(id: id, logprob: nil, alternatives: []) }
+}

@@ -1,0 +1,71 @@
+/// Continuous batching: every step takes a row of each text that is being written and as many
+/// pieces of prompts as fit beside them.
+///
+/// A prompt is cut into pieces at multiples of ``pieceLength`` whatever else runs, so that a text's
+/// answer is the same in any company.
+final class Scheduler {
+  /// Most tokens of a prompt that are read at once.
+  static let pieceLength = 256
+
+  private let session: BatchedDecodingSession
+  private let tokenizer: Tokenizer
+  private let metrics: ServerMetrics
+  private let mostTexts: Int
+  private var running: [RunningText] = []
+
+  init(
+    _ decoder: InferenceDecoder, tokenizer: Tokenizer, mostTexts: Int, capacity: Int,
+    metrics: ServerMetrics
+  ) {
+    session = BatchedDecodingSession(
+      decoder, rowLimit: Self.pieceLength + mostTexts, capacity: capacity)
+    self.tokenizer = tokenizer
+    self.mostTexts = mostTexts
+    self.metrics = metrics
+  }
+
+  /// Whether nothing runs.
+  var isIdle: Bool { running.isEmpty }
+  /// How many more texts can start.
+  var room: Int { mostTexts - running.count }
+
+  /// Starts `job`.
+  func start(_ job: TextJob) {
+    running.append(
+      RunningText(job, in: session.begin(), tokenizer: tokenizer, metrics: metrics))
+    metrics.setRunning(running.count)
+  }
+
+  /// Goes a step further with what runs, and lets go of what has ended.
+  func step() throws(GenerationError) {
+    let now = ContinuousClock.now
+    for text in running where text.job.request.hasExpired(at: now) { text.job.request.expire() }
+    removeEnded()
+    var room = session.rowLimit
+    var taken: [RunningText] = []
+    var pieces: [BatchedDecodingSession.Piece] = []
+    // Those that write first: each is one row, and there is always room for them.
+    for text in running.filter(\.isWriting) + running.filter({ !$0.isWriting }) {
+      let piece = text.nextPiece(length: Self.pieceLength)
+      guard piece.tokens.count <= room else { continue }
+      room -= piece.tokens.count
+      taken.append(text)
+      pieces.append(piece)
+    }
+    try session.read(pieces) { index, token, logits in taken[index].see(logits, after: token) }
+    for text in taken { text.finishStep() }
+    removeEnded()
+  }
+
+  /// Tells everything that runs of a failure.
+  func fail(_ error: APIError) {
+    for text in running { text.job.request.fail(error) }
+    removeEnded()
+  }
+
+  private func removeEnded() {
+    for text in running where text.hasEnded { session.end(text.text) }
+    running.removeAll(where: \.hasEnded)
+    metrics.setRunning(running.count)
+  }
+}

@@ -1,0 +1,114 @@
+import Synchronization
+
+/// What the server has done, in Prometheus's text format.
+final class ServerMetrics: Sendable {
+  private let values = Mutex(Values())
+
+  private struct Values {
+    var running = 0
+    var waiting = 0
+    var promptTokens = 0
+    var writtenTokens = 0
+    var requests = 0
+    var rejections = 0
+    var firstToken = Histogram([
+      0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40,
+    ])
+    var betweenTokens = Histogram([
+      0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5,
+    ])
+    var wholeRequest = Histogram([
+      0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960,
+    ])
+  }
+
+  func setRunning(_ count: Int) { values.withLock { $0.running = count } }
+  func setWaiting(_ count: Int) { values.withLock { $0.waiting = count } }
+  func countPrompt(_ tokens: Int) { values.withLock { $0.promptTokens += tokens } }
+  func countRejection() { values.withLock { $0.rejections += 1 } }
+
+  func countFirstToken(seconds: Double) {
+    values.withLock {
+      $0.writtenTokens += 1
+      $0.firstToken.add(seconds)
+    }
+  }
+
+  func countToken(secondsSinceLast seconds: Double) {
+    values.withLock {
+      $0.writtenTokens += 1
+      $0.betweenTokens.add(seconds)
+    }
+  }
+
+  func countRequest(seconds: Double) {
+    values.withLock {
+      $0.requests += 1
+      $0.wholeRequest.add(seconds)
+    }
+  }
+
+  /// All metrics, labelled with the model's name.
+  func text(model: String) -> String {
+    let values = values.withLock { $0 }
+    let label = "model_name=\"\(Self.escaped(model))\""
+    var text = ""
+    func add(_ name: String, _ type: String, _ help: String, _ value: Int) {
+      text += "# HELP mglu:\(name) \(help)\n# TYPE mglu:\(name) \(type)\n"
+      text += "mglu:\(name){\(label)} \(value)\n"
+    }
+    add("num_requests_running", "gauge", "Texts that are read or written.", values.running)
+    add("num_requests_waiting", "gauge", "Texts that wait.", values.waiting)
+    add("prompt_tokens_total", "counter", "Tokens read of prompts.", values.promptTokens)
+    add("generation_tokens_total", "counter", "Tokens written.", values.writtenTokens)
+    add("request_success_total", "counter", "Requests answered in full.", values.requests)
+    add(
+      "request_rejected_total", "counter", "Requests refused for want of room.", values.rejections)
+    text += values.firstToken.text(
+      "mglu:time_to_first_token_seconds", "From arrival to the first token.", label)
+    text += values.betweenTokens.text(
+      "mglu:inter_token_latency_seconds", "From a token to the next.", label)
+    text += values.wholeRequest.text(
+      "mglu:e2e_request_latency_seconds", "From arrival to the last token.", label)
+    return text
+  }
+
+  private static func escaped(_ text: String) -> String {
+    text.reduce(into: "") { result, character in
+      switch character {
+      case "\\": result += "\\\\"
+      case "\"": result += "\\\""
+      case "\n": result += "\\n"
+      default: result.append(character)
+      }
+    }
+  }
+}
+
+/// A histogram of seconds.
+private struct Histogram {
+  private let bounds: [Double]
+  private var counts: [Int]
+  private var sum = 0.0
+
+  init(_ bounds: [Double]) {
+    self.bounds = bounds
+    counts = [Int](repeating: 0, count: bounds.count + 1)
+  }
+
+  mutating func add(_ seconds: Double) {
+    counts[bounds.firstIndex { seconds <= $0 } ?? bounds.count] += 1
+    sum += seconds
+  }
+
+  func text(_ name: String, _ help: String, _ label: String) -> String {
+    var text = "# HELP \(name) \(help)\n# TYPE \(name) histogram\n"
+    var total = 0
+    for (index, count) in counts.enumerated() {
+      total += count
+      let bound = index < bounds.count ? "\(bounds[index])" : "+Inf"
+      text += "\(name)_bucket{\(label),le=\"\(bound)\"} \(total)\n"
+    }
+    return text + "\(name)_sum{\(label)} \(sum)\n\(name)_count{\(label)} \(total)\n"
+  }
+}

@@ -1,0 +1,155 @@
+#if Server
+  import Hummingbird
+  import Logging
+  import NIOCore
+  import ServiceLifecycle
+
+  /// The HTTP server: it brings requests to a ``ServerAPI`` and its answers back.
+  public struct Server: Sendable {
+    let api: ServerAPI
+    let settings: ServerSettings
+
+    /// A server of `api`.
+    public init(_ api: ServerAPI, settings: ServerSettings = .init()) throws(ServerError) {
+      try settings.validate()
+      self.api = api
+      self.settings = settings
+    }
+
+    /// Serves until the process is asked to end; then finishes what was begun.
+    ///
+    /// - Parameter onStart: Is told the port once requests are taken.
+    public func run(onStart: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
+      var application = Application(
+        router: router(),
+        server: .http1(configuration: .init(additionalChannelHandlers: [ClientWatch()])),
+        configuration: .init(
+          address: .hostname(settings.host, port: settings.port), serverName: "mglu"),
+        onServerRunning: { onStart($0.localAddress?.port ?? settings.port) })
+      application.logger.logLevel = .error
+      var configuration = ServiceGroupConfiguration(
+        services: [EngineService(engine: api.engine), application],
+        gracefulShutdownSignals: [.sigterm, .sigint], logger: application.logger)
+      configuration.maximumGracefulShutdownDuration = api.engine.settings.timeLimit
+      do { try await ServiceGroup(configuration: configuration).run() } catch {
+        throw ServerError(
+          .address, "cannot serve on \(settings.host), port \(settings.port): \(error)",
+          remedy: "choose another --host or --port")
+      }
+    }
+
+    /// All routes.
+    func router() -> Hummingbird.Router<ConnectionContext> {
+      let api = api
+      let router = Hummingbird.Router(context: ConnectionContext.self)
+      router.add(middleware: ErrorAnswers())
+      router.get("/") { _, _ in
+        Response(
+          status: .ok, headers: [.contentType: "text/html; charset=utf-8"],
+          body: .init(byteBuffer: ByteBuffer(string: TrialPage.html)))
+      }
+      router.get("health") { _, _ in Self.response(try api.health()) }
+      let guarded = router.group().add(middleware: KeyCheck(settings: settings))
+      guarded.get("metrics") { _, _ in Self.response(api.metrics()) }
+      guarded.get("v1/models") { _, _ in Self.response(api.models()) }
+      guarded.get("v1/models/:id") { _, _ in Self.response(api.modelInfo()) }
+      guarded.get("tokenizer_info") { _, _ in Self.response(api.tokenizerInfo()) }
+      guarded.post("tokenize") { request, _ in
+        Self.response(try api.tokenize(try await body(of: request)))
+      }
+      guarded.post("detokenize") { request, _ in
+        Self.response(try api.detokenize(try await body(of: request)))
+      }
+      guarded.post("v1/completions") { request, context in
+        try await generated(request, context.channel) { body throws(APIError) in
+          try await api.completions(body)
+        }
+      }
+      guarded.post("v1/chat/completions") { request, context in
+        try await generated(request, context.channel) { body throws(APIError) in
+          try await api.chat(body)
+        }
+      }
+      return router
+    }
+
+    /// The bytes of a request's body. One that is too large is read on for a while, so that its
+    /// sender gets to hear of it.
+    private func body(of request: Request) async throws -> [UInt8] {
+      var bytes: [UInt8] = []
+      var count = 0
+      for try await part in request.body {
+        count += part.readableBytes
+        if count <= settings.mostBytes { bytes += part.readableBytesView }
+        if count > 16 * settings.mostBytes { break }
+      }
+      guard count <= settings.mostBytes else { throw APIError.tooLarge(most: settings.mostBytes) }
+      return bytes
+    }
+
+    /// An answer that takes its time, and is given up when the client goes.
+    private func generated(
+      _ request: Request, _ channel: any Channel,
+      _ answer: @escaping @Sendable ([UInt8]) async throws(APIError) -> ServerAPI.Reply
+    ) async throws -> Response {
+      let bytes = try await body(of: request)
+      let task = Task { try await answer(bytes) }
+      channel.closeFuture.whenComplete { _ in task.cancel() }
+      let reply = try await withTaskCancellationHandler {
+        try await task.value
+      } onCancel: {
+        task.cancel()
+      }
+      var response = Self.response(reply)
+      // Each request watches its connection, so that each has its own.
+      response.headers[.connection] = "close"
+      return response
+    }
+
+    static func response(_ reply: ServerAPI.Reply) -> Response {
+      switch reply {
+      case .json(let text): text.response(type: "application/json")
+      case .text(let text, let type): text.response(type: type)
+      case .events(let write):
+        Response(
+          status: .ok,
+          headers: [
+            .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache",
+          ],
+          body: .init { writer in
+            try await write { try await writer.write(ByteBuffer(string: $0)) }
+            try await writer.finish(nil)
+          })
+      }
+    }
+  }
+
+  /// A request's context, and the connection that it came by.
+  struct ConnectionContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+
+    init(source: ApplicationRequestContextSource) {
+      coreContext = .init(source: source)
+      channel = source.channel
+    }
+  }
+
+  extension String {
+    func response(type: String, status: HTTPResponse.Status = .ok) -> Response {
+      Response(
+        status: status, headers: [.contentType: type],
+        body: .init(byteBuffer: ByteBuffer(string: self)))
+    }
+  }
+
+  /// Lets the engine finish what it has taken once the server has ended.
+  private struct EngineService: Service {
+    let engine: Engine
+
+    func run() async throws {
+      try? await gracefulShutdown()
+      engine.drain()
+    }
+  }
+#endif

@@ -1,0 +1,89 @@
+/// The body of `/v1/chat/completions`.
+struct ChatRequest: Decodable {
+  let fields: GenerationFields
+  let messages: [ChatMessage]
+  let maximumTokens: Int?
+  let wantsLogprobs: Bool
+  let topLogprobs: Int
+
+  private enum CodingKeys: String, CodingKey {
+    case messages
+    case maximumTokens = "max_tokens"
+    case maximumCompletionTokens = "max_completion_tokens"
+    case logprobs
+    case topLogprobs = "top_logprobs"
+    case tools
+  }
+
+  private struct Ignored: Decodable {}
+
+  init(from decoder: any Swift.Decoder) throws {
+    fields = try GenerationFields(from: decoder)
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    messages = try values.decode([ChatMessage].self, forKey: .messages)
+    maximumTokens =
+      try values.decodeIfPresent(Int.self, forKey: .maximumCompletionTokens)
+      ?? values.decodeIfPresent(Int.self, forKey: .maximumTokens)
+    wantsLogprobs = try values.decodeIfPresent(Bool.self, forKey: .logprobs) ?? false
+    topLogprobs = try values.decodeIfPresent(Int.self, forKey: .topLogprobs) ?? 0
+    guard !messages.isEmpty else {
+      throw APIError.invalid("messages is empty", param: "messages", code: "invalid_value")
+    }
+    if let tools = try values.decodeIfPresent([Ignored].self, forKey: .tools), !tools.isEmpty {
+      throw APIError.invalid(
+        "tools are not supported", param: "tools", code: "unsupported_parameter")
+    }
+    guard (0...20).contains(topLogprobs) else {
+      throw APIError.invalid(
+        "top_logprobs is \(topLogprobs): expected 0 to 20", param: "top_logprobs")
+    }
+  }
+
+  /// The texts to write, all of them answers to the same messages.
+  func texts(
+    _ template: ChatTemplate, _ tokenizer: Tokenizer, context: Int, seed: UInt64
+  ) throws(APIError) -> [TextRequest] {
+    let tokens = tokenizer.encode(try template.render(messages))
+    let most = try GenerationFields.tokens(
+      maximumTokens, default: .max, name: "max_tokens", after: tokens.count, context: context)
+    var texts: [TextRequest] = []
+    for index in 0..<(try fields.count()) {
+      texts.append(
+        TextRequest(
+          prompt: tokens, maximumTokens: most,
+          sampling: try fields.sampling(index, defaultSeed: seed),
+          stops: fields.stops + template.stops, topScores: wantsLogprobs ? topLogprobs : nil))
+    }
+    return texts
+  }
+}
+
+/// A message of a chat: who says what.
+struct ChatMessage: Decodable {
+  let role: String
+  let text: String
+
+  private enum CodingKeys: CodingKey { case role, content }
+
+  private struct Part: Decodable {
+    let type: String
+    let text: String?
+  }
+
+  init(role: String, text: String) { (self.role, self.text) = (role, text) }
+
+  init(from decoder: any Swift.Decoder) throws {
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    role = try values.decode(String.self, forKey: .role)
+    if let text = try? values.decode(String.self, forKey: .content) {
+      self.text = text
+      return
+    }
+    let parts = try values.decodeIfPresent([Part].self, forKey: .content) ?? []
+    guard parts.allSatisfy({ $0.type == "text" && $0.text != nil }) else {
+      throw APIError.invalid(
+        "only text is understood in messages", param: "messages", code: "invalid_value")
+    }
+    text = parts.compactMap(\.text).joined()
+  }
+}

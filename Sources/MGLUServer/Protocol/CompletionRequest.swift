@@ -1,0 +1,107 @@
+/// The body of `/v1/completions`.
+struct CompletionRequest: Decodable {
+  let fields: GenerationFields
+  let prompts: [Prompt]
+  let maximumTokens: Int?
+  let logprobs: Int?
+  let echoes: Bool
+
+  /// Text, or the ids that it would have.
+  enum Prompt {
+    case text(String)
+    case ids([Int32])
+
+    /// The tokens; an empty text stands for the start of one.
+    func tokens(_ tokenizer: Tokenizer) -> [Int32] {
+      switch self {
+      case .ids(let ids): ids
+      case .text(""): tokenizer.endOfText.map { [$0] } ?? []
+      case .text(let text): tokenizer.encode(text)
+      }
+    }
+
+    /// The text, as an echo has it.
+    func text(_ tokenizer: Tokenizer) -> String {
+      switch self {
+      case .ids(let ids): tokenizer.decode(ids)
+      case .text(let text): text
+      }
+    }
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case prompt
+    case maximumTokens = "max_tokens"
+    case logprobs
+    case echo
+    case suffix
+    case bestOf = "best_of"
+  }
+
+  init(from decoder: any Swift.Decoder) throws {
+    fields = try GenerationFields(from: decoder)
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    prompts = try Self.prompts(values)
+    maximumTokens = try values.decodeIfPresent(Int.self, forKey: .maximumTokens)
+    logprobs = try values.decodeIfPresent(Int.self, forKey: .logprobs)
+    echoes = try values.decodeIfPresent(Bool.self, forKey: .echo) ?? false
+    if let suffix = try values.decodeIfPresent(String.self, forKey: .suffix), !suffix.isEmpty {
+      throw APIError.invalid(
+        "suffix is not supported", param: "suffix", code: "unsupported_parameter")
+    }
+    if let bestOf = try values.decodeIfPresent(Int.self, forKey: .bestOf),
+      bestOf != (try fields.count())
+    {
+      throw APIError.invalid(
+        "best_of is not supported beyond n", param: "best_of", code: "unsupported_parameter")
+    }
+  }
+
+  private static func prompts(_ values: KeyedDecodingContainer<CodingKeys>) throws -> [Prompt] {
+    if let text = try? values.decode(String.self, forKey: .prompt) { return [.text(text)] }
+    if let ids = try? values.decode([Int32].self, forKey: .prompt), !ids.isEmpty {
+      return [.ids(ids)]
+    }
+    if let texts = try? values.decode([String].self, forKey: .prompt), !texts.isEmpty {
+      return texts.map(Prompt.text)
+    }
+    if let lists = try? values.decode([[Int32]].self, forKey: .prompt), !lists.isEmpty {
+      return lists.map(Prompt.ids)
+    }
+    guard values.contains(.prompt) else {
+      throw APIError.invalid("prompt is missing", param: "prompt", code: "missing_parameter")
+    }
+    throw APIError.invalid(
+      "prompt: expected a text, a list of texts, a list of token ids or a list of such lists",
+      param: "prompt", code: "invalid_value")
+  }
+
+  /// The texts to write: those of the first prompt, those of the second, and so on.
+  func texts(
+    _ tokenizer: Tokenizer, context: Int, seed: UInt64
+  ) throws(APIError) -> [TextRequest] {
+    let count = try fields.count()
+    guard prompts.count * count <= GenerationFields.mostTexts else {
+      throw .invalid(
+        "\(prompts.count) prompts, n \(count): expected at most \(GenerationFields.mostTexts) texts",
+        param: "n")
+    }
+    if let logprobs, !(0...20).contains(logprobs) {
+      throw .invalid("logprobs is \(logprobs): expected 0 to 20", param: "logprobs")
+    }
+    var texts: [TextRequest] = []
+    for prompt in prompts {
+      let tokens = prompt.tokens(tokenizer)
+      let most = try GenerationFields.tokens(
+        maximumTokens, default: 16, name: "max_tokens", after: tokens.count, context: context)
+      for index in 0..<count {
+        texts.append(
+          TextRequest(
+            prompt: tokens, maximumTokens: most,
+            sampling: try fields.sampling(index, defaultSeed: seed), stops: fields.stops,
+            topScores: logprobs, scoresPrompt: echoes && logprobs != nil))
+      }
+    }
+    return texts
+  }
+}

@@ -1,0 +1,159 @@
+import MGLUModel
+import MGLUServer
+import Testing
+
+@Suite struct EngineTests {
+  static func prompt(_ index: Int) -> [Int32] {
+    (0..<(1 + index * 47 % 580)).map { Int32(($0 * 31 + index * 7) % 256) }
+  }
+
+  /// More texts than run at once, prompts of one piece and of several: everyone gets what they would
+  /// get alone.
+  @Test func answersAreThoseOfATextAlone() async throws {
+    let model = try ServedModel(settings: .init(mostTexts: 5))
+    let written = try await withThrowingTaskGroup(of: (Int, [Int32]).self) { group in
+      for index in 0..<24 {
+        group.addTask {
+          (
+            index,
+            try await model.written(.init(prompt: Self.prompt(index), maximumTokens: 6 + index % 9))
+          )
+        }
+      }
+      return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+    }
+    for index in 0..<24 {
+      let expected = try model.greedy(Self.prompt(index), count: 6 + index % 9)
+      #expect(written[index] == expected, "text \(index)")
+    }
+  }
+
+  @Test func equalSeedsWriteEqualTextsInAnyCompany() async throws {
+    let model = try ServedModel()
+    func text(seed: UInt64) -> TextRequest {
+      .init(
+        prompt: [65, 66], maximumTokens: 20, sampling: .init(temperature: 1, seed: seed))
+    }
+    let alone = try await model.written(text(seed: 1))
+    let together = try await model.events([text(seed: 2), text(seed: 1), text(seed: 1)])
+    #expect(together.ids(of: 1) == alone)
+    #expect(together.ids(of: 2) == alone)
+    #expect(together.ids(of: 0) != alone)
+    #expect(together.reason(of: 0) == .length)
+  }
+
+  /// The scores of a prompt are those of its tokens read one by one.
+  @Test func promptsAreScored() async throws {
+    let model = try ServedModel()
+    let prompt = Self.prompt(11)
+    #expect(prompt.count > 256)
+    let events = try await model.events([
+      .init(prompt: prompt, maximumTokens: 1, topScores: 1, scoresPrompt: true)
+    ])
+    guard case .text(0, .prompt(let scores)) = events.first else {
+      Issue.record("no prompt")
+      return
+    }
+    #expect(scores.map(\.id) == prompt)
+    #expect(scores[0].logprob == nil)
+    let session = DecodingSession(model.decoder)
+    for index in 0..<prompt.count - 1 {
+      let logits = try session.append([prompt[index]])
+      let expected = logits.withFloats { TokenScorer.score(prompt[index + 1], under: $0, top: 1) }
+      #expect(scores[index + 1] == expected, "token \(index + 1)")
+    }
+    guard case .text(0, .token(let id, _, let score?)) = events[1] else {
+      Issue.record("no token")
+      return
+    }
+    #expect(score.id == id)
+    #expect(score.logprob == score.alternatives[0].logprob)
+    #expect(events.reason(of: 0) == .length)
+  }
+
+  @Test func nothingIsWrittenWhereNothingIsWanted() async throws {
+    let model = try ServedModel()
+    let events = try await model.events([
+      .init(prompt: [1, 2, 3], maximumTokens: 0, topScores: 1, scoresPrompt: true),
+      .init(prompt: [1], maximumTokens: 0),
+    ])
+    #expect(events.ids(of: 0).isEmpty)
+    for case .text(0, .prompt(let scores)) in events { #expect(scores.count == 3) }
+    #expect(events.reason(of: 0) == .length)
+    #expect(events.reason(of: 1) == .length)
+  }
+
+  @Test func stopTextsAndEndsOfTextEndTexts() async throws {
+    let model = try ServedModel()
+    let ids = try model.greedy([72], count: 12)
+    let all = Tokenizer.bytes.decode(ids)
+    let stop = String(all.unicodeScalars.dropFirst(3).prefix(2).map(Character.init))
+    let stopped = try await model.events([
+      .init(prompt: [72], maximumTokens: 12, stops: [stop, "never seen"])
+    ])
+    #expect(stopped.reason(of: 0) == .stop)
+    #expect(!stopped.text(of: 0).contains(stop))
+    #expect(all.hasPrefix(stopped.text(of: 0)))
+    let ending = try ServedModel(end: [ids[4]])
+    let ended = try await ending.events([.init(prompt: [72], maximumTokens: 12)])
+    #expect(ended.reason(of: 0) == .stop)
+    #expect(ended.ids(of: 0) == Array(ids[...(ids.firstIndex(of: ids[4]) ?? 4)]))
+  }
+
+  @Test func whatCannotBeReadIsRefused() async throws {
+    let model = try ServedModel(context: 32)
+    for prompt: [Int32] in [[], [257], [-1], [Int32](repeating: 1, count: 33)] {
+      #expect(throws: APIError.self) {
+        try model.engine.submit([.init(prompt: prompt, maximumTokens: 1)])
+      }
+    }
+    #expect(
+      try await model.written(.init(prompt: .init(repeating: 1, count: 32), maximumTokens: 1)).count
+        == 1)
+  }
+
+  @Test func aFullQueueRefuses() async throws {
+    let model = try ServedModel(settings: .init(mostTexts: 1, mostWaiting: 2))
+    let long = TextRequest(prompt: [1], maximumTokens: 500)
+    var streams: [AsyncStream<RequestEvent>] = []
+    var refusals: [APIError] = []
+    for _ in 0..<8 {
+      do { streams.append(try model.engine.submit([long])) } catch { refusals.append(error) }
+    }
+    #expect(refusals.count >= 5)
+    #expect(refusals.allSatisfy { $0.status == 429 && $0.retryAfter != nil })
+    for stream in streams {
+      var count = 0
+      for await _ in stream { count += 1 }
+      #expect(count == 502)
+    }
+  }
+
+  @Test func whoeverGoesMakesRoom() async throws {
+    let model = try ServedModel(settings: .init(mostTexts: 1))
+    let task = Task {
+      for await _ in try model.engine.submit([.init(prompt: [1], maximumTokens: 590)]) {}
+    }
+    task.cancel()
+    _ = await task.result
+    #expect(try await model.written(.init(prompt: [2], maximumTokens: 3)).count == 3)
+  }
+
+  @Test func requestsHaveALimitOfTime() async throws {
+    let model = try ServedModel(settings: .init(mostTexts: 1, timeLimit: .zero))
+    let events = try await model.events([.init(prompt: [1], maximumTokens: 590)])
+    #expect(events.failure == .timeout)
+  }
+
+  @Test func drainingFinishesWhatWasTaken() async throws {
+    let model = try ServedModel()
+    let stream = try model.engine.submit([.init(prompt: [1], maximumTokens: 50)])
+    model.engine.drain()
+    #expect(throws: APIError.stopping) {
+      try model.engine.submit([.init(prompt: [1], maximumTokens: 1)])
+    }
+    var events: [RequestEvent] = []
+    for await event in stream { events.append(event) }
+    #expect(events.ids(of: 0).count == 50)
+  }
+}

@@ -1,0 +1,90 @@
+#if Server
+  #if canImport(Glibc)
+    import Glibc
+  #elseif canImport(Musl)
+    import Musl
+  #else
+    import Darwin
+  #endif
+
+  /// A connection to a server on this machine, byte by byte: tests can say what no client would.
+  final class HTTPConnection {
+    private let descriptor: Int32
+
+    init(port: Int) throws {
+      #if canImport(Glibc)
+        let stream = Int32(SOCK_STREAM.rawValue)
+      #else
+        let stream = SOCK_STREAM
+      #endif
+      descriptor = socket(AF_INET, stream, 0)
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = in_port_t(port).bigEndian
+      address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+      let result = withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+      }
+      guard result == 0 else { throw ConnectionError.refused }
+    }
+
+    deinit { close(descriptor) }
+
+    enum ConnectionError: Error { case refused }
+
+    /// Sends bytes, as far as the server takes them.
+    func send(_ bytes: [UInt8]) {
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        guard count > 0 else { return }
+        rest = rest.dropFirst(count)
+      }
+    }
+
+    /// What the server sends next, or nothing at the end.
+    func receive() -> [UInt8] {
+      var buffer = [UInt8](repeating: 0, count: 1 << 14)
+      let count = read(descriptor, &buffer, buffer.count)
+      return Array(buffer.prefix(max(0, count)))
+    }
+
+    /// All that the server sends until it closes.
+    func receiveAll() -> String {
+      var bytes: [UInt8] = []
+      while true {
+        let part = receive()
+        if part.isEmpty { return String(decoding: bytes, as: UTF8.self) }
+        bytes += part
+      }
+    }
+  }
+
+  /// An answer as it came: status, head and body.
+  struct HTTPAnswer {
+    let status: Int
+    let head: String
+    let body: String
+
+    /// Asks the server at `port`.
+    init(
+      _ method: String, _ path: String, _ body: [UInt8] = [], headers: String = "", port: Int
+    ) throws {
+      let connection = try HTTPConnection(port: port)
+      let head =
+        "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(headers)"
+        + "Content-Length: \(body.count)\r\n\r\n"
+      connection.send(Array(head.utf8) + body)
+      self.init(connection.receiveAll())
+    }
+
+    init(_ text: String) {
+      let lines = text.split(separator: "\r\n\r\n", maxSplits: 1, omittingEmptySubsequences: false)
+      head = lines.first.map(String.init) ?? ""
+      body = lines.count > 1 ? String(lines[1]) : ""
+      status = Int(head.dropFirst("HTTP/1.1 ".count).prefix(3)) ?? 0
+    }
+  }
+#endif

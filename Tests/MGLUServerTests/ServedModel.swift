@@ -1,0 +1,76 @@
+import MGLUModel
+import MGLUServer
+
+/// A small model of bytes that never ends a text by itself, and an engine over it.
+struct ServedModel {
+  let decoder: InferenceDecoder
+  let engine: Engine
+
+  init(settings: EngineSettings = .init(), context: Int = 600, end: [Int32] = []) throws {
+    let decoder = try Decoder(
+      DecoderConfiguration(
+        vocabularySize: 257, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 8),
+        feedForward: .init(hiddenSize: 16, intermediateSize: 24, unit: .masked(.init(count: 2))),
+        contextLength: context, endOfText: end), on: CPUBackend(threads: 1))
+    decoder.initialise(seed: 2)
+    self.decoder = try InferenceDecoder(decoder, weights: .bfloat16, precision: .reduced)
+    engine = try Engine(self.decoder, tokenizer: .bytes, settings: settings)
+  }
+
+  /// The tokens that follow `prompt` when nothing else runs and no batch is involved.
+  func greedy(_ prompt: [Int32], count: Int) throws -> [Int32] {
+    let session = DecodingSession(decoder)
+    var unread = prompt
+    var ids: [Int32] = []
+    let choice = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+    while ids.count < count {
+      let id = try session.append(unread, choosing: choice)
+      ids.append(id)
+      unread = [id]
+    }
+    return ids
+  }
+
+  /// All that happens to a request.
+  func events(_ texts: [TextRequest]) async throws -> [RequestEvent] {
+    var events: [RequestEvent] = []
+    for await event in try engine.submit(texts) { events.append(event) }
+    return events
+  }
+
+  /// The tokens that the engine writes.
+  func written(_ text: TextRequest) async throws -> [Int32] { try await events([text]).ids(of: 0) }
+}
+
+extension [RequestEvent] {
+  /// The tokens written of the text `index`.
+  func ids(of index: Int) -> [Int32] {
+    compactMap { event in
+      guard case .text(index, .token(let id, _, _)) = event else { return nil }
+      return id
+    }
+  }
+
+  /// The whole text `index`.
+  func text(of index: Int) -> String {
+    reduce(into: "") { result, event in
+      switch event {
+      case .text(index, .token(_, let text, _)): result += text
+      case .text(index, .finished(let text, _)): result += text
+      default: break
+      }
+    }
+  }
+
+  /// Why the text `index` ended.
+  func reason(of index: Int) -> FinishReason? {
+    for case .text(index, .finished(_, let reason)) in self { return reason }
+    return nil
+  }
+
+  /// What ended the request in place of an answer.
+  var failure: APIError? {
+    for case .failed(let error) in self { return error }
+    return nil
+  }
+}

@@ -1,0 +1,199 @@
+import Foundation
+import MGLUModel
+import MGLUServer
+import Testing
+
+/// Answers without HTTP: the bodies that clients send, and what they read of the answers.
+@Suite struct ServerAPITests {
+  private static func api(
+    _ template: String? = nil, end: [Int32] = []
+  ) throws -> ServerAPI {
+    ServerAPI(
+      try ServedModel(end: end).engine, model: "tiny", template: ChatTemplate(source: template))
+  }
+
+  private static func object(_ reply: ServerAPI.Reply) throws -> [String: Any] {
+    guard case .json(let text) = reply else { return [:] }
+    return try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any] ?? [:]
+  }
+
+  private static func completion(_ body: String) async throws -> [String: Any] {
+    try object(try await api().completions(Array(body.utf8)))
+  }
+
+  private static func choices(_ answer: [String: Any]) -> [[String: Any]] {
+    answer["choices"] as? [[String: Any]] ?? []
+  }
+
+  /// The request of lm-evaluation-harness, and what it computes from the answer.
+  @Test(arguments: [0, 1])
+  func evaluationHarnessFindsItsScores(tokens: Int) async throws {
+    let answer = try await Self.completion(
+      """
+      {"model": "any", "prompt": [[72, 101, 200, 108], [3, 256, 5]], "temperature": 0,
+       "max_tokens": \(tokens), "logprobs": 1, "seed": 1234, "echo": true}
+      """)
+    let choices = Self.choices(answer)
+    #expect(choices.map { $0["index"] as? Int } == [0, 1])
+    for (choice, count) in zip(choices, [4, 3]) {
+      let logprobs = try #require(choice["logprobs"] as? [String: Any])
+      let scores = try #require(logprobs["token_logprobs"] as? [Any])
+      let top = try #require(logprobs["top_logprobs"] as? [Any])
+      #expect(scores.count == count + tokens)
+      #expect(top.count == scores.count)
+      #expect((logprobs["tokens"] as? [String])?.count == scores.count)
+      #expect((logprobs["text_offset"] as? [Int])?.first == 0)
+      #expect(scores[0] is NSNull && top[0] is NSNull)
+      for (score, alternatives) in zip(scores, top).dropFirst() {
+        let score = try #require(score as? Double)
+        let values = try #require(alternatives as? [String: Double]).values
+        #expect(values.contains(score))
+        #expect(values.max() ?? 1 <= 0)
+      }
+      if tokens == 1 {
+        // The token that was written is the most probable one.
+        #expect((top.last as? [String: Double])?.values.max() == scores.last as? Double)
+      }
+    }
+  }
+
+  @Test func promptsComeInFourKinds() async throws {
+    for (prompt, count) in [
+      (#""Hi""#, 1), (#"["Hi", "Ho"]"#, 2), ("[72, 105]", 1), ("[[72, 105], [72]]", 2),
+    ] {
+      let answer = try await Self.completion(
+        #"{"prompt": \#(prompt), "max_tokens": 3, "n": 2, "temperature": 0, "unknown": {}}"#)
+      let choices = Self.choices(answer)
+      #expect(choices.count == 2 * count)
+      #expect(choices[0]["text"] as? String == choices[1]["text"] as? String)
+      #expect(choices.allSatisfy { $0["finish_reason"] as? String == "length" })
+      #expect((answer["usage"] as? [String: Int])?["completion_tokens"] == 6 * count)
+      #expect(answer["object"] as? String == "text_completion")
+    }
+  }
+
+  @Test func anEchoRepeatsThePrompt() async throws {
+    let plain = try await Self.completion(
+      #"{"prompt": "Héllo", "max_tokens": 4, "temperature": 0, "stop": []}"#)
+    let echoed = try await Self.completion(
+      #"{"prompt": "Héllo", "max_tokens": 4, "temperature": 0, "echo": true}"#)
+    let text = try #require(Self.choices(plain)[0]["text"] as? String)
+    #expect(Self.choices(echoed)[0]["text"] as? String == "Héllo" + text)
+  }
+
+  @Test func chatsGetAMessage() async throws {
+    let body = """
+      {"messages": [{"role": "system", "content": "Be brief."},
+       {"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+       "max_tokens": 4, "temperature": 0, "logprobs": true, "top_logprobs": 2}
+      """
+    let answer = try Self.object(try await Self.api().chat(Array(body.utf8)))
+    let choice = try #require(Self.choices(answer).first)
+    let message = try #require(choice["message"] as? [String: Any])
+    #expect(message["role"] as? String == "assistant")
+    #expect(message["content"] is String)
+    let content = (choice["logprobs"] as? [String: Any])?["content"] as? [[String: Any]]
+    #expect(content?.count == 4)
+    #expect((content?.first?["top_logprobs"] as? [Any])?.count == 2)
+    await #expect(throws: APIError.self) {
+      try await Self.api("{{ messages }}").chat(Array(body.utf8))
+    }
+  }
+
+  /// A streamed answer is the whole one in pieces.
+  @Test(arguments: [false, true])
+  func streamsEndWithDone(isChat: Bool) async throws {
+    let api = try Self.api()
+    let prompt =
+      isChat ? #""messages": [{"role": "user", "content": "Hi"}]"# : #""prompt": "Hi""#
+    func reply(_ more: String) async throws -> ServerAPI.Reply {
+      let body = Array(#"{\#(prompt), "max_tokens": 9, "temperature": 0\#(more)}"#.utf8)
+      return isChat ? try await api.chat(body) : try await api.completions(body)
+    }
+    func text(_ choice: [String: Any], _ part: String) -> String {
+      if !isChat { return choice["text"] as? String ?? "" }
+      return (choice[part] as? [String: Any])?["content"] as? String ?? ""
+    }
+    let whole = Self.choices(try Self.object(try await reply("")))[0]
+    let streamed = try await reply(#", "stream": true, "stream_options": {"include_usage": true}"#)
+    guard case .events(let write) = streamed else {
+      Issue.record("no events")
+      return
+    }
+    nonisolated(unsafe) var events: [String] = []
+    try await write { events.append($0) }
+    #expect(events.allSatisfy { $0.hasPrefix("data: ") && $0.hasSuffix("\n\n") })
+    #expect(events.last == "data: [DONE]\n\n")
+    let chunks = try events.dropLast().map { try Self.object(.json(String($0.dropFirst(6)))) }
+    let object = isChat ? "chat.completion.chunk" : "text_completion"
+    #expect(chunks.allSatisfy { $0["object"] as? String == object })
+    let joined = chunks.flatMap(Self.choices).map { text($0, "delta") }.joined()
+    #expect(joined == text(whole, "message"))
+    #expect((chunks.last?["usage"] as? [String: Int])?["completion_tokens"] == 9)
+    #expect(chunks.last.map(Self.choices)?.isEmpty == true)
+    #expect(Self.choices(chunks[chunks.count - 2])[0]["finish_reason"] as? String == "length")
+  }
+
+  @Test(arguments: [
+    "", "{", "[]", "null", "7", #"{"prompt": 7}"#, #"{"prompt": []}"#, #"{"prompt": [[]]}"#,
+    #"{"prompt": [1, "a"]}"#, #"{"prompt": [257]}"#, #"{"prompt": [-1]}"#,
+    #"{"prompt": [99999999999]}"#, #"{"prompt": "a", "max_tokens": -1}"#,
+    #"{"prompt": "a", "max_tokens": 1.5}"#, #"{"prompt": "a", "max_tokens": "1"}"#,
+    #"{"prompt": "a", "max_tokens": 1e300}"#, #"{"prompt": "a", "temperature": -1}"#,
+    #"{"prompt": "a", "temperature": "hot"}"#, #"{"prompt": "a", "top_p": 0}"#,
+    #"{"prompt": "a", "n": 0}"#, #"{"prompt": "a", "n": 9223372036854775807}"#,
+    #"{"prompt": "a", "logprobs": 21}"#, #"{"prompt": "a", "logprobs": true}"#,
+    #"{"prompt": "a", "stop": 3}"#, #"{"prompt": "a", "presence_penalty": 1}"#,
+    #"{"prompt": "a", "best_of": 3}"#, #"{"prompt": "a", "suffix": "b"}"#, #"{}"#,
+    #"{"prompt": "a", "stream": "yes"}"#,
+    #"{"prompt": ""# + String(repeating: "long ", count: 200) + #""}"#,
+    String(repeating: "[", count: 100_000), "{\"prompt\": \"\u{0}\"}",
+  ])
+  func badRequestsAreRefused(body: String) async throws {
+    let error = await #expect(throws: APIError.self) {
+      try await Self.api().completions(Array(body.utf8))
+    }
+    #expect((400..<500).contains(error?.status ?? 0))
+    let fields = try Self.object(.json(JSONBody.encode(try #require(error))))["error"]
+    #expect(
+      Set((fields as? [String: Any] ?? [:]).keys) == ["message", "type", "param", "code"])
+  }
+
+  @Test func invalidUTF8IsRefused() async throws {
+    let body = Array(#"{"prompt": ""#.utf8) + [0xff, 0xc3] + Array(#""}"#.utf8)
+    let error = await #expect(throws: APIError.self) { try await Self.api().completions(body) }
+    #expect(error?.code == "invalid_utf8")
+  }
+
+  @Test func tokenizersAnswer() throws {
+    let api = try Self.api(end: [256])
+    let tokens = try Self.object(try api.tokenize(Array(#"{"content": "Hé"}"#.utf8)))
+    #expect(tokens["tokens"] as? [Int] == [72, 195, 169])
+    let text = try Self.object(try api.detokenize(Array(#"{"tokens": [72, 195, 169]}"#.utf8)))
+    #expect(text["prompt"] as? String == "Hé")
+    #expect(text["content"] as? String == "Hé")
+    #expect(throws: APIError.self) { try api.detokenize(Array(#"{"tokens": [300]}"#.utf8)) }
+    #expect(throws: APIError.self) { try api.tokenize(Array("{}".utf8)) }
+    let info = try Self.object(api.tokenizerInfo())
+    #expect(info["eos_token"] as? String == "<|endoftext|>")
+    #expect(info.keys.contains("bos_token") && info.keys.contains("chat_template"))
+  }
+
+  @Test func keysAreCompared() {
+    let settings = ServerSettings(apiKey: "secret")
+    #expect(settings.admits(authorisation: "Bearer secret"))
+    for wrong in ["Bearer secre", "Bearer secret!", "Bearer Secret", "secret", "", nil] {
+      #expect(!settings.admits(authorisation: wrong))
+    }
+    #expect(ServerSettings().admits(authorisation: nil))
+  }
+
+  @Test func metricsCount() async throws {
+    let api = try Self.api()
+    _ = try await api.completions(Array(#"{"prompt": "Hello", "max_tokens": 4}"#.utf8))
+    guard case .text(let text, _) = api.metrics() else { return }
+    #expect(text.contains("mglu:prompt_tokens_total{model_name=\"tiny\"} 5\n"))
+    #expect(text.contains("mglu:generation_tokens_total{model_name=\"tiny\"} 4\n"))
+    #expect(text.contains("mglu:e2e_request_latency_seconds_count{model_name=\"tiny\"} 1\n"))
+  }
+}

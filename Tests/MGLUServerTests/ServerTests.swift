@@ -1,0 +1,134 @@
+#if Server
+  import Foundation
+  import MGLUServer
+  import Testing
+
+  /// The server over real connections.
+  @Suite struct ServerTests {
+    /// Calls `body` with the port of a server, which ends afterwards.
+    private static func withServer(
+      settings: ServerSettings = .init(port: 0), engine: EngineSettings = .init(),
+      _ body: @escaping @Sendable (_ port: Int, _ api: ServerAPI) throws -> Void
+    ) async throws {
+      let api = ServerAPI(try ServedModel(settings: engine).engine, model: "tiny")
+      let (ports, started) = AsyncStream.makeStream(of: Int.self)
+      let server = try Server(api, settings: settings)
+      let task = Task { try await server.run { started.yield($0) } }
+      defer { task.cancel() }
+      for await port in ports {
+        // Reading a socket blocks its thread.
+        try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
+          DispatchQueue.global().async {
+            done.resume(with: Result { try body(port, api) })
+          }
+        }
+        break
+      }
+    }
+
+    private static func fields(_ answer: HTTPAnswer) throws -> Set<String> {
+      let body = try JSONSerialization.jsonObject(with: Data(answer.body.utf8))
+      let error = (body as? [String: Any])?["error"] as? [String: Any]
+      return Set((error ?? [:]).keys)
+    }
+
+    private static let four: Set = ["message", "type", "param", "code"]
+
+    @Test func everyRouteAnswers() async throws {
+      try await Self.withServer { port, _ in
+        for path in ["/", "/health", "/metrics", "/v1/models", "/v1/models/any", "/tokenizer_info"]
+        {
+          let answer = try HTTPAnswer("GET", path, port: port)
+          #expect(answer.status == 200, "\(path): \(answer.head)")
+          #expect(!answer.body.isEmpty)
+        }
+        for (path, body) in [
+          ("/v1/completions", #"{"prompt": "a", "max_tokens": 2}"#),
+          (
+            "/v1/chat/completions",
+            #"{"messages": [{"role": "user", "content": "a"}], "max_tokens": 2}"#
+          ),
+          ("/tokenize", #"{"prompt": "a"}"#), ("/detokenize", #"{"tokens": [97]}"#),
+        ] {
+          let answer = try HTTPAnswer("POST", path, Array(body.utf8), port: port)
+          #expect(answer.status == 200, "\(path): \(answer.head) \(answer.body)")
+        }
+      }
+    }
+
+    @Test func streamsComeInPieces() async throws {
+      try await Self.withServer { port, _ in
+        let body = Array(#"{"prompt": "a", "max_tokens": 20, "stream": true}"#.utf8)
+        let answer = try HTTPAnswer("POST", "/v1/completions", body, port: port)
+        #expect(answer.head.lowercased().contains("content-type: text/event-stream"))
+        #expect(answer.body.contains("data: [DONE]\n\n"))
+      }
+    }
+
+    @Test func errorsHaveFourFields() async throws {
+      try await Self.withServer(settings: .init(port: 0, mostBytes: 1000)) { port, _ in
+        for (method, path, body, status) in [
+          ("GET", "/nowhere", "", 404), ("GET", "/v1/completions", "", 404),
+          ("POST", "/v1/completions", "{", 400), ("POST", "/v1/completions", "", 400),
+          ("POST", "/v1/chat/completions", "{}", 400),
+          ("POST", "/v1/completions", #"{"prompt": "a", "max_tokens": -1, "stream": true}"#, 400),
+          ("POST", "/v1/completions", String(repeating: "x", count: 5000), 413),
+        ] {
+          let answer = try HTTPAnswer(method, path, Array(body.utf8), port: port)
+          #expect(answer.status == status, "\(method) \(path) \(answer.head)")
+          #expect(try Self.fields(answer) == Self.four)
+        }
+      }
+    }
+
+    @Test func keysOpen() async throws {
+      try await Self.withServer(settings: .init(port: 0, apiKey: "secret")) { port, _ in
+        for headers in ["", "Authorization: Bearer wrong\r\n"] {
+          let answer = try HTTPAnswer("GET", "/v1/models", headers: headers, port: port)
+          #expect(answer.status == 401)
+          #expect(try Self.fields(answer) == Self.four)
+        }
+        let key = "Authorization: Bearer secret\r\n"
+        #expect(try HTTPAnswer("GET", "/v1/models", headers: key, port: port).status == 200)
+        #expect(try HTTPAnswer("GET", "/health", port: port).status == 200)
+      }
+    }
+
+    /// A client that goes, streaming or waiting, leaves its place to others.
+    @Test(arguments: [true, false])
+    func clientsMayGo(streams: Bool) async throws {
+      try await Self.withServer(engine: .init(mostTexts: 1)) { port, api in
+        let body = #"{"prompt": "a", "max_tokens": 590, "n": 200, "stream": \#(streams)}"#
+        do {
+          let connection = try HTTPConnection(port: port)
+          connection.send(
+            Array(
+              "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+                .utf8) + Array(body.utf8))
+          if streams { _ = connection.receive() } else { usleep(50_000) }
+        }
+        let start = ContinuousClock.now
+        let next = Array(#"{"prompt": "b", "max_tokens": 2}"#.utf8)
+        #expect(try HTTPAnswer("POST", "/v1/completions", next, port: port).status == 200)
+        // All 200 texts would have taken much longer than this one.
+        #expect(ContinuousClock.now - start < .seconds(5))
+        guard case .text(let metrics, _) = api.metrics() else { return }
+        #expect(metrics.contains("mglu:request_success_total{model_name=\"tiny\"} 1\n"))
+      }
+    }
+
+    @Test func nonsenseDisturbsNobody() async throws {
+      try await Self.withServer { port, _ in
+        for text in [
+          "nonsense\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\0\0\0\0",
+          "POST /v1/completions HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+          "POST /v1/completions HTTP/1.1\r\nContent-Length: 50\r\n\r\n{",
+        ] {
+          let connection = try HTTPConnection(port: port)
+          connection.send(Array(text.utf8))
+        }
+        #expect(try HTTPAnswer("GET", "/health", port: port).status == 200)
+      }
+    }
+  }
+#endif
