@@ -1,4 +1,5 @@
 import ArgumentParser
+import MGLUDiagnostics
 import MGLUTraining
 
 /// `mglu convert`.
@@ -16,6 +17,7 @@ struct ConvertCommand: ParsableCommand {
       Examples:
         mglu convert --model run --to llama --output run-llama
         mglu convert --model run --to mglu --dtype bf16 --output run-bf16
+        mglu convert --model swiglu --to mglu --masks 4 --output masked
         mglu convert --model run --to mglu-inference --weights int8 --output run-int8
 
       llama: an MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
@@ -23,7 +25,9 @@ struct ConvertCommand: ParsableCommand {
       transformers takes every activation.
 
       mglu: the same model with matrices as --dtype says. Masks stay as they are, so that it can be \
-      trained further, here or in transformers (trust_remote_code=True).
+      trained further, here or in transformers (trust_remote_code=True). With --masks a GLU becomes an MGLU: each \
+      element of its matrix and masks is the nearest, by least squares, to the gate's and the \
+      value's. That is far from the same model: mglu train --init heals it.
 
       mglu-inference: weights as --weights says, masks as packed bits, nothing else. Every command \
       reads it; mglu generate maps it and reads it where it lies.
@@ -33,6 +37,7 @@ struct ConvertCommand: ParsableCommand {
   @Option(help: "Format.") var to: Format
   @Option(help: "Matrices of llama and mglu: fp32, fp16 or bf16 (default: fp32).")
   var dtype: WeightType?
+  @Option(help: "Masks of the MGLU that --to mglu makes of a GLU, 1 to 16.") var masks: Int?
   @Option(help: "Weights of mglu-inference (default: bf16).")
   var weights: WeightType?
   @Option(help: "Folder to write, which must hold no model yet.", completion: .directory)
@@ -46,6 +51,7 @@ struct ConvertCommand: ParsableCommand {
     if dtype != nil, to == .inference {
       throw ValidationError("--dtype is for --to llama and mglu; give --weights")
     }
+    if masks != nil, to != .mglu { throw ValidationError("--masks is for --to mglu") }
     if dtype == .int8 {
       throw ValidationError("--dtype is fp32, fp16 or bf16; --to mglu-inference takes int8")
     }
@@ -63,7 +69,7 @@ struct ConvertCommand: ParsableCommand {
       case .inference:
         try ModelFolder.convertForInference(
           folder, weights: weights ?? .bfloat16, to: output, on: backend)
-      case .mglu: try write(ModelFolder.load(folder, on: backend))
+      case .mglu: try write(masked(ModelFolder.load(folder, on: backend)))
       case .llama: try write(ModelFolder.load(folder, on: backend).llamaExport())
       }
     try ModelFolder.copyTextFiles(from: folder, to: output)
@@ -81,6 +87,16 @@ struct ConvertCommand: ParsableCommand {
     } else {
       Output.line("\(output): \(configuration.summary)")
     }
+  }
+
+  /// The MGLU in place of a GLU, where one is asked for; tells of its error.
+  private func masked(_ decoder: Decoder) throws -> Decoder {
+    guard let masks else { return decoder }
+    let (result, errors) = try decoder.maskedFromGated(masks: masks)
+    for (layer, error) in errors.enumerated() {
+      Output.note("layer \(layer): relative error \(NumberFormat.fixed(error, 4))")
+    }
+    return result
   }
 
   private func write(_ decoder: Decoder) throws -> DecoderConfiguration {

@@ -13,6 +13,7 @@ struct TrainCommand: ParsableCommand {
         mglu train --data input.txt --ffn swimglu --masks 4 --steps 5000 --output run
         mglu train --data input.txt --steps 5000 --output run --resume
         mglu train --data shards/ --tokenizer gpt2/tokenizer.json --output run
+        mglu train --data input.txt --init masked --steps 500 --output healed
 
       --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
       token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for \
@@ -25,21 +26,36 @@ struct TrainCommand: ParsableCommand {
   var valid: String?
   @Option(help: "Folder of the checkpoints, the metrics and the model.", completion: .directory)
   var output: String
-  @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
+  @Option(
+    help: "byte, or a tokenizer.json (default: that of --init, or byte).", completion: .file())
+  var tokenizer: String?
+  @Option(
+    name: .customLong("init"),
+    help: "Begin with the weights in this folder, whose shape is the model's.",
+    completion: .directory)
+  var initial: String?
   @OptionGroup(title: "Model") var shape: ShapeOptions
   @OptionGroup(title: "Training") var training: TrainingOptions
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Flag(help: "Go on from the newest checkpoint in --output.") var resume = false
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
+  func validate() throws {
+    if initial != nil, !shape.isEmpty {
+      throw ValidationError("--init has a shape: leave out the options under Model")
+    }
+  }
+
   func run() throws {
     let backend = try CPUBackend(threads: threads)
-    let tokenizer = try Tokenizer.named(tokenizer)
-    let configuration = try shape.configuration(tokenizer: tokenizer, context: training.context)
+    let source = try initial.map { folder throws(CheckpointError) in
+      try ModelFolder.locate(folder)
+    }
+    let tokenizer = try Tokenizer.named(tokenizer ?? source ?? "byte")
+    let decoder = try decoder(from: source, tokenizer: tokenizer, on: backend)
+    let configuration = decoder.configuration
     let settings = try training.configuration(contextLength: configuration.contextLength)
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
-    let decoder = try Decoder(configuration, on: backend)
-    decoder.initialise(seed: settings.seed)
     let trainer = try Trainer(
       decoder, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output)
 
@@ -67,6 +83,23 @@ struct TrainCommand: ParsableCommand {
       Output.line(summary.sentence)
       Output.line("model: \(output)")
     }
+  }
+}
+
+extension TrainCommand {
+  /// The model in `folder`, which must know the tokenizer's tokens, or a new one.
+  private func decoder(
+    from folder: String?, tokenizer: Tokenizer, on backend: CPUBackend
+  ) throws -> Decoder {
+    if let folder {
+      let decoder = try ModelFolder.load(folder, on: backend)
+      try tokenizer.check(for: decoder.configuration, folder: folder)
+      return decoder
+    }
+    let configuration = try shape.configuration(tokenizer: tokenizer, context: training.context)
+    let decoder = try Decoder(configuration, on: backend)
+    decoder.initialise(seed: training.seed)
+    return decoder
   }
 }
 

@@ -49,6 +49,11 @@ struct FeedForwardOptions: ParsableArguments {
   @Option(help: "Sum only the K masks that a router chooses for each token.")
   var routerTopK: Int?
 
+  /// Whether nothing is said of the unit.
+  var isEmpty: Bool {
+    ffn == nil && masks == nil && !fixedMasks && ablation == nil && routerTopK == nil
+  }
+
   /// Changes what was asked for; without `--ffn` the unit stays.
   func apply(to configuration: inout FeedForwardConfiguration) throws(ConfigurationError) {
     if let ffn {

@@ -52,6 +52,11 @@ extension Tokenizer {
   /// The tokenizer in `folder`, which must fit the model there.
   init(contentsOf folder: String, for configuration: DecoderConfiguration) throws {
     self = try Tokenizer(contentsOf: folder)
+    try check(for: configuration, folder: folder)
+  }
+
+  /// Throws unless the model in `folder` has all tokens.
+  func check(for configuration: DecoderConfiguration, folder: String) throws {
     guard vocabularySize <= configuration.vocabularySize else {
       throw CheckpointError(
         .disagreement,

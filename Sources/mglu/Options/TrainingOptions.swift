@@ -49,6 +49,12 @@ struct ShapeOptions: ParsableArguments {
   @Option(help: "Key and value heads.") var kvHeads: Int?
   @OptionGroup var feedForward: FeedForwardOptions
 
+  /// Whether nothing is said of the shape.
+  var isEmpty: Bool {
+    preset == nil && config == nil && feedForward.isEmpty
+      && [hiddenSize, intermediateSize, layers, heads, kvHeads].allSatisfy { $0 == nil }
+  }
+
   func validate() throws {
     if preset != nil, config != nil {
       throw ValidationError("--preset and --config exclude each other")
