@@ -12,13 +12,16 @@ import Testing
       try ServedModel(end: end).engine, model: "tiny", template: ChatTemplate(source: template))
   }
 
+  /// One for all requests that change nothing.
+  private static let shared = Result { try api() }
+
   private static func object(_ reply: ServerAPI.Reply) throws -> [String: Any] {
     guard case .json(let text) = reply else { return [:] }
     return try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any] ?? [:]
   }
 
   private static func completion(_ body: String) async throws -> [String: Any] {
-    try object(try await api().completions(Array(body.utf8)))
+    try object(try await shared.get().completions(Array(body.utf8)))
   }
 
   private static func choices(_ answer: [String: Any]) -> [[String: Any]] {
@@ -146,12 +149,13 @@ import Testing
     #"{"prompt": "a", "stop": 3}"#, #"{"prompt": "a", "presence_penalty": 1}"#,
     #"{"prompt": "a", "best_of": 3}"#, #"{"prompt": "a", "suffix": "b"}"#, #"{}"#,
     #"{"prompt": "a", "stream": "yes"}"#,
+    #"{"prompt": "a", "stop": ["# + String(repeating: #""b","#, count: 300) + #""b"]}"#,
     #"{"prompt": ""# + String(repeating: "long ", count: 200) + #""}"#,
     String(repeating: "[", count: 100_000), "{\"prompt\": \"\u{0}\"}",
   ])
   func badRequestsAreRefused(body: String) async throws {
     let error = await #expect(throws: APIError.self) {
-      try await Self.api().completions(Array(body.utf8))
+      try await Self.shared.get().completions(Array(body.utf8))
     }
     #expect((400..<500).contains(error?.status ?? 0))
     let fields = try Self.object(.json(JSONBody.encode(try #require(error))))["error"]
@@ -161,7 +165,9 @@ import Testing
 
   @Test func invalidUTF8IsRefused() async throws {
     let body = Array(#"{"prompt": ""#.utf8) + [0xff, 0xc3] + Array(#""}"#.utf8)
-    let error = await #expect(throws: APIError.self) { try await Self.api().completions(body) }
+    let error = await #expect(throws: APIError.self) {
+      try await Self.shared.get().completions(body)
+    }
     #expect(error?.code == "invalid_utf8")
   }
 

@@ -107,11 +107,9 @@
                 .utf8) + Array(body.utf8))
           if streams { _ = connection.receive() } else { usleep(50_000) }
         }
-        let start = ContinuousClock.now
         let next = Array(#"{"prompt": "b", "max_tokens": 2}"#.utf8)
         #expect(try HTTPAnswer("POST", "/v1/completions", next, port: port).status == 200)
-        // All 200 texts would have taken much longer than this one.
-        #expect(ContinuousClock.now - start < .seconds(5))
+        // The first request was given up, not answered.
         guard case .text(let metrics, _) = api.metrics() else { return }
         #expect(metrics.contains("mglu:request_success_total{model_name=\"tiny\"} 1\n"))
       }

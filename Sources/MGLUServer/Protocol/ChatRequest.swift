@@ -46,13 +46,14 @@ struct ChatRequest: Decodable {
     let tokens = tokenizer.encode(try template.render(messages))
     let most = try GenerationFields.tokens(
       maximumTokens, default: .max, name: "max_tokens", after: tokens.count, context: context)
+    let stops = try fields.stops() + template.stops
     var texts: [TextRequest] = []
     for index in 0..<(try fields.count()) {
       texts.append(
         TextRequest(
           prompt: tokens, maximumTokens: most,
           sampling: try fields.sampling(index, defaultSeed: seed),
-          stops: fields.stops + template.stops, topScores: wantsLogprobs ? topLogprobs : nil))
+          stops: stops, topScores: wantsLogprobs ? topLogprobs : nil))
     }
     return texts
   }

@@ -89,6 +89,7 @@ struct CompletionRequest: Decodable {
     if let logprobs, !(0...20).contains(logprobs) {
       throw .invalid("logprobs is \(logprobs): expected 0 to 20", param: "logprobs")
     }
+    let stops = try fields.stops()
     var texts: [TextRequest] = []
     for prompt in prompts {
       let tokens = prompt.tokens(tokenizer)
@@ -98,7 +99,7 @@ struct CompletionRequest: Decodable {
         texts.append(
           TextRequest(
             prompt: tokens, maximumTokens: most,
-            sampling: try fields.sampling(index, defaultSeed: seed), stops: fields.stops,
+            sampling: try fields.sampling(index, defaultSeed: seed), stops: stops,
             topScores: logprobs, scoresPrompt: echoes && logprobs != nil))
       }
     }

@@ -34,10 +34,21 @@ struct GenerationFields: Decodable {
 
   /// Most texts of one request.
   static let mostTexts = 1024
+  /// Most stop texts: each is looked for at every token.
+  private static let mostStops = 256
 
   var isStreamed: Bool { stream ?? false }
   var includesUsage: Bool { streamOptions?.includeUsage ?? false }
-  var stops: [String] { (stop?.values ?? []).filter { !$0.isEmpty } }
+
+  /// What ends a text.
+  func stops() throws(APIError) -> [String] {
+    let stops = (stop?.values ?? []).filter { !$0.isEmpty }
+    guard stops.count <= Self.mostStops else {
+      throw .invalid(
+        "\(stops.count) stop texts: expected at most \(Self.mostStops)", param: "stop")
+    }
+    return stops
+  }
 
   /// How many texts each prompt gets.
   func count() throws(APIError) -> Int {
