@@ -17,6 +17,8 @@ public final class Trainer {
   private let activations: DecoderActivations
   private let evaluator: Evaluator
   private let windows: Windows
+  private var telemetry: MaskTelemetry?
+  private let telemetryInterval: Int
 
   /// Memory for a run on `corpus`.
   ///
@@ -26,9 +28,18 @@ public final class Trainer {
   ///   - corpus: The tokens to learn from and to validate on.
   ///   - configuration: The settings.
   ///   - output: Where checkpoints, metrics and the final model go; `nil` writes nothing.
-  public init(
+  public convenience init(
     _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
     configuration: TrainingConfiguration, output: String? = nil
+  ) throws {
+    try self.init(
+      decoder, tokenizer: tokenizer, corpus: corpus, configuration: configuration,
+      output: output, telemetryInterval: MaskTelemetry.interval)
+  }
+
+  package init(
+    _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
+    configuration: TrainingConfiguration, output: String?, telemetryInterval: Int
   ) throws {
     try configuration.validate()
     guard configuration.contextLength <= decoder.configuration.contextLength else {
@@ -42,6 +53,8 @@ public final class Trainer {
     self.corpus = corpus
     self.configuration = configuration
     self.output = output.map { RunFolder(path: $0) }
+    telemetry = output == nil ? nil : MaskTelemetry(decoder)
+    self.telemetryInterval = telemetryInterval
     let vocabulary = decoder.configuration.vocabularySize
     windows = try Windows(
       corpus.training, length: configuration.contextLength, vocabularySize: vocabulary,
@@ -82,7 +95,8 @@ public final class Trainer {
       observe(.notice("\(output.path) has no checkpoint to resume from: starting anew"))
       return
     }
-    step = found.step
+    step = found.state.step
+    if let masks = found.masks { telemetry?.restore(masks) }
     observe(.resumed(step: step))
   }
 
@@ -108,6 +122,7 @@ public final class Trainer {
     func validate() throws -> Bool {
       guard let result = try validationResult(isCancelled: isCancelled) else { return false }
       validation = result
+      guard metrics?.validatedStep != step else { return true }
       try metrics?.append(.init(step: step, result))
       observe(.validation(step: step, result))
       return true
@@ -115,10 +130,14 @@ public final class Trainer {
     func save() throws {
       guard let output, savedStep != step else { return }
       let path = try output.save(
-        decoder, tokenizer: tokenizer, optimizer: optimizer, state: state,
-        keep: configuration.keptCheckpoints)
+        decoder, tokenizer: tokenizer, optimizer: optimizer, masks: telemetry?.referenceBytes,
+        state: state, keep: configuration.keptCheckpoints)
       savedStep = step
       observe(.saved(step: step, path: path))
+    }
+    func measureMasks() throws {
+      guard let report = telemetry?.measure(step: step) else { return }
+      try metrics?.append(.init(step: step, report))
     }
     func summary(interrupted: Bool) -> TrainingSummary {
       let seconds = trainingTime / .seconds(1)
@@ -131,6 +150,12 @@ public final class Trainer {
         seconds: (clock.now - start) / .seconds(1), wasInterrupted: interrupted)
     }
 
+    if step == 0 { try measureMasks() }
+    // A validation that Ctrl-C cut short is made up for.
+    let isLate = metrics != nil && metrics?.validatedStep != step
+    if step > 0, step < configuration.steps, isLate, isDue(configuration.evaluateEvery) {
+      _ = try validate()
+    }
     while step < configuration.steps {
       if isCancelled() {
         try save()
@@ -145,6 +170,7 @@ public final class Trainer {
         gradientNorm: norm, tokensPerSecond: summary(interrupted: false).tokensPerSecond)
       try metrics?.append(.init(report))
       observe(.step(report))
+      if isDue(telemetryInterval) { try measureMasks() }
       guard step < configuration.steps else { break }
       if isDue(configuration.evaluateEvery) { _ = try validate() }
       if isDue(configuration.saveEvery) { try save() }
