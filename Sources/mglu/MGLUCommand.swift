@@ -7,7 +7,8 @@ struct MGLUCommand: AsyncParsableCommand {
     commandName: "mglu",
     abstract: "Train, look into and run language models with Masked Gated Linear Units.",
     subcommands: [
-      TrainCommand.self, GenerateCommand.self, EvaluateCommand.self, InspectCommand.self,
+      TrainCommand.self, CompareCommand.self, GenerateCommand.self, EvaluateCommand.self,
+      InspectCommand.self,
       ConvertCommand.self, TokenizerCommand.self, DataCommand.self, DemoCommand.self,
       BenchCommand.self, VerifyCommand.self, DevicesCommand.self,
     ])

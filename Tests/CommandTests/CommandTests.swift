@@ -120,7 +120,7 @@ import Testing
 
   @Test(arguments: [
     "train", "generate", "evaluate", "inspect", "convert", "demo", "verify", "bench ffn",
-    "bench decode", "tokenizer train", "data pack",
+    "bench decode", "tokenizer train", "data pack", "compare",
   ])
   func helpHasExamplesThatFitATerminal(command: String) throws {
     let help = try mglu(command.split(separator: " ").map(String.init) + ["--help"])
