@@ -9,10 +9,10 @@ struct CompareCommand: ParsableCommand {
     abstract: "Train several feed-forward units on the same text and compare them.",
     discussion: """
       Examples:
-        mglu compare --data input.txt --units gelu,swiglu,swimglu:4 --output a
-        mglu compare --data input.txt --units gelu,swimglu --seeds 1,2,3 --output a
-        mglu compare --data input.txt --units swiglu,swimglu:4 --minutes 9 --output a
-        mglu compare --data input.txt --recipe Recipes/mask-counts.json --output a
+        mglu compare --data a.txt --units gelu,swiglu,swimglu:4 --output a
+        mglu compare --data a.txt --units gelu,swimglu --seeds 1,2,3 --output a
+        mglu compare --data a.txt --units swiglu,swimglu:4 --minutes 9 --output a
+        mglu compare --data a.txt --recipe Recipes/mask-counts.json --output a
 
       A unit is a name of mglu train --ffn. An MGLU's masks follow a colon, and what differs \
       follows slashes: swimglu:4/fixed, swimglu:4/top-2, swimglu:1/no-gate-mask, \
@@ -29,6 +29,9 @@ struct CompareCommand: ParsableCommand {
   @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
   @OptionGroup(title: "Comparison") var options: ComparisonOptions
   @Option(help: "Threads (default: all processors).") var threads: Int?
+  @Flag(
+    name: .customLong("tensorboard"), help: "Write TensorBoard event files next to metrics.jsonl.")
+  var tensorBoard = false
   @Flag(help: "Print results.json instead of the table.") var json = false
 
   func run() throws {
@@ -45,7 +48,8 @@ struct CompareCommand: ParsableCommand {
         of: &plan)
     }
     let comparison = try Comparison(
-      plan, tokenizer: tokenizer, corpus: corpus, on: backend, output: output)
+      plan, tokenizer: tokenizer, corpus: corpus, on: backend, output: output,
+      tensorBoard: tensorBoard)
 
     var progress = ComparisonProgress(plan)
     for warning in backend.warnings { progress.note(warning) }

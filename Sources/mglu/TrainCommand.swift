@@ -30,6 +30,9 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup(title: "Training") var training: TrainingOptions
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Flag(help: "Go on from the newest checkpoint in --output.") var resume = false
+  @Flag(
+    name: .customLong("tensorboard"), help: "Write TensorBoard event files next to metrics.jsonl.")
+  var tensorBoard = false
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func run() throws {
@@ -41,7 +44,8 @@ struct TrainCommand: ParsableCommand {
     let decoder = try Decoder(configuration, on: backend)
     decoder.initialise(seed: settings.seed)
     let trainer = try Trainer(
-      decoder, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output)
+      decoder, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
+      tensorBoard: tensorBoard)
 
     var progress = TrainingProgress(settings)
     for warning in backend.warnings { progress.note(warning) }

@@ -19,11 +19,12 @@ public struct Comparison {
   private let corpus: Corpus
   private let backend: any TrainingBackend
   private let output: String
+  private let tensorBoard: Bool
 
   /// A comparison whose files go to `output`; refuses a folder with runs under other conditions.
   public init(
     _ plan: ComparisonPlan, tokenizer: Tokenizer, corpus: Corpus, on backend: any TrainingBackend,
-    output: String
+    output: String, tensorBoard: Bool = false
   ) throws {
     try plan.validate()
     self.plan = plan
@@ -31,6 +32,7 @@ public struct Comparison {
     self.corpus = corpus
     self.backend = backend
     self.output = output
+    self.tensorBoard = tensorBoard
     try ComparisonConditions(plan, corpus).establish(in: output)
   }
 
@@ -81,7 +83,8 @@ public struct Comparison {
     let decoder = try Decoder(run.model, on: backend)
     decoder.initialise(seed: run.settings.seed)
     let trainer = try Trainer(
-      decoder, tokenizer: tokenizer, corpus: corpus, configuration: run.settings, output: folder)
+      decoder, tokenizer: tokenizer, corpus: corpus, configuration: run.settings, output: folder,
+      tensorBoard: tensorBoard)
     try trainer.prepareOutput(resume: Folder.kind(of: folder) != nil, observe: observe)
     var summary: TrainingSummary?
     var divergence: String?

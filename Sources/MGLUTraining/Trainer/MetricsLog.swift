@@ -61,12 +61,15 @@ package final class MetricsLog {
   static let fileName = "metrics.jsonl"
   private var file: AppendingFile
   private let encoder: JSONEncoder
+  private let events: TensorBoardLog?
   /// The step of the last validation in the log.
   private(set) var validatedStep: Int?
 
   /// Opens the log in `folder`. Lines after `step` are of steps that will be done again: they go,
-  /// and so does a last line that was cut short.
-  init(folder: String, keepingThrough step: Int) throws(FileError) {
+  /// and so does a last line that was cut short. With `tensorBoard` an event file has the same.
+  init(
+    folder: String, keepingThrough step: Int, tensorBoard: Bool
+  ) throws(FileError) {
     let path = folder + "/" + Self.fileName
     encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -74,16 +77,19 @@ package final class MetricsLog {
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     var kept: [UInt8] = []
     var validated: Int?
+    var lines: [Line] = []
     if step > 0, Folder.kind(of: path) == .file {
       try Self.forEachLine(of: path) { line, bytes in
         guard line.step <= step else { return }
         if line.validationLoss != nil { validated = line.step }
+        lines.append(line)
         kept += bytes + [UInt8(ascii: "\n")]
       }
     }
     validatedStep = validated
     try AtomicFile.write(kept, to: path)
     file = try AppendingFile(path: path)
+    events = tensorBoard ? try TensorBoardLog(folder: folder, lines: lines) : nil
   }
 
   /// The lines of the log in `folder`.
@@ -110,5 +116,6 @@ package final class MetricsLog {
     // Encoding plain numbers cannot fail.
     guard let bytes = try? encoder.encode(line) else { return }
     try file.append(Array(bytes) + [UInt8(ascii: "\n")])
+    try events?.append(line)
   }
 }

@@ -19,6 +19,7 @@ public final class Trainer {
   private let windows: Windows
   private var telemetry: MaskTelemetry?
   private let telemetryInterval: Int
+  private let writesTensorBoard: Bool
 
   /// Memory for a run on `corpus`.
   ///
@@ -28,18 +29,20 @@ public final class Trainer {
   ///   - corpus: The tokens to learn from and to validate on.
   ///   - configuration: The settings.
   ///   - output: Where checkpoints, metrics and the final model go; `nil` writes nothing.
+  ///   - tensorBoard: Whether an event file lies next to the metrics.
   public convenience init(
     _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
-    configuration: TrainingConfiguration, output: String? = nil
+    configuration: TrainingConfiguration, output: String? = nil, tensorBoard: Bool = false
   ) throws {
     try self.init(
       decoder, tokenizer: tokenizer, corpus: corpus, configuration: configuration,
-      output: output, telemetryInterval: MaskTelemetry.interval)
+      output: output, tensorBoard: tensorBoard, telemetryInterval: MaskTelemetry.interval)
   }
 
   package init(
     _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
-    configuration: TrainingConfiguration, output: String?, telemetryInterval: Int
+    configuration: TrainingConfiguration, output: String?, tensorBoard: Bool = false,
+    telemetryInterval: Int
   ) throws {
     try configuration.validate()
     guard configuration.contextLength <= decoder.configuration.contextLength else {
@@ -55,6 +58,7 @@ public final class Trainer {
     self.output = output.map { RunFolder(path: $0) }
     telemetry = output == nil ? nil : MaskTelemetry(decoder)
     self.telemetryInterval = telemetryInterval
+    writesTensorBoard = tensorBoard
     let vocabulary = decoder.configuration.vocabularySize
     windows = try Windows(
       corpus.training, length: configuration.contextLength, vocabularySize: vocabulary,
@@ -117,7 +121,10 @@ public final class Trainer {
     var recentLosses: [Double] = []
     var validation: EvaluationResult?
     var savedStep = step
-    let metrics = try output.map { try MetricsLog(folder: $0.path, keepingThrough: step) }
+    let metrics = try output.map {
+      try MetricsLog(
+        folder: $0.path, keepingThrough: step, tensorBoard: writesTensorBoard)
+    }
 
     func validate() throws -> Bool {
       guard let result = try validationResult(isCancelled: isCancelled) else { return false }
