@@ -45,8 +45,8 @@ package struct ComparisonReport {
       "Validation loss in nats per token: mean and standard deviation over seeds; perplexity is "
         + "that of the mean loss. The difference to the first unit is paired: runs of one seed see "
         + "the same batches. MiB counts FP16 weights and 1-bit masks.",
-      "Speeds are medians over seeds of whatever else the machine did; decoding is over FP32 "
-        + "weights and packed masks.",
+      "Speeds are medians over seeds, and suffer from whatever else the machine did; decoding is over "
+        + "FP32 weights and packed masks, the fastest of twenty texts.",
     ]
     if results.summaries.contains(where: { $0.spikedRuns > 0 }) { notes.append(LossSpikes.rule) }
     for run in results.runs {
