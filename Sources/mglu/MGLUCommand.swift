@@ -7,9 +7,9 @@ struct MGLUCommand: AsyncParsableCommand {
     commandName: "mglu",
     abstract: "Train, look into and run language models with Masked Gated Linear Units.",
     subcommands: [
-      TrainCommand.self, GenerateCommand.self, EvaluateCommand.self, LogitsCommand.self,
-      InspectCommand.self, ConvertCommand.self, TokenizerCommand.self, DataCommand.self,
-      DemoCommand.self, ServeCommand.self, BenchCommand.self, VerifyCommand.self,
-      DevicesCommand.self,
+      TrainCommand.self, CompareCommand.self, GenerateCommand.self, EvaluateCommand.self,
+      LogitsCommand.self, InspectCommand.self, ConvertCommand.self, TokenizerCommand.self,
+      DataCommand.self, DemoCommand.self, ServeCommand.self, BenchCommand.self,
+      VerifyCommand.self, DevicesCommand.self,
     ])
 }

@@ -34,32 +34,3 @@ extension DecoderConfiguration {
       + "\(NumberFormat.fixed(mebibytes, 2)) MiB as FP16 and 1-bit masks"
   }
 }
-
-extension FeedForwardConfiguration {
-  /// The field's name of the unit.
-  var name: String {
-    switch unit {
-    case .linear: return "LU (\(activation.rawValue))"
-    case .gated: return gatedPrefix + "GLU"
-    case .sharedGated: return "shared \(gatedPrefix)GLU"
-    case .masked(let masks):
-      var name = "\(gatedPrefix)MGLU, n_m = \(masks.count)"
-      if masks.kind == .fixed { name += ", fixed masks" }
-      if let ablation = masks.ablation {
-        name += ablation == .noGateMask ? ", no gate mask" : ", no value mask"
-      }
-      if let k = masks.routerTopK { name += ", top \(k)" }
-      return name
-    }
-  }
-
-  private var gatedPrefix: String {
-    switch activation {
-    case .sigmoid: ""
-    case .silu: "Swi"
-    case .gelu, .geluTanh: "Ge"
-    case .relu: "Re"
-    case .identity: "bilinear "
-    }
-  }
-}

@@ -38,6 +38,9 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup(title: "Training") var training: TrainingOptions
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Flag(help: "Go on from the newest checkpoint in --output.") var resume = false
+  @Flag(
+    name: .customLong("tensorboard"), help: "Write TensorBoard event files next to metrics.jsonl.")
+  var tensorBoard = false
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func validate() throws {
@@ -57,7 +60,8 @@ struct TrainCommand: ParsableCommand {
     let settings = try training.configuration(contextLength: configuration.contextLength)
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
     let trainer = try Trainer(
-      decoder, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output)
+      decoder, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
+      tensorBoard: tensorBoard)
 
     var progress = TrainingProgress(settings)
     for warning in backend.warnings { progress.note(warning) }

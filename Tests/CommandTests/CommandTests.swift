@@ -119,8 +119,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "train", "generate", "evaluate", "logits", "inspect", "convert", "demo", "verify", "bench ffn",
-    "bench decode", "tokenizer train", "data pack",
+    "train", "compare", "generate", "evaluate", "logits", "inspect", "convert", "demo", "verify",
+    "bench ffn", "bench decode", "tokenizer train", "data pack",
   ])
   func helpHasExamplesThatFitATerminal(command: String) throws {
     let help = try mglu(command.split(separator: " ").map(String.init) + ["--help"])

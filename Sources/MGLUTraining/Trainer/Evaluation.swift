@@ -16,7 +16,10 @@ public struct EvaluationResult: Sendable, Equatable {
   public let tokens: Int
 
   /// e^loss.
-  public var perplexity: Double { exp(loss) }
+  public var perplexity: Double { Self.perplexity(loss) }
+
+  /// e^`loss`.
+  static func perplexity(_ loss: Double) -> Double { exp(loss) }
 }
 
 /// Predicts every token of a sequence but the first, in consecutive windows, each of which starts

@@ -51,9 +51,11 @@ struct RunFolder {
     }
   }
 
-  /// Writes a checkpoint and removes those beyond the newest `keep`.
+  /// Writes a checkpoint and removes those beyond the newest `keep`. `masks` are the bits that the
+  /// next measurement compares with.
   func save(
-    _ decoder: Decoder, tokenizer: Tokenizer, optimizer: AdamW, state: State, keep: Int
+    _ decoder: Decoder, tokenizer: Tokenizer, optimizer: AdamW, masks: [UInt8]?, state: State,
+    keep: Int
   ) throws -> String {
     let digits = String(state.step)
     let number = String(repeating: "0", count: max(0, 6 - digits.count)) + digits
@@ -67,6 +69,10 @@ struct RunFolder {
       state.files[Self.optimizerName] = try SafeTensorsWriter.write(
         moments(of: optimizer, decoder).map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
         to: "\(hidden)/\(Self.optimizerName)")
+      if let masks {
+        state.files[MaskTelemetry.fileName] = try AtomicFile.write(
+          masks, to: "\(hidden)/\(MaskTelemetry.fileName)")
+      }
       try AtomicFile.write(ModelFolder.json(state), to: "\(hidden)/\(Self.stateName)")
       // The same step again, after a resume from an older checkpoint: the new one takes its place.
       try Folder.remove(final)
@@ -92,7 +98,7 @@ struct RunFolder {
   ///   - report: Told of every checkpoint that cannot be used, and why.
   func restore(
     _ decoder: Decoder, optimizer: AdamW, expected: State, report: (String) -> Void
-  ) throws -> State? {
+  ) throws -> (state: State, masks: [UInt8]?)? {
     let checkpoints = ModelFolder.checkpoints(in: path)
     for checkpoint in checkpoints.reversed() {
       let state: State
@@ -106,7 +112,9 @@ struct RunFolder {
       try ModelFolder.loadParameters(of: decoder, from: checkpoint)
       let file = try SafeTensors(path: "\(checkpoint)/\(Self.optimizerName)")
       for (name, tensor) in moments(of: optimizer, decoder) { try file.load(name, into: tensor) }
-      return state
+      let masks = "\(checkpoint)/\(MaskTelemetry.fileName)"
+      let hasMasks = state.files[MaskTelemetry.fileName] != nil
+      return (state, hasMasks ? try MappedFile(path: masks).contents : nil)
     }
     guard checkpoints.isEmpty else {
       throw TrainingError(

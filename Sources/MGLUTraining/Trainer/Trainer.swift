@@ -17,6 +17,9 @@ public final class Trainer {
   private let activations: DecoderActivations
   private let evaluator: Evaluator
   private let windows: Windows
+  private var telemetry: MaskTelemetry?
+  private let telemetryInterval: Int
+  private let writesTensorBoard: Bool
 
   /// Memory for a run on `corpus`.
   ///
@@ -26,9 +29,20 @@ public final class Trainer {
   ///   - corpus: The tokens to learn from and to validate on.
   ///   - configuration: The settings.
   ///   - output: Where checkpoints, metrics and the final model go; `nil` writes nothing.
-  public init(
+  ///   - tensorBoard: Whether an event file lies next to the metrics.
+  public convenience init(
     _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
-    configuration: TrainingConfiguration, output: String? = nil
+    configuration: TrainingConfiguration, output: String? = nil, tensorBoard: Bool = false
+  ) throws {
+    try self.init(
+      decoder, tokenizer: tokenizer, corpus: corpus, configuration: configuration,
+      output: output, tensorBoard: tensorBoard, telemetryInterval: MaskTelemetry.interval)
+  }
+
+  package init(
+    _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
+    configuration: TrainingConfiguration, output: String?, tensorBoard: Bool = false,
+    telemetryInterval: Int
   ) throws {
     try configuration.validate()
     guard configuration.contextLength <= decoder.configuration.contextLength else {
@@ -42,6 +56,9 @@ public final class Trainer {
     self.corpus = corpus
     self.configuration = configuration
     self.output = output.map { RunFolder(path: $0) }
+    telemetry = output == nil ? nil : MaskTelemetry(decoder)
+    self.telemetryInterval = telemetryInterval
+    writesTensorBoard = tensorBoard
     let vocabulary = decoder.configuration.vocabularySize
     windows = try Windows(
       corpus.training, length: configuration.contextLength, vocabularySize: vocabulary,
@@ -82,7 +99,8 @@ public final class Trainer {
       observe(.notice("\(output.path) has no checkpoint to resume from: starting anew"))
       return
     }
-    step = found.step
+    step = found.state.step
+    if let masks = found.masks { telemetry?.restore(masks) }
     observe(.resumed(step: step))
   }
 
@@ -103,11 +121,15 @@ public final class Trainer {
     var recentLosses: [Double] = []
     var validation: EvaluationResult?
     var savedStep = step
-    let metrics = try output.map { try MetricsLog(folder: $0.path, keepingThrough: step) }
+    let metrics = try output.map {
+      try MetricsLog(
+        folder: $0.path, keepingThrough: step, tensorBoard: writesTensorBoard)
+    }
 
     func validate() throws -> Bool {
       guard let result = try validationResult(isCancelled: isCancelled) else { return false }
       validation = result
+      guard metrics?.validatedStep != step else { return true }
       try metrics?.append(.init(step: step, result))
       observe(.validation(step: step, result))
       return true
@@ -115,10 +137,14 @@ public final class Trainer {
     func save() throws {
       guard let output, savedStep != step else { return }
       let path = try output.save(
-        decoder, tokenizer: tokenizer, optimizer: optimizer, state: state,
-        keep: configuration.keptCheckpoints)
+        decoder, tokenizer: tokenizer, optimizer: optimizer, masks: telemetry?.referenceBytes,
+        state: state, keep: configuration.keptCheckpoints)
       savedStep = step
       observe(.saved(step: step, path: path))
+    }
+    func measureMasks() throws {
+      guard let report = telemetry?.measure(step: step) else { return }
+      try metrics?.append(.init(step: step, report))
     }
     func summary(interrupted: Bool) -> TrainingSummary {
       let seconds = trainingTime / .seconds(1)
@@ -131,6 +157,12 @@ public final class Trainer {
         seconds: (clock.now - start) / .seconds(1), wasInterrupted: interrupted)
     }
 
+    if step == 0 { try measureMasks() }
+    // A validation that Ctrl-C cut short is made up for.
+    let isLate = metrics != nil && metrics?.validatedStep != step
+    if step > 0, step < configuration.steps, isLate, isDue(configuration.evaluateEvery) {
+      _ = try validate()
+    }
     while step < configuration.steps {
       if isCancelled() {
         try save()
@@ -145,6 +177,7 @@ public final class Trainer {
         gradientNorm: norm, tokensPerSecond: summary(interrupted: false).tokensPerSecond)
       try metrics?.append(.init(report))
       observe(.step(report))
+      if isDue(telemetryInterval) { try measureMasks() }
       guard step < configuration.steps else { break }
       if isDue(configuration.evaluateEvery) { _ = try validate() }
       if isDue(configuration.saveEvery) { try save() }

@@ -3,34 +3,6 @@ import MGLUTraining
 
 /// `--ffn` and the options of masks.
 struct FeedForwardOptions: ParsableArguments {
-  /// The feed-forward units by the field's names.
-  enum Name: String, CaseIterable, ExpressibleByArgument {
-    case gelu, glu, swiglu, geglu, reglu, mglu, swimglu, gemglu, remglu
-    case sharedSwiGLU = "shared-swiglu"
-    case bilinearMGLU = "bilinear-mglu"
-
-    var activation: Activation {
-      switch self {
-      case .glu, .mglu: .sigmoid
-      case .swiglu, .sharedSwiGLU, .swimglu: .silu
-      case .gelu, .geglu, .gemglu: .gelu
-      case .reglu, .remglu: .relu
-      case .bilinearMGLU: .identity
-      }
-    }
-
-    /// The unit; masks are counted later.
-    var unit: FeedForwardUnitKind {
-      switch self {
-      case .gelu: .linear
-      case .glu, .swiglu, .geglu, .reglu: .gated
-      case .sharedSwiGLU: .sharedGated
-      case .mglu, .swimglu, .gemglu, .remglu, .bilinearMGLU:
-        .masked(MaskConfiguration(count: FeedForwardOptions.defaultMasks))
-      }
-    }
-  }
-
   enum Ablation: String, CaseIterable, ExpressibleByArgument {
     case noGateMask = "no-gate-mask"
     case noValueMask = "no-value-mask"
@@ -38,11 +10,9 @@ struct FeedForwardOptions: ParsableArguments {
     var ablation: MaskAblation { self == .noGateMask ? .noGateMask : .noValueMask }
   }
 
-  static let defaultMasks = 4
-
   @Option(help: "Feed-forward unit.")
-  var ffn: Name?
-  @Option(help: "Masks of an MGLU, 1 to 16 (default: \(defaultMasks)).") var masks: Int?
+  var ffn: UnitName?
+  @Option(help: "Masks of an MGLU, 1 to 16 (default: \(UnitName.defaultMasks)).") var masks: Int?
   @Flag(help: "Keep the masks as drawn, as a control.") var fixedMasks = false
   @Option(help: "Leave one factor unmasked, as a control.")
   var ablation: Ablation?
@@ -76,3 +46,5 @@ struct FeedForwardOptions: ParsableArguments {
     try configuration.validate()
   }
 }
+
+extension UnitName: ExpressibleByArgument {}

@@ -1,0 +1,38 @@
+import MGLUTraining
+
+extension FeedForwardConfiguration {
+  /// The field's name of the unit.
+  package var name: String { Self.name(of: unit, activation) }
+
+  static func name(of unit: FeedForwardUnitKind, _ activation: Activation) -> String {
+    let prefix =
+      switch activation {
+      case .sigmoid: ""
+      case .silu: "Swi"
+      case .gelu, .geluTanh: "Ge"
+      case .relu: "Re"
+      case .identity: "bilinear "
+      }
+    switch unit {
+    case .linear: return "LU (\(activation.rawValue))"
+    case .gated: return prefix + "GLU"
+    case .sharedGated: return "shared \(prefix)GLU"
+    case .masked(let masks):
+      var name = "\(prefix)MGLU, n_m = \(masks.count)"
+      if masks.kind == .fixed { name += ", fixed masks" }
+      if let ablation = masks.ablation {
+        name += ablation == .noGateMask ? ", no gate mask" : ", no value mask"
+      }
+      if let k = masks.routerTopK { name += ", top \(k)" }
+      return name
+    }
+  }
+}
+
+extension UnitSpecification {
+  /// The field's name of the unit that a specification spells.
+  static func title(of text: String) -> String {
+    guard let unit = try? UnitSpecification(parsing: text) else { return text }
+    return FeedForwardConfiguration.name(of: unit.unit, unit.activation)
+  }
+}

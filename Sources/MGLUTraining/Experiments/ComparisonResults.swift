@@ -1,0 +1,100 @@
+/// The results of all runs, and what they come to for each unit and learning rate.
+public struct ComparisonResults: Sendable {
+  /// The runs of one unit at one learning rate, one for each seed.
+  public struct Summary: Sendable, Equatable, Codable {
+    /// The unit's text.
+    public let unit: String
+    /// The learning rate.
+    public let learningRate: Double
+    /// d.
+    public let intermediateSize: Int
+    /// Weights of the model.
+    public let parameters: Int
+    /// Mask bits of the model.
+    public let maskBits: Int
+    /// MiB of FP16 weights and 1-bit masks.
+    public let mebibytes: Double
+    /// Seeds whose runs reached a validation loss.
+    public let seeds: Int
+    /// Mean validation loss over seeds.
+    public let validationLoss: Double?
+    /// Its standard deviation.
+    public let validationLossDeviation: Double?
+    /// e to the mean loss.
+    public let perplexity: Double?
+    /// Mean difference to the first unit's runs of the same seeds and rate.
+    public let difference: Double?
+    /// The standard deviation of these differences.
+    public let differenceDeviation: Double?
+    /// Runs that spiked.
+    public let spikedRuns: Int
+    /// Runs that ended in a loss that is not finite.
+    public let divergedRuns: Int
+  }
+
+  /// Steps of each run.
+  public let steps: Int
+  /// Training tokens of each run.
+  public let tokens: Int
+  /// A row for each unit and learning rate, in the order of the plan.
+  public let summaries: [Summary]
+  /// Every run.
+  public let runs: [RunResult]
+  /// How fast the runs were.
+  public let timings: [RunTiming]
+
+  init(_ plan: ComparisonPlan, _ runs: [RunResult], _ timings: [RunTiming]) {
+    steps = plan.settings.steps
+    tokens = plan.settings.steps * plan.settings.tokensPerStep
+    self.runs = runs
+    self.timings = timings
+    summaries = plan.learningRates.flatMap { rate in
+      let ofRate = runs.filter { $0.learningRate == rate }
+      let first = ofRate.filter { $0.unit == plan.units.first?.text }
+      return plan.units.compactMap { unit in
+        Summary(ofRate.filter { $0.unit == unit.text }, against: first)
+      }
+    }
+  }
+
+  /// Medians over seeds of training and decode tokens per second.
+  public func speed(of summary: Summary) -> (training: Double?, decode: Double?) {
+    let own = timings.filter {
+      $0.unit == summary.unit && $0.learningRate == summary.learningRate
+    }
+    func median(_ values: [Double]) -> Double? {
+      values.isEmpty ? nil : values.sorted()[values.count / 2]
+    }
+    return (
+      median(own.compactMap(\.trainingTokensPerSecond)),
+      median(own.compactMap(\.decodeTokensPerSecond))
+    )
+  }
+}
+
+extension ComparisonResults.Summary {
+  fileprivate init?(_ runs: [RunResult], against first: [RunResult]) {
+    guard let any = runs.first else { return nil }
+    let losses = runs.compactMap(\.validationLoss)
+    let differences = runs.compactMap { run in
+      first.first { $0.seed == run.seed }?.validationLoss.flatMap { other in
+        run.validationLoss.map { $0 - other }
+      }
+    }
+    unit = any.unit
+    learningRate = any.learningRate
+    intermediateSize = any.intermediateSize
+    parameters = any.parameters
+    maskBits = any.maskBits
+    mebibytes = any.mebibytes
+    seeds = losses.count
+    validationLoss = losses.isEmpty ? nil : losses.mean
+    validationLossDeviation = losses.standardDeviation
+    perplexity = validationLoss.map(EvaluationResult.perplexity)
+    let isFirst = any.unit == first.first?.unit
+    difference = isFirst || differences.isEmpty ? nil : differences.mean
+    differenceDeviation = isFirst ? nil : differences.standardDeviation
+    spikedRuns = runs.count { !$0.spikes.isEmpty }
+    divergedRuns = runs.count { $0.divergence != nil }
+  }
+}

@@ -1,0 +1,45 @@
+/// How fast a run was, kept apart from what it computed.
+public struct RunTiming: Sendable, Equatable, Codable {
+  static let fileName = "timing.json"
+
+  /// The unit's text.
+  public let unit: String
+  /// The seed.
+  public let seed: UInt64
+  /// The learning rate.
+  public let learningRate: Double
+  /// Training tokens per second of the call that ended the run; `nil` if it did no step.
+  public let trainingTokensPerSecond: Double?
+  /// Tokens per second written one by one, over FP32 weights and packed masks.
+  public let decodeTokensPerSecond: Double?
+  /// Seconds of the call that ended the run.
+  public let seconds: Double
+
+  init(_ run: ComparisonPlan.Run, _ summary: TrainingSummary?, decoder: Decoder) throws {
+    unit = run.unit.text
+    seed = run.settings.seed
+    learningRate = run.settings.learningRate
+    trainingTokensPerSecond = summary.flatMap { $0.tokensPerSecond > 0 ? $0.tokensPerSecond : nil }
+    seconds = summary?.seconds ?? 0
+    decodeTokensPerSecond = summary == nil ? nil : try Self.decodeSpeed(decoder)
+  }
+
+  /// The fastest of twenty texts as long as the context, at most 64 tokens: whatever else the machine
+  /// does only slows them, and a small model's text takes milliseconds.
+  private static func decodeSpeed(_ decoder: Decoder) throws -> Double {
+    let session = DecodingSession(try InferenceDecoder(decoder))
+    let count = min(session.capacity, 64)
+    let likeliest = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+    let clock = ContinuousClock()
+    let speeds = try (0..<20).map { _ in
+      session.reset()
+      let start = clock.now
+      var token: Int32 = 0
+      for _ in 0..<count {
+        token = try session.append(CollectionOfOne(token), choosing: likeliest)
+      }
+      return Double(count) / ((clock.now - start) / .seconds(1))
+    }
+    return speeds.max() ?? 0
+  }
+}

@@ -1,0 +1,76 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUTraining
+
+/// `mglu compare`.
+struct CompareCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compare",
+    abstract: "Train several feed-forward units on the same text and compare them.",
+    discussion: """
+      Examples:
+        mglu compare --data a.txt --units gelu,swiglu,swimglu:4 --output a
+        mglu compare --data a.txt --units gelu,swimglu --seeds 1,2,3 --output a
+        mglu compare --data a.txt --units swiglu,swimglu:4 --minutes 9 --output a
+        mglu compare --data a.txt --recipe Recipes/mask-counts.json --output a
+
+      A unit is a name of mglu train --ffn. An MGLU's masks follow a colon, and what differs \
+      follows slashes: swimglu:4/fixed, swimglu:4/top-2, swimglu:1/no-gate-mask, \
+      swimglu:1/no-value-mask. Runs of one seed see the same batches. Ctrl-C saves; the same \
+      command goes on, and runs nothing twice.
+      """)
+
+  @Option(help: "Text, JSONL, token shards, or a folder of them.", completion: .file())
+  var data: String
+  @Option(help: "Validation data (default: the last tenth of --data).", completion: .file())
+  var valid: String?
+  @Option(help: "Folder of the report and of all runs.", completion: .directory)
+  var output: String
+  @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
+  @OptionGroup(title: "Comparison") var options: ComparisonOptions
+  @Option(help: "Threads (default: all processors).") var threads: Int?
+  @Flag(
+    name: .customLong("tensorboard"), help: "Write TensorBoard event files next to metrics.jsonl.")
+  var tensorBoard = false
+  @Flag(help: "Print results.json instead of the table.") var json = false
+
+  func run() throws {
+    let backend = try CPUBackend(threads: threads)
+    let tokenizer = try Tokenizer.named(tokenizer)
+    let request = try options.request()
+    var plan = try options.plan(request, tokenizer: tokenizer)
+    try plan.validate()
+    let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
+    if let minutes = options.minutes {
+      request.set(
+        steps: try plan.steps(
+          forMinutes: minutes, tokenizer: tokenizer, corpus: corpus, on: backend, output: output),
+        of: &plan)
+    }
+    let comparison = try Comparison(
+      plan, tokenizer: tokenizer, corpus: corpus, on: backend, output: output,
+      tensorBoard: tensorBoard)
+
+    var progress = ComparisonProgress(plan)
+    for warning in backend.warnings { progress.note(warning) }
+    progress.note(backend.summary)
+    progress.note(
+      "\(plan.runs.count) runs of \(NumberFormat.grouped(plan.settings.steps)) steps on "
+        + "\(NumberFormat.grouped(corpus.training.count)) training and "
+        + "\(NumberFormat.grouped(corpus.validation.count)) validation tokens")
+    Interrupt.listen()
+    let results = try comparison.run(
+      observe: { progress.show($0) }, isCancelled: { Interrupt.isRequested })
+    progress.finish()
+    guard let results else {
+      progress.note("interrupted: the same command goes on")
+      throw ExitCode(Interrupt.exitStatus)
+    }
+    let report = ComparisonReport(
+      results, title: try options.title(data: data), machine: backend.summary, plan: plan)
+    try report.write(to: output)
+    if json { return Output.text(try Comparison.document(in: output)) }
+    for line in ComparisonTable(results).lines { Output.line(line) }
+    Output.line("report: \(output)/report.html")
+  }
+}

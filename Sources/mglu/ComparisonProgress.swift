@@ -1,0 +1,54 @@
+import MGLUDiagnostics
+import MGLUTraining
+
+/// One line over all runs of a comparison, on standard error.
+struct ComparisonProgress {
+  private let plan: ComparisonPlan
+  private let runs: Int
+  private var line: ProgressLine
+  /// Steps of the runs before this one.
+  private var before = 0
+  private var title = ""
+
+  init(_ plan: ComparisonPlan) {
+    self.plan = plan
+    runs = plan.runs.count
+    line = ProgressLine(total: runs * plan.settings.steps)
+  }
+
+  /// Shows `event`.
+  mutating func show(_ event: ComparisonEvent) {
+    let steps = plan.settings.steps
+    switch event {
+    case .began(let run, let index):
+      before = index * steps
+      title = "\(run.unit.text), seed \(run.settings.seed)"
+      if plan.learningRates.count > 1 {
+        title += ", rate \(NumberFormat.scientific(run.settings.learningRate))"
+      }
+      title += " (\(index + 1) of \(runs))"
+    case .training(.step(let report)):
+      let left = Double((runs * steps - before - report.step) * plan.settings.tokensPerStep)
+      line.update(
+        ProgressLine.State(
+          step: before + report.step, loss: report.loss, learningRate: report.learningRate,
+          tokensPerSecond: report.tokensPerSecond, secondsLeft: left / report.tokensPerSecond))
+    case .training(.resumed(let step)):
+      note("\(title): goes on at step \(NumberFormat.grouped(step))")
+    case .training(.notice(let text)): note("\(title): \(text)")
+    case .training: break
+    case .finished(_, _, before: true): break
+    case .finished(_, let result, before: false):
+      note(
+        "\(title): "
+          + (result.validationLoss.map { "validation loss \(NumberFormat.fixed($0, 4))" }
+            ?? "diverged at step \(result.steps + 1)"))
+    }
+  }
+
+  /// Writes a line of its own.
+  mutating func note(_ text: String) { line.note(text) }
+
+  /// Ends the line.
+  mutating func finish() { line.finish() }
+}

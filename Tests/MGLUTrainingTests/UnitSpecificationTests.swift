@@ -1,0 +1,30 @@
+import MGLUTraining
+import Testing
+
+@Suite struct UnitSpecificationTests {
+  @Test(
+    arguments: [
+      ("gelu", .linear, .gelu), ("swiglu", .gated, .silu), ("reglu", .gated, .relu),
+      ("shared-swiglu", .sharedGated, .silu), ("swimglu:1", .masked(.init(count: 1)), .silu),
+      ("mglu", .masked(.init(count: 4)), .sigmoid),
+      ("swimglu:4/fixed", .masked(.init(count: 4, kind: .fixed)), .silu),
+      ("gemglu:4/top-2", .masked(.init(count: 4, routerTopK: 2)), .gelu),
+      ("swimglu:1/no-gate-mask", .masked(.init(count: 1, ablation: .noGateMask)), .silu),
+      ("swimglu:2/no-value-mask", .masked(.init(count: 2, ablation: .noValueMask)), .silu),
+    ] as [(String, FeedForwardUnitKind, Activation)])
+  func unitsAreParsed(text: String, unit: FeedForwardUnitKind, activation: Activation) throws {
+    let found = try UnitSpecification(parsing: text)
+    #expect(found.unit == unit && found.activation == activation)
+    #expect(try UnitSpecification(parsing: found.text).unit == unit)
+  }
+
+  @Test(arguments: [
+    "", "foo", "gelu:2", "swiglu/fixed", "swimglu:", "swimglu:0", "swimglu:17", "swimglu:x",
+    "swimglu:4:4", "swimglu:4/", "swimglu:4/top-5", "swimglu:4/top-0", "swimglu:4/top-",
+    "swimglu:4/loose", "gelu,,swiglu", "gelu,gelu", "swimglu,swimglu:4",
+  ])
+  func junkIsRefused(text: String) {
+    let error = #expect(throws: ExperimentError.self) { try UnitSpecification.list(text) }
+    #expect(error?.code == .unit)
+  }
+}
