@@ -41,6 +41,12 @@ import Testing
                 masks: masks, planes: planes, type: type, batch: batch, pieces: pieces,
                 width: width
               ).launch(rows: rows, isStaged: isStaged, on: device)
+              // In a chain too.
+              #expect(
+                FlashVariant(
+                  masks: masks, planes: planes, type: type, batch: batch, pieces: pieces,
+                  width: width
+                ).launch(rows: rows, isStaged: isStaged, isChained: true, on: device) != nil)
               if let launch, batch * pieces <= FlashVariant.mostColumns,
                 fits(
                   launch, rows: rows, width: width,

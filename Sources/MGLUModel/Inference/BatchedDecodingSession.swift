@@ -12,7 +12,10 @@ public final class BatchedDecodingSession {
   public let rowLimit: Int
 
   private let rows: RowActivations
-  private let exchange: BatchExchange
+  /// The rows whose logits are computed next, gathered.
+  private let gathered: Tensor
+  private let entered: EnteredRows
+  private let logits: Tensor
   /// The caches of texts that have ended, for others.
   private var idle: [[KeyValueCache]] = []
 
@@ -28,10 +31,18 @@ public final class BatchedDecodingSession {
     self.rowLimit = max(1, rowLimit)
     self.capacity = max(1, min(capacity ?? context, context))
     let limit = self.rowLimit
-    (_, rows) = decoder.backend.allocate { RowActivations(configuration, rows: limit, in: &$0) }
-    (_, exchange) = decoder.backend.allocateShared {
-      BatchExchange(
-        configuration, rows: limit, logitsRows: min(limit, Self.logitsRows), in: &$0)
+    let logitsRows = min(limit, Self.logitsRows)
+    (_, (rows, gathered)) = decoder.backend.allocate { layout in
+      (
+        RowActivations(configuration, rows: limit, in: &layout),
+        layout.tensor([logitsRows, configuration.hiddenSize])
+      )
+    }
+    (_, (entered, logits)) = decoder.backend.allocateShared { layout in
+      (
+        EnteredRows(limit, in: &layout),
+        layout.tensor([logitsRows, configuration.vocabularySize])
+      )
     }
   }
 
@@ -67,14 +78,7 @@ public final class BatchedDecodingSession {
 
   /// A text without tokens, in the memory of one that has ended where there is one.
   public func begin() -> Text {
-    if let caches = idle.popLast() { return Text(caches) }
-    let (configuration, capacity) = (decoder.configuration, capacity)
-    let (_, caches) = decoder.backend.allocate { layout in
-      (0..<configuration.layers).map { _ in
-        KeyValueCache(configuration.attention, capacity: capacity, in: &layout)
-      }
-    }
-    return Text(caches)
+    Text(idle.popLast() ?? decoder.makeCaches(capacity: capacity))
   }
 
   /// Ends `text`, which must not be read on.
@@ -93,12 +97,12 @@ public final class BatchedDecodingSession {
         .contextLength, "\(count) rows in a step: expected at most \(rowLimit)")
     }
     let wanted = enter(pieces, count: count)
-    try finish()
-    for start in stride(from: 0, to: wanted.count, by: exchange.logits.rows) {
-      let part = wanted[start..<min(start + exchange.logits.rows, wanted.count)]
+    try decoder.finish()
+    for start in stride(from: 0, to: wanted.count, by: logits.rows) {
+      let part = wanted[start..<min(start + logits.rows, wanted.count)]
       try computeLogits(part.map(\.row))
       for (index, item) in part.enumerated() {
-        exchange.logits[index..<index + 1].withFloats { visit(item.piece, item.token, $0) }
+        logits[index..<index + 1].withFloats { visit(item.piece, item.token, $0) }
       }
     }
   }
@@ -112,82 +116,38 @@ public final class BatchedDecodingSession {
 
   /// Runs all rows up to their residuals, and returns which of them want logits.
   private func enter(_ pieces: [Piece], count: Int) -> [Wanted] {
-    let (backend, a) = (decoder.backend, rows[0..<count])
+    let a = rows[0..<count]
     var wanted: [Wanted] = []
     var texts: [(rows: RowActivations, caches: [KeyValueCache])] = []
     var row = 0
     for (index, piece) in pieces.enumerated() {
-      exchange.enter(piece.tokens, at: piece.text.position, firstRow: row)
+      entered.enter(piece.tokens, at: piece.text.position, firstRow: row)
       piece.text.position += piece.tokens.count
       texts.append((a[row..<row + piece.tokens.count], piece.text.caches))
       wanted += piece.logits.map { Wanted(piece: index, token: $0, row: row + $0) }
       row += piece.tokens.count
     }
-    backend.copy(exchange.tokens[0..<count], into: a.tokens)
-    backend.copy(exchange.positions[0..<count], into: a.positions)
-    decoder.enqueue(a, texts: texts)
+    decoder.enqueue(entered, into: a, texts: texts)
     return wanted
   }
 
-  /// Leaves the logits after the rows `indices` in the exchange.
+  /// Leaves the logits after the rows `indices` in `logits`.
   private func computeLogits(_ indices: [Int]) throws(GenerationError) {
     let backend = decoder.backend
-    let gathered = exchange.residual[0..<indices.count]
+    let gathered = gathered[0..<indices.count]
     for (target, row) in indices.enumerated() {
       backend.copy(rows.residual[row..<row + 1], into: gathered[target..<target + 1])
     }
     backend.flash(
       decoder.head, gathered, norm: decoder.norm, precision: decoder.precision,
-      into: exchange.logits[0..<indices.count])
-    try finish()
-  }
-
-  private func finish() throws(GenerationError) {
-    do { try decoder.backend.finish() } catch {
-      throw GenerationError(.backend, error.message, remedy: error.remedy)
-    }
+      into: logits[0..<indices.count])
+    try decoder.finish()
   }
 
   private func check(_ piece: Piece) throws(GenerationError) {
-    guard !piece.tokens.isEmpty else {
-      throw GenerationError(.emptyPrompt, "no tokens to continue from: expected at least one")
-    }
-    let (length, vocabulary) = (
-      piece.text.position + piece.tokens.count, decoder.configuration.vocabularySize
-    )
-    guard length <= capacity else {
-      throw GenerationError(
-        .contextLength, "\(length) tokens do not fit a context of \(capacity)",
-        remedy: "shorten the prompt")
-    }
-    if let bad = piece.tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
-      throw GenerationError(.tokenID, "token id \(bad): expected 0 to \(vocabulary - 1)")
-    }
+    try decoder.check(piece.tokens, at: piece.text.position, capacity: capacity)
     precondition(
       piece.logits.lowerBound >= 0 && piece.logits.upperBound <= piece.tokens.count,
       "logits after tokens \(piece.logits) of \(piece.tokens.count)")
-  }
-}
-
-/// What passes between this machine and the one that computes.
-private struct BatchExchange {
-  let tokens: Tensor
-  let positions: Tensor
-  let residual: Tensor
-  let logits: Tensor
-
-  init(_ c: DecoderConfiguration, rows: Int, logitsRows: Int, in layout: inout ArenaLayout) {
-    tokens = layout.tensor([rows], .int32)
-    positions = layout.tensor([rows], .int32)
-    residual = layout.tensor([logitsRows, c.hiddenSize])
-    logits = layout.tensor([logitsRows, c.vocabularySize])
-  }
-
-  /// Writes `tokens`, the first of which has the position `position`, from a row on.
-  func enter(_ tokens: ArraySlice<Int32>, at position: Int, firstRow: Int) {
-    for (index, token) in tokens.enumerated() {
-      self.tokens.integers[firstRow + index] = token
-      positions.integers[firstRow + index] = Int32(position + index)
-    }
   }
 }

@@ -30,11 +30,7 @@ public final class DecodingSession {
     let count = max(1, min(capacity, 256))
     (_, rows) = backend.allocate { RowActivations(configuration, rows: count, in: &$0) }
     single = rows[0..<1]
-    (_, caches) = backend.allocate { layout in
-      (0..<configuration.layers).map { _ in
-        KeyValueCache(configuration.attention, capacity: capacity, in: &layout)
-      }
-    }
+    caches = decoder.makeCaches(capacity: capacity)
     (_, exchange) = backend.allocateShared { Exchange(configuration, rows: count, in: &$0) }
   }
 
@@ -61,12 +57,12 @@ public final class DecodingSession {
   private func read(
     _ tokens: some Collection<Int32>, choosing: Bool
   ) throws(GenerationError) {
-    try check(tokens)
+    try decoder.check(tokens, at: position, capacity: capacity)
     var remaining = tokens[...]
     while !remaining.isEmpty {
       let chunk = remaining.prefix(rows.capacity)
       remaining = remaining.dropFirst(chunk.count)
-      exchange.enter(chunk, at: position)
+      exchange.entered.enter(chunk, at: position)
       position += chunk.count
       if chunk.count == 1 {
         step(choosing: choosing)()
@@ -74,27 +70,7 @@ public final class DecodingSession {
         enqueue(rows[0..<chunk.count], count: chunk.count, choosing: choosing)
       }
       // What is shared is written again for the next chunk.
-      do { try decoder.backend.finish() } catch {
-        throw GenerationError(.backend, error.message, remedy: error.remedy)
-      }
-    }
-  }
-
-  private func check(_ tokens: some Collection<Int32>) throws(GenerationError) {
-    guard !tokens.isEmpty else {
-      throw GenerationError(.emptyPrompt, "no tokens to continue from: expected at least one")
-    }
-    guard position + tokens.count <= capacity else {
-      throw GenerationError(
-        .contextLength,
-        "\(position + tokens.count) tokens do not fit a context of \(capacity)",
-        remedy: "shorten the prompt")
-    }
-    let vocabulary = decoder.configuration.vocabularySize
-    if let bad = tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
-      throw GenerationError(
-        .tokenID, "token id \(bad): expected 0 to \(vocabulary - 1)",
-        remedy: "use the tokenizer that the model was trained with")
+      try decoder.finish()
     }
   }
 
@@ -110,9 +86,7 @@ public final class DecodingSession {
   /// Runs the entered rows through the model, and leaves the last one's logits or the choice.
   private func enqueue(_ a: RowActivations, count: Int, choosing: Bool) {
     let (backend, precision) = (decoder.backend, decoder.precision)
-    backend.copy(exchange.tokens[0..<count], into: a.tokens)
-    backend.copy(exchange.positions[0..<count], into: a.positions)
-    decoder.enqueue(a, texts: [(a, caches)])
+    decoder.enqueue(exchange.entered, into: a, texts: [(a, caches)])
     let last = count == 1 ? single.residual : rows.residual[count - 1..<count]
     let logits = choosing ? a.logits : exchange.logits
     backend.flash(decoder.head, last, norm: decoder.norm, precision: precision, into: logits)
@@ -122,25 +96,15 @@ public final class DecodingSession {
 
 /// What passes between this machine and the one that computes.
 private struct Exchange {
-  let tokens: Tensor
-  let positions: Tensor
+  let entered: EnteredRows
   let logits: Tensor
   let choice: Tensor
   let token: Tensor
 
   init(_ c: DecoderConfiguration, rows: Int, in layout: inout ArenaLayout) {
-    tokens = layout.tensor([rows], .int32)
-    positions = layout.tensor([rows], .int32)
+    entered = EnteredRows(rows, in: &layout)
     logits = layout.tensor([1, c.vocabularySize])
     choice = layout.tensor([TokenChoice.elementCount])
     token = layout.tensor([1], .int32)
-  }
-
-  /// Writes `tokens`, the first of which has the position `position`.
-  func enter(_ tokens: some Collection<Int32>, at position: Int) {
-    for (index, token) in tokens.enumerated() {
-      self.tokens.integers[index] = token
-      positions.integers[index] = Int32(position + index)
-    }
   }
 }

@@ -9,6 +9,25 @@ struct KeyValueCache: Sendable {
   }
 }
 
+/// Tokens and their positions on their way to the model, in memory that this machine writes.
+struct EnteredRows {
+  let tokens: Tensor
+  let positions: Tensor
+
+  init(_ rows: Int, in layout: inout ArenaLayout) {
+    tokens = layout.tensor([rows], .int32)
+    positions = layout.tensor([rows], .int32)
+  }
+
+  /// Writes `tokens`, the first of which has the position `position`, from a row on.
+  func enter(_ tokens: some Collection<Int32>, at position: Int, firstRow: Int = 0) {
+    for (index, token) in tokens.enumerated() {
+      self.tokens.integers[firstRow + index] = token
+      positions.integers[firstRow + index] = Int32(position + index)
+    }
+  }
+}
+
 /// The activations of the rows at work, shared by all layers.
 struct RowActivations {
   var tokens: Tensor
@@ -45,9 +64,52 @@ struct RowActivations {
 }
 
 extension InferenceDecoder {
-  /// Runs the entered rows `a` through every block, into their residuals. Projections and units see
+  /// The caches of a text of at most `capacity` tokens, one for each layer.
+  func makeCaches(capacity: Int) -> [KeyValueCache] {
+    let (_, caches) = backend.allocate { layout in
+      (0..<configuration.layers).map { _ in
+        KeyValueCache(configuration.attention, capacity: capacity, in: &layout)
+      }
+    }
+    return caches
+  }
+
+  /// Throws unless `tokens` can follow `position` others in a cache of `capacity`.
+  func check(
+    _ tokens: some Collection<Int32>, at position: Int, capacity: Int
+  ) throws(GenerationError) {
+    guard !tokens.isEmpty else {
+      throw GenerationError(.emptyPrompt, "no tokens to continue from: expected at least one")
+    }
+    guard position + tokens.count <= capacity else {
+      throw GenerationError(
+        .contextLength,
+        "\(position + tokens.count) tokens do not fit a context of \(capacity)",
+        remedy: "shorten the prompt")
+    }
+    let vocabulary = configuration.vocabularySize
+    if let bad = tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+      throw GenerationError(
+        .tokenID, "token id \(bad): expected 0 to \(vocabulary - 1)",
+        remedy: "use the tokenizer that the model was trained with")
+    }
+  }
+
+  /// Waits for what was enqueued, and throws what went wrong in it.
+  func finish() throws(GenerationError) {
+    do { try backend.finish() } catch {
+      throw GenerationError(.backend, error.message, remedy: error.remedy)
+    }
+  }
+
+  /// Runs entered rows through every block, into the residuals of `a`. Projections and units see
   /// all rows at once; attention sees a text's rows and its cache.
-  func enqueue(_ a: RowActivations, texts: [(rows: RowActivations, caches: [KeyValueCache])]) {
+  func enqueue(
+    _ entered: EnteredRows, into a: RowActivations,
+    texts: [(rows: RowActivations, caches: [KeyValueCache])]
+  ) {
+    backend.copy(entered.tokens[0..<a.tokens.count], into: a.tokens)
+    backend.copy(entered.positions[0..<a.positions.count], into: a.positions)
     backend.embed(a.tokens, table: embedding, into: a.residual)
     for (index, layer) in layers.enumerated() {
       backend.flash(
