@@ -1,18 +1,24 @@
 /// The operations of training, forward and backward, beside those of inference.
 ///
-/// Shapes: n tokens, h hidden size, d intermediate size, V vocabulary, m masks. All float32,
-/// row-major; gradients of weights and of residual inputs accumulate, everything else overwrites.
+/// Shapes: n tokens, h hidden size, d intermediate size, V vocabulary, m masks; row-major. Weights
+/// that products read, activations and their gradients are of ``productType``; everything else is
+/// float32: norms, mask logits, statistics, route weights, losses, and the gradients of parameters.
+/// Gradients of weights and of residual inputs accumulate, everything else overwrites.
 public protocol TrainingBackend: InferenceBackend {
-  /// target += source.
-  func add(_ source: Tensor, into target: Tensor)
+  /// The type of the factors of products: float32, or a narrower one, in which weights are kept
+  /// beside their float32 masters. Sums are float32 always.
+  var productType: DataType { get }
+  /// The vocabulary is padded in memory to a multiple of this, for the sake of aligned products.
+  var vocabularyMultiple: Int { get }
 
-  /// C = A B, or C += A B where `accumulate` is set. Matrices are float32; the innermost dimension
-  /// is the columns, all others together are the rows. Accumulates in float32.
+  /// C = A B, or C = A B + D where D, which may be C itself, is given. The innermost dimension is
+  /// the columns, all others together are the rows. A and B have one type, C and D have another or
+  /// the same: a product's, or float32.
   ///
-  ///     backend.multiply(x, w.transposed, into: y)                        // y = x W^T
-  ///     backend.multiply(dy, w, into: dx)                                 // dX = dY W
-  ///     backend.multiply(dy.transposed, x, into: dw, accumulate: true)    // dW += dY^T X
-  func multiply(_ a: MatrixOperand, _ b: MatrixOperand, into c: Tensor, accumulate: Bool)
+  ///     backend.multiply(x, w.transposed, into: y)                      // y = x W^T
+  ///     backend.multiply(dy, w, into: dx)                               // dX = dY W
+  ///     backend.multiply(dy.transposed, x, into: dw, adding: dw)        // dW += dY^T X
+  func multiply(_ a: MatrixOperand, _ b: MatrixOperand, into c: Tensor, adding d: Tensor?)
 
   // Feed-forward units (paper, sections 3 and 4) -------------------------------------------------
 
@@ -37,7 +43,7 @@ public protocol TrainingBackend: InferenceBackend {
     _ upstream: Tensor, streams: Tensor, gating: Gating, activation: Activation, routes: Tensor?,
     streamsGradient: Tensor, routesGradient: Tensor?)
 
-  /// dlogits = p (.) (dp - sum_k p_k dp_k), which may overwrite dp.
+  /// dlogits = p (.) (dp - sum_k p_k dp_k), of a product's type; may overwrite dp of equal type.
   func routeBackward(_ routesGradient: Tensor, routes: Tensor, logitsGradient: Tensor)
 
   // Decoder --------------------------------------------------------------------------------------
@@ -72,17 +78,25 @@ public protocol TrainingBackend: InferenceBackend {
     length: Int, qkvGradient: Tensor)
 
   /// losses `[n]` = -log softmax(logits)[target]; a negative target counts nothing. Unless
-  /// `gradientScale` is 0, logits `[n, V]` become their own gradient times it.
-  func crossEntropy(_ logits: Tensor, targets: Tensor, losses: Tensor, gradientScale: Float)
+  /// `gradientScale` is 0, logits `[n, V]` become their own gradient times it. Of wider rows only
+  /// the first `vocabulary` are logits; the others have no gradient.
+  func crossEntropy(
+    _ logits: Tensor, vocabulary: Int, targets: Tensor, losses: Tensor, gradientScale: Float)
 
   // Optimiser ------------------------------------------------------------------------------------
 
-  /// One step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) over `weights`.
+  /// One step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) over `weights`,
+  /// whose gradient it leaves zero.
+  ///
+  /// A squared norm (float64 `[1]`) that is not finite changes nothing, the gradient included.
+  /// `copy`, where given, is what products read: it becomes the weights in its own type.
   func adamW(
     _ weights: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
-    step: AdamWStep)
-  /// The sum of squares, in float64 and in an order that no thread count changes.
-  func sumOfSquares(_ x: Tensor) -> Double
+    copy: Tensor?, squaredNorm: Tensor, step: AdamWStep)
+  /// sum (float64 `[1]`) = the sum of squares, in an order that no thread count changes.
+  func sumOfSquares(_ x: Tensor, into sum: Tensor)
+  /// Rounds float32 elements to the type of `target`.
+  func convert(_ source: Tensor, into target: Tensor)
 }
 
 /// The scalars of one AdamW step.
@@ -99,13 +113,13 @@ public struct AdamWStep: Sendable {
   public var weightDecay: Float
   /// The number of this step, from 1, for the bias correction.
   public var step: Int
-  /// Multiplies every gradient: the clipping factor.
-  public var gradientScale: Float
+  /// Gradients of a larger global norm are scaled down to it; 0 for any norm.
+  public var clipNorm: Float
 
   /// Creates the scalars.
   public init(
     learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float, step: Int,
-    gradientScale: Float = 1
+    clipNorm: Float = 0
   ) {
     self.learningRate = learningRate
     self.beta1 = beta1
@@ -113,23 +127,32 @@ public struct AdamWStep: Sendable {
     self.epsilon = epsilon
     self.weightDecay = weightDecay
     self.step = step
-    self.gradientScale = gradientScale
+    self.clipNorm = clipNorm
+  }
+
+  /// What gradients of a global norm are multiplied by.
+  func gradientScale(norm: Double) -> Float {
+    clipNorm > 0 && norm > Double(clipNorm) ? clipNorm / Float(norm) : 1
   }
 }
 
 extension TrainingBackend {
-  /// y = x W^T and its kin; see ``multiply(_:_:into:accumulate:)``.
-  public func multiply(_ a: Tensor, _ b: MatrixOperand, into c: Tensor, accumulate: Bool = false) {
-    multiply(MatrixOperand(tensor: a, isTransposed: false), b, into: c, accumulate: accumulate)
+  /// y = x W^T and its kin; see ``multiply(_:_:into:adding:)``.
+  public func multiply(
+    _ a: Tensor, _ b: MatrixOperand, into c: Tensor, adding d: Tensor? = nil
+  ) {
+    multiply(MatrixOperand(tensor: a, isTransposed: false), b, into: c, adding: d)
   }
 
-  /// dX = dY W and its kin; see ``multiply(_:_:into:accumulate:)``.
-  public func multiply(_ a: Tensor, _ b: Tensor, into c: Tensor, accumulate: Bool = false) {
-    multiply(a, MatrixOperand(tensor: b, isTransposed: false), into: c, accumulate: accumulate)
+  /// dX = dY W and its kin; see ``multiply(_:_:into:adding:)``.
+  public func multiply(_ a: Tensor, _ b: Tensor, into c: Tensor, adding d: Tensor? = nil) {
+    multiply(a, MatrixOperand(tensor: b, isTransposed: false), into: c, adding: d)
   }
 
-  /// dW = dY^T X and its kin; see ``multiply(_:_:into:accumulate:)``.
-  public func multiply(_ a: MatrixOperand, _ b: Tensor, into c: Tensor, accumulate: Bool = false) {
-    multiply(a, MatrixOperand(tensor: b, isTransposed: false), into: c, accumulate: accumulate)
+  /// dW = dY^T X and its kin; see ``multiply(_:_:into:adding:)``.
+  public func multiply(
+    _ a: MatrixOperand, _ b: Tensor, into c: Tensor, adding d: Tensor? = nil
+  ) {
+    multiply(a, MatrixOperand(tensor: b, isTransposed: false), into: c, adding: d)
   }
 }
