@@ -127,7 +127,7 @@ static void attend(const float *query, const float *keys, const float *values, i
 }
 
 static void cross_entropy(float *logits, const int32_t *targets, float *losses, float scale,
-                          int64_t width, int64_t begin, int64_t end) {
+                          int64_t width, int64_t vocabulary, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++) {
     float *x = logits + row * width;
     const int32_t target = targets[row];
@@ -136,13 +136,14 @@ static void cross_entropy(float *logits, const int32_t *targets, float *losses, 
       if (scale != 0) memset(x, 0, (size_t)width * sizeof(float));
       continue;
     }
-    const float top = row_maximum(x, width), chosen = x[target];
-    const float total = exponentiate(x, 1.f, top, width);
+    const float top = row_maximum(x, vocabulary), chosen = x[target];
+    const float total = exponentiate(x, 1.f, top, vocabulary);
     // The large numbers first: they cancel exactly.
     losses[row] = logf(total) + (top - chosen);
     if (scale == 0) continue;
-    FOR_VECTORS(j, m, width) store(x + j, load(x + j, m) * splat(scale / total), m);
+    FOR_VECTORS(j, m, vocabulary) store(x + j, load(x + j, m) * splat(scale / total), m);
     x[target] -= scale;
+    memset(x + vocabulary, 0, (size_t)(width - vocabulary) * sizeof(float));
   }
 }
 

@@ -15,6 +15,8 @@ import Testing
     (1, 131, 67), (131, 1, 67), (12, 1024, 512), (11, 1025, 513),
   ]
 
+  enum Addition: CaseIterable { case nothing, another, itself }
+
   @Test(arguments: CPUBackend.instructionSets + ["BLAS"], sizes)
   func productsAgreeWithFloat64(name: String, size: (Int, Int, Int)) throws {
     let backend =
@@ -31,29 +33,32 @@ import Testing
     for (transposeLeft, transposeRight) in [
       (false, false), (false, true), (true, false), (true, true),
     ] {
-      for accumulate in [false, true] {
-        let (_, (a, b, c)) = backend.allocate { layout in
+      for addition in Addition.allCases {
+        let (_, (a, b, c, d)) = backend.allocate { layout in
           (
             layout.tensor(transposeLeft ? [k, m] : [m, k]),
-            layout.tensor(transposeRight ? [n, k] : [k, n]), layout.tensor([m, n])
+            layout.tensor(transposeRight ? [n, k] : [k, n]), layout.tensor([m, n]),
+            layout.tensor([m, n])
           )
         }
+        let addend: Tensor? = [.nothing: nil, .another: d, .itself: c][addition] ?? nil
         a.assign((transposeLeft ? left.transposed : left).floats)
         b.assign((transposeRight ? right.transposed : right).floats)
         // What was there before must not show unless it is added to.
-        c.assign(accumulate ? start.floats : start.floats.map { _ in .nan })
+        c.assign(start.floats.map { _ in .nan })
+        addend?.assign(start.floats)
         switch (transposeLeft, transposeRight) {
-        case (false, false): backend.multiply(a, b, into: c, accumulate: accumulate)
-        case (false, true): backend.multiply(a, b.transposed, into: c, accumulate: accumulate)
-        case (true, false): backend.multiply(a.transposed, b, into: c, accumulate: accumulate)
+        case (false, false): backend.multiply(a, b, into: c, adding: addend)
+        case (false, true): backend.multiply(a, b.transposed, into: c, adding: addend)
+        case (true, false): backend.multiply(a.transposed, b, into: c, adding: addend)
         case (true, true):
-          backend.multiply(a.transposed, b.transposed, into: c, accumulate: accumulate)
+          backend.multiply(a.transposed, b.transposed, into: c, adding: addend)
         }
         backend.synchronize()
-        let expected = accumulate ? product + start : product
+        let expected = addition == .nothing ? product : product + start
         #expect(
           relativeError(ReferenceMatrix(c), expected) < Self.bound,
-          "transposed \(transposeLeft), \(transposeRight), accumulate \(accumulate)")
+          "transposed \(transposeLeft), \(transposeRight), adding \(addition)")
       }
     }
   }

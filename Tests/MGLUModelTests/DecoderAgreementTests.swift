@@ -106,12 +106,17 @@ import Testing
     #expect(relativeError(foundLosses, losses) < Self.bound)
     #expect(zip(targets, found.losses).allSatisfy { $0 >= 0 || $1 == 0 })
 
-    let (_, inference) = decoder.makeActivations(
-      sequences: sequences, length: length, forTraining: false)
+    let inference = decoder.makeActivations(
+      sequences: sequences, length: length, purpose: .inference)
     inference.tokens.assign(integers: tokens)
     inference.targets.assign(integers: targets)
     decoder.loss(inference)
     #expect(inference.losses.array == found.losses, "the loss without gradients is the same")
+
+    let again = run(
+      decoder, tokens, targets, sequences: sequences, length: length, scale: scale,
+      purpose: .recomputingTraining)
+    #expect(again.losses == found.losses && again.gradients == found.gradients)
 
     let logits = decoder.logits(Array(tokens.prefix(length)))
     let foundLogits = ReferenceMatrix(
@@ -138,10 +143,10 @@ import Testing
   /// Losses and the gradients of what is trained, after `passes` over the same texts.
   private func run(
     _ decoder: Decoder, _ tokens: [Int32], _ targets: [Int32], sequences: Int, length: Int,
-    scale: Float = 1, passes: Int = 1
+    scale: Float = 1, passes: Int = 1, purpose: ActivationPurpose = .training
   ) -> (losses: [Float], gradients: [String: ReferenceMatrix]) {
-    let (_, activations) = decoder.makeActivations(
-      sequences: sequences, length: length, forTraining: true)
+    let activations = decoder.makeActivations(
+      sequences: sequences, length: length, purpose: purpose)
     activations.tokens.assign(integers: tokens)
     activations.targets.assign(integers: targets)
     let gradients = Gradients(

@@ -20,15 +20,16 @@ import Testing
       tiesEmbeddings: tied)
     let decoder = try Decoder(configuration, on: backend)
     decoder.initialise(seed: 3)
-    let (_, activations) = decoder.makeActivations(sequences: 3, length: 11, forTraining: true)
+    let activations = decoder.makeActivations(sequences: 3, length: 11, purpose: .training)
     activations.tokens.assign(integers: (0..<33).map { Int32($0 * 7 % 23) })
     activations.targets.assign(integers: (0..<33).map { Int32($0 * 5 % 23) })
     let memory = GradientMemory(decoder)
     decoder.lossAndGradients(activations, into: memory.gradients, scale: 1)
 
-    let norm = decoder.backend.sumOfSquares(
-      memory.gradients.arena.floats(inBytes: 0..<decoder.trainedByteCount)
-    ).squareRoot()
+    let (_, sum) = backend.allocate { $0.tensor([1], .float64) }
+    backend.sumOfSquares(
+      memory.gradients.arena.floats(inBytes: 0..<decoder.trainedByteCount), into: sum)
+    let norm = sum.doubles[0].squareRoot()
     var random = Philox(seed: 5, purpose: .synthetic)
     var predicted = 0.0
     var moves: [(Tensor, [Float], [Float])] = []

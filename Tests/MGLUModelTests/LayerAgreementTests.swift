@@ -153,7 +153,8 @@ import Testing
           ($0.tensor([rows], .int32), $0.tensor([1, rows]))
         }
         ids.assign(integers: targets)
-        backend.crossEntropy(t, targets: ids, losses: result, gradientScale: scale)
+        backend.crossEntropy(
+          t, vocabulary: vocabulary, targets: ids, losses: result, gradientScale: scale)
         backend.synchronize()
         #expect(relativeError(ReferenceMatrix(result), losses) < Self.bound)
         guard scale != 0 else { continue }

@@ -55,7 +55,7 @@ import Testing
   }
 
   private func loss(_ decoder: Decoder) -> Float {
-    let (_, activations) = decoder.makeActivations(sequences: 1, length: 28, forTraining: false)
+    let activations = decoder.makeActivations(sequences: 1, length: 28, purpose: .inference)
     activations.tokens.assign(integers: Self.tokens.dropLast())
     activations.targets.assign(integers: Self.tokens.dropFirst())
     decoder.loss(activations)

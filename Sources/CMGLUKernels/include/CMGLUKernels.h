@@ -96,7 +96,7 @@ typedef struct {
   // losses[row] = -log softmax(logits[row])[target]; target < 0 gives 0. Where `scale` is not 0
   // the logits become (softmax - onehot) * scale (0 for a row without target).
   void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, float scale,
-                        int64_t width, int64_t begin, int64_t end);
+                        int64_t width, int64_t vocabulary, int64_t begin, int64_t end);
 
   // Optimiser ----------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ public protocol FeedForwardUnit: Sendable {
 
   /// The wide weights `[streams * d, h]`: the parameters themselves, or built into `scratch`.
   func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor
+  /// The same unit over other places of the weights that products read.
+  func movingWeights(_ place: (Tensor) -> Tensor) -> Self
   /// Where the gradient of the wide weights is to be added.
   func wideGradient(_ gradients: Gradients, scratch: StackScratch) -> WideGradient
   /// Takes the gradient of the wide weights apart into that of the parameters.
@@ -42,15 +44,21 @@ public struct StackScratch: Sendable {
   let gradient: Tensor?
 
   /// Lays out what `configuration` needs; nothing but for a masked unit.
+  ///
+  /// - Parameters:
+  ///   - configuration: The unit's.
+  ///   - forTraining: Whether there is a gradient, which is float32.
+  ///   - type: The type of the weights, ``TrainingBackend/productType``.
+  ///   - layout: Where to.
   public init(
     _ configuration: FeedForwardConfiguration, forTraining: Bool = true,
-    in layout: inout ArenaLayout
+    type: DataType = .float32, in layout: inout ArenaLayout
   ) {
     let rows =
       if case .masked = configuration.unit {
         configuration.unit.gating.streams * configuration.intermediateSize
       } else { 0 }
-    weight = layout.tensor([rows, configuration.hiddenSize])
+    weight = layout.tensor([rows, configuration.hiddenSize], type)
     gradient = forTraining ? layout.tensor([rows, configuration.hiddenSize]) : nil
   }
 }
@@ -65,18 +73,25 @@ public struct FeedForwardActivations: Sendable {
   public let routes: Tensor?
   /// Router logits, then the gradient of the routes `[n, n_m]`.
   let routing: Tensor?
+  /// The gradient of the router logits `[n, n_m]`, a factor of products.
+  let routingGradient: Tensor?
 
-  /// Lays out the activations of `rows` tokens.
-  public init(_ configuration: FeedForwardConfiguration, rows: Int, in layout: inout ArenaLayout) {
+  /// Lays out the activations of `rows` tokens, of the type of a backend's products.
+  public init(
+    _ configuration: FeedForwardConfiguration, rows: Int, type: DataType = .float32,
+    in layout: inout ArenaLayout
+  ) {
     let width = configuration.intermediateSize
-    streams = layout.tensor([rows, configuration.unit.gating.streams * width])
-    output = layout.tensor([rows, width])
+    streams = layout.tensor([rows, configuration.unit.gating.streams * width], type)
+    output = layout.tensor([rows, width], type)
     if case .masked(let masks) = configuration.unit, masks.routerTopK != nil {
       routes = layout.tensor([rows, masks.count])
       routing = layout.tensor([rows, masks.count])
+      routingGradient = layout.tensor([rows, masks.count], type)
     } else {
       routes = nil
       routing = nil
+      routingGradient = nil
     }
   }
 
@@ -84,14 +99,17 @@ public struct FeedForwardActivations: Sendable {
   public func prefix(_ rows: Int) -> FeedForwardActivations {
     FeedForwardActivations(
       streams: streams[0..<rows], output: output[0..<rows], routes: routes?[0..<rows],
-      routing: routing?[0..<rows])
+      routing: routing?[0..<rows], routingGradient: routingGradient?[0..<rows])
   }
 
-  private init(streams: Tensor, output: Tensor, routes: Tensor?, routing: Tensor?) {
+  private init(
+    streams: Tensor, output: Tensor, routes: Tensor?, routing: Tensor?, routingGradient: Tensor?
+  ) {
     self.streams = streams
     self.output = output
     self.routes = routes
     self.routing = routing
+    self.routingGradient = routingGradient
   }
 }
 
@@ -136,22 +154,27 @@ extension FeedForwardUnit {
     backend.multiply(saved.streams, wide, into: xGradient)
     let wideGradient = wideGradient(gradients, scratch: scratch)
     backend.multiply(
-      saved.streams.transposed, x, into: wideGradient.tensor, accumulate: wideGradient.accumulates)
+      saved.streams.transposed, x, into: wideGradient.tensor,
+      adding: wideGradient.accumulates ? wideGradient.tensor : nil)
     finishGradient(wideGradient, gradients, on: backend)
-    if let router, let routes = saved.routes, let routing = saved.routing {
-      backend.routeBackward(routing, routes: routes, logitsGradient: routing)
-      backend.multiply(routing, router.weight, into: xGradient, accumulate: true)
-      backend.multiply(routing.transposed, x, into: gradients[router.weight], accumulate: true)
+    if let router, let routes = saved.routes, let routing = saved.routing,
+      let logitsGradient = saved.routingGradient
+    {
+      backend.routeBackward(routing, routes: routes, logitsGradient: logitsGradient)
+      backend.multiply(logitsGradient, router.weight, into: xGradient, adding: xGradient)
+      let weightGradient = gradients[router.weight]
+      backend.multiply(logitsGradient.transposed, x, into: weightGradient, adding: weightGradient)
     }
   }
 
   /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own.
   public func callAsFunction(_ x: Tensor, on backend: any TrainingBackend) -> Tensor {
     let configuration = configuration
+    let type = backend.productType
     let (_, (saved, scratch)) = backend.allocate { layout in
       (
-        FeedForwardActivations(configuration, rows: x.rows, in: &layout),
-        StackScratch(configuration, forTraining: false, in: &layout)
+        FeedForwardActivations(configuration, rows: x.rows, type: type, in: &layout),
+        StackScratch(configuration, forTraining: false, type: type, in: &layout)
       )
     }
     forward(x, saving: saved, scratch: scratch, on: backend)
@@ -187,5 +210,9 @@ public struct Router: Sendable {
   public init(weight: Tensor, topK: Int) {
     self.weight = weight
     self.topK = topK
+  }
+
+  func movingWeights(_ place: (Tensor) -> Tensor) -> Router {
+    Router(weight: place(weight), topK: topK)
   }
 }

@@ -1,4 +1,4 @@
-/// The gradients of an arena of parameters: the same layout, other memory.
+/// The gradients of an arena of parameters: the same layout, other memory, float32 always.
 ///
 ///     gradients[layer.weight]     // the gradient of that weight
 public struct Gradients: Sendable {
@@ -9,5 +9,5 @@ public struct Gradients: Sendable {
   public init(arena: Arena) { self.arena = arena }
 
   /// The gradient of `parameter`.
-  public subscript(parameter: Tensor) -> Tensor { parameter.counterpart(in: arena) }
+  public subscript(parameter: Tensor) -> Tensor { parameter.counterpart(in: arena, as: .float32) }
 }

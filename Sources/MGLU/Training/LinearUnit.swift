@@ -2,6 +2,9 @@
 public protocol UnmaskedUnit: FeedForwardUnit {
   /// `[streams * d, h]`.
   var weight: Tensor { get }
+
+  /// A unit over its weights and a gate activation.
+  init(weight: Tensor, activation: Activation)
 }
 
 extension UnmaskedUnit {
@@ -14,6 +17,10 @@ extension UnmaskedUnit {
 
   public func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor {
     weight
+  }
+
+  public func movingWeights(_ place: (Tensor) -> Tensor) -> Self {
+    Self(weight: place(weight), activation: activation)
   }
 
   public func wideGradient(_ gradients: Gradients, scratch: StackScratch) -> WideGradient {

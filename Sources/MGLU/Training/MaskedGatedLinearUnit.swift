@@ -49,6 +49,12 @@ public struct MaskedGatedLinearUnit: FeedForwardUnit {
   /// How the streams combine.
   public var gating: Gating { .masked(count: maskCount, ablation: ablation) }
 
+  public func movingWeights(_ place: (Tensor) -> Tensor) -> MaskedGatedLinearUnit {
+    MaskedGatedLinearUnit(
+      weight: place(weight), maskLogits: maskLogits, activation: activation, maskKind: maskKind,
+      ablation: ablation, router: router?.movingWeights(place))
+  }
+
   public func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor {
     backend.stackMasked(weight, logits: maskLogits, into: scratch.weight)
     return scratch.weight

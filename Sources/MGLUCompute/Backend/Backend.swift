@@ -23,6 +23,7 @@ public protocol Backend: AnyObject, Sendable {
 
   /// Sets every element to zero.
   func clear(_ tensor: Tensor)
-  /// Copies the elements of `source` to `target`, which has the same size.
+  /// Copies the elements of `source` to `target`, which has the same size; either may be the
+  /// host's.
   func copy(_ source: Tensor, into target: Tensor)
 }

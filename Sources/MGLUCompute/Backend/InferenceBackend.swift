@@ -75,6 +75,18 @@ public struct RMSNorm: Sendable {
 }
 
 extension InferenceBackend {
+  /// The elements of a tensor where this machine can read them, once all that was enqueued is done:
+  /// the same tensor, or a copy.
+  public func onHost(_ tensor: Tensor) -> Tensor {
+    var result = tensor
+    if !tensor.arena.isHostVisible {
+      result = host.allocate { $0.tensor(tensor.shape, tensor.dataType) }.1
+      copy(tensor, into: result)
+    }
+    synchronize()
+    return result
+  }
+
   /// Throws unless this backend stores weights as `type`.
   public func check(_ type: WeightType) throws(BackendError) {
     if weightTypes.contains(type) { return }

@@ -74,20 +74,26 @@ extension CPUBackend {
   }
 
   public func crossEntropy(
-    _ logits: Tensor, targets: Tensor, losses: Tensor, gradientScale: Float
+    _ logits: Tensor, vocabulary: Int, targets: Tensor, losses: Tensor, gradientScale: Float
   ) {
     precondition(
-      logits.rows == targets.count && losses.count == targets.count, "targets do not fit logits")
+      logits.rows == targets.count && losses.count == targets.count
+        && vocabulary <= logits.columns, "targets do not fit logits")
     pool.forEachRange(of: logits.rows, grain: max(1, 4096 / logits.columns)) { range in
       kernels.cross_entropy(
         logits.floats, targets.integers, losses.floats, gradientScale, Int64(logits.columns),
-        Int64(range.lowerBound), Int64(range.upperBound))
+        Int64(vocabulary), Int64(range.lowerBound), Int64(range.upperBound))
     }
   }
 
   public func adamW(
-    _ weights: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor, step: AdamWStep
+    _ weights: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor, copy: Tensor?,
+    squaredNorm: Tensor, step: AdamWStep
   ) {
+    precondition(copy == nil, "products of this backend read the weights themselves")
+    let norm = squaredNorm.doubles[0].squareRoot()
+    guard norm.isFinite else { return }
+    let scale = step.gradientScale(norm: norm)
     // In float64: 1 - beta^step of a beta near 1 cancels.
     let correction1 = Float(1 - power(step.beta1, step.step))
     let correction2 = Float(1 - power(step.beta2, step.step))
@@ -95,8 +101,9 @@ extension CPUBackend {
       kernels.adamw(
         weights.floats, gradient.floats, firstMoment.floats, secondMoment.floats,
         step.learningRate, step.beta1, step.beta2, step.epsilon, step.weightDecay, correction1,
-        correction2, step.gradientScale, Int64(range.lowerBound), Int64(range.upperBound))
+        correction2, scale, Int64(range.lowerBound), Int64(range.upperBound))
     }
+    clear(gradient)
   }
 
   /// base^exponent in float64, exponent >= 0.
@@ -110,10 +117,10 @@ extension CPUBackend {
     return result
   }
 
-  public func sumOfSquares(_ x: Tensor) -> Double {
+  public func sumOfSquares(_ x: Tensor, into sum: Tensor) {
     let block = 1 << 14
     let blocks = (x.count + block - 1) / block
-    return withUnsafeTemporaryAllocation(of: Double.self, capacity: max(blocks, 1)) { sums in
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: max(blocks, 1)) { sums in
       sums.initialize(repeating: 0)
       let base = sums.baseAddress!
       pool.forEachRange(of: blocks) { range in
@@ -122,7 +129,7 @@ extension CPUBackend {
             x.floats + index * block, Int64(min(block, x.count - index * block)))
         }
       }
-      return sums.reduce(0, +)
+      sum.doubles[0] = sums.reduce(0, +)
     }
   }
 }

@@ -109,26 +109,28 @@ public final class CPUBackend: TrainingBackend {
     }
   }
 
-  public func add(_ source: Tensor, into target: Tensor) {
-    precondition(source.count == target.count, "sum of tensors of different sizes")
-    pool.forEachRange(of: source.count, unit: 16, grain: 1 << 14) { range in
-      kernels.add(
-        source.floats, target.floats, Int64(range.lowerBound), Int64(range.upperBound))
-    }
+  public var productType: DataType { .float32 }
+
+  public var vocabularyMultiple: Int { 1 }
+
+  public func convert(_ source: Tensor, into target: Tensor) {
+    precondition(target.dataType == .float32, "products of this backend are of float32")
+    copy(source, into: target)
   }
 
   public func multiply(
-    _ a: MatrixOperand, _ b: MatrixOperand, into c: Tensor, accumulate: Bool
+    _ a: MatrixOperand, _ b: MatrixOperand, into c: Tensor, adding d: Tensor?
   ) {
     let (m, inner) = a.size
     let (depth, n) = b.size
     precondition(
       inner == depth && c.rows == m && c.columns == n,
       "[\(m), \(inner)] times [\(depth), \(n)] into [\(c.rows), \(c.columns)]")
+    if let d, d.floats != c.floats { copy(d, into: c) }
     let product = MatrixProduct(
       transposeA: a.isTransposed, transposeB: b.isTransposed, m: m, n: n, k: inner,
       a: a.tensor.floats, lda: a.tensor.columns, b: b.tensor.floats, ldb: b.tensor.columns,
-      accumulate: accumulate, c: c.floats, ldc: n)
+      accumulate: d != nil, c: c.floats, ldc: n)
     // Below some 100k multiplications the fork and join costs more than it saves.
     let grain = max(1, 100_000 / max(1, min(m, n) * inner))
     if m >= n {

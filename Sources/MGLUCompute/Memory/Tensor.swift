@@ -46,13 +46,16 @@ public struct Tensor: Sendable {
   }
 
   /// The tensor at the same place in another arena of the same layout, such as the gradient of a
-  /// parameter.
-  public func counterpart(in other: Arena) -> Tensor {
-    precondition(byteOffset + byteCount <= other.byteCount, "no counterpart in that arena")
-    return Tensor(arena: other, byteOffset: byteOffset, shape: shape, dataType: dataType)
+  /// parameter; of another type where all elements of that arena are.
+  public func counterpart(in other: Arena, as type: DataType? = nil) -> Tensor {
+    let type = type ?? dataType
+    let offset = byteOffset / dataType.byteCount * type.byteCount
+    let tensor = Tensor(arena: other, byteOffset: offset, shape: shape, dataType: type)
+    precondition(offset + tensor.byteCount <= other.byteCount, "no counterpart in that arena")
+    return tensor
   }
 
-  /// The transpose of this matrix as an operand of ``TrainingBackend/multiply(_:_:into:accumulate:)``.
+  /// The transpose of this matrix as an operand of ``TrainingBackend/multiply(_:_:into:adding:)``.
   public var transposed: MatrixOperand { MatrixOperand(tensor: self, isTransposed: true) }
 }
 
@@ -78,6 +81,11 @@ extension Tensor {
     return start.assumingMemoryBound(to: Float.self)
   }
 
+  package var doubles: UnsafeMutablePointer<Double> {
+    precondition(dataType == .float64, "a float64 tensor was expected, found \(dataType)")
+    return start.assumingMemoryBound(to: Double.self)
+  }
+
   package var integers: UnsafeMutablePointer<Int32> {
     precondition(dataType == .int32, "an int32 tensor was expected, found \(dataType)")
     return start.assumingMemoryBound(to: Int32.self)
@@ -99,9 +107,12 @@ extension Tensor {
   /// The float32 elements, copied.
   public var array: [Float] { Array(UnsafeBufferPointer(start: floats, count: count)) }
 
-  /// Whether every float32 element is a finite number.
+  /// Whether every element, of float32 or bfloat16, is a finite number.
   public var isFinite: Bool {
-    withFloats { span in span.indices.allSatisfy { span[$0].isFinite } }
+    guard dataType == .bfloat16 else {
+      return withFloats { span in span.indices.allSatisfy { span[$0].isFinite } }
+    }
+    return bytes.bindMemory(to: UInt16.self).allSatisfy { $0 & 0x7f80 != 0x7f80 }
   }
 
   /// Overwrites the float32 elements.
@@ -122,6 +133,14 @@ extension Tensor {
 }
 
 extension Arena {
+  /// All elements as one vector of float32.
+  public var floats: Tensor { elements(.float32) }
+
+  /// All elements as one vector.
+  public func elements(_ type: DataType) -> Tensor {
+    Tensor(arena: self, byteOffset: 0, shape: [byteCount / type.byteCount], dataType: type)
+  }
+
   /// The float32 elements of a part of the arena as one vector, whatever tensors they belong to.
   /// Padding between tensors is zero and stays zero under every operation that keeps zeros.
   public func floats(inBytes range: Range<Int>) -> Tensor {

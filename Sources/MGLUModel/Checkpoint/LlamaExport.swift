@@ -36,14 +36,14 @@ extension Decoder {
     for (from, to) in zip(
       namedParameters.filter { !$0.isFeedForward },
       result.namedParameters.filter { !$0.isFeedForward })
-    { backend.copy(from.tensor, into: to.tensor) }
+    { backend.host.copy(from.tensor, into: to.tensor) }
     for (from, to) in zip(weights.layers, result.weights.layers) {
       if let unit = to.unit as? GatedLinearUnit {
-        from.unit.expand(gate: unit.gate, value: unit.value, on: backend)
+        from.unit.expand(gate: unit.gate, value: unit.value, on: backend.host)
       }
       from.down.repeatColumns(into: to.down)
     }
-    backend.synchronize()
+    result.upload()
     return result
   }
 }
@@ -54,7 +54,7 @@ extension NamedTensor {
 
 extension FeedForwardUnit {
   /// Writes the gate's and the value's weights `[n_m d, h]` of the equal GLU.
-  fileprivate func expand(gate: Tensor, value: Tensor, on backend: any TrainingBackend) {
+  fileprivate func expand(gate: Tensor, value: Tensor, on backend: CPUBackend) {
     switch self {
     case let unit as GatedLinearUnit:
       backend.copy(unit.gate, into: gate)

@@ -28,9 +28,8 @@ extension Decoder {
     let own = Dictionary(uniqueKeysWithValues: namedParameters.map { ($0.name, $0.tensor) })
     for parameter in result.namedParameters
     where !replaced.contains(where: { parameter.name.contains($0) }) {
-      if let tensor = own[parameter.name] { backend.copy(tensor, into: parameter.tensor) }
+      if let tensor = own[parameter.name] { backend.host.copy(tensor, into: parameter.tensor) }
     }
-    backend.synchronize()
     var errors: [Double] = []
     for (from, to) in zip(weights.layers, result.weights.layers) {
       guard let gated = from.unit as? GatedLinearUnit,
@@ -38,6 +37,7 @@ extension Decoder {
       else { continue }
       errors.append(masked.assign(gate: gated.gate, value: gated.value))
     }
+    result.upload()
     return (result, errors)
   }
 }

@@ -126,6 +126,7 @@ public enum ModelFolder {
         try tensors.load(name, into: target)
       }
     }
+    decoder.upload()
   }
 
   /// Saves `decoder` in `folder`, each file whole or not at all, and returns the CRC-32C of each
@@ -148,7 +149,7 @@ public enum ModelFolder {
     let items = decoder.namedParameters.map { parameter in
       if isFixed, let name = parameter.packedMasksName {
         SafeTensorsWriter.Item(
-          name: name, tensor: MaskBits.pack(parameter.tensor, on: decoder.backend))
+          name: name, tensor: MaskBits.pack(parameter.tensor, on: decoder.backend.host))
       } else if parameter.isProjection {
         // Narrow copies are made one by one, when their turn to be written comes.
         SafeTensorsWriter.Item(

@@ -9,27 +9,31 @@ extension Decoder {
     guard let d = activations.gradients else {
       preconditionFailure("activations laid out for inference were used for training")
     }
+    let weights = residentWeights
     hidden(activations)
     // The head: its logits become their own gradient, chunk by chunk.
-    forEachLogits(activations) { rows, logits in
-      backend.crossEntropy(
-        logits, targets: activations.targets[rows], losses: activations.losses[rows],
-        gradientScale: scale)
+    losses(activations, gradientScale: scale) { rows, logits in
       backend.multiply(logits, weights.head, into: d.normed[rows])
-      backend.multiply(
-        logits.transposed, activations.normed[rows], into: gradients[weights.head],
-        accumulate: true)
+      multiply(logits, activations.normed[rows], addingTo: gradients[weights.head])
     }
     backend.clear(d.residual)
     backend.rmsNormBackward(
       d.normed, x: activations.residual, weight: weights.norm, inverseRMS: activations.inverseRMS,
       xGradient: d.residual, weightGradient: gradients[weights.norm])
     for index in weights.layers.indices.reversed() {
+      if activations.recomputes {
+        forward(weights.layers[index], activations.layers[index], activations: activations)
+      }
       backward(
         weights.layers[index], activations.layers[index], d, gradients, activations: activations)
     }
     backend.embedBackward(
-      d.residual, tokens: activations.tokens, tableGradient: gradients[weights.embedding])
+      d.residual, tokens: activations.resident.tokens, tableGradient: gradients[weights.embedding])
+  }
+
+  /// dW += dY^T X.
+  private func multiply(_ upstream: Tensor, _ x: Tensor, addingTo gradient: Tensor) {
+    backend.multiply(upstream.transposed, x, into: gradient, adding: gradient)
   }
 
   /// Carries the residual's gradient through one block, in place.
@@ -38,8 +42,7 @@ extension Decoder {
     _ gradients: Gradients, activations: DecoderActivations
   ) {
     backend.multiply(d.residual, layer.down, into: d.feedForward)
-    backend.multiply(
-      d.residual.transposed, a.feedForward.output, into: gradients[layer.down], accumulate: true)
+    multiply(d.residual, a.feedForward.output, addingTo: gradients[layer.down])
     layer.unit.backward(
       d.feedForward, x: a.middleNormed, saved: a.feedForward, xGradient: d.normed,
       gradients: gradients, scratch: activations.scratch, on: backend)
@@ -48,8 +51,7 @@ extension Decoder {
       xGradient: d.residual, weightGradient: gradients[layer.postAttentionNorm])
 
     backend.multiply(d.residual, layer.output, into: d.attention)
-    backend.multiply(
-      d.residual.transposed, a.attention, into: gradients[layer.output], accumulate: true)
+    multiply(d.residual, a.attention, addingTo: gradients[layer.output])
     backend.attentionBackward(
       d.attention, qkv: a.qkv, output: a.attention, logSumExp: a.logSumExp,
       shape: configuration.attention, length: activations.length, qkvGradient: d.qkv)
@@ -57,7 +59,7 @@ extension Decoder {
       d.qkv, shape: configuration.attention, positions: activations.positions, table: rotary,
       inverse: true)
     backend.multiply(d.qkv, layer.qkv, into: d.normed)
-    backend.multiply(d.qkv.transposed, a.inputNormed, into: gradients[layer.qkv], accumulate: true)
+    multiply(d.qkv, a.inputNormed, addingTo: gradients[layer.qkv])
     backend.rmsNormBackward(
       d.normed, x: a.input, weight: layer.inputNorm, inverseRMS: a.inputInverseRMS,
       xGradient: d.residual, weightGradient: gradients[layer.inputNorm])

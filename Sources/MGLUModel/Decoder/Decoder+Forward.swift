@@ -1,37 +1,42 @@
 extension Decoder {
   /// Memory for passes over `sequences` texts of `length` tokens.
   public func makeActivations(
-    sequences: Int, length: Int, forTraining: Bool
-  ) -> (arena: Arena, DecoderActivations) {
-    let (arena, activations) = backend.allocate { layout in
-      DecoderActivations(
-        configuration, sequences: sequences, length: length, forTraining: forTraining, in: &layout)
-    }
-    activations.fillPositions()
-    return (arena, activations)
+    sequences: Int, length: Int, purpose: ActivationPurpose
+  ) -> DecoderActivations {
+    let rows = sequences * length
+    let (_, batch) = backend.allocateShared { TokenBatch(rows: rows, in: &$0) }
+    let plan = ActivationPlan(
+      configuration, sequences: sequences, length: length, purpose: purpose,
+      type: backend.productType, vocabularyRows: weights.head.rows)
+    let (_, activations) = backend.allocate { DecoderActivations(plan, batch: batch, in: &$0) }
+    let (_, positions) = backend.host.allocate { $0.tensor([rows], .int32) }
+    for row in 0..<rows { positions.integers[row] = Int32(row % length) }
+    backend.copy(positions, into: activations.positions)
+    backend.synchronize()
+    return activations
   }
 
   /// The loss of every target, in nats, into `losses` of `activations`, whose tokens and targets
   /// the caller has set.
   public func loss(_ activations: DecoderActivations) {
     hidden(activations)
-    forEachLogits(activations) { rows, logits in
-      backend.crossEntropy(
-        logits, targets: activations.targets[rows], losses: activations.losses[rows],
-        gradientScale: 0)
-    }
+    losses(activations, gradientScale: 0) { _, _ in }
   }
 
   /// The logits `[n, V]` of every token, copied: for tests and exact comparisons.
   public func logits(_ tokens: [Int32]) -> [Float] {
-    let (_, activations) = makeActivations(
-      sequences: 1, length: tokens.count, forTraining: false)
+    let activations = makeActivations(
+      sequences: 1, length: tokens.count, purpose: .inference)
     activations.tokens.assign(integers: tokens)
     hidden(activations)
     var result: [Float] = []
-    forEachLogits(activations) { _, logits in
-      backend.synchronize()
-      result += logits.array
+    forEachLogits(activations) { rows, logits in
+      let elements = backend.host.converted(
+        StoredMatrix(weights: backend.onHost(logits)), to: .float32
+      ).weights.array
+      for row in 0..<rows.count {
+        result += elements[row * logits.columns..<row * logits.columns + configuration.vocabularySize]
+      }
     }
     return result
   }
@@ -39,19 +44,28 @@ extension Decoder {
   /// The final, normalised hidden state of every token.
   func hidden(_ activations: DecoderActivations) {
     let a = activations
-    backend.embed(a.tokens, table: weights.embedding, into: a.layers[0].input)
+    let weights = residentWeights
+    if a.resident.isCopy(of: a.batch) {
+      backend.copy(a.batch.tokens, into: a.resident.tokens)
+      backend.copy(a.batch.targets, into: a.resident.targets)
+    }
+    backend.embed(a.resident.tokens, table: weights.embedding, into: a.layers[0].input)
     for (index, layer) in weights.layers.enumerated() {
-      forward(layer, a.layers[index], into: a.output(of: index), activations: a)
+      let saved = a.layers[index]
+      forward(layer, saved, activations: a)
+      backend.multiply(
+        saved.feedForward.output, layer.down.transposed, into: a.output(of: index),
+        adding: saved.middle)
     }
     backend.rmsNorm(
       a.residual, weight: weights.norm, epsilon: configuration.normEpsilon, into: a.normed,
       inverseRMS: a.inverseRMS)
   }
 
-  /// y = x + attention(norm(x)); output = y + down(unit(norm(y))).
-  private func forward(
-    _ layer: DecoderLayerWeights, _ a: LayerActivations, into output: Tensor,
-    activations: DecoderActivations
+  /// middle = x + attention(norm(x)), and the intermediate activation of norm(middle): all that a
+  /// backward pass needs. The block's output is middle + down(that).
+  func forward(
+    _ layer: DecoderLayerWeights, _ a: LayerActivations, activations: DecoderActivations
   ) {
     let shape = configuration.attention
     backend.rmsNorm(
@@ -62,16 +76,28 @@ extension Decoder {
       a.qkv, shape: shape, positions: activations.positions, table: rotary, inverse: false)
     backend.attention(
       a.qkv, shape: shape, length: activations.length, into: a.attention, logSumExp: a.logSumExp)
-    backend.copy(a.input, into: a.middle)
-    backend.multiply(a.attention, layer.output.transposed, into: a.middle, accumulate: true)
+    backend.multiply(a.attention, layer.output.transposed, into: a.middle, adding: a.input)
 
     backend.rmsNorm(
       a.middle, weight: layer.postAttentionNorm, epsilon: configuration.normEpsilon,
       into: a.middleNormed, inverseRMS: a.middleInverseRMS)
     layer.unit.forward(
       a.middleNormed, saving: a.feedForward, scratch: activations.scratch, on: backend)
-    backend.copy(a.middle, into: output)
-    backend.multiply(a.feedForward.output, layer.down.transposed, into: output, accumulate: true)
+  }
+
+  /// Computes the losses, where `gradientScale` is not 0 the gradients of the logits, and brings the
+  /// losses to the host. `body` sees each chunk of logits after that.
+  func losses(
+    _ a: DecoderActivations, gradientScale: Float,
+    _ body: (_ rows: Range<Int>, _ logits: Tensor) -> Void
+  ) {
+    forEachLogits(a) { rows, logits in
+      backend.crossEntropy(
+        logits, vocabulary: configuration.vocabularySize, targets: a.resident.targets[rows],
+        losses: a.resident.losses[rows], gradientScale: gradientScale)
+      body(rows, logits)
+    }
+    if a.resident.isCopy(of: a.batch) { backend.copy(a.resident.losses, into: a.batch.losses) }
   }
 
   /// Computes the logits chunk by chunk, so that never all of them are held.
@@ -81,7 +107,7 @@ extension Decoder {
     for first in stride(from: 0, to: a.normed.rows, by: a.logits.rows) {
       let rows = first..<min(first + a.logits.rows, a.normed.rows)
       let logits = a.logits[0..<rows.count]
-      backend.multiply(a.normed[rows], weights.head.transposed, into: logits)
+      backend.multiply(a.normed[rows], residentWeights.head.transposed, into: logits)
       body(rows, logits)
     }
   }

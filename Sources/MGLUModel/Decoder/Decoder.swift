@@ -7,10 +7,18 @@ public struct Decoder: Sendable {
   public let configuration: DecoderConfiguration
   /// What computes.
   public let backend: any TrainingBackend
-  /// The memory of every parameter.
+  /// The memory of every parameter, float32, on the host.
   public let arena: Arena
-  /// The parameters.
+  /// The parameters on the host: those that are computed with, or, where the backend's memory is
+  /// another, what ``upload()`` and ``download()`` exchange with it.
   public let weights: DecoderWeights
+  /// The memory of every parameter where the backend computes, float32.
+  public let masters: Arena
+  /// What products read where that is not float32: ``DecoderWeights/productBytes`` of `masters`,
+  /// rounded.
+  public let products: Arena?
+  /// The parameters that are computed with, in `masters` and `products`.
+  public let residentWeights: DecoderWeights
   let rotary: RotaryTable
 
   /// A decoder with all parameters zero, to be initialised or loaded.
@@ -20,13 +28,46 @@ public struct Decoder: Sendable {
     try configuration.validate()
     self.configuration = configuration
     self.backend = backend
-    (arena, weights) = backend.allocate { DecoderWeights(configuration, in: &$0) }
-    (_, rotary) = backend.allocate {
+    func describe(_ layout: inout ArenaLayout) -> DecoderWeights {
+      DecoderWeights(
+        configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
+    }
+    let (masters, masterWeights) = backend.allocate(describe)
+    self.masters = masters
+    (arena, weights) =
+      masters.isHostVisible ? (masters, masterWeights) : backend.host.allocate(describe)
+    if backend.productType == .float32 {
+      products = nil
+      residentWeights = masterWeights
+    } else {
+      let count = masterWeights.productBytes.count / 4
+      let arena = backend.allocate { _ = $0.tensor([count], backend.productType) }.arena
+      products = arena
+      residentWeights = masterWeights.readingProducts(in: arena, as: backend.productType)
+    }
+    let (_, rotary) = backend.host.allocate {
       RotaryTable(
         positions: configuration.contextLength, headSize: configuration.attention.headSize,
         in: &$0)
     }
     rotary.fill(theta: configuration.ropeTheta, scaling: configuration.ropeScaling)
+    self.rotary = rotary.resident(on: backend)
+  }
+
+  /// Brings the parameters of the host to where they are computed with.
+  public func upload() {
+    if masters !== arena { backend.copy(arena.floats, into: masters.floats) }
+    if let products {
+      backend.convert(
+        masters.floats(inBytes: weights.productBytes),
+        into: products.elements(backend.productType))
+    }
+  }
+
+  /// Brings the parameters back to the host, once all that was enqueued is done.
+  public func download() {
+    if masters !== arena { backend.copy(masters.floats, into: arena.floats) }
+    backend.synchronize()
   }
 
   /// Every parameter under its Hugging Face name.
@@ -64,6 +105,7 @@ public struct Decoder: Sendable {
         for index in elements.indices { elements[index] = random.nextNormal() * deviation }
       }
     }
+    upload()
   }
 
   /// FNV-1a of a name: a key that no change of order or of standard library alters.

@@ -1,14 +1,72 @@
-/// What one pass over `sequences` texts of `length` tokens keeps: n = sequences * length rows.
-///
-/// For training every layer keeps its own activations for the backward pass; otherwise all layers
-/// share one set.
-public struct DecoderActivations: Sendable {
+/// What a pass is for.
+public enum ActivationPurpose: Sendable {
+  /// Losses or logits: all layers share one set of activations.
+  case inference
+  /// Gradients: every layer keeps its own for the backward pass.
+  case training
+  /// Gradients in less memory: every layer keeps its input only, and the backward pass computes the
+  /// rest again.
+  case recomputingTraining
+}
+
+/// The tokens of a pass and what was made of them.
+public struct TokenBatch: Sendable {
   /// Token ids, int32 `[n]`.
   public let tokens: Tensor
   /// The id that follows each token, or -1 where nothing is predicted, int32 `[n]`.
   public let targets: Tensor
   /// The loss of each target in nats `[n]`.
   public let losses: Tensor
+
+  init(rows: Int, in layout: inout ArenaLayout) {
+    tokens = layout.tensor([rows], .int32)
+    targets = layout.tensor([rows], .int32)
+    losses = layout.tensor([rows])
+  }
+
+  func isCopy(of other: TokenBatch) -> Bool { tokens.arena !== other.tokens.arena }
+}
+
+/// The sizes of a pass, from which its memory follows.
+public struct ActivationPlan: Sendable {
+  let configuration: DecoderConfiguration
+  let sequences: Int
+  let length: Int
+  let purpose: ActivationPurpose
+  let type: DataType
+  let logitColumns: Int
+
+  /// A pass over `sequences` texts of `length` tokens, with products of `type` and a vocabulary
+  /// padded to `vocabularyRows`.
+  public init(
+    _ configuration: DecoderConfiguration, sequences: Int, length: Int,
+    purpose: ActivationPurpose, type: DataType, vocabularyRows: Int
+  ) {
+    self.configuration = configuration
+    self.sequences = sequences
+    self.length = length
+    self.purpose = purpose
+    self.type = type
+    logitColumns = vocabularyRows
+  }
+
+  var rows: Int { sequences * length }
+  var isForTraining: Bool { purpose != .inference }
+
+  /// Logits held at a time: a chunk of rows of at most 64 MiB, or, where a GPU wants wide products
+  /// of a narrow type, of 512.
+  var logitRows: Int {
+    let bytes = type == .float32 ? 64 << 20 : 512 << 20
+    return min(rows, max(1, bytes / (type.byteCount * logitColumns)))
+  }
+}
+
+/// What one pass over `sequences` texts of `length` tokens keeps: n = sequences * length rows.
+public struct DecoderActivations: Sendable {
+  /// Tokens, targets and losses where the host reads and writes them.
+  let batch: TokenBatch
+  /// The same where they are computed with.
+  let resident: TokenBatch
   let positions: Tensor
   let layers: [LayerActivations]
   let residual: Tensor
@@ -21,45 +79,45 @@ public struct DecoderActivations: Sendable {
   public let sequences: Int
   /// Tokens of a text.
   public let length: Int
+  /// Whether layers keep nothing but their input.
+  let recomputes: Bool
 
-  /// Logits held at a time: the vocabulary's scores of a chunk of rows, at most 64 MiB.
-  private static func logitRows(_ rows: Int, vocabulary: Int) -> Int {
-    min(rows, max(1, (16 << 20) / vocabulary))
-  }
+  /// Token ids, int32 `[n]`.
+  public var tokens: Tensor { batch.tokens }
+  /// The id that follows each token, or -1 where nothing is predicted, int32 `[n]`.
+  public var targets: Tensor { batch.targets }
+  /// The loss of each target in nats `[n]`.
+  public var losses: Tensor { batch.losses }
 
-  /// Lays the activations out.
-  public init(
-    _ configuration: DecoderConfiguration, sequences: Int, length: Int, forTraining: Bool,
-    in layout: inout ArenaLayout
-  ) {
-    let c = configuration
-    let rows = sequences * length
-    self.sequences = sequences
-    self.length = length
-    tokens = layout.tensor([rows], .int32)
-    targets = layout.tensor([rows], .int32)
+  /// Lays the activations out; `batch` is in memory of the host, or `nil` where only sizes count.
+  public init(_ plan: ActivationPlan, batch: TokenBatch?, in layout: inout ArenaLayout) {
+    let c = plan.configuration
+    let (rows, type) = (plan.rows, plan.type)
+    sequences = plan.sequences
+    length = plan.length
+    recomputes = plan.purpose == .recomputingTraining
+    let own = TokenBatch(rows: rows, in: &layout)
+    resident = own.tokens.arena.isHostVisible ? batch ?? own : own
+    self.batch = batch ?? own
     positions = layout.tensor([rows], .int32)
-    losses = layout.tensor([rows])
     var layers: [LayerActivations] = []
     for index in 0..<c.layers {
-      layers.append(
-        forTraining || index == 0
-          ? LayerActivations(c, sequences: sequences, length: length, in: &layout) : layers[0])
+      if index == 0 || plan.purpose == .training {
+        layers.append(LayerActivations(plan, in: &layout))
+      } else if recomputes {
+        layers.append(layers[0].withInput(layout.tensor([rows, c.hiddenSize], type)))
+      } else {
+        layers.append(layers[0])
+      }
     }
     self.layers = layers
-    residual = forTraining ? layout.tensor([rows, c.hiddenSize]) : layers[0].input
+    residual =
+      plan.isForTraining ? layout.tensor([rows, c.hiddenSize], type) : layers[0].input
     inverseRMS = layout.tensor([rows])
-    normed = layout.tensor([rows, c.hiddenSize])
-    scratch = StackScratch(c.feedForward, forTraining: forTraining, in: &layout)
-    logits = layout.tensor([
-      Self.logitRows(rows, vocabulary: c.vocabularySize), c.vocabularySize,
-    ])
-    gradients = forTraining ? ActivationGradients(c, rows: rows, in: &layout) : nil
-  }
-
-  /// Numbers the positions of every sequence from 0.
-  func fillPositions() {
-    for row in 0..<positions.count { positions.integers[row] = Int32(row % length) }
+    normed = layout.tensor([rows, c.hiddenSize], type)
+    scratch = StackScratch(c.feedForward, forTraining: plan.isForTraining, type: type, in: &layout)
+    logits = layout.tensor([plan.logitRows, plan.logitColumns], type)
+    gradients = plan.isForTraining ? ActivationGradients(plan, in: &layout) : nil
   }
 
   /// The output of layer `index`: the input of the next, or the last residual.
@@ -70,7 +128,7 @@ public struct DecoderActivations: Sendable {
 
 /// The activations of one block.
 struct LayerActivations: Sendable {
-  let input: Tensor
+  var input: Tensor
   let inputInverseRMS: Tensor
   let inputNormed: Tensor
   let qkv: Tensor
@@ -81,20 +139,25 @@ struct LayerActivations: Sendable {
   let middleNormed: Tensor
   let feedForward: FeedForwardActivations
 
-  init(
-    _ c: DecoderConfiguration, sequences: Int, length: Int, in layout: inout ArenaLayout
-  ) {
-    let rows = sequences * length
-    input = layout.tensor([rows, c.hiddenSize])
+  init(_ plan: ActivationPlan, in layout: inout ArenaLayout) {
+    let (c, rows, type) = (plan.configuration, plan.rows, plan.type)
+    input = layout.tensor([rows, c.hiddenSize], type)
     inputInverseRMS = layout.tensor([rows])
-    inputNormed = layout.tensor([rows, c.hiddenSize])
-    qkv = layout.tensor([rows, c.attention.rowWidth])
-    attention = layout.tensor([rows, c.attention.queryWidth])
-    logSumExp = layout.tensor([sequences, c.attention.heads, length])
-    middle = layout.tensor([rows, c.hiddenSize])
+    inputNormed = layout.tensor([rows, c.hiddenSize], type)
+    qkv = layout.tensor([rows, c.attention.rowWidth], type)
+    attention = layout.tensor([rows, c.attention.queryWidth], type)
+    logSumExp = layout.tensor([plan.sequences, c.attention.heads, plan.length])
+    middle = layout.tensor([rows, c.hiddenSize], type)
     middleInverseRMS = layout.tensor([rows])
-    middleNormed = layout.tensor([rows, c.hiddenSize])
-    feedForward = FeedForwardActivations(c.feedForward, rows: rows, in: &layout)
+    middleNormed = layout.tensor([rows, c.hiddenSize], type)
+    feedForward = FeedForwardActivations(c.feedForward, rows: rows, type: type, in: &layout)
+  }
+
+  /// The same memory but for the input.
+  func withInput(_ input: Tensor) -> LayerActivations {
+    var result = self
+    result.input = input
+    return result
   }
 }
 
@@ -106,27 +169,29 @@ struct ActivationGradients: Sendable {
   let attention: Tensor
   let feedForward: Tensor
 
-  init(_ c: DecoderConfiguration, rows: Int, in layout: inout ArenaLayout) {
-    residual = layout.tensor([rows, c.hiddenSize])
-    normed = layout.tensor([rows, c.hiddenSize])
-    qkv = layout.tensor([rows, c.attention.rowWidth])
-    attention = layout.tensor([rows, c.attention.queryWidth])
-    feedForward = layout.tensor([rows, c.feedForward.intermediateSize])
+  init(_ plan: ActivationPlan, in layout: inout ArenaLayout) {
+    let (c, rows, type) = (plan.configuration, plan.rows, plan.type)
+    residual = layout.tensor([rows, c.hiddenSize], type)
+    normed = layout.tensor([rows, c.hiddenSize], type)
+    qkv = layout.tensor([rows, c.attention.rowWidth], type)
+    attention = layout.tensor([rows, c.attention.queryWidth], type)
+    feedForward = layout.tensor([rows, c.feedForward.intermediateSize], type)
   }
 }
 
-extension DecoderActivations {
+extension Decoder {
   /// Where the last forward pass first left a number that is not finite, in words.
-  public func firstNonFinite() -> String? {
-    if !layers[0].input.isFinite { return "the embedding" }
-    for (index, layer) in layers.enumerated() {
-      if !layer.qkv.isFinite || !layer.attention.isFinite {
+  public func firstNonFinite(_ a: DecoderActivations) -> String? {
+    func isFinite(_ tensor: Tensor) -> Bool { backend.onHost(tensor).isFinite }
+    if !isFinite(a.layers[0].input) { return "the embedding" }
+    for (index, layer) in a.layers.enumerated() {
+      if !isFinite(layer.qkv) || !isFinite(layer.attention) {
         return "the attention of layer \(index)"
       }
-      if !layer.feedForward.output.isFinite || !output(of: index).isFinite {
+      if !isFinite(layer.feedForward.output) || !isFinite(a.output(of: index)) {
         return "the feed-forward block of layer \(index)"
       }
     }
-    return losses.isFinite ? nil : "the logits"
+    return a.losses.isFinite ? nil : "the logits"
   }
 }

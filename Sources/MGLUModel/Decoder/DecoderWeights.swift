@@ -1,9 +1,10 @@
 /// The parameters of a decoder as views of one arena.
 ///
-/// Matrices come first, then the norms, then what is not trained (fixed masks): AdamW, its decay
-/// and the gradients each cover one contiguous part.
+/// Matrices that products read come first, then mask logits, then the norms, then what is not
+/// trained (fixed masks): AdamW, its decay, the gradients and narrow copies each cover one
+/// contiguous part.
 public struct DecoderWeights: Sendable {
-  /// The token embedding `[V, h]`.
+  /// The token embedding `[V, h]`, V padded with rows of zero where a backend asks for it.
   public let embedding: Tensor
   /// The blocks, first to last.
   public let layers: [DecoderLayerWeights]
@@ -12,58 +13,82 @@ public struct DecoderWeights: Sendable {
   /// The output projection `[V, h]`: the embedding where the two are tied.
   public let head: Tensor
 
-  /// Every matrix: trained, with weight decay.
-  public let matrixBytes: Range<Int>
+  /// Every matrix that products read: trained, with weight decay.
+  public let productBytes: Range<Int>
+  /// All learned mask logits: trained, with weight decay.
+  public let logitBytes: Range<Int>
   /// Every norm: trained, without weight decay.
   public let normBytes: Range<Int>
 
-  /// Lays the parameters of `configuration` out.
-  public init(_ configuration: DecoderConfiguration, in layout: inout ArenaLayout) {
+  /// Lays the parameters of `configuration` out, with a vocabulary padded to a multiple of
+  /// `vocabularyMultiple`.
+  public init(
+    _ configuration: DecoderConfiguration, vocabularyMultiple: Int = 1,
+    in layout: inout ArenaLayout
+  ) {
     let c = configuration
     let (h, d) = (c.hiddenSize, c.feedForward.intermediateSize)
-    var fixedMasks = false
-    embedding = layout.tensor([c.vocabularySize, h])
-    head = c.tiesEmbeddings ? embedding : layout.tensor([c.vocabularySize, h])
+    let vocabulary =
+      (c.vocabularySize + vocabularyMultiple - 1) / vocabularyMultiple * vocabularyMultiple
+    embedding = layout.tensor([vocabulary, h])
+    head = c.tiesEmbeddings ? embedding : layout.tensor([vocabulary, h])
+    var masks: MaskConfiguration?
+    if case .masked(let configuration) = c.feedForward.unit { masks = configuration }
     var matrices: [LayerMatrices] = []
     for _ in 0..<c.layers {
-      var logits: Tensor?
       var router: Tensor?
       let qkv = layout.tensor([c.attention.rowWidth, h])
       let output = layout.tensor([h, c.attention.queryWidth])
       let up = layout.tensor([(c.feedForward.unit == .gated ? 2 : 1) * d, h])
       let down = layout.tensor([h, d])
-      if case .masked(let masks) = c.feedForward.unit {
-        fixedMasks = masks.kind == .fixed
-        if !fixedMasks { logits = layout.tensor([masks.count, d, h]) }
-        if masks.routerTopK != nil { router = layout.tensor([masks.count, h]) }
-      }
+      if let masks, masks.routerTopK != nil { router = layout.tensor([masks.count, h]) }
       matrices.append(
-        LayerMatrices(
-          qkv: qkv, output: output, up: up, down: down, logits: logits, router: router))
+        LayerMatrices(qkv: qkv, output: output, up: up, down: down, logits: nil, router: router))
     }
-    matrixBytes = 0..<layout.byteCount
+    func layOutLogits(_ masks: MaskConfiguration) {
+      for index in matrices.indices { matrices[index].logits = layout.tensor([masks.count, d, h]) }
+    }
+    productBytes = 0..<layout.byteCount
+    if let masks, masks.kind == .learned { layOutLogits(masks) }
+    logitBytes = productBytes.upperBound..<layout.byteCount
     let norms = (0..<c.layers).map { _ in (layout.tensor([h]), layout.tensor([h])) }
     norm = layout.tensor([h])
-    normBytes = matrixBytes.upperBound..<layout.byteCount
-    if fixedMasks {
-      for index in matrices.indices {
-        matrices[index].logits = layout.tensor([c.feedForward.unit.gating.streams - 1, d, h])
-      }
-    }
+    normBytes = logitBytes.upperBound..<layout.byteCount
+    if let masks, masks.kind == .fixed { layOutLogits(masks) }
     layers = zip(matrices, norms).map { matrices, norms in
       DecoderLayerWeights(matrices, norms: norms, configuration: c.feedForward)
     }
   }
 
+  private init(_ other: DecoderWeights, movingProducts place: (Tensor) -> Tensor) {
+    embedding = place(other.embedding)
+    head = place(other.head)
+    layers = other.layers.map { DecoderLayerWeights($0, movingProducts: place) }
+    norm = other.norm
+    (productBytes, logitBytes, normBytes) = (
+      other.productBytes, other.logitBytes, other.normBytes
+    )
+  }
+
+  /// The same weights, but those that products read at their place in `arena`, whose elements are
+  /// of `type`.
+  func readingProducts(in arena: Arena, as type: DataType) -> DecoderWeights {
+    DecoderWeights(self) { $0.counterpart(in: arena, as: type) }
+  }
+
   /// Every parameter under its Hugging Face name, in a fixed order. Some are parts of a wider
   /// matrix: queries, keys and values of one, gate and value of another.
   public func named(_ configuration: DecoderConfiguration) -> [NamedTensor] {
-    var result = [NamedTensor(ParameterNames.embedding, embedding)]
+    var result = [
+      NamedTensor(ParameterNames.embedding, embedding[0..<configuration.vocabularySize])
+    ]
     for (index, layer) in layers.enumerated() {
       result += layer.named(configuration, ParameterNames(layer: index))
     }
     result.append(NamedTensor(ParameterNames.norm, norm))
-    if !configuration.tiesEmbeddings { result.append(NamedTensor(ParameterNames.head, head)) }
+    if !configuration.tiesEmbeddings {
+      result.append(NamedTensor(ParameterNames.head, head[0..<configuration.vocabularySize]))
+    }
     return result
   }
 }
@@ -122,6 +147,12 @@ public struct DecoderLayerWeights: Sendable {
       unit = SharedGatedLinearUnit(weight: matrices.up, activation: activation)
     default: unit = LinearUnit(weight: matrices.up, activation: activation)
     }
+  }
+
+  fileprivate init(_ other: DecoderLayerWeights, movingProducts place: (Tensor) -> Tensor) {
+    (inputNorm, postAttentionNorm) = (other.inputNorm, other.postAttentionNorm)
+    (qkv, output, down) = (place(other.qkv), place(other.output), place(other.down))
+    unit = other.unit.movingWeights(place)
   }
 
   fileprivate func named(

@@ -39,6 +39,11 @@ public struct AdamW: Sendable {
   public let gradients: Gradients
   let firstMoment: Arena
   let secondMoment: Arena
+  private let squaredNorm: Tensor
+  private let hostSquaredNorm: Tensor
+
+  /// The global norm of the gradients of the last step, before clipping, once the backend is done.
+  public var gradientNorm: Double { hostSquaredNorm.doubles[0].squareRoot() }
 
   /// Fresh state for `decoder`.
   public init(_ settings: Settings, for decoder: Decoder) {
@@ -48,35 +53,40 @@ public struct AdamW: Sendable {
     gradients = Gradients(arena: arena())
     firstMoment = arena()
     secondMoment = arena()
+    squaredNorm = decoder.backend.allocate { $0.tensor([1], .float64) }.1
+    hostSquaredNorm =
+      squaredNorm.arena.isHostVisible
+      ? squaredNorm : decoder.backend.allocateShared { $0.tensor([1], .float64) }.1
   }
 
-  /// Updates the parameters from the gradients, clears those, and returns their global norm
-  /// before clipping. A non-finite norm changes nothing, so that its origin can be looked for.
+  /// Updates the parameters from the gradients and clears those. A ``gradientNorm`` that is not
+  /// finite changes nothing, so that its origin can be looked for.
   ///
   /// - Parameters:
   ///   - decoder: The model that this state was made for.
   ///   - learningRate: The rate of this step.
   ///   - step: The number of this step, from 1.
-  public func step(_ decoder: Decoder, learningRate: Double, step: Int) -> Double {
-    let backend = decoder.backend
-    let all = gradients.arena.floats(inBytes: 0..<decoder.trainedByteCount)
-    let norm = backend.sumOfSquares(all).squareRoot()
-    guard norm.isFinite else { return norm }
-    let clip =
-      settings.clipNorm > 0 && norm > Double(settings.clipNorm)
-      ? settings.clipNorm / Float(norm) : 1
-    for (bytes, decay) in [
-      (decoder.weights.matrixBytes, settings.weightDecay), (decoder.weights.normBytes, 0),
-    ] {
+  public func step(_ decoder: Decoder, learningRate: Double, step: Int) {
+    let (backend, weights) = (decoder.backend, decoder.weights)
+    backend.sumOfSquares(
+      gradients.arena.floats(inBytes: 0..<decoder.trainedByteCount), into: squaredNorm)
+    for (bytes, decay, copy) in [
+      (
+        weights.productBytes, settings.weightDecay,
+        decoder.products?.elements(backend.productType)
+      ),
+      (weights.logitBytes, settings.weightDecay, nil), (weights.normBytes, 0, nil),
+    ] where !bytes.isEmpty {
       backend.adamW(
-        decoder.arena.floats(inBytes: bytes), gradient: gradients.arena.floats(inBytes: bytes),
+        decoder.masters.floats(inBytes: bytes), gradient: gradients.arena.floats(inBytes: bytes),
         firstMoment: firstMoment.floats(inBytes: bytes),
-        secondMoment: secondMoment.floats(inBytes: bytes),
+        secondMoment: secondMoment.floats(inBytes: bytes), copy: copy, squaredNorm: squaredNorm,
         step: AdamWStep(
           learningRate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
-          epsilon: settings.epsilon, weightDecay: decay, step: step, gradientScale: clip))
+          epsilon: settings.epsilon, weightDecay: decay, step: step, clipNorm: settings.clipNorm))
     }
-    backend.clear(all)
-    return norm
+    if hostSquaredNorm.arena !== squaredNorm.arena {
+      backend.copy(squaredNorm, into: hostSquaredNorm)
+    }
   }
 }

@@ -32,8 +32,8 @@ public struct Evaluator {
   /// Memory for `sequences` windows of `length` tokens at a time.
   public init(_ decoder: Decoder, tokenizer: Tokenizer, length: Int, sequences: Int = 16) {
     self.decoder = decoder
-    activations =
-      decoder.makeActivations(sequences: sequences, length: length, forTraining: false).1
+    activations = decoder.makeActivations(
+      sequences: sequences, length: length, purpose: .inference)
     byteCounts = (0..<Int32(clamping: tokenizer.vocabularySize)).map { id in
       tokenizer.isSpecial(id) ? 0 : tokenizer.bytes(of: id)?.count ?? 0
     }
@@ -42,7 +42,7 @@ public struct Evaluator {
   /// Evaluates `tokens`, or returns `nil` as soon as `isCancelled` says so.
   public func evaluate(
     _ tokens: TokenSequence, isCancelled: () -> Bool = { false }
-  ) throws(DataError) -> EvaluationResult? {
+  ) throws -> EvaluationResult? {
     let windows = try Windows(
       tokens, length: activations.length,
       vocabularySize: decoder.configuration.vocabularySize, name: "validation")
@@ -51,7 +51,7 @@ public struct Evaluator {
       if isCancelled() { return nil }
       try windows.consecutive(from: first, into: activations)
       decoder.loss(activations)
-      decoder.backend.synchronize()
+      try decoder.backend.finish()
       activations.losses.withFloats { losses in
         for row in losses.indices {
           let target = Int(activations.targets.integers[row])

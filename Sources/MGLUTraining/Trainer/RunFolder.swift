@@ -67,7 +67,7 @@ struct RunFolder {
       state.files = try ModelFolder.save(decoder, to: hidden)
       state.files.merge(try tokenizer.save(to: hidden)) { $1 }
       state.files[Self.optimizerName] = try SafeTensorsWriter.write(
-        moments(of: optimizer, decoder).map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
+        optimizer.momentsOnHost(decoder).named.map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
         to: "\(hidden)/\(Self.optimizerName)")
       if let masks {
         state.files[MaskTelemetry.fileName] = try AtomicFile.write(
@@ -111,7 +111,9 @@ struct RunFolder {
       try check(state, expected: expected, checkpoint: checkpoint)
       try ModelFolder.loadParameters(of: decoder, from: checkpoint)
       let file = try SafeTensors(path: "\(checkpoint)/\(Self.optimizerName)")
-      for (name, tensor) in moments(of: optimizer, decoder) { try file.load(name, into: tensor) }
+      let moments = optimizer.momentsOnHost(decoder)
+      for (name, tensor) in moments.named { try file.load(name, into: tensor) }
+      optimizer.upload(moments, to: decoder)
       let masks = "\(checkpoint)/\(MaskTelemetry.fileName)"
       let hasMasks = state.files[MaskTelemetry.fileName] != nil
       return (state, hasMasks ? try MappedFile(path: masks).contents : nil)
@@ -162,16 +164,6 @@ struct RunFolder {
         .disagreement,
         "\(checkpoint) is beyond the \(expected.configuration.steps) steps asked "
           + "for", remedy: "give more --steps")
-    }
-  }
-
-  /// The moments of AdamW under PyTorch's names.
-  private func moments(of optimizer: AdamW, _ decoder: Decoder) -> [(String, Tensor)] {
-    decoder.trainedParameters.flatMap { parameter in
-      [
-        ("exp_avg.\(parameter.name)", parameter.tensor.counterpart(in: optimizer.firstMoment)),
-        ("exp_avg_sq.\(parameter.name)", parameter.tensor.counterpart(in: optimizer.secondMoment)),
-      ]
     }
   }
 }
