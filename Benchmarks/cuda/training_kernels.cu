@@ -258,7 +258,7 @@ static void try_embedding(int count, int vocabulary, int width, int kinds) {
   Bytes16 table((size_t)vocabulary * width), x((size_t)count * width), dx((size_t)count * width);
   Floats dtable((size_t)vocabulary * width);
   for (int i = 0; i < count; i++)
-    tokens[i] = (int)((uniform() + 1) / 2 * kinds) * (vocabulary - 1) / kinds;
+    tokens[i] = (int)((int64_t)((uniform() + 1) / 2 * kinds) * (vocabulary - 1) / kinds);
   std::vector<double> expected(x.count), gradient(dtable.count);
   for (size_t i = 0; i < dtable.count; i++) gradient[i] = dtable[i];
   for (size_t i = 0; i < x.count; i++) {
@@ -268,7 +268,7 @@ static void try_embedding(int count, int vocabulary, int width, int kinds) {
   }
   run("embed", [&] { embed<<<blocks(count, 8), 256>>>(tokens, table, x, count, width); });
   compare("embed", x, expected);
-  run("embed_backward", [&] { embed_backward<<<1024, 384>>>(dx, tokens, dtable, count, width); });
+  run("embed_backward", [&] { embed_backward<<<training::OWNERS, 384>>>(dx, tokens, dtable, count, width); });
   compare("embed_backward", dtable, gradient);
 }
 
@@ -303,7 +303,7 @@ static void try_norm(int rows, int width, int grid) {
   run("rms_norm_backward", [&] {
     rms_norm_backward<<<grid, threads(width, 1024), blocks(width, 8) * 32>>>(
         up, x, weight, inverse, dx, partial, rows, width);
-    add_columns<<<blocks(width, 32), 1024>>>(partial, dweight, grid, width);
+    add_columns<<<blocks(width, 8), 1024>>>(partial, dweight, grid, width);
   });
   compare("rms_norm_backward", dx, gradient);
   compare("rms_norm_backward: weight", dweight, dw);
@@ -495,17 +495,17 @@ static void time_decoder() {
   float *inverse = area<float>(TOKENS), *partial = area<float>(1024 * H);
   time("embed", size * 4., [&] { embed<<<blocks(TOKENS, 8), 256>>>(uniform_tokens, table, x, TOKENS, H); });
   time("embed_backward", size * 2. + distinct * H * 8., [&] {
-    embed_backward<<<1024, 384>>>(dx, tokens, dtable, TOKENS, H);
+    embed_backward<<<training::OWNERS, 384>>>(dx, tokens, dtable, TOKENS, H);
   });
   time("  even tokens", size * 2. + distinct_even * H * 8., [&] {
-    embed_backward<<<1024, 384>>>(dx, uniform_tokens, dtable, TOKENS, H);
+    embed_backward<<<training::OWNERS, 384>>>(dx, uniform_tokens, dtable, TOKENS, H);
   });
   time("rms_norm", size * 4., [&] {
     rms_norm<<<TOKENS, threads(H, 1024)>>>(x, weight, 1e-5f, y, inverse, H);
   });
   time("rms_norm_backward", size * 8., [&] {
     rms_norm_backward<<<1024, threads(H, 1024), H * 4>>>(y, x, weight, inverse, dx, partial, TOKENS, H);
-    add_columns<<<blocks(H, 32), 1024>>>(partial, dweight, 1024, H);
+    add_columns<<<blocks(H, 8), 1024>>>(partial, dweight, 1024, H);
   });
   u16 *qkv = area<u16>((size_t)TOKENS * QKV);
   float *cosine = area<float>(2048 * HALF), *sine = area<float>(2048 * HALF);

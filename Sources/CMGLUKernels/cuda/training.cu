@@ -125,14 +125,15 @@ extern "C" __global__ void __launch_bounds__(256) embed(
     store(x + row * width + j, load(from + j, width - j), width - j);
 }
 
-// Any grid of blocks of 384 threads; tokens in the GPU's memory, for each block reads all of them.
+// OWNERS blocks of 384 threads; tokens in the GPU's memory, for each block reads all of them.
 //
-// A block owns the tokens that leave its index modulo the grid. Of SEGMENT tokens at a time it
-// collects its own, in any order, ranks them by token and then position, and walks them with two
-// columns to a thread: rows of a token are added in their order, and several are on their way.
+// A block owns the tokens that leave its index modulo OWNERS. Of SEGMENT tokens at a time it
+// collects its own, in any order, ranks them by token and then position, and walks them token by
+// token with two columns to a thread: rows are added in their order, with AHEAD on their way.
 namespace training {
+constexpr int OWNERS = 1024;
 constexpr int SEGMENT = 4096;
-constexpr int AHEAD = 8;
+constexpr int AHEAD = 32;
 
 __device__ __forceinline__ u32 load_pair(const u16 *from, bool both) {
 #if WIDE
@@ -144,8 +145,8 @@ __device__ __forceinline__ u32 load_pair(const u16 *from, bool both) {
 }  // namespace training
 
 extern "C" __global__ void __launch_bounds__(384) embed_backward(
-    const u16 *__restrict__ gradient, const int *__restrict__ tokens, float *table_gradient,
-    i64 count, int width) {
+    const u16 *__restrict__ gradient, const int *__restrict__ tokens,
+    float *__restrict__ table_gradient, i64 count, int width) {
   using namespace training;
   // What is found is a token's number among the block's, then the position in the segment.
   __shared__ u32 found[SEGMENT], ranked[SEGMENT];
@@ -154,11 +155,11 @@ extern "C" __global__ void __launch_bounds__(384) embed_backward(
     if (threadIdx.x == 0) matches = 0;
     __syncthreads();
     const int length = min((i64)SEGMENT, count - first);
-#pragma unroll 4
+#pragma unroll 6
     for (int i = threadIdx.x; i < length; i += blockDim.x) {
       const u32 token = tokens[first + i];
-      if (token % gridDim.x == blockIdx.x)
-        found[atomicAdd(&matches, 1)] = token / gridDim.x * SEGMENT + i;
+      if (token % OWNERS == blockIdx.x)
+        found[atomicAdd(&matches, 1)] = token / OWNERS * SEGMENT + i;
     }
     __syncthreads();
     const int n = matches;
@@ -171,35 +172,30 @@ extern "C" __global__ void __launch_bounds__(384) embed_backward(
     __syncthreads();
     for (int j = threadIdx.x * 2; j < width; j += blockDim.x * 2) {
       const bool both = j + 1 < width;
-      float low = 0.f, high = 0.f;
-      for (int k = 0; k < n; k += AHEAD) {
-        u32 pair[AHEAD];
-        float before[AHEAD][2];
+      for (int k = 0; k < n;) {
+        const u32 token = ranked[k] / SEGMENT;
+        float *to = table_gradient + (token * (i64)OWNERS + blockIdx.x) * width + j;
+        float low = to[0], high = both ? to[1] : 0.f;
+        for (bool goes_on = true; goes_on;) {
+          u32 pair[AHEAD];
+          int rows = 0;  // of this token, of the next AHEAD
 #pragma unroll
-        for (int i = 0; i < AHEAD; i++) {
-          if (k + i >= n) break;
-          const u32 own = ranked[k + i];
-          pair[i] = load_pair(gradient + (first + own % SEGMENT) * width + j, both);
-          // The first of a token's rows is added to what the table has.
-          if (k + i > 0 && ranked[k + i - 1] / SEGMENT == own / SEGMENT) continue;
-          const float *to =
-              table_gradient + (own / SEGMENT * (i64)gridDim.x + blockIdx.x) * width + j;
-          before[i][0] = to[0];
-          if (both) before[i][1] = to[1];
-        }
+          for (int i = 0; i < AHEAD; i++) {
+            pair[i] = 0;
+            if (k + i >= n || ranked[k + i] / SEGMENT != token) continue;
+            pair[i] = load_pair(gradient + (first + ranked[k + i] % SEGMENT) * width + j, both);
+            rows = i + 1;
+          }
 #pragma unroll
-        for (int i = 0; i < AHEAD; i++) {
-          if (k + i >= n) break;
-          const u32 token = ranked[k + i] / SEGMENT;
-          if (k + i == 0 || ranked[k + i - 1] / SEGMENT != token)
-            low = before[i][0], high = before[i][1];
-          low += __uint_as_float(pair[i] << 16);
-          high += __uint_as_float(pair[i] & 0xffff0000u);
-          if (k + i + 1 < n && ranked[k + i + 1] / SEGMENT == token) continue;
-          float *to = table_gradient + (token * (i64)gridDim.x + blockIdx.x) * width + j;
-          to[0] = low;
-          if (both) to[1] = high;
+          for (int i = 0; i < AHEAD; i++) {
+            low += __uint_as_float(pair[i] << 16);
+            high += __uint_as_float(pair[i] & 0xffff0000u);
+          }
+          k += rows;
+          goes_on = rows == AHEAD && k < n && ranked[k] / SEGMENT == token;
         }
+        to[0] = low;
+        if (both) to[1] = high;
       }
     }
   }
@@ -303,22 +299,24 @@ extern "C" __global__ void __launch_bounds__(1024) rms_norm_backward(
       partial[blockIdx.x * (i64)width + j + k] = ((const float *)dweight)[j + k];
 }
 
-// target[width] += the sums of the columns of partial[count][width]; ceil(width / 32) blocks of 1024
-// threads, a column to a lane, rows split over the warps.
+// target[width] += the sums of the columns of partial[count][width]; ceil(width / 8) blocks of 1024
+// threads: eight columns, which are a sector of 32 bytes, and 128 slices of the rows.
 extern "C" __global__ void __launch_bounds__(1024)
 add_columns(const float *__restrict__ partial, float *__restrict__ target, int count, int width) {
-  __shared__ float sums[32][32];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
+  __shared__ float sums[32][8];
+  const int j = threadIdx.x % 8, column = blockIdx.x * 8 + j;
   float sum = 0.f;
   if (column < width) {
 #pragma unroll 8
-    for (int i = warp; i < count; i += 32) sum += partial[i * (i64)width + column];
+    for (int i = threadIdx.x / 8; i < count; i += 128) sum += partial[i * (i64)width + column];
   }
-  sums[warp][lane] = sum;
+  sum += __shfl_xor_sync(~0u, sum, 8);
+  sum += __shfl_xor_sync(~0u, sum, 16);
+  if (threadIdx.x % 32 < 8) sums[threadIdx.x / 32][j] = sum;
   __syncthreads();
-  if (warp > 0 || column >= width) return;
+  if (threadIdx.x >= 8 || column >= width) return;
   float total = 0.f;
-  for (int i = 0; i < 32; i++) total += sums[i][lane];
+  for (int warp = 0; warp < 32; warp++) total += sums[warp][j];
   target[column] += total;
 }
 
