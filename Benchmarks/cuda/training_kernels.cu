@@ -1,5 +1,5 @@
-// training_kernels: the kernels of training.cu and training_units.cu against float64 on the host, run
-// twice and compared bit for bit; with --time, how fast they move their bytes at a real shape.
+// training_kernels: the kernels of training.cu and training_units.cu against float64 on the host,
+// run twice and compared bit for bit; with --time, how fast they move their bytes at a real shape.
 //
 //     nvcc -O3 -std=c++17 -arch=sm_90 -DMASKS=4 -DGATING=3 -DACTIVATION=1 -DROUTED=1 -DWIDE=1
 //         -o training_kernels Benchmarks/cuda/training_kernels.cu
@@ -9,10 +9,10 @@
 // The decoder's kernels have no other variants and are tried where MASKS is 0.
 //
 // Bounds. Inputs are exact in both, kernels compute in float32. A float32 result may be off by 1e-5
-// of the largest result: sums of a few thousand terms round by some 1e-6 of it, the fast exponential
-// by 1e-6. A BF16 result may be off by its rounding besides, 2^-8 of itself. Bytes behind every
-// tensor are looked at too. Shapes of --time: 16384 tokens, h 768, d 3072, 24 and 12 heads of 32,
-// vocabulary 50304 in chunks of 4096 rows, 124 M parameters.
+// of the largest result: sums of a few thousand terms round by some 1e-6 of it, and the fast
+// exponential by 1e-6. A BF16 result may be off by its rounding besides, 2^-8 of itself. Bytes
+// behind every tensor are looked at too. Shapes of --time: 16384 tokens, h 768, d 3072, 24 and 12
+// heads of 32, vocabulary 50304 in chunks of 4096 rows, 130 M parameters.
 #include <cuda_runtime.h>
 
 #include <cmath>
@@ -130,7 +130,9 @@ static void compare(const char *name, const Buffer<T> &found, const std::vector<
   printf("%-28s %.3f of its bound\n", name, worst);
 }
 
-static unsigned blocks(int64_t items, int64_t each) { return (unsigned)((items + each - 1) / each); }
+static unsigned blocks(int64_t items, int64_t each) {
+  return (unsigned)((items + each - 1) / each);
+}
 // Threads that take a row of `width` in equal rounds.
 static unsigned threads(int width, int most) {
   const int groups = (width + 7) / 8, rounds = (groups + most - 1) / most;
@@ -268,7 +270,9 @@ static void try_embedding(int count, int vocabulary, int width, int kinds) {
   }
   run("embed", [&] { embed<<<blocks(count, 8), 256>>>(tokens, table, x, count, width); });
   compare("embed", x, expected);
-  run("embed_backward", [&] { embed_backward<<<training::OWNERS, 384>>>(dx, tokens, dtable, count, width); });
+  run("embed_backward", [&] {
+    embed_backward<<<training::OWNERS, 384>>>(dx, tokens, dtable, count, width);
+  });
   compare("embed_backward", dtable, gradient);
 }
 
@@ -440,7 +444,9 @@ static void time(const char *name, double bytes, const std::function<void()> &la
   float milliseconds;
   CHECK(cudaEventElapsedTime(&milliseconds, start, end));
   const double us = milliseconds * 1000 / times;
-  printf("%-18s n_m %-2d %8.1f us %8.1f MB %6.0f GB/s\n", name, MASKS, us, bytes / 1e6, bytes / us / 1e3);
+  printf(
+      "%-18s n_m %-2d %8.1f us %8.1f MB %6.0f GB/s\n", name, MASKS, us, bytes / 1e6,
+      bytes / us / 1e3);
 }
 
 constexpr int TOKENS = 16384, H = 768, D = 3072, V = 50304, CHUNK = 4096, HEADS = 24, KV_HEADS = 12;
@@ -450,7 +456,9 @@ static void time_units() {
   u16 *streams = area<u16>((size_t)TOKENS * STREAMS * D), *a = area<u16>((size_t)TOKENS * D);
   float *routes = area<float>(TOKENS * TERMS), *droutes = area<float>(TOKENS * TERMS);
   const double row = 2. * TOKENS * D;
-  time("combine", row * (STREAMS + 1), [&] { combine<<<TOKENS, threads(D, 256)>>>(streams, routes, a, D); });
+  time("combine", row * (STREAMS + 1), [&] {
+    combine<<<TOKENS, threads(D, 256)>>>(streams, routes, a, D);
+  });
   time("combine_backward", row * (2 * STREAMS + 1), [&] {
     combine_backward<<<TOKENS, threads(D, 256)>>>(a, streams, routes, streams, droutes, D);
   });
@@ -493,7 +501,9 @@ static void time_decoder() {
   u16 *dx = area<u16>(size);
   float *dtable = area<float>((size_t)V * H), *weight = area<float>(H), *dweight = area<float>(H);
   float *inverse = area<float>(TOKENS), *partial = area<float>(1024 * H);
-  time("embed", size * 4., [&] { embed<<<blocks(TOKENS, 8), 256>>>(uniform_tokens, table, x, TOKENS, H); });
+  time("embed", size * 4., [&] {
+    embed<<<blocks(TOKENS, 8), 256>>>(uniform_tokens, table, x, TOKENS, H);
+  });
   time("embed_backward", size * 2. + distinct * H * 8., [&] {
     embed_backward<<<training::OWNERS, 384>>>(dx, tokens, dtable, TOKENS, H);
   });
@@ -504,7 +514,8 @@ static void time_decoder() {
     rms_norm<<<TOKENS, threads(H, 1024)>>>(x, weight, 1e-5f, y, inverse, H);
   });
   time("rms_norm_backward", size * 8., [&] {
-    rms_norm_backward<<<1024, threads(H, 1024), H * 4>>>(y, x, weight, inverse, dx, partial, TOKENS, H);
+    rms_norm_backward<<<1024, threads(H, 1024), H * 4>>>(
+        y, x, weight, inverse, dx, partial, TOKENS, H);
     add_columns<<<blocks(H, 8), 1024>>>(partial, dweight, 1024, H);
   });
   u16 *qkv = area<u16>((size_t)TOKENS * QKV);
@@ -543,7 +554,8 @@ static void time_decoder() {
 
 int main(int count, char **arguments) {
   printf(
-      "MASKS %d GATING %d ACTIVATION %d ROUTED %d WIDE %d\n", MASKS, GATING, ACTIVATION, ROUTED, WIDE);
+      "MASKS %d GATING %d ACTIVATION %d ROUTED %d WIDE %d\n", MASKS, GATING, ACTIVATION, ROUTED,
+      WIDE);
   CHECK(cudaFuncSetAttribute(
       cross_entropy, cudaFuncAttributeMaxDynamicSharedMemorySize, 200 << 10));
   CHECK(cudaFuncSetAttribute(

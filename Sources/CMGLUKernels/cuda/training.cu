@@ -6,8 +6,8 @@
 // rms_norm             y = weight (.) x r, r = 1 / sqrt(mean(x^2) + epsilon), kept per row.
 // rms_norm_backward    dX += r (weight (.) dY) - x r^3 mean(weight (.) dY (.) x), and per block of
 //                      rows the sum of dY (.) x r, which add_columns adds to dWeight.
-// rotate               (a, b) -> (a cos - b sin, b cos + a sin), halves of a head against each other,
-//                      in place; with `direction` -1 back.
+// rotate               (a, b) -> (a cos - b sin, b cos + a sin), halves of a head against each
+//                      other, in place; with `direction` -1 back.
 // cross_entropy        losses = log sum e^(x - max) + (max - x[target]); logits become
 //                      (softmax - onehot) scale.
 // adamw                m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
@@ -22,7 +22,16 @@
 // Launch    is said at each kernel. No sum depends on which block comes first: results are the same
 //           bit for bit at every run, and no float is added atomically.
 //
-// Measured
+// Measured on an H100 (2026-11-25; 16384 tokens, h 768, 24 + 12 heads of 32, 4096 rows of 50304
+// logits, 130 M parameters), microseconds and GB/s of the bytes that must move, of some 3000:
+//     embed               17  2970       cross_entropy              308  2672
+//     rms_norm            19  2611         row not kept             338  3657 (a part from L2)
+//     rms_norm_backward   45  2260         loss only                147  2797
+//     rotate              26  2927       sum_of_squares             172  3024
+//     convert            257  3040       adamw                     1597  2768
+//     embed_backward     128 (tokens as frequent as words: one of 16 is the same), 119 (even)
+// embed_backward is bound by instructions and latency, not by bytes. With 8 rows on their way, of
+// different tokens too, it took 171 and 65 us: rows of the most frequent token are added in turn.
 
 #ifndef WIDE
 #define WIDE 1
@@ -239,7 +248,8 @@ extern "C" __global__ void __launch_bounds__(1024) rms_norm(
 }
 
 // Any grid: a block takes rows blockIdx.x, + gridDim.x, ..., with the next one on its way, and
-// leaves partial[blockIdx.x][width]. Dynamic shared memory: 32 ceil(width / 8) bytes, the sums so far.
+// leaves partial[blockIdx.x][width]. Dynamic shared memory: the sums so far, 32 ceil(width / 8)
+// bytes.
 extern "C" __global__ void __launch_bounds__(1024) rms_norm_backward(
     const u16 *__restrict__ upstream, const u16 *__restrict__ x, const float *__restrict__ weight,
     const float *__restrict__ inverse_rms, u16 *__restrict__ x_gradient, float *partial, i64 rows,
@@ -415,7 +425,8 @@ extern "C" __global__ void __launch_bounds__(512, 2) cross_entropy(
   }
   float most = top;
 #pragma unroll
-  for (int offset = 16; offset; offset >>= 1) most = fmaxf(most, __shfl_xor_sync(~0u, most, offset));
+  for (int offset = 16; offset; offset >>= 1)
+    most = fmaxf(most, __shfl_xor_sync(~0u, most, offset));
   if (threadIdx.x % 32 == 0) tops[threadIdx.x / 32] = most;
   __syncthreads();
   for (int warp = 0; warp < blockDim.x / 32; warp++) most = fmaxf(most, tops[warp]);
