@@ -20,10 +20,17 @@ static const char read_cu[] = {
 static const char tokens_cu[] = {
 #embed "cuda/tokens.cu" suffix(, 0)
 };
+static const char training_cu[] = {
+#embed "cuda/training.cu" suffix(, 0)
+};
+static const char training_units_cu[] = {
+#embed "cuda/training_units.cu" suffix(, 0)
+};
 
 #define SOURCE(name) {#name, name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
     SOURCE(attention), SOURCE(flash), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens),
+    SOURCE(training), SOURCE(training_units),
 };
 
 const cmglu_cuda_source *cmglu_cuda_source_at(int index) {

@@ -1,0 +1,347 @@
+// training_units: everything of a feed-forward unit in training but its products.
+//
+//     masked   a = sum_i p_i g(s_i) (t - s_i)      gated   a = g(s) t
+//     linear   a = g(t)                            shared  a = g(t) t
+//
+// All are sums of terms p g(u) v, where u is s or t, and v is t, t - s or 1. Backward, with the
+// upstream gradient dA of a:
+//
+//     du = dA p g'(u) v      dv = dA p g(u)      dp = sum over columns of dA g(u) v
+//
+// stack_masked      stack = [M_1 (.) W; ...; M_m (.) W; W], M_i = 1 where L_i > 0.
+// unstack_gradient  dW += sum_i M_i (.) P_i + Q, dL_i += W (.) P_i, stack gradient [P_1; ...; Q].
+// combine           a from the streams.
+// combine_backward  the streams' gradient, which may take the place of the streams, and dp.
+// route_backward    dlogits = p (.) (dp - sum_k p_k dp_k).
+//
+// Layout    Activations, the stack and their gradients are BF16: streams [rows][STREAMS][width],
+//           a [rows][width]. W, L, the stack's gradient and what it becomes are float32
+//           [d h], planes of it one after the other; routes [rows][MASKS] float32, the gradient of
+//           their logits BF16. Whatever is computed is computed in float32 and rounded once.
+// Variants  MASKS 0 to 16, GATING, ACTIVATION, ROUTED (whether there are p_i) for the two combines;
+//           WIDE 1 where every row begins at a multiple of 16 bytes, 0 for any other width.
+// Launch    A thread takes 8 elements at a time (unstack_gradient 4). The combines: a block per
+//           row, a multiple of 32 threads up to 256, which loops over the columns; the others: 256
+//           threads, as many blocks as elements need, route_backward a thread per row.
+//
+// A thread loads all its streams before it stores anything: in place, the compiler may not move a
+// load over a store, and the loads would follow one another. Sums over columns are made in a fixed
+// order, so results are the same bit for bit at every run.
+//
+// Measured on an H100 (2026-11-25, SiLU, 16384 tokens, d 3072; W 3072 x 768), microseconds and
+// GB/s, of some 3000 that the card reads:
+//     n_m                    0 (gated)       1            4            8        8, routes
+//     combine               102 2949    102 2948    201 3002    333 3020    348 2895
+//     combine_backward      171 2943    171 2938    379 2926    653 2929    654 2925
+//     stack_masked                      6.4 4415   25.9 2735   46.2 2755
+//     unstack_gradient                 25.4 2977   64.5 2924    114 2975
+//     route_backward                         4.7          5.6          6.0, a launch's time
+// With exact GELU, n_m = 8: 397 us (2535) and 653 us (2928): forward is bound by its arithmetic.
+
+#ifndef MASKS
+#define MASKS 1
+#endif
+#ifndef GATING
+#define GATING 3
+#endif
+#ifndef ACTIVATION
+#define ACTIVATION 1
+#endif
+#ifndef ROUTED
+#define ROUTED 0
+#endif
+#ifndef WIDE
+#define WIDE 1
+#endif
+
+typedef unsigned int u32;
+typedef unsigned short u16;
+typedef long long i64;
+
+namespace units {
+
+enum { SIGMOID = 0, SILU = 1, GELU = 2, GELU_TANH = 3, RELU = 4, IDENTITY = 5 };
+enum { LINEAR = 0, GATED = 1, SHARED = 2, MASKED = 3, NO_GATE_MASK = 4, NO_VALUE_MASK = 5 };
+
+constexpr int STREAMS = GATING == GATED ? 2 : GATING >= MASKED ? MASKS + 1 : 1;
+constexpr int TERMS = STREAMS > 1 ? STREAMS - 1 : 1;
+constexpr int WARPS = 8;  // of a block, at most
+constexpr bool GATES_TOTAL = STREAMS == 1 || GATING == NO_GATE_MASK;             // u = t
+constexpr bool VALUES_REST = GATING == MASKED || GATING == NO_GATE_MASK;         // v = t - s
+
+// Eight elements at a time ------------------------------------------------------------------------
+
+// Eight BF16, two to a word; of rows that are not WIDE the first `live`, and zeros.
+__device__ __forceinline__ uint4 load(const u16 *from, i64 live) {
+#if WIDE
+  return *(const uint4 *)from;
+#else
+  u32 pair[4] = {};
+#pragma unroll
+  for (int k = 0; k < 8; k++)
+    if (k < live) pair[k / 2] |= (u32)from[k] << k % 2 * 16;
+  return make_uint4(pair[0], pair[1], pair[2], pair[3]);
+#endif
+}
+
+__device__ __forceinline__ void store(u16 *to, uint4 eight, i64 live) {
+#if WIDE
+  *(uint4 *)to = eight;
+#else
+  const u32 pair[4] = {eight.x, eight.y, eight.z, eight.w};
+#pragma unroll
+  for (int k = 0; k < 8; k++)
+    if (k < live) to[k] = (u16)(pair[k / 2] >> k % 2 * 16);
+#endif
+}
+
+// N floats, a multiple of four.
+template <int N>
+__device__ __forceinline__ void load(const float *from, float (&x)[N], i64 live) {
+#if WIDE
+#pragma unroll
+  for (int k = 0; k < N; k += 4) {
+    const float4 four = *(const float4 *)(from + k);
+    x[k] = four.x, x[k + 1] = four.y, x[k + 2] = four.z, x[k + 3] = four.w;
+  }
+#else
+#pragma unroll
+  for (int k = 0; k < N; k++) x[k] = k < live ? from[k] : 0.f;
+#endif
+}
+
+__device__ __forceinline__ void store(float *to, const float (&x)[4], i64 live) {
+#if WIDE
+  *(float4 *)to = make_float4(x[0], x[1], x[2], x[3]);
+#else
+#pragma unroll
+  for (int k = 0; k < 4; k++)
+    if (k < live) to[k] = x[k];
+#endif
+}
+
+__device__ __forceinline__ void widen(uint4 eight, float (&x)[8]) {
+  const u32 pair[4] = {eight.x, eight.y, eight.z, eight.w};
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    x[2 * k] = __uint_as_float(pair[k] << 16);
+    x[2 * k + 1] = __uint_as_float(pair[k] & 0xffff0000u);
+  }
+}
+
+__device__ __forceinline__ u32 narrow(float low, float high) {
+  u32 pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+__device__ __forceinline__ uint4 narrow(const float (&x)[8]) {
+  return make_uint4(
+      narrow(x[0], x[1]), narrow(x[2], x[3]), narrow(x[4], x[5]), narrow(x[6], x[7]));
+}
+
+// Activations -------------------------------------------------------------------------------------
+
+// The fast exponential and quotient: some 2^-20 of relative error, where BF16 rounds by 2^-8.
+__device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
+
+// Phi(x) and its density, as the CPU's: a polynomial in 1 / (1 + 0.3 |x|) times the density, which
+// the derivative needs anyway.
+__device__ __forceinline__ float normal_distribution(float x, float &density) {
+  const float e = __expf(-0.5f * x * x), t = __fdividef(1.f, 1.f + 0.3f * fabsf(x));
+  float p = 0.077741838991642f;
+  p = p * t - 0.34288710355758667f;
+  p = p * t + 0.46621495485305786f;
+  p = p * t - 0.16256460547447205f;
+  p = p * t + 0.29121965169906616f;
+  p = p * t + 0.18694517016410828f;
+  p = p * t + 0.24440918862819672f;
+  p = p * t + 0.23890280723571777f;
+  p = p * t + 1.8192617062595673e-05f;
+  const float tail = 0.5f * e * p;
+  density = 0.3989422804f * e;
+  return x < 0.f ? tail : 1.f - tail;
+}
+
+// g(x) and g'(x).
+__device__ __forceinline__ float activate(float x, float &slope) {
+  if (ACTIVATION == SIGMOID) {
+    const float y = sigmoid(x);
+    slope = y * (1.f - y);
+    return y;
+  }
+  if (ACTIVATION == SILU) {
+    const float y = sigmoid(x);
+    slope = y * (1.f + x * (1.f - y));
+    return x * y;
+  }
+  if (ACTIVATION == GELU) {
+    float density;
+    const float y = normal_distribution(x, density);
+    slope = y + x * density;
+    return x * y;
+  }
+  if (ACTIVATION == GELU_TANH) {
+    // (1 + tanh u) / 2 = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+    const float y = sigmoid(1.595769122f * (x + 0.044715f * x * x * x));
+    slope = y + x * y * (1.f - y) * 1.595769122f * (1.f + 0.134145f * x * x);
+    return x * y;
+  }
+  if (ACTIVATION == RELU) {
+    slope = x > 0.f ? 1.f : 0.f;
+    return x > 0.f ? x : 0.f;
+  }
+  slope = 1.f;
+  return x;
+}
+
+// What a thread holds of a row: the streams' eight columns, and the routes.
+struct Streams {
+  uint4 side[TERMS], total;
+
+  __device__ __forceinline__ Streams(const u16 *row, int width, int column) {
+    const int live = width - column;
+    if (STREAMS > 1) {
+#pragma unroll
+      for (int i = 0; i < TERMS; i++) side[i] = load(row + i * (i64)width + column, live);
+    }
+    total = load(row + (STREAMS - 1) * (i64)width + column, live);
+    if (STREAMS == 1) side[0] = total;
+  }
+};
+
+// u and v of a term.
+__device__ __forceinline__ float gate(float s, float t) { return GATES_TOTAL ? t : s; }
+__device__ __forceinline__ float value(float s, float t) {
+  return GATING == LINEAR ? 1.f : VALUES_REST ? t - s : t;
+}
+
+}  // namespace units
+
+extern "C" __global__ void __launch_bounds__(units::WARPS * 32)
+combine(const u16 *streams, const float *routes, u16 *a, int width) {
+  using namespace units;
+  const i64 row = blockIdx.x;
+  for (int j = threadIdx.x * 8; j < width; j += blockDim.x * 8) {
+    const Streams x(streams + row * STREAMS * width, width, j);
+    float t[8], y[8] = {};
+    widen(x.total, t);
+#pragma unroll
+    for (int i = 0; i < TERMS; i++) {
+      float s[8], slope;
+      widen(x.side[i], s);
+      const float p = ROUTED ? routes[row * TERMS + i] : 1.f;
+#pragma unroll
+      for (int k = 0; k < 8; k++)
+        y[k] += p * (activate(gate(s[k], t[k]), slope) * value(s[k], t[k]));
+    }
+    store(a + row * width + j, narrow(y), width - j);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(units::WARPS * 32) combine_backward(
+    const u16 *upstream, const u16 *streams, const float *routes, u16 *gradient,
+    float *routes_gradient, int width) {
+  using namespace units;
+  const i64 row = blockIdx.x;
+  u16 *out = gradient + row * STREAMS * width;
+  float dp[TERMS] = {};
+  for (int j = threadIdx.x * 8; j < width; j += blockDim.x * 8) {
+    const int live = width - j;
+    const Streams x(streams + row * STREAMS * width, width, j);
+    float t[8], da[8], dt[8] = {};
+    widen(load(upstream + row * width + j, live), da);
+    widen(x.total, t);
+#pragma unroll
+    for (int i = 0; i < TERMS; i++) {
+      float s[8], ds[8];
+      widen(x.side[i], s);
+      const float p = ROUTED ? routes[row * TERMS + i] : 1.f;
+#pragma unroll
+      for (int k = 0; k < 8; k++) {
+        float slope;
+        const float g = activate(gate(s[k], t[k]), slope), v = value(s[k], t[k]);
+        const float du = da[k] * p * slope * v, dv = GATING == LINEAR ? 0.f : da[k] * p * g;
+        if (ROUTED) dp[i] += da[k] * g * v;
+        ds[k] = (GATES_TOTAL ? 0.f : du) - (VALUES_REST ? dv : 0.f);
+        dt[k] += (GATES_TOTAL ? du : 0.f) + dv;
+      }
+      if (STREAMS > 1) store(out + i * (i64)width + j, narrow(ds), live);
+    }
+    store(out + (STREAMS - 1) * (i64)width + j, narrow(dt), live);
+  }
+#if ROUTED
+  __shared__ float sums[WARPS][TERMS];
+#pragma unroll
+  for (int i = 0; i < TERMS; i++) {
+#pragma unroll
+    for (int offset = 16; offset; offset >>= 1) dp[i] += __shfl_xor_sync(~0u, dp[i], offset);
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32][i] = dp[i];
+  }
+  __syncthreads();
+  if (threadIdx.x < TERMS) {
+    float sum = 0.f;
+    for (int warp = 0; warp < blockDim.x / 32; warp++) sum += sums[warp][threadIdx.x];
+    routes_gradient[row * TERMS + threadIdx.x] = sum;
+  }
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(256) stack_masked(
+    const float *__restrict__ weight, const float *__restrict__ logits, u16 *__restrict__ stack,
+    i64 size, int masks) {
+  using namespace units;
+  const i64 at = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * 8, live = size - at;
+  if (live <= 0) return;
+  float w[8];
+  load(weight + at, w, live);
+  for (int i = 0; i < masks; i++) {
+    float l[8], masked[8];
+    load(logits + i * size + at, l, live);
+#pragma unroll
+    for (int k = 0; k < 8; k++) masked[k] = l[k] > 0.f ? w[k] : 0.f;
+    store(stack + i * size + at, narrow(masked), live);
+  }
+  store(stack + masks * size + at, narrow(w), live);
+}
+
+// `logits_gradient` may be null: masks that stay as they are.
+extern "C" __global__ void __launch_bounds__(256) unstack_gradient(
+    const float *__restrict__ stack_gradient, const float *__restrict__ weight,
+    const float *__restrict__ logits, float *__restrict__ weight_gradient,
+    float *__restrict__ logits_gradient, i64 size, int masks) {
+  using namespace units;
+  const i64 at = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * 4, live = size - at;
+  if (live <= 0) return;
+  float w[4], total[4], dw[4];
+  load(weight + at, w, live);
+  load(weight_gradient + at, dw, live);
+  load(stack_gradient + masks * size + at, total, live);
+#pragma unroll
+  for (int k = 0; k < 4; k++) total[k] += dw[k];
+  for (int i = 0; i < masks; i++) {
+    float p[4], l[4], dl[4];
+    load(stack_gradient + i * size + at, p, live);
+    load(logits + i * size + at, l, live);
+    if (logits_gradient) load(logits_gradient + i * size + at, dl, live);
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      total[k] += l[k] > 0.f ? p[k] : 0.f;
+      if (logits_gradient) dl[k] += w[k] * p[k];
+    }
+    if (logits_gradient) store(logits_gradient + i * size + at, dl, live);
+  }
+  store(weight_gradient + at, total, live);
+}
+
+extern "C" __global__ void __launch_bounds__(256) route_backward(
+    const float *routes_gradient, const float *routes, u16 *logits_gradient, i64 rows, int masks) {
+  using namespace units;
+  const i64 row = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+  if (row >= rows) return;
+  const float *p = routes + row * masks, *dp = routes_gradient + row * masks;
+  float mean = 0.f;
+  for (int i = 0; i < masks; i++) mean += p[i] * dp[i];
+  for (int i = 0; i < masks; i++)
+    logits_gradient[row * masks + i] = (u16)narrow(p[i] * (dp[i] - mean), 0.f);
+}
