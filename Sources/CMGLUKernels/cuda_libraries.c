@@ -25,6 +25,14 @@ const char *cmglu_nvrtc_load(cmglu_nvrtc *table, cmglu_lookup lookup, void *libr
   return missing;
 }
 
+const char *cmglu_lt_load(cmglu_lt *table, cmglu_lookup lookup, void *library) {
+  const char *missing = NULL;
+  REQUIRED(cublasLtGetVersion, "cublasLtGetVersion", )
+  REQUIRED(cublasLtGetStatusName, "cublasLtGetStatusName", )
+  CMGLU_LT_FUNCTIONS(REQUIRED)
+  return missing;
+}
+
 const char *cmglu_library_path(const void *symbol) {
   Dl_info info;
   return dladdr(symbol, &info) != 0 ? info.dli_fname : NULL;

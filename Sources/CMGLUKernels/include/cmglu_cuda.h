@@ -157,6 +157,78 @@ typedef struct {
   const char *(*nvrtcGetErrorString)(int result);
   CMGLU_NVRTC_FUNCTIONS(CMGLU_CUDA_MEMBER)
 } cmglu_nvrtc;
+
+// cuBLASLt --------------------------------------------------------------------------------------
+
+typedef struct cublasLtContext *cmglu_lt_handle;
+typedef struct cmglu_lt_desc_s *cmglu_lt_desc;
+typedef struct cmglu_lt_layout_s *cmglu_lt_layout;
+typedef struct cmglu_lt_preference_s *cmglu_lt_preference;
+
+// cublasLtMatmulAlgo_t: plain values that mean the same to the same version of the library.
+typedef struct {
+  uint64_t data[8];
+} cmglu_lt_algorithm;
+
+// cublasLtMatmulHeuristicResult_t.
+typedef struct {
+  cmglu_lt_algorithm algorithm;
+  size_t workspace_bytes;
+  int state;
+  float waves;
+  int reserved[4];
+} cmglu_lt_candidate;
+_Static_assert(sizeof(void *) != 8 || sizeof(cmglu_lt_candidate) == 96,
+               "cublasLtMatmulHeuristicResult_t");
+
+enum {
+  CMGLU_LT_COMPUTE_32F = 68,
+  CMGLU_LT_R_32F = 0,
+  CMGLU_LT_R_16BF = 14,
+  CMGLU_LT_DESC_TRANSPOSE_A = 3,
+  CMGLU_LT_DESC_TRANSPOSE_B = 4,
+  CMGLU_LT_PREFERENCE_WORKSPACE = 1,
+  CMGLU_LT_PREFERENCE_ALIGNMENT_A = 5,  // then B, C, D
+};
+
+#define CMGLU_LT_FUNCTIONS(FUNCTION)                                                               \
+  FUNCTION(cublasLtCreate, "cublasLtCreate", (cmglu_lt_handle * handle))                           \
+  FUNCTION(cublasLtDestroy, "cublasLtDestroy", (cmglu_lt_handle handle))                           \
+  FUNCTION(cublasLtMatmulDescCreate, "cublasLtMatmulDescCreate",                                   \
+           (cmglu_lt_desc * desc, int compute_type, int scale_type))                               \
+  FUNCTION(cublasLtMatmulDescDestroy, "cublasLtMatmulDescDestroy", (cmglu_lt_desc desc))           \
+  FUNCTION(cublasLtMatmulDescSetAttribute, "cublasLtMatmulDescSetAttribute",                       \
+           (cmglu_lt_desc desc, int attribute, const void *value, size_t size))                    \
+  FUNCTION(cublasLtMatrixLayoutCreate, "cublasLtMatrixLayoutCreate",                               \
+           (cmglu_lt_layout * layout, int type, uint64_t rows, uint64_t columns, int64_t stride))  \
+  FUNCTION(cublasLtMatrixLayoutDestroy, "cublasLtMatrixLayoutDestroy", (cmglu_lt_layout layout))   \
+  FUNCTION(cublasLtMatmulPreferenceCreate, "cublasLtMatmulPreferenceCreate",                       \
+           (cmglu_lt_preference * preference))                                                     \
+  FUNCTION(cublasLtMatmulPreferenceDestroy, "cublasLtMatmulPreferenceDestroy",                     \
+           (cmglu_lt_preference preference))                                                       \
+  FUNCTION(cublasLtMatmulPreferenceSetAttribute, "cublasLtMatmulPreferenceSetAttribute",           \
+           (cmglu_lt_preference preference, int attribute, const void *value, size_t size))        \
+  FUNCTION(cublasLtMatmulAlgoGetHeuristic, "cublasLtMatmulAlgoGetHeuristic",                       \
+           (cmglu_lt_handle handle, cmglu_lt_desc desc, cmglu_lt_layout a, cmglu_lt_layout b,      \
+            cmglu_lt_layout c, cmglu_lt_layout d, cmglu_lt_preference preference, int wanted,      \
+            cmglu_lt_candidate *found, int *count))                                                \
+  FUNCTION(cublasLtMatmulAlgoCheck, "cublasLtMatmulAlgoCheck",                                     \
+           (cmglu_lt_handle handle, cmglu_lt_desc desc, cmglu_lt_layout a, cmglu_lt_layout b,      \
+            cmglu_lt_layout c, cmglu_lt_layout d, const cmglu_lt_algorithm *algorithm,             \
+            cmglu_lt_candidate *found))                                                            \
+  FUNCTION(cublasLtMatmul, "cublasLtMatmul",                                                       \
+           (cmglu_lt_handle handle, cmglu_lt_desc desc, const void *alpha,                         \
+            cmglu_cuda_address a, cmglu_lt_layout a_layout, cmglu_cuda_address b,                  \
+            cmglu_lt_layout b_layout, const void *beta, cmglu_cuda_address c,                      \
+            cmglu_lt_layout c_layout, cmglu_cuda_address d, cmglu_lt_layout d_layout,              \
+            const cmglu_lt_algorithm *algorithm, cmglu_cuda_address workspace,                     \
+            size_t workspace_bytes, cmglu_cuda_stream stream))
+
+typedef struct {
+  size_t (*cublasLtGetVersion)(void);
+  const char *(*cublasLtGetStatusName)(int status);
+  CMGLU_LT_FUNCTIONS(CMGLU_CUDA_MEMBER)
+} cmglu_lt;
 #undef CMGLU_CUDA_MEMBER
 
 // The address of a symbol, or NULL.
@@ -165,6 +237,7 @@ typedef void *(*cmglu_lookup)(void *library, const char *symbol);
 // Fills a table; returns the first symbol that is missing, or NULL where none is.
 const char *cmglu_cuda_load(cmglu_cuda_driver *driver, cmglu_lookup lookup, void *library);
 const char *cmglu_nvrtc_load(cmglu_nvrtc *nvrtc, cmglu_lookup lookup, void *library);
+const char *cmglu_lt_load(cmglu_lt *lt, cmglu_lookup lookup, void *library);
 
 // The file that `symbol` was loaded from, or NULL.
 const char *cmglu_library_path(const void *symbol);

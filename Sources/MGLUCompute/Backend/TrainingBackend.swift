@@ -10,6 +10,9 @@ public protocol TrainingBackend: InferenceBackend {
   var productType: DataType { get }
   /// The vocabulary is padded in memory to a multiple of this, for the sake of aligned products.
   var vocabularyMultiple: Int { get }
+  /// What this backend chose by measuring and computes with from then on, as text: a run that goes
+  /// on takes them up, so that its sums are rounded as before. Empty where nothing is measured.
+  var choices: [String: String] { get set }
 
   /// C = A B, or C = A B + D where D, which may be C itself, is given. The innermost dimension is
   /// the columns, all others together are the rows. A and B have one type, C and D have another or

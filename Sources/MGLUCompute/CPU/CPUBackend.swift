@@ -113,6 +113,11 @@ public final class CPUBackend: TrainingBackend {
 
   public var vocabularyMultiple: Int { 1 }
 
+  public var choices: [String: String] {
+    get { [:] }
+    set {}
+  }
+
   public func convert(_ source: Tensor, into target: Tensor) {
     precondition(target.dataType == .float32, "products of this backend are of float32")
     copy(source, into: target)
@@ -148,12 +153,5 @@ public final class CPUBackend: TrainingBackend {
         p.transposeA, p.transposeB, Int64(p.m), Int64(p.n), Int64(p.k), p.alpha, p.a,
         Int64(p.lda), p.b, Int64(p.ldb), p.accumulate, p.c, Int64(p.ldc), scratch.baseAddress)
     }
-  }
-}
-
-extension MatrixOperand {
-  /// Rows and columns of the factor.
-  fileprivate var size: (rows: Int, columns: Int) {
-    isTransposed ? (tensor.columns, tensor.rows) : (tensor.rows, tensor.columns)
   }
 }

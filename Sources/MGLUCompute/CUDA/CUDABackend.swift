@@ -5,7 +5,7 @@ import Synchronization
 /// ahead of it is done (programmatic dependent launch), so that it reads its weights meanwhile.
 ///
 /// What fails is remembered and thrown by ``finish()``; until then nothing more is enqueued.
-public final class CUDABackend: InferenceBackend {
+public final class CUDABackend: TrainingBackend {
   /// The GPU in use.
   public let context: CUDAContext
   /// Where everything is enqueued.
@@ -27,6 +27,9 @@ public final class CUDABackend: InferenceBackend {
   private nonisolated(unsafe) var isNextOrdered = false
   // Recorded steps hold addresses of scratch: what was outgrown stays.
   private nonisolated(unsafe) var scratches: [Scratch: [Arena]] = [:]
+  // Made at the first product: inference needs no cuBLASLt.
+  nonisolated(unsafe) var products: CUDAProducts?
+  nonisolated(unsafe) var chosen: [String: String] = [:]
 
   /// Takes a GPU into use; `host` reads files for it.
   ///
@@ -115,6 +118,9 @@ public final class CUDABackend: InferenceBackend {
 
   public func copy(_ source: Tensor, into target: Tensor) {
     precondition(source.byteCount == target.byteCount, "copy between tensors of different sizes")
+    guard source.arena.isDeviceVisible, target.arena.isDeviceVisible else {
+      return copyThroughHost(source, into: target)
+    }
     let words = source.byteCount / 4
     guard source.byteCount % 4 == 0, words > 0 else {
       attempt { () throws(CUDAError) in
@@ -130,11 +136,27 @@ public final class CUDABackend: InferenceBackend {
     orderNext()
   }
 
+  /// Copies from or to memory of the host that the GPU does not reach.
+  private func copyThroughHost(_ source: Tensor, into target: Tensor) {
+    attempt { () throws(CUDAError) in
+      switch (source.arena.isDeviceVisible, target.arena.isDeviceVisible) {
+      case (false, true):
+        try stream.copy(
+          from: UnsafeRawBufferPointer(source.bytes), to: target.deviceAddress)
+      case (true, false): try stream.copy(from: source.deviceAddress, to: target.bytes)
+      default: host.copy(source, into: target)
+      }
+    }
+    orderNext()
+  }
+
   /// Lets the next kernel start only when all before it are done.
   func orderNext() { isNextOrdered = true }
 
   /// What operations need memory for beside their tensors.
-  enum Scratch { case stagedInput, partialAttention, counters }
+  enum Scratch {
+    case stagedInput, partialAttention, counters, products, partialNorm, partialSums, attentionDelta
+  }
 
   /// Memory of at least `count` bytes, zero at first: the same at every call until one needs more.
   func scratch(_ purpose: Scratch, ofBytes count: Int) -> UInt64 {

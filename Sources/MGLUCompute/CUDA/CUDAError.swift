@@ -16,6 +16,10 @@ public enum CUDAProblem: Sendable, Equatable {
   case kernelFault
   /// There is no NVRTC.
   case noCompiler
+  /// There is no cuBLASLt.
+  case noProducts
+  /// cuBLASLt refused a product.
+  case product
   /// A kernel's source does not compile.
   case compilation
   /// There is no embedded source, or no kernel in it, of that name.
@@ -66,7 +70,10 @@ extension CUDAProblem {
     case .noCompiler:
       "install it (pip install 'nvidia-cuda-nvrtc==13.0.*', or the CUDA toolkit), or name the "
         + "library in MGLU_NVRTC"
-    case .compilation, .unknownKernel, .call: nil
+    case .noProducts:
+      "install it (pip install 'nvidia-cublas==13.*', or the CUDA toolkit), or name the library "
+        + "in MGLU_CUBLASLT"
+    case .product, .compilation, .unknownKernel, .call: nil
     }
   }
 }

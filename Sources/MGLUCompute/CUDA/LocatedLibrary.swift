@@ -62,12 +62,12 @@ package struct LocatedLibrary: Sendable {
   private typealias VersionFunction = @convention(c) () -> Int
 
   private static func cuBLASLt() -> LocatedLibrary {
-    locate(
-      "cuBLASLt", purpose: "matrix products on the GPU",
-      names: ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"],
-      wheels: ["nvidia/cu13/lib", "nvidia/cublas/lib"], symbol: "cublasLtGetVersion",
-      package: "nvidia-cublas"
-    ) { $0.function("cublasLtGetVersion", as: VersionFunction.self).map { dotted($0()) } }
+    LocatedLibrary(
+      name: "cuBLASLt", purpose: "matrix products on the GPU, for training",
+      state: Result { () throws(CUDAError) in
+        let library = try CUBLASLt.shared()
+        return Found(path: library.path, version: dotted(library.version))
+      }.mapError(Missing.init))
   }
 
   private static func nccl() -> LocatedLibrary {

@@ -156,4 +156,9 @@ public struct MatrixOperand: Sendable {
   public let tensor: Tensor
   /// Whether the factor is the transpose of what is stored.
   public let isTransposed: Bool
+
+  /// Rows and columns of the factor.
+  var size: (rows: Int, columns: Int) {
+    isTransposed ? (tensor.columns, tensor.rows) : (tensor.rows, tensor.columns)
+  }
 }

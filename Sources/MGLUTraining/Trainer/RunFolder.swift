@@ -18,6 +18,8 @@ struct RunFolder {
     var configuration: TrainingConfiguration
     var trainingData: UInt32
     var validationData: UInt32
+    /// What the backend computes with by its own choice, where it has any.
+    var choices: [String: String]?
     var files: [String: UInt32] = [:]
 
     enum CodingKeys: String, CodingKey {
@@ -25,6 +27,7 @@ struct RunFolder {
       case configuration
       case trainingData = "training_data"
       case validationData = "validation_data"
+      case choices
       case files
     }
   }

@@ -102,6 +102,7 @@ public final class Trainer {
       return
     }
     step = found.state.step
+    if let choices = found.state.choices { decoder.backend.choices = choices }
     if let masks = found.masks { telemetry?.restore(masks) }
     observe(.resumed(step: step))
   }
@@ -109,7 +110,8 @@ public final class Trainer {
   private var state: RunFolder.State {
     RunFolder.State(
       step: step, configuration: configuration, trainingData: corpus.training.fingerprint,
-      validationData: corpus.validation.fingerprint)
+      validationData: corpus.validation.fingerprint,
+      choices: decoder.backend.choices.isEmpty ? nil : decoder.backend.choices)
   }
 
   /// Trains to the last step. When `isCancelled` becomes true it saves and returns early.
