@@ -57,10 +57,10 @@ static AttentionTrain arguments(const Shape &s, float *scratch) {
   return a;
 }
 
-static void launch(void (*kernel)(AttentionTrain), int y, int shared, const Shape &s, const AttentionTrain &a) {
+static void launch(void (*kernel)(AttentionTrain), int blocks, int shared, const Shape &s, const AttentionTrain &a) {
   CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
   CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100));
-  kernel<<<dim3(s.sequences * s.kvHeads, y), THREADS, shared>>>(a);
+  kernel<<<dim3(s.kvHeads, s.sequences, blocks), THREADS, shared>>>(a);
   CHECK(cudaGetLastError());
 }
 

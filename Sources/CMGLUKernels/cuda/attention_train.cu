@@ -10,11 +10,11 @@
 //           BF16 and 16-byte aligned. logSumExp [sequences][heads][length], float32, natural.
 // Variants  HEAD, the elements of a head, even, at most 128; GROUP = heads / kvHeads, the query heads
 //           of a key-value head.
-// Launch    128 threads, blocks (sequences kvHeads, y), dynamic shared memory of 4 TILE STRIDE bytes
+// Launch    128 threads, blocks (kvHeads, sequences, z), dynamic shared memory of 4 TILE STRIDE bytes
 //           (attention_train_keys: and 2 SCRATCH_BYTES), with STRIDE = 2 HEAD rounded up to 32, + 16:
-//               attention_train_forward  y = ceil(length GROUP / (64 MT)), MT = 2 up to HEAD 64, else 1
-//               attention_train_queries  y = the same
-//               attention_train_keys     y = ceil(length / (64 MT)), MT = 2 up to HEAD 32 (KEYS_MT)
+//               attention_train_forward  z = ceil(length GROUP / (64 MT)), MT = 2 up to HEAD 64, else 1
+//               attention_train_queries  z = the same
+//               attention_train_keys     z = ceil(length / (64 MT)), MT = 2 up to HEAD 32 (KEYS_MT)
 //           The gradient of keys and values reads what attention_train_queries left in `scratch`,
 //           ceil(length GROUP / 64) SCRATCH_BYTES for each sequence and key-value head.
 //
@@ -51,7 +51,7 @@ constexpr int TILE_BYTES = TILE * STRIDE;
 // Of 64 rows: -delta of each two rows twice (as an accumulator wants them), then -logSumExp log2 e.
 constexpr int SCRATCH_BYTES = 64 * 8 + 64 * 4;
 constexpr float LIMIT = 1099511627776.f;  // 2^40
-constexpr float LOG2E = 1.44269504f;
+constexpr float LOG2E = 1.44269504f, INFINITE = 1e38f * 10.f;
 
 #ifndef MT
 #define MT (PADDED <= 64 ? 2 : 1)  // groups of 16 rows of a warp
@@ -60,7 +60,13 @@ constexpr float LOG2E = 1.44269504f;
 #define KEYS_MT (PADDED <= 32 ? 2 : 1)
 #endif
 #ifndef CHUNK
-#define CHUNK 32  // keys of a step of the forward pass
+#define CHUNK 16  // keys of a step of the forward pass
+#endif
+#ifndef QUERIES_AHEAD
+#define QUERIES_AHEAD 0
+#endif
+#ifndef KEYS_UNROLL
+#define KEYS_UNROLL 4
 #endif
 // Blocks that a multiprocessor shall hold.
 #ifndef FORWARD_BLOCKS
@@ -218,9 +224,12 @@ struct Place {
   long long stride, outputStride;
   long long queries, keys, values, outputs;  // where its first token has them
 
+  // Volatile, so that what is needed after the loops does not wait there in registers.
   __device__ __forceinline__ Place(const AttentionTrain &a) {
-    lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-    sequence = blockIdx.x / a.kvHeads, kv = blockIdx.x % a.kvHeads;
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    lane = thread & 31, warp = thread >> 5;
+    kv = blockIdx.x, sequence = blockIdx.y;
     rows = a.length * GROUP;
     outputStride = a.kvHeads * GROUP * HEAD, stride = outputStride + 2 * a.kvHeads * HEAD;
     queries = (long long)sequence * a.length * stride + kv * GROUP * HEAD;
@@ -255,25 +264,87 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
   constexpr int ROWS = 64 * MT, N = CHUNK / 8;
   const Place at(a);
   const u32 memory = (u32)__cvta_generic_to_shared(attention_memory);
-  const int first = (gridDim.y - 1 - blockIdx.y) * ROWS, own = first + at.warp * 16 * MT;
+  const int first = (gridDim.z - 1 - blockIdx.z) * ROWS, own = first + at.warp * 16 * MT;
   const int tiles = ((min(first + ROWS, at.rows) - 1) / GROUP + TILE) / TILE;
   copy_tile<1>(memory, a.qkv + at.keys, at.stride, 0, a.length);
   copy_tile<1>(memory + TILE_BYTES, a.qkv + at.values, at.stride, 0, a.length);
 
   u32 query[MT][STEPS][4];
-  int position[MT][2];
 #pragma unroll
   for (int m = 0; m < MT; m++) {
     const int low = own + m * 16 + at.lane / 4, high = low + 8;
     load_rows(query[m], a.qkv + at.query(low), a.qkv + at.query(high), low < at.rows, high < at.rows);
-    position[m][0] = low / GROUP, position[m][1] = high / GROUP;
   }
+  const auto position = [&](int m, int half) { return (own + m * 16 + half * 8 + at.lane / 4) / GROUP; };
   const int lowest = own / GROUP, highest = own < at.rows ? (own + 16 * MT - 1) / GROUP : -1;
   const float factor = a.scale * LOG2E;
 
   float sums[MT][2 * STEPS][4] = {}, total[MT][2] = {}, largest[MT][2];
 #pragma unroll
   for (int m = 0; m < MT; m++) largest[m][0] = largest[m][1] = -1e30f;
+
+  const auto score = [&](float (&s)[MT][N][4], u32 stage, int key, int chunk, bool masked) {
+#pragma unroll
+    for (int m = 0; m < MT; m++)
+#pragma unroll
+      for (int n = 0; n < N; n++) s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0.f;
+    multiply_rows(s, query, stage + chunk * STRIDE + at.by_rows());
+    if (masked) {
+#pragma unroll
+      for (int m = 0; m < MT; m++)
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+          for (int i = 0; i < 4; i++)
+            if (key + chunk + n * 8 + (at.lane & 3) * 2 + i % 2 > position(m, i / 2)) s[m][n][i] = -INFINITE;
+    }
+  };
+  // Adds what `score` found for CHUNK keys.
+  const auto add = [&](float (&s)[MT][N][4], u32 stage, int key, int chunk, bool masked) {
+    float sum[MT][2];
+    u32 p[N / 2][MT][4];
+    const auto exponentiate = [&] {
+#pragma unroll
+      for (int m = 0; m < MT; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+#pragma unroll
+          for (int n = 0; n < N; n++) {
+            const float left = power_of_two(s[m][n][2 * half] * factor - largest[m][half]);
+            const float right = power_of_two(s[m][n][2 * half + 1] * factor - largest[m][half]);
+            sum[m][half] = n == 0 ? left + right : sum[m][half] + (left + right);
+            p[n / 2][m][n % 2 * 2 + half] = narrow(left, right);
+          }
+    };
+    exponentiate();
+    float check = sum[0][0] + sum[0][1];
+#pragma unroll
+    for (int m = 1; m < MT; m++) check += sum[m][0] + sum[m][1];
+    if (!__all_sync(~0u, check <= LIMIT)) {
+      score(s, stage, key, chunk, masked);
+#pragma unroll
+      for (int m = 0; m < MT; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+          float value = s[m][0][2 * half];
+#pragma unroll
+          for (int n = 0; n < N; n++) value = fmaxf(value, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
+          value = fmaxf(value, __shfl_xor_sync(~0u, value, 1));
+          value = fmaxf(value, __shfl_xor_sync(~0u, value, 2));
+          value = fmaxf(value * factor, largest[m][half]);
+          const float old = power_of_two(largest[m][half] - value);
+          largest[m][half] = value, total[m][half] *= old;
+#pragma unroll
+          for (int n = 0; n < 2 * STEPS; n++) sums[m][n][2 * half] *= old, sums[m][n][2 * half + 1] *= old;
+        }
+      exponentiate();
+    }
+#pragma unroll
+    for (int m = 0; m < MT; m++) total[m][0] += sum[m][0], total[m][1] += sum[m][1];
+#pragma unroll
+    for (int n = 0; n < N / 2; n++)
+      add_product(sums, p[n], stage + TILE_BYTES + (chunk + n * 16) * STRIDE + at.transposed());
+  };
 
   for (int tile = 0; tile < tiles; tile++) {
     const u32 stage = memory + (tile & 1) * 2 * TILE_BYTES, other = memory + (~tile & 1) * 2 * TILE_BYTES;
@@ -282,88 +353,39 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
       copy_tile<1>(other, a.qkv + at.keys, at.stride, (tile + 1) * TILE, a.length);
       copy_tile<1>(other + TILE_BYTES, a.qkv + at.values, at.stride, (tile + 1) * TILE, a.length);
     }
-#pragma unroll 1
-    for (int chunk = 0; chunk < TILE; chunk += CHUNK) {
-      const int key = tile * TILE + chunk;
-      if (key > highest) break;
-      float s[MT][N][4], sum[MT][2];
-      u32 p[N / 2][MT][4];
-      const auto score = [&] {
+    // Full tiles compute the scores of the next keys while they exponentiate those of these.
+    if (tile * TILE + TILE - 1 <= lowest) {
+      float s[2][MT][N][4];
+      score(s[0], stage, tile * TILE, 0, false);
 #pragma unroll
-        for (int m = 0; m < MT; m++)
-#pragma unroll
-          for (int n = 0; n < N; n++) s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0.f;
-        multiply_rows(s, query, stage + chunk * STRIDE + at.by_rows());
-        if (key + CHUNK - 1 > lowest) {
-#pragma unroll
-          for (int m = 0; m < MT; m++)
-#pragma unroll
-            for (int n = 0; n < N; n++)
-#pragma unroll
-              for (int i = 0; i < 4; i++)
-                if (key + n * 8 + (at.lane & 3) * 2 + i % 2 > position[m][i / 2]) s[m][n][i] = -1e38f * 10.f;
-        }
-      };
-      const auto exponentiate = [&] {
-#pragma unroll
-        for (int m = 0; m < MT; m++) {
-          sum[m][0] = sum[m][1] = 0.f;
-#pragma unroll
-          for (int n = 0; n < N; n++)
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-              const float left = power_of_two(s[m][n][2 * half] * factor - largest[m][half]);
-              const float right = power_of_two(s[m][n][2 * half + 1] * factor - largest[m][half]);
-              sum[m][half] += left + right;
-              p[n / 2][m][n % 2 * 2 + half] = narrow(left, right);
-            }
-        }
-      };
-      score();
-      exponentiate();
-      float check = 0.f;
-#pragma unroll
-      for (int m = 0; m < MT; m++) check += sum[m][0] + sum[m][1];
-      if (!__all_sync(~0u, check <= LIMIT)) {
-        score();
-#pragma unroll
-        for (int m = 0; m < MT; m++)
-#pragma unroll
-          for (int half = 0; half < 2; half++) {
-            float value = s[m][0][2 * half];
-#pragma unroll
-            for (int n = 0; n < N; n++) value = fmaxf(value, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
-            value = fmaxf(value, __shfl_xor_sync(~0u, value, 1));
-            value = fmaxf(value, __shfl_xor_sync(~0u, value, 2));
-            value = fmaxf(value * factor, largest[m][half]);
-            const float old = power_of_two(largest[m][half] - value);
-            largest[m][half] = value, total[m][half] *= old;
-#pragma unroll
-            for (int n = 0; n < 2 * STEPS; n++) sums[m][n][2 * half] *= old, sums[m][n][2 * half + 1] *= old;
-          }
-        exponentiate();
+      for (int chunk = 0; chunk < TILE; chunk += CHUNK) {
+        if (chunk + CHUNK < TILE) score(s[chunk / CHUNK + 1 & 1], stage, tile * TILE, chunk + CHUNK, false);
+        add(s[chunk / CHUNK & 1], stage, tile * TILE, chunk, false);
       }
-#pragma unroll
-      for (int m = 0; m < MT; m++) total[m][0] += sum[m][0], total[m][1] += sum[m][1];
-#pragma unroll
-      for (int n = 0; n < N / 2; n++)
-        add_product(sums, p[n], stage + TILE_BYTES + (chunk + n * 16) * STRIDE + at.transposed());
+    } else {
+#pragma unroll 1
+      for (int chunk = 0; chunk < TILE && tile * TILE + chunk <= highest; chunk += CHUNK) {
+        float s[MT][N][4];
+        score(s, stage, tile * TILE, chunk, true);
+        add(s, stage, tile * TILE, chunk, true);
+      }
     }
   }
 
+  const Place end(a);
 #pragma unroll
   for (int m = 0; m < MT; m++) {
-    const int low = own + m * 16 + at.lane / 4, high = low + 8;
+    const int low = first + end.warp * 16 * MT + m * 16 + end.lane / 4, high = low + 8;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       float &sum = total[m][half];
       sum += __shfl_xor_sync(~0u, sum, 1);
       sum += __shfl_xor_sync(~0u, sum, 2);
       const int row = half ? high : low;
-      if (at.lane % 4 == 0 && row < at.rows)
-        a.logSumExp[at.row_sum(a, row)] = (largest[m][half] + log2f(sum)) * 0.693147181f;
+      if (end.lane % 4 == 0 && row < end.rows)
+        a.logSumExp[end.row_sum(a, row)] = (largest[m][half] + log2f(sum)) * 0.693147181f;
     }
-    store_rows(sums[m], a.output + at.output(low), a.output + at.output(high), low < at.rows, high < at.rows,
+    store_rows(sums[m], a.output + end.output(low), a.output + end.output(high), low < end.rows, high < end.rows,
                1.f / total[m][0], 1.f / total[m][1]);
   }
 }
@@ -373,13 +395,12 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
   constexpr int ROWS = 64 * MT;
   const Place at(a);
   const u32 memory = (u32)__cvta_generic_to_shared(attention_memory);
-  const int first = (gridDim.y - 1 - blockIdx.y) * ROWS, own = first + at.warp * 16 * MT;
+  const int first = (gridDim.z - 1 - blockIdx.z) * ROWS, own = first + at.warp * 16 * MT;
   const int tiles = ((min(first + ROWS, at.rows) - 1) / GROUP + TILE) / TILE;
   copy_tile<1>(memory, a.qkv + at.keys, at.stride, 0, a.length);
   copy_tile<1>(memory + TILE_BYTES, a.qkv + at.values, at.stride, 0, a.length);
 
   u32 query[MT][STEPS][4], upstream[MT][STEPS][4];
-  int position[MT][2];
   float shift[MT][2], start[MT][4];  // -logSumExp log2 e; -delta
 #pragma unroll
   for (int m = 0; m < MT; m++) {
@@ -405,19 +426,49 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
       delta += __shfl_xor_sync(~0u, delta, 2);
       shift[m][half] = row < at.rows ? -LOG2E * a.logSumExp[at.row_sum(a, row)] : 0.f;
       start[m][2 * half] = start[m][2 * half + 1] = -delta;
-      position[m][half] = row / GROUP;
       const int scratchTiles = (at.rows + 63) / 64;
       if (at.lane % 4 == 0 && row < scratchTiles * 64) {
-        float *scratch = (float *)(a.scratch + ((long long)blockIdx.x * scratchTiles + row / 64) * SCRATCH_BYTES);
+        float *scratch = (float *)(a.scratch + (((long long)at.sequence * a.kvHeads + at.kv) * scratchTiles + row / 64) * SCRATCH_BYTES);
         const int r = row % 64;
         scratch[r / 2 * 4 + r % 2] = scratch[r / 2 * 4 + 2 + r % 2] = -delta;
         scratch[128 + r] = shift[m][half];
       }
     }
   }
+  const auto position = [&](int m, int half) { return (own + m * 16 + half * 8 + at.lane / 4) / GROUP; };
   const int lowest = own / GROUP, highest = own < at.rows ? (own + 16 * MT - 1) / GROUP : -1;
   const float factor = a.scale * LOG2E;
   float sums[MT][2 * STEPS][4] = {};
+
+  const auto score = [&](float (&s)[MT][2][4], float (&ds)[MT][2][4], u32 stage, int key, int chunk,
+                         bool masked) {
+#pragma unroll
+    for (int m = 0; m < MT; m++)
+#pragma unroll
+      for (int i = 0; i < 8; i++) s[m][i / 4][i % 4] = 0.f, ds[m][i / 4][i % 4] = start[m][i % 4];
+    multiply_rows(s, query, stage + chunk * STRIDE + at.by_rows());
+    multiply_rows(ds, upstream, stage + TILE_BYTES + chunk * STRIDE + at.by_rows());
+    if (masked) {
+#pragma unroll
+      for (int m = 0; m < MT; m++)
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+          if (key + chunk + i / 4 * 8 + (at.lane & 3) * 2 + i % 2 > position(m, i % 4 / 2))
+            s[m][i / 4][i % 4] = -INFINITE;
+    }
+  };
+  const auto add = [&](const float (&s)[MT][2][4], const float (&ds)[MT][2][4], u32 stage, int chunk) {
+    u32 p[MT][4];
+#pragma unroll
+    for (int m = 0; m < MT; m++)
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const float *score = &s[m][i / 2][i % 2 * 2], *slope = &ds[m][i / 2][i % 2 * 2];
+        p[m][i] = narrow(power_of_two(score[0] * factor + shift[m][i % 2]) * slope[0],
+                         power_of_two(score[1] * factor + shift[m][i % 2]) * slope[1]);
+      }
+    add_product(sums, p, stage + chunk * STRIDE + at.transposed());
+  };
 
   for (int tile = 0; tile < tiles; tile++) {
     const u32 stage = memory + (tile & 1) * 2 * TILE_BYTES, other = memory + (~tile & 1) * 2 * TILE_BYTES;
@@ -426,52 +477,49 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
       copy_tile<1>(other, a.qkv + at.keys, at.stride, (tile + 1) * TILE, a.length);
       copy_tile<1>(other + TILE_BYTES, a.qkv + at.values, at.stride, (tile + 1) * TILE, a.length);
     }
-#pragma unroll 1
-    for (int chunk = 0; chunk < TILE; chunk += 16) {
-      const int key = tile * TILE + chunk;
-      if (key > highest) break;
-      float s[MT][2][4] = {}, ds[MT][2][4];
-      multiply_rows(s, query, stage + chunk * STRIDE + at.by_rows());
+    if (tile * TILE + TILE - 1 <= lowest) {
+#if QUERIES_AHEAD
+      float s[2][MT][2][4], ds[2][MT][2][4];
+      score(s[0], ds[0], stage, tile * TILE, 0, false);
 #pragma unroll
-      for (int m = 0; m < MT; m++)
-#pragma unroll
-        for (int i = 0; i < 8; i++) ds[m][i / 4][i % 4] = start[m][i % 4];
-      multiply_rows(ds, upstream, stage + TILE_BYTES + chunk * STRIDE + at.by_rows());
-      if (key + 15 > lowest) {
-#pragma unroll
-        for (int m = 0; m < MT; m++)
-#pragma unroll
-          for (int i = 0; i < 8; i++)
-            if (key + i / 4 * 8 + (at.lane & 3) * 2 + i % 2 > position[m][i % 4 / 2])
-              s[m][i / 4][i % 4] = -1e38f * 10.f;
+      for (int chunk = 0; chunk < TILE; chunk += 16) {
+        const int now = chunk / 16 & 1, next = chunk / 16 + 1 & 1;
+        if (chunk + 16 < TILE) score(s[next], ds[next], stage, tile * TILE, chunk + 16, false);
+        add(s[now], ds[now], stage, chunk);
       }
-      u32 p[MT][4];
+#else
 #pragma unroll
-      for (int m = 0; m < MT; m++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-          const float *score = &s[m][i / 2][i % 2 * 2], *slope = &ds[m][i / 2][i % 2 * 2];
-          p[m][i] = narrow(power_of_two(score[0] * factor + shift[m][i % 2]) * slope[0],
-                           power_of_two(score[1] * factor + shift[m][i % 2]) * slope[1]);
-        }
-      add_product(sums, p, stage + chunk * STRIDE + at.transposed());
+      for (int chunk = 0; chunk < TILE; chunk += 16) {
+        float s[MT][2][4], ds[MT][2][4];
+        score(s, ds, stage, tile * TILE, chunk, false);
+        add(s, ds, stage, chunk);
+      }
+#endif
+    } else {
+#pragma unroll 1
+      for (int chunk = 0; chunk < TILE && tile * TILE + chunk <= highest; chunk += 16) {
+        float s[MT][2][4], ds[MT][2][4];
+        score(s, ds, stage, tile * TILE, chunk, true);
+        add(s, ds, stage, chunk);
+      }
     }
   }
 
+  const Place end(a);
 #pragma unroll
   for (int m = 0; m < MT; m++) {
-    const int low = own + m * 16 + at.lane / 4, high = low + 8;
-    store_rows(sums[m], a.gradient + at.query(low), a.gradient + at.query(high), low < at.rows,
-               high < at.rows, a.scale, a.scale);
+    const int low = first + end.warp * 16 * MT + m * 16 + end.lane / 4, high = low + 8;
+    store_rows(sums[m], a.gradient + end.query(low), a.gradient + end.query(high), low < end.rows,
+               high < end.rows, a.scale, a.scale);
   }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, KEYS_BLOCKS)
 attention_train_keys(const __grid_constant__ AttentionTrain a) {
-  constexpr int KEYS = 64 * KEYS_MT, M = KEYS_MT, STAGE = 2 * TILE_BYTES + SCRATCH_BYTES;
+  constexpr int UNROLLED = KEYS_UNROLL, KEYS = 64 * KEYS_MT, M = KEYS_MT, STAGE = 2 * TILE_BYTES + SCRATCH_BYTES;
   const Place at(a);
   const u32 memory = (u32)__cvta_generic_to_shared(attention_memory);
-  const int first = blockIdx.y * KEYS, own = first + at.warp * 16 * M;
+  const int first = blockIdx.z * KEYS, own = first + at.warp * 16 * M;
   const int tiles = (at.rows + TILE - 1) / TILE, firstTile = first * GROUP / TILE;
   const auto fill = [&](int tile) {
     const u32 to = memory + (tile & 1) * STAGE;
@@ -479,7 +527,7 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
     copy_tile<GROUP>(to + TILE_BYTES, a.upstream + at.outputs, at.outputStride, tile * TILE, at.rows);
     if (threadIdx.x < SCRATCH_BYTES / 16)
       copy<16>(to + 2 * TILE_BYTES + threadIdx.x * 16,
-               a.scratch + ((long long)blockIdx.x * tiles + tile) * SCRATCH_BYTES + threadIdx.x * 16, true);
+               a.scratch + (((long long)at.sequence * a.kvHeads + at.kv) * tiles + tile) * SCRATCH_BYTES + threadIdx.x * 16, true);
   };
   fill(firstTile);
 
@@ -494,61 +542,68 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
   const float factor = a.scale * LOG2E;
   float keySums[M][2 * STEPS][4] = {}, valueSums[M][2 * STEPS][4] = {};
 
+  const auto add = [&](u32 stage, const unsigned char *scratch, int row, int chunk, bool masked) {
+    float s[M][2][4] = {}, ds[M][2][4], shift[2][2];
+    multiply_rows(s, key, stage + chunk * STRIDE + at.by_rows());
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+      const int r = chunk + n * 8 + (at.lane & 3) * 2;
+      const float4 start = *(const float4 *)(scratch + r * 8);
+      const float2 two = *(const float2 *)(scratch + 512 + r * 4);
+      shift[n][0] = two.x, shift[n][1] = two.y;
+#pragma unroll
+      for (int m = 0; m < M; m++)
+        ds[m][n][0] = start.x, ds[m][n][1] = start.y, ds[m][n][2] = start.z, ds[m][n][3] = start.w;
+    }
+    multiply_rows(ds, value, stage + TILE_BYTES + chunk * STRIDE + at.by_rows());
+    if (masked) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const int position = (row + chunk + i / 2 * 8 + (at.lane & 3) * 2 + i % 2) / GROUP;
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+          for (int half = 0; half < 2; half++)
+            if (own + m * 16 + half * 8 + at.lane / 4 > position) s[m][i / 2][half * 2 + i % 2] = -INFINITE;
+      }
+    }
+    u32 p[M][4], slope[M][4];
+#pragma unroll
+    for (int m = 0; m < M; m++)
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const int n = i / 2, j = i % 2 * 2;
+        const float left = power_of_two(s[m][n][j] * factor + shift[n][0]);
+        const float right = power_of_two(s[m][n][j + 1] * factor + shift[n][1]);
+        p[m][i] = narrow(left, right);
+        slope[m][i] = narrow(left * ds[m][n][j], right * ds[m][n][j + 1]);
+      }
+    add_product(valueSums, p, stage + TILE_BYTES + chunk * STRIDE + at.transposed());
+    add_product(keySums, slope, stage + chunk * STRIDE + at.transposed());
+  };
+
   for (int tile = firstTile; tile < tiles; tile++) {
     const u32 stage = memory + (tile & 1) * STAGE;
     const unsigned char *scratch = attention_memory + (tile & 1) * STAGE + 2 * TILE_BYTES;
     copies_done();
     if (tile + 1 < tiles) fill(tile + 1);
     if (own >= a.length) continue;
+    if (tile * TILE / GROUP >= own + 16 * M - 1) {
+#pragma unroll (UNROLLED)
+      for (int chunk = 0; chunk < TILE; chunk += 16) add(stage, scratch, tile * TILE, chunk, false);
+    } else {
 #pragma unroll 1
-    for (int chunk = 0; chunk < TILE; chunk += 16) {
-      const int row = tile * TILE + chunk;
-      if ((row + 15) / GROUP < own) continue;
-      float s[M][2][4] = {}, ds[M][2][4], shift[2][2];
-      multiply_rows(s, key, stage + chunk * STRIDE + at.by_rows());
-#pragma unroll
-      for (int n = 0; n < 2; n++) {
-        const int r = chunk + n * 8 + (at.lane & 3) * 2;
-        const float4 start = *(const float4 *)(scratch + r * 8);
-        const float2 two = *(const float2 *)(scratch + 512 + r * 4);
-        shift[n][0] = two.x, shift[n][1] = two.y;
-#pragma unroll
-        for (int m = 0; m < M; m++)
-          ds[m][n][0] = start.x, ds[m][n][1] = start.y, ds[m][n][2] = start.z, ds[m][n][3] = start.w;
-      }
-      multiply_rows(ds, value, stage + TILE_BYTES + chunk * STRIDE + at.by_rows());
-      if (row / GROUP < own + 16 * M - 1) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-          const int position = (row + i / 2 * 8 + (at.lane & 3) * 2 + i % 2) / GROUP;
-#pragma unroll
-          for (int m = 0; m < M; m++)
-#pragma unroll
-            for (int half = 0; half < 2; half++)
-              if (own + m * 16 + half * 8 + at.lane / 4 > position) s[m][i / 2][half * 2 + i % 2] = -1e38f * 10.f;
-        }
-      }
-      u32 p[M][4], slope[M][4];
-#pragma unroll
-      for (int m = 0; m < M; m++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-          const int n = i / 2, j = i % 2 * 2;
-          const float left = power_of_two(s[m][n][j] * factor + shift[n][0]);
-          const float right = power_of_two(s[m][n][j + 1] * factor + shift[n][1]);
-          p[m][i] = narrow(left, right);
-          slope[m][i] = narrow(left * ds[m][n][j], right * ds[m][n][j + 1]);
-        }
-      add_product(valueSums, p, stage + TILE_BYTES + chunk * STRIDE + at.transposed());
-      add_product(keySums, slope, stage + chunk * STRIDE + at.transposed());
+      for (int chunk = 0; chunk < TILE; chunk += 16)
+        if ((tile * TILE + chunk + 15) / GROUP >= own) add(stage, scratch, tile * TILE, chunk, true);
     }
   }
 
+  const Place end(a);
 #pragma unroll
   for (int m = 0; m < M; m++) {
-    const long long low = own + m * 16 + at.lane / 4, high = low + 8;
-    u16 *lowRow = a.gradient + low * at.stride, *highRow = a.gradient + high * at.stride;
-    store_rows(keySums[m], lowRow + at.keys, highRow + at.keys, low < a.length, high < a.length, a.scale, a.scale);
-    store_rows(valueSums[m], lowRow + at.values, highRow + at.values, low < a.length, high < a.length, 1.f, 1.f);
+    const long long low = first + end.warp * 16 * M + m * 16 + end.lane / 4, high = low + 8;
+    u16 *lowRow = a.gradient + low * end.stride, *highRow = a.gradient + high * end.stride;
+    store_rows(keySums[m], lowRow + end.keys, highRow + end.keys, low < a.length, high < a.length, a.scale, a.scale);
+    store_rows(valueSums[m], lowRow + end.values, highRow + end.values, low < a.length, high < a.length, 1.f, 1.f);
   }
 }
