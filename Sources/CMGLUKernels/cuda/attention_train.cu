@@ -51,7 +51,7 @@ constexpr int TILE_BYTES = TILE * STRIDE;
 // Of 64 rows: -delta of each two rows twice (as an accumulator wants them), then -logSumExp log2 e.
 constexpr int SCRATCH_BYTES = 64 * 8 + 64 * 4;
 constexpr float LIMIT = 1099511627776.f;  // 2^40
-constexpr float LOG2E = 1.44269504f, INFINITE = 1e38f * 10.f;
+constexpr float LOG2E = 1.44269504f, MASKED = -3e38f;
 
 #ifndef MT
 #define MT (PADDED <= 64 ? 2 : 1)  // groups of 16 rows of a warp
@@ -67,6 +67,9 @@ constexpr float LOG2E = 1.44269504f, INFINITE = 1e38f * 10.f;
 #endif
 #ifndef KEYS_UNROLL
 #define KEYS_UNROLL 4
+#endif
+#ifndef MMA_ORDER
+#define MMA_ORDER
 #endif
 // Blocks that a multiprocessor shall hold.
 #ifndef FORWARD_BLOCKS
@@ -106,7 +109,7 @@ __device__ __forceinline__ float power_of_two(float x) {
 
 __device__ __forceinline__ void multiply(
     float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, const float (&c)[4]) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+  asm MMA_ORDER("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%10,%11,%12,%13};"
       : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c[0]), "f"(c[1]), "f"(c[2]),
@@ -296,7 +299,7 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
         for (int n = 0; n < N; n++)
 #pragma unroll
           for (int i = 0; i < 4; i++)
-            if (key + chunk + n * 8 + (at.lane & 3) * 2 + i % 2 > position(m, i / 2)) s[m][n][i] = -INFINITE;
+            if (key + chunk + n * 8 + (at.lane & 3) * 2 + i % 2 > position(m, i / 2)) s[m][n][i] = MASKED;
     }
   };
   // Adds what `score` found for CHUNK keys.
@@ -454,7 +457,7 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
 #pragma unroll
         for (int i = 0; i < 8; i++)
           if (key + chunk + i / 4 * 8 + (at.lane & 3) * 2 + i % 2 > position(m, i % 4 / 2))
-            s[m][i / 4][i % 4] = -INFINITE;
+            s[m][i / 4][i % 4] = MASKED;
     }
   };
   const auto add = [&](const float (&s)[MT][2][4], const float (&ds)[MT][2][4], u32 stage, int chunk) {
@@ -564,7 +567,7 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
         for (int m = 0; m < M; m++)
 #pragma unroll
           for (int half = 0; half < 2; half++)
-            if (own + m * 16 + half * 8 + at.lane / 4 > position) s[m][i / 2][half * 2 + i % 2] = -INFINITE;
+            if (own + m * 16 + half * 8 + at.lane / 4 > position) s[m][i / 2][half * 2 + i % 2] = MASKED;
       }
     }
     u32 p[M][4], slope[M][4];
