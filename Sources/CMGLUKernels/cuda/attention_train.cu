@@ -14,7 +14,7 @@
 //           (attention_train_keys: and 2 SCRATCH_BYTES), with STRIDE = 2 HEAD rounded up to 32, + 16:
 //               attention_train_forward  z = ceil(length GROUP / (64 MT)), MT = 2 up to HEAD 64, else 1
 //               attention_train_queries  z = the same
-//               attention_train_keys     z = ceil(length / (64 MT)), MT = 2 up to HEAD 32 (KEYS_MT)
+//               attention_train_keys     z = ceil(length / (64 MT)), MT = the same
 //           The gradient of keys and values reads what attention_train_queries left in `scratch`,
 //           ceil(length GROUP / 64) SCRATCH_BYTES for each sequence and key-value head.
 //
@@ -57,29 +57,27 @@ constexpr float LOG2E = 1.44269504f, MASKED = -3e38f;
 #define MT (PADDED <= 64 ? 2 : 1)  // groups of 16 rows of a warp
 #endif
 #ifndef KEYS_MT
-#define KEYS_MT (PADDED <= 32 ? 2 : 1)
+#define KEYS_MT (PADDED <= 64 ? 2 : 1)  // of 16 keys
 #endif
 #ifndef CHUNK
 #define CHUNK 16  // keys of a step of the forward pass
 #endif
+// Whether scores are computed a step ahead of the exponentials.
 #ifndef QUERIES_AHEAD
-#define QUERIES_AHEAD 0
+#define QUERIES_AHEAD (PADDED <= 32 || PADDED == 64)
 #endif
-#ifndef KEYS_UNROLL
-#define KEYS_UNROLL 4
-#endif
-#ifndef MMA_ORDER
-#define MMA_ORDER
+#ifndef KEYS_AHEAD
+#define KEYS_AHEAD (PADDED <= 32)
 #endif
 // Blocks that a multiprocessor shall hold.
 #ifndef FORWARD_BLOCKS
-#define FORWARD_BLOCKS (PADDED <= 32 ? 4 : PADDED <= 64 ? 2 : 2)
+#define FORWARD_BLOCKS (PADDED <= 32 ? 4 : 2)
 #endif
 #ifndef QUERIES_BLOCKS
-#define QUERIES_BLOCKS (PADDED <= 32 ? 4 : 2)
+#define QUERIES_BLOCKS (PADDED <= 32 ? 3 : 2)
 #endif
 #ifndef KEYS_BLOCKS
-#define KEYS_BLOCKS (PADDED <= 32 ? 3 : PADDED <= 64 ? 3 : 2)
+#define KEYS_BLOCKS 2
 #endif
 
 struct AttentionTrain {
@@ -109,7 +107,7 @@ __device__ __forceinline__ float power_of_two(float x) {
 
 __device__ __forceinline__ void multiply(
     float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, const float (&c)[4]) {
-  asm MMA_ORDER("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%10,%11,%12,%13};"
       : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c[0]), "f"(c[1]), "f"(c[2]),
@@ -204,8 +202,7 @@ __device__ __forceinline__ void multiply_rows(
     }
 }
 
-// sums[m] += p[m] b for 16 rows of b: the lane's own address, of matrices (rows 0-7, columns 0-7),
-// (8-15, 0-7), (0-7, 8-15), (8-15, 8-15).
+// sums[m] += p[m] b for 16 rows of b, of which the lane has the same address.
 template <int M>
 __device__ __forceinline__ void add_product(
     float (&sums)[M][2 * STEPS][4], const u32 (&p)[M][4], u32 address) {
@@ -215,8 +212,8 @@ __device__ __forceinline__ void add_product(
     load_transposed(b, address + k * 32);
 #pragma unroll
     for (int m = 0; m < M; m++) {
-      multiply(sums[m][2 * k], p[m], b[0], b[1], sums[m][2 * k]);
-      multiply(sums[m][2 * k + 1], p[m], b[2], b[3], sums[m][2 * k + 1]);
+      multiply(sums[m][2 * k], p[m], b[0], b[2], sums[m][2 * k]);
+      multiply(sums[m][2 * k + 1], p[m], b[1], b[3], sums[m][2 * k + 1]);
     }
   }
 }
@@ -227,7 +224,7 @@ struct Place {
   long long stride, outputStride;
   long long queries, keys, values, outputs;  // where its first token has them
 
-  // Volatile, so that what is needed after the loops does not wait there in registers.
+  // Volatile, so that what is needed rarely, or after the loops, does not wait in registers.
   __device__ __forceinline__ Place(const AttentionTrain &a) {
     int thread;
     asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
@@ -250,11 +247,8 @@ struct Place {
     return ((long long)sequence * a.kvHeads * GROUP + kv * GROUP + row % GROUP) * a.length + row / GROUP;
   }
   // This lane's part of the addresses of multiply_rows and add_product.
-  __device__ __forceinline__ u32 by_rows() const {
+  __device__ __forceinline__ u32 fragment() const {
     return ((lane >> 4) * 8 + (lane & 7)) * STRIDE + (lane >> 3 & 1) * 16;
-  }
-  __device__ __forceinline__ u32 transposed() const {
-    return ((lane >> 3 & 1) * 8 + (lane & 7)) * STRIDE + (lane >> 4) * 16;
   }
 };
 
@@ -291,7 +285,7 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
     for (int m = 0; m < MT; m++)
 #pragma unroll
       for (int n = 0; n < N; n++) s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0.f;
-    multiply_rows(s, query, stage + chunk * STRIDE + at.by_rows());
+    multiply_rows(s, query, stage + chunk * STRIDE + at.fragment());
     if (masked) {
 #pragma unroll
       for (int m = 0; m < MT; m++)
@@ -346,7 +340,7 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
     for (int m = 0; m < MT; m++) total[m][0] += sum[m][0], total[m][1] += sum[m][1];
 #pragma unroll
     for (int n = 0; n < N / 2; n++)
-      add_product(sums, p[n], stage + TILE_BYTES + (chunk + n * 16) * STRIDE + at.transposed());
+      add_product(sums, p[n], stage + TILE_BYTES + (chunk + n * 16) * STRIDE + at.fragment());
   };
 
   for (int tile = 0; tile < tiles; tile++) {
@@ -449,8 +443,8 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
     for (int m = 0; m < MT; m++)
 #pragma unroll
       for (int i = 0; i < 8; i++) s[m][i / 4][i % 4] = 0.f, ds[m][i / 4][i % 4] = start[m][i % 4];
-    multiply_rows(s, query, stage + chunk * STRIDE + at.by_rows());
-    multiply_rows(ds, upstream, stage + TILE_BYTES + chunk * STRIDE + at.by_rows());
+    multiply_rows(s, query, stage + chunk * STRIDE + at.fragment());
+    multiply_rows(ds, upstream, stage + TILE_BYTES + chunk * STRIDE + at.fragment());
     if (masked) {
 #pragma unroll
       for (int m = 0; m < MT; m++)
@@ -470,7 +464,7 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
         p[m][i] = narrow(power_of_two(score[0] * factor + shift[m][i % 2]) * slope[0],
                          power_of_two(score[1] * factor + shift[m][i % 2]) * slope[1]);
       }
-    add_product(sums, p, stage + chunk * STRIDE + at.transposed());
+    add_product(sums, p, stage + chunk * STRIDE + at.fragment());
   };
 
   for (int tile = 0; tile < tiles; tile++) {
@@ -481,23 +475,23 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
       copy_tile<1>(other + TILE_BYTES, a.qkv + at.values, at.stride, (tile + 1) * TILE, a.length);
     }
     if (tile * TILE + TILE - 1 <= lowest) {
-#if QUERIES_AHEAD
-      float s[2][MT][2][4], ds[2][MT][2][4];
-      score(s[0], ds[0], stage, tile * TILE, 0, false);
+      if constexpr (QUERIES_AHEAD) {
+        float s[2][MT][2][4], ds[2][MT][2][4];
+        score(s[0], ds[0], stage, tile * TILE, 0, false);
 #pragma unroll
-      for (int chunk = 0; chunk < TILE; chunk += 16) {
-        const int now = chunk / 16 & 1, next = chunk / 16 + 1 & 1;
-        if (chunk + 16 < TILE) score(s[next], ds[next], stage, tile * TILE, chunk + 16, false);
-        add(s[now], ds[now], stage, chunk);
-      }
-#else
+        for (int chunk = 0; chunk < TILE; chunk += 16) {
+          const int now = chunk / 16 & 1, next = chunk / 16 + 1 & 1;
+          if (chunk + 16 < TILE) score(s[next], ds[next], stage, tile * TILE, chunk + 16, false);
+          add(s[now], ds[now], stage, chunk);
+        }
+      } else {
 #pragma unroll
-      for (int chunk = 0; chunk < TILE; chunk += 16) {
-        float s[MT][2][4], ds[MT][2][4];
-        score(s, ds, stage, tile * TILE, chunk, false);
-        add(s, ds, stage, chunk);
+        for (int chunk = 0; chunk < TILE; chunk += 16) {
+          float s[MT][2][4], ds[MT][2][4];
+          score(s, ds, stage, tile * TILE, chunk, false);
+          add(s, ds, stage, chunk);
+        }
       }
-#endif
     } else {
 #pragma unroll 1
       for (int chunk = 0; chunk < TILE && tile * TILE + chunk <= highest; chunk += 16) {
@@ -519,7 +513,7 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
 
 extern "C" __global__ void __launch_bounds__(THREADS, KEYS_BLOCKS)
 attention_train_keys(const __grid_constant__ AttentionTrain a) {
-  constexpr int UNROLLED = KEYS_UNROLL, KEYS = 64 * KEYS_MT, M = KEYS_MT, STAGE = 2 * TILE_BYTES + SCRATCH_BYTES;
+  constexpr int KEYS = 64 * KEYS_MT, M = KEYS_MT, STAGE = 2 * TILE_BYTES + SCRATCH_BYTES;
   const Place at(a);
   const u32 memory = (u32)__cvta_generic_to_shared(attention_memory);
   const int first = blockIdx.z * KEYS, own = first + at.warp * 16 * M;
@@ -545,44 +539,51 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
   const float factor = a.scale * LOG2E;
   float keySums[M][2 * STEPS][4] = {}, valueSums[M][2 * STEPS][4] = {};
 
-  const auto add = [&](u32 stage, const unsigned char *scratch, int row, int chunk, bool masked) {
-    float s[M][2][4] = {}, ds[M][2][4], shift[2][2];
-    multiply_rows(s, key, stage + chunk * STRIDE + at.by_rows());
+  const auto score = [&](float (&s)[M][2][4], float (&ds)[M][2][4], u32 stage, const unsigned char *scratch,
+                         int row, int chunk, bool masked) {
 #pragma unroll
     for (int n = 0; n < 2; n++) {
-      const int r = chunk + n * 8 + (at.lane & 3) * 2;
-      const float4 start = *(const float4 *)(scratch + r * 8);
-      const float2 two = *(const float2 *)(scratch + 512 + r * 4);
-      shift[n][0] = two.x, shift[n][1] = two.y;
+      const float4 start = *(const float4 *)(scratch + (chunk + n * 8 + (at.lane & 3) * 2) * 8);
 #pragma unroll
-      for (int m = 0; m < M; m++)
+      for (int m = 0; m < M; m++) {
+        s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0.f;
         ds[m][n][0] = start.x, ds[m][n][1] = start.y, ds[m][n][2] = start.z, ds[m][n][3] = start.w;
+      }
     }
-    multiply_rows(ds, value, stage + TILE_BYTES + chunk * STRIDE + at.by_rows());
+    multiply_rows(s, key, stage + chunk * STRIDE + at.fragment());
+    multiply_rows(ds, value, stage + TILE_BYTES + chunk * STRIDE + at.fragment());
     if (masked) {
+      const Place here(a);
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        const int position = (row + chunk + i / 2 * 8 + (at.lane & 3) * 2 + i % 2) / GROUP;
+        const int position = (row + chunk + i / 2 * 8 + (here.lane & 3) * 2 + i % 2) / GROUP;
 #pragma unroll
         for (int m = 0; m < M; m++)
 #pragma unroll
           for (int half = 0; half < 2; half++)
-            if (own + m * 16 + half * 8 + at.lane / 4 > position) s[m][i / 2][half * 2 + i % 2] = MASKED;
+            if (first + here.warp * 16 * M + m * 16 + half * 8 + here.lane / 4 > position) s[m][i / 2][half * 2 + i % 2] = MASKED;
       }
     }
+  };
+  const auto add = [&](const float (&s)[M][2][4], const float (&ds)[M][2][4], u32 stage,
+                       const unsigned char *scratch, int chunk) {
     u32 p[M][4], slope[M][4];
 #pragma unroll
-    for (int m = 0; m < M; m++)
+    for (int n = 0; n < 2; n++) {
+      const float2 shift = *(const float2 *)(scratch + 512 + (chunk + n * 8 + (at.lane & 3) * 2) * 4);
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const int n = i / 2, j = i % 2 * 2;
-        const float left = power_of_two(s[m][n][j] * factor + shift[n][0]);
-        const float right = power_of_two(s[m][n][j + 1] * factor + shift[n][1]);
-        p[m][i] = narrow(left, right);
-        slope[m][i] = narrow(left * ds[m][n][j], right * ds[m][n][j + 1]);
-      }
-    add_product(valueSums, p, stage + TILE_BYTES + chunk * STRIDE + at.transposed());
-    add_product(keySums, slope, stage + chunk * STRIDE + at.transposed());
+      for (int m = 0; m < M; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+          const int j = half * 2;
+          const float left = power_of_two(s[m][n][j] * factor + shift.x);
+          const float right = power_of_two(s[m][n][j + 1] * factor + shift.y);
+          p[m][n * 2 + half] = narrow(left, right);
+          slope[m][n * 2 + half] = narrow(left * ds[m][n][j], right * ds[m][n][j + 1]);
+        }
+    }
+    add_product(valueSums, p, stage + TILE_BYTES + chunk * STRIDE + at.fragment());
+    add_product(keySums, slope, stage + chunk * STRIDE + at.fragment());
   };
 
   for (int tile = firstTile; tile < tiles; tile++) {
@@ -591,13 +592,24 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
     copies_done();
     if (tile + 1 < tiles) fill(tile + 1);
     if (own >= a.length) continue;
-    if (tile * TILE / GROUP >= own + 16 * M - 1) {
-#pragma unroll (UNROLLED)
-      for (int chunk = 0; chunk < TILE; chunk += 16) add(stage, scratch, tile * TILE, chunk, false);
+    if (KEYS_AHEAD && tile * TILE / GROUP >= own + 16 * M - 1) {
+      float s[2][M][2][4], ds[2][M][2][4];
+      score(s[0], ds[0], stage, scratch, 0, 0, false);
+#pragma unroll
+      for (int chunk = 0; chunk < TILE; chunk += 16) {
+        const int now = chunk / 16 & 1, next = chunk / 16 + 1 & 1;
+        if (chunk + 16 < TILE) score(s[next], ds[next], stage, scratch, 0, chunk + 16, false);
+        add(s[now], ds[now], stage, scratch, chunk);
+      }
     } else {
 #pragma unroll 1
-      for (int chunk = 0; chunk < TILE; chunk += 16)
-        if ((tile * TILE + chunk + 15) / GROUP >= own) add(stage, scratch, tile * TILE, chunk, true);
+      for (int chunk = 0; chunk < TILE; chunk += 16) {
+        const int row = tile * TILE + chunk;
+        if ((row + 15) / GROUP < own) continue;
+        float s[M][2][4], ds[M][2][4];
+        score(s, ds, stage, scratch, tile * TILE, chunk, row / GROUP < own + 16 * M - 1);
+        add(s, ds, stage, scratch, chunk);
+      }
     }
   }
 
