@@ -70,7 +70,13 @@ constexpr float LOG2E = 1.44269504f, MASKED = -3e38f;
 #endif
 // Whether scores are computed a step ahead of the exponentials.
 #ifndef QUERIES_AHEAD
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
 #define QUERIES_AHEAD (PADDED <= 32 || PADDED == 64)
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 1200
+#define QUERIES_AHEAD (PADDED <= 32)
+#else
+#define QUERIES_AHEAD 0  // would spill
+#endif
 #endif
 #ifndef KEYS_AHEAD
 #define KEYS_AHEAD (PADDED <= 32)
@@ -491,29 +497,20 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
       copy_tile<1>(other, a.qkv + at.keys, at.stride, (tile + 1) * TILE, a.length);
       copy_tile<1>(other + TILE_BYTES, a.qkv + at.values, at.stride, (tile + 1) * TILE, a.length);
     }
-    if (tile * TILE + TILE - 1 <= lowest) {
-      if constexpr (QUERIES_AHEAD) {
-        float s[2][MT][2][4], ds[2][MT][2][4];
-        score(s[0], ds[0], stage, tile * TILE, 0, false);
+    if (QUERIES_AHEAD && tile * TILE + TILE - 1 <= lowest) {
+      float s[2][MT][2][4], ds[2][MT][2][4];
+      score(s[0], ds[0], stage, tile * TILE, 0, false);
 #pragma unroll
-        for (int chunk = 0; chunk < TILE; chunk += 16) {
-          const int now = chunk / 16 & 1, next = chunk / 16 + 1 & 1;
-          if (chunk + 16 < TILE) score(s[next], ds[next], stage, tile * TILE, chunk + 16, false);
-          add(s[now], ds[now], stage, chunk);
-        }
-      } else {
-#pragma unroll
-        for (int chunk = 0; chunk < TILE; chunk += 16) {
-          float s[MT][2][4], ds[MT][2][4];
-          score(s, ds, stage, tile * TILE, chunk, false);
-          add(s, ds, stage, chunk);
-        }
+      for (int chunk = 0; chunk < TILE; chunk += 16) {
+        const int now = chunk / 16 & 1, next = chunk / 16 + 1 & 1;
+        if (chunk + 16 < TILE) score(s[next], ds[next], stage, tile * TILE, chunk + 16, false);
+        add(s[now], ds[now], stage, chunk);
       }
     } else {
 #pragma unroll 1
       for (int chunk = 0; chunk < TILE && tile * TILE + chunk <= highest; chunk += 16) {
         float s[MT][2][4], ds[MT][2][4];
-        score(s, ds, stage, tile * TILE, chunk, true);
+        score(s, ds, stage, tile * TILE, chunk, QUERIES_AHEAD || tile * TILE + chunk + 15 > lowest);
         add(s, ds, stage, chunk);
       }
     }
