@@ -265,6 +265,13 @@ typedef struct {
 _Static_assert(sizeof(cmglu_cuda_attention) == 88, "Attention of attention.cu");
 
 typedef struct {
+  cmglu_address qkv, output, log_sum_exp, upstream, gradient, scratch;
+  int32_t length, kv_heads;
+  float scale;
+} cmglu_cuda_attention_train;
+_Static_assert(sizeof(cmglu_cuda_attention_train) == 64, "AttentionTrain of attention_train.cu");
+
+typedef struct {
   cmglu_address weights, gate, masks, x, routes, norm, output;
   int32_t rows, columns, mask_count, gating, activation, accumulate;
   float epsilon;
