@@ -6,7 +6,7 @@ import MGLUModel
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Time units against what memory allows.",
-    subcommands: [FeedForward.self, DecodeBenchmarkCommand.self])
+    subcommands: [FeedForward.self, DecodeBenchmarkCommand.self, TrainingBenchmarkCommand.self])
 
   /// `mglu bench ffn`.
   struct FeedForward: ParsableCommand {

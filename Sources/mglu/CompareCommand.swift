@@ -29,13 +29,14 @@ struct CompareCommand: ParsableCommand {
   @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
   @OptionGroup(title: "Comparison") var options: ComparisonOptions
   @Option(help: "Threads (default: all processors).") var threads: Int?
+  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Flag(
     name: .customLong("tensorboard"), help: "Write TensorBoard event files next to metrics.jsonl.")
   var tensorBoard = false
   @Flag(help: "Print results.json instead of the table.") var json = false
 
   func run() throws {
-    let backend = try CPUBackend(threads: threads)
+    let backend = try device.backend(threads: threads)
     let tokenizer = try Tokenizer.named(tokenizer)
     let request = try options.request()
     var plan = try options.plan(request, tokenizer: tokenizer)
@@ -52,7 +53,6 @@ struct CompareCommand: ParsableCommand {
       tensorBoard: tensorBoard)
 
     var progress = ComparisonProgress(plan)
-    for warning in backend.warnings { progress.note(warning) }
     progress.note(backend.summary)
     progress.note(
       "\(plan.runs.count) runs of \(NumberFormat.grouped(plan.settings.steps)) steps on "

@@ -11,6 +11,7 @@ struct EvaluateCommand: ParsableCommand {
       Examples:
         mglu evaluate --model run --data other.txt
         mglu evaluate --model run --data valid.bin --json
+        mglu evaluate --model run --data other.txt --device cuda
 
       Every token but the first is predicted, in consecutive windows of --context tokens. The loss \
       is in nats per token; bits per byte compare models of different tokenizers.
@@ -21,10 +22,11 @@ struct EvaluateCommand: ParsableCommand {
   var data: String
   @Option(help: "Tokens of a window (default: the model's context, at most 1024).")
   var context: Int?
+  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func run() throws {
-    let (decoder, tokenizer) = try model.load()
+    let (decoder, tokenizer) = try model.load(on: device.backend(threads: model.threads))
     let longest = decoder.configuration.contextLength
     let length = context ?? min(longest, 1024)
     guard (1...longest).contains(length) else {
@@ -32,7 +34,9 @@ struct EvaluateCommand: ParsableCommand {
     }
     let tokens = try Corpus.tokens(at: data, tokenizer: tokenizer)
     Interrupt.listen()
-    let evaluator = Evaluator(decoder, tokenizer: tokenizer, length: length)
+    let evaluator = Evaluator(
+      decoder, tokenizer: tokenizer,
+      activations: decoder.makeActivations(sequences: 16, length: length, purpose: .inference))
     guard let result = try evaluator.evaluate(tokens, isCancelled: { Interrupt.isRequested })
     else { throw ExitCode(Interrupt.exitStatus) }
     if json {

@@ -14,6 +14,7 @@ struct TrainCommand: ParsableCommand {
         mglu train --data input.txt --steps 5000 --output run --resume
         mglu train --data shards/ --tokenizer gpt2/tokenizer.json --output run
         mglu train --data input.txt --init masked --steps 500 --output healed
+        mglu train --data input.txt --preset paper-small --device cuda --output run
 
       --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
       token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for \
@@ -37,6 +38,9 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup(title: "Model") var shape: ShapeOptions
   @OptionGroup(title: "Training") var training: TrainingOptions
   @Option(help: "Threads (default: all processors).") var threads: Int?
+  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
+  @Flag(help: "Compute activations again in the backward pass: slower, in less memory.")
+  var recompute = false
   @Flag(help: "Go on from the newest checkpoint in --output.") var resume = false
   @Flag(
     name: .customLong("tensorboard"), help: "Write TensorBoard event files next to metrics.jsonl.")
@@ -50,7 +54,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
-    let backend = try CPUBackend(threads: threads)
+    let backend = try device.backend(threads: threads)
     let source = try initial.map { folder throws(CheckpointError) in
       try ModelFolder.locate(folder)
     }
@@ -61,10 +65,9 @@ struct TrainCommand: ParsableCommand {
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
     let trainer = try Trainer(
       decoder, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
-      tensorBoard: tensorBoard)
+      tensorBoard: tensorBoard, recomputesActivations: recompute)
 
     var progress = TrainingProgress(settings)
-    for warning in backend.warnings { progress.note(warning) }
     try trainer.prepareOutput(resume: resume) { progress.show($0) }
     progress.note(backend.summary)
     let count = NumberFormat.grouped
@@ -93,7 +96,7 @@ struct TrainCommand: ParsableCommand {
 extension TrainCommand {
   /// The model in `folder`, which must know the tokenizer's tokens, or a new one.
   private func decoder(
-    from folder: String?, tokenizer: Tokenizer, on backend: CPUBackend
+    from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend
   ) throws -> Decoder {
     if let folder {
       let decoder = try ModelFolder.load(folder, on: backend)

@@ -113,6 +113,8 @@ public final class CPUBackend: TrainingBackend {
 
   public var vocabularyMultiple: Int { 1 }
 
+  public var deviceMemory: (free: Int, total: Int)? { nil }
+
   public var choices: [String: String] {
     get { [:] }
     set {}

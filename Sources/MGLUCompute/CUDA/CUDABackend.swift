@@ -240,6 +240,11 @@ public final class CUDABackend: TrainingBackend {
       return nil
     }
   }
+
+  /// Remembers a failure, unless there was one before.
+  func fail(_ code: CUDAProblem, _ message: String) {
+    if failure == nil { failure = CUDAError(code, message) }
+  }
 }
 
 private struct KernelKey: Hashable {

@@ -29,11 +29,11 @@ public struct Evaluator {
   private let activations: DecoderActivations
   private let byteCounts: [Int]
 
-  /// Memory for `sequences` windows of `length` tokens at a time.
-  public init(_ decoder: Decoder, tokenizer: Tokenizer, length: Int, sequences: Int = 16) {
+  /// Evaluates as many windows at a time, and as long ones, as `activations` have room for; those
+  /// of training will do.
+  public init(_ decoder: Decoder, tokenizer: Tokenizer, activations: DecoderActivations) {
     self.decoder = decoder
-    activations = decoder.makeActivations(
-      sequences: sequences, length: length, purpose: .inference)
+    self.activations = activations
     byteCounts = (0..<Int32(clamping: tokenizer.vocabularySize)).map { id in
       tokenizer.isSpecial(id) ? 0 : tokenizer.bytes(of: id)?.count ?? 0
     }

@@ -77,9 +77,7 @@ public final class Trainer {
     activations = decoder.makeActivations(
       sequences: configuration.batchSize, length: configuration.contextLength,
       purpose: recomputesActivations ? .recomputingTraining : .training)
-    evaluator = Evaluator(
-      decoder, tokenizer: tokenizer, length: configuration.contextLength,
-      sequences: configuration.batchSize)
+    evaluator = Evaluator(decoder, tokenizer: tokenizer, activations: activations)
   }
 
   /// Refuses an output folder that holds a run, unless it is to be resumed; then goes on from its

@@ -8,7 +8,7 @@ extension Device {
   }
 
   /// The backend that computes there, with `threads` threads of the CPU; tells of what it lacks.
-  func backend(threads: Int?) throws -> any InferenceBackend {
+  func backend(threads: Int?) throws -> any TrainingBackend {
     let host = try CPUBackend(threads: threads)
     guard case .cuda(let ordinal) = self else {
       for warning in host.warnings { Output.note(warning) }

@@ -18,8 +18,8 @@ struct ModelOptions: ParsableArguments {
   }
 
   /// Loads model and tokenizer.
-  func load() throws -> (decoder: Decoder, tokenizer: Tokenizer) {
-    let (folder, backend) = try open()
+  func load(on backend: any TrainingBackend) throws -> (decoder: Decoder, tokenizer: Tokenizer) {
+    let folder = try ModelFolder.locate(model)
     let decoder = try ModelFolder.load(folder, on: backend)
     return (decoder, try Tokenizer(contentsOf: folder, for: decoder.configuration))
   }

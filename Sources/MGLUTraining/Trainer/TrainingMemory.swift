@@ -1,0 +1,77 @@
+/// The memory of a training run by what it is for, in bytes, known before any is allocated.
+public struct TrainingMemory: Sendable, Equatable {
+  /// The float32 parameters, fixed masks included.
+  public let parameters: Int
+  /// What products read, where that is not the parameters themselves.
+  public let copies: Int
+  /// Gradients.
+  public let gradients: Int
+  /// Both moments of AdamW.
+  public let moments: Int
+  /// Activations and their gradients; validation uses the same.
+  public let activations: Int
+
+  /// All together.
+  public var total: Int { parameters + copies + gradients + moments + activations }
+
+  /// The memory of a run with `sequences` texts of `length` tokens at a time on `backend`.
+  public init(
+    _ configuration: DecoderConfiguration, sequences: Int, length: Int,
+    purpose: ActivationPurpose, on backend: any TrainingBackend
+  ) {
+    var weights: DecoderWeights?
+    parameters = ArenaLayout.measure { layout in
+      weights = DecoderWeights(
+        configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
+    }
+    let trained = weights?.normBytes.upperBound ?? 0
+    let productBytes = weights?.productBytes.count ?? 0
+    copies =
+      backend.productType == .float32 ? 0 : productBytes / 4 * backend.productType.byteCount
+    gradients = trained
+    moments = 2 * trained
+    let plan = ActivationPlan(
+      configuration, sequences: sequences, length: length, purpose: purpose,
+      type: backend.productType, vocabularyRows: weights?.head.rows ?? 0)
+    activations = ArenaLayout.measure { layout in
+      _ = DecoderActivations(plan, batch: nil, in: &layout)
+    }
+  }
+
+  /// Throws where a run cannot fit, and says what would make it fit.
+  public func check(on backend: any TrainingBackend) throws(MemoryError) {
+    guard let memory = backend.deviceMemory else {
+      return try PhysicalMemory.require(
+        Double(total), for: "training this model", remedy: Self.remedy)
+    }
+    // What cuBLASLt, kernels and scratch need beside.
+    let reserve = 512 << 20
+    guard total + reserve > memory.free else { return }
+    func gibibytes(_ bytes: Int) -> String {
+      "\((Double(bytes) / 0x1p30 * 10).rounded() / 10) GiB"
+    }
+    throw MemoryError(
+      .tooSmall,
+      "training this model takes \(gibibytes(total)), of which activations \(gibibytes(activations)):"
+        + " the GPU has \(gibibytes(memory.free)) free", remedy: Self.remedy)
+  }
+
+  private static let remedy =
+    "use a smaller --batch-size with more --gradient-accumulation, --recompute, a shorter --context "
+    + "or a smaller model"
+}
+
+extension DecoderConfiguration {
+  /// Floating-point operations of a token in training, forward and backward: 6 for each weight that
+  /// a product reads, masks counting as matrices of their own, and causal attention over half of
+  /// `length` tokens.
+  public func trainingFLOP(length: Int) -> Double {
+    let up = Double(feedForward.intermediateSize * hiddenSize * feedForward.unit.gating.streams)
+    let block =
+      Double(hiddenSize * (attention.rowWidth + attention.queryWidth))
+      + up + Double(feedForward.intermediateSize * hiddenSize)
+      + Double(feedForward.routerWeightCount)
+    let attended = 2 * Double(attention.queryWidth) * Double(length) / 2
+    return 6 * (Double(vocabularySize * hiddenSize) + Double(layers) * (block + attended))
+  }
+}

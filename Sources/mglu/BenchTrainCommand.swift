@@ -1,0 +1,86 @@
+import ArgumentParser
+import MGLUDiagnostics
+import MGLUTraining
+
+/// `mglu bench train`.
+struct TrainingBenchmarkCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Time steps of training against the rate of one large product.",
+    discussion: """
+      Examples:
+        mglu bench train
+        mglu bench train --preset paper-small --batch-size 16 --device cuda
+        mglu bench train --preset paper-small --units swiglu,swimglu:4 --recompute --device cuda
+
+      A step is forward, backward, clipping and AdamW on random tokens. TFLOP/s are those that the \
+      model needs, attention included and activations that are computed again not.
+      """)
+
+  @Option(help: "Units with commas between them, as mglu compare has them.")
+  var units = "swiglu,swimglu:1,swimglu:4,swimglu:8"
+  @Option(help: "Shape by name.") var preset = ModelPreset.nano
+  @Option(help: "Windows of a step.") var batchSize = 12
+  @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
+  @Option(help: "Steps that are timed.") var steps = 20
+  @Flag(help: "Compute activations again in the backward pass.") var recompute = false
+  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
+  @Option(help: "Threads (default: all processors).") var threads: Int?
+  @Flag(help: "Print one JSON document instead of text.") var json = false
+
+  func validate() throws {
+    for (name, value) in [("batch-size", batchSize), ("steps", steps), ("context", context ?? 1)]
+    where !(1...1 << 20).contains(value) {
+      throw ValidationError("--\(name) \(value): expected 1 to \(1 << 20)")
+    }
+  }
+
+  func run() throws {
+    var shape = preset.configuration
+    shape.contextLength = context ?? shape.contextLength
+    let backend = try device.backend(threads: threads)
+    let benchmark = TrainingBenchmark(
+      shape, units: try UnitSpecification.list(units), batchSize: batchSize, steps: steps,
+      purpose: recompute ? .recomputingTraining : .training, on: backend)
+    let rate = try benchmark.productRate()
+    if !json {
+      Output.line("\(backend.summary); a large product: \(NumberFormat.fixed(rate, 1)) TFLOP/s")
+      Output.line(
+        "\(batchSize) x \(shape.contextLength) tokens a step, \(preset.rawValue)"
+          + (recompute ? ", activations computed again" : "") + "\n")
+      Output.line("| unit | tokens/s | ms a step | TFLOP/s | of the product | memory |")
+      Output.line("| --- | --- | --- | --- | --- | --- |")
+    }
+    let results = try benchmark.run(productRate: rate) { result in
+      if !json { Output.line(row(result)) }
+    }
+    guard json else { return }
+    Output.json(
+      Document(
+        machine: backend.summary, preset: preset.rawValue, batchSize: batchSize,
+        context: shape.contextLength, steps: steps, recompute: recompute, productTflopPerS: rate,
+        results: results))
+  }
+
+  private func row(_ result: TrainingBenchmark.Result) -> String {
+    let cells = [
+      result.unit, NumberFormat.grouped(Int(result.tokensPerS)),
+      NumberFormat.fixed(result.milliseconds, 2), NumberFormat.fixed(result.tflopPerS, 1),
+      NumberFormat.fixed(result.percentOfProduct, 1) + " %",
+      NumberFormat.fixed(Double(result.deviceBytes ?? result.plannedBytes) / 0x1p30, 2) + " GiB",
+    ]
+    return "| " + cells.joined(separator: " | ") + " |"
+  }
+}
+
+/// What `mglu bench train --json` prints.
+private struct Document: Encodable {
+  let machine: String
+  let preset: String
+  let batchSize: Int
+  let context: Int
+  let steps: Int
+  let recompute: Bool
+  let productTflopPerS: Double
+  let results: [TrainingBenchmark.Result]
+}
