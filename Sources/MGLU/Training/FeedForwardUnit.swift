@@ -20,7 +20,7 @@ public protocol FeedForwardUnit: Sendable {
 
   /// The wide weights `[streams * d, h]`: the parameters themselves, or built into `scratch`.
   func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor
-  /// The same unit over other places of the weights that products read.
+  /// The same unit over other places of those weights that products read as they are.
   func movingWeights(_ place: (Tensor) -> Tensor) -> Self
   /// Where the gradient of the wide weights is to be added.
   func wideGradient(_ gradients: Gradients, scratch: StackScratch) -> WideGradient

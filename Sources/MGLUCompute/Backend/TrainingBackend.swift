@@ -29,7 +29,7 @@ public protocol TrainingBackend: InferenceBackend {
 
   /// stack = [M_1 (.) W; ...; M_m (.) W; W] with M_i = 1 where L_i > 0.
   ///
-  /// weight `[d, h]`, logits `[m, d, h]`, stack `[(m + 1) d, h]`.
+  /// weight `[d, h]` and logits `[m, d, h]`, float32; stack `[(m + 1) d, h]` of a product's type.
   func stackMasked(_ weight: Tensor, logits: Tensor, into stack: Tensor)
 
   /// dW += sum_i M_i (.) P_i + Q and dL_i += W (.) P_i (straight-through), where
