@@ -5,6 +5,9 @@
 static const char attention_cu[] = {
 #embed "cuda/attention.cu" suffix(, 0)
 };
+static const char decode_cu[] = {
+#embed "cuda/decode.cu" suffix(, 0)
+};
 static const char flash_cu[] = {
 #embed "cuda/flash.cu" suffix(, 0)
 };
@@ -23,7 +26,8 @@ static const char tokens_cu[] = {
 
 #define SOURCE(name) {#name, name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
-    SOURCE(attention), SOURCE(flash), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens),
+    SOURCE(attention), SOURCE(decode), SOURCE(flash), SOURCE(pack),
+    SOURCE(plain),     SOURCE(read),   SOURCE(tokens),
 };
 
 const cmglu_cuda_source *cmglu_cuda_source_at(int index) {

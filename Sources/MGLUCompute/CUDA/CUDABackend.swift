@@ -134,7 +134,7 @@ public final class CUDABackend: InferenceBackend {
   func orderNext() { isNextOrdered = true }
 
   /// What operations need memory for beside their tensors.
-  enum Scratch { case stagedInput, partialAttention, counters }
+  enum Scratch { case stagedInput, partialAttention, counters, exchange }
 
   /// Memory of at least `count` bytes, zero at first: the same at every call until one needs more.
   func scratch(_ purpose: Scratch, ofBytes count: Int) -> UInt64 {
@@ -183,7 +183,7 @@ public final class CUDABackend: InferenceBackend {
   func launch<each Argument: BitwiseCopyable>(
     _ source: String, _ kernel: String, options: [String] = [], grid: LaunchSize,
     block: LaunchSize, sharedBytes: Int = 0, cluster: LaunchSize? = nil,
-    programmatic: Bool = true, arguments: repeat each Argument
+    cooperative: Bool = false, programmatic: Bool = true, arguments: repeat each Argument
   ) {
     let isEarly = programmatic && startsEarly && !isNextOrdered
     if !isEarly { cachesInWriting.removeAll(keepingCapacity: true) }
@@ -191,7 +191,7 @@ public final class CUDABackend: InferenceBackend {
     attempt { () throws(CUDAError) in
       try function(source, kernel, options: options).launch(
         grid: grid, block: block, sharedBytes: sharedBytes, cluster: cluster,
-        programmatic: isEarly, on: stream, arguments: repeat each arguments)
+        cooperative: cooperative, programmatic: isEarly, on: stream, arguments: repeat each arguments)
     }
   }
 
