@@ -565,7 +565,7 @@ __device__ __forceinline__ void attention_of_block(
 
 extern "C" __global__ void __launch_bounds__(THREADS + 32, 1)
 decode(const __grid_constant__ Decode d) {
-#if __CUDA_ARCH__ >= 900
+#if __CUDA_ARCH__ == 900  // it is launched nowhere else
   extern __shared__ __align__(128) unsigned char memory[];
   __shared__ Attending attending;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
