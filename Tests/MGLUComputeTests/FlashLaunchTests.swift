@@ -97,4 +97,25 @@ import Testing
       }
     }
   }
+
+  /// All layers in one kernel: for any unit on an H100, with a ring that holds what the memory reads
+  /// while blocks wait, in the shared memory that there is.
+  @Test func layersOfThePaperAreOneKernelOnHopper() throws {
+    func launch(_ masks: Int, _ planes: Int, pieces: Int = 2, on device: CUDADevice) -> DecodeLaunch? {
+      DecodeLaunch(
+        layers: 16, hidden: 2048, intermediate: 8192,
+        attention: AttentionShape(heads: 32, kvHeads: 8, headSize: 64), capacity: 2048,
+        masks: masks, planes: planes, type: .float16, pieces: pieces, on: device)
+    }
+    let hopper = Self.devices[3]
+    for (masks, planes) in (0...16).map({ ($0, 1) }) + [(0, 2)] {
+      let made = try #require(launch(masks, planes, on: hopper), "\(masks) masks")
+      #expect(made.stages >= 3 && made.splits == 8 && made.grid == hopper.multiprocessorCount)
+      #expect(made.sharedBytes + 5248 <= hopper.sharedBytesPerBlock)
+    }
+    #expect(try #require(launch(4, 1, on: hopper)).stages == 8)
+    for device in Self.devices where device.capability != hopper.capability {
+      #expect(launch(4, 1, on: device) == nil, "\(device.name)")
+    }
+  }
 }

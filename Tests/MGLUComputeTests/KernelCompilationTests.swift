@@ -62,7 +62,7 @@ struct KernelCompilationTests {
   }
 
   /// Options to compile a source with for every generation, one list for each variant; a source that
-  /// is not here has one without options. Of flash.cu's some 140 variants the corners: no masks, one,
+  /// is not here has one without options. Of flash.cu's some 140 variants, and of decode.cu's, the corners: no masks, one,
   /// vectors of them, as many as two blocks share a multiprocessor with, all; GLU.
   static let options: [String: [[String]]] = [
     "read": [[], ["-DUNROLL=4"]],
@@ -72,6 +72,12 @@ struct KernelCompilationTests {
         flash(masks, planes, .bfloat16, isStaged: true),
         flash(masks, planes, .bfloat16, batch: 16, isStaged: true),
       ]
+    },
+    "decode": [(0, 1), (0, 2), (1, 1), (4, 1), (8, 1), (16, 1)].flatMap { masks, planes in
+      [(0, 2), (1, 4)].map { bfloat, queries in
+        ["-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(bfloat)", "-DHEAD=64"]
+          + ["-DQUERIES=\(queries)"]
+      }
     },
     "attention": [(16, 1), (64, 4), (80, 3), (128, 4), (256, 4)].map { size, queries in
       ["-DHEAD=\(size)", "-DQUERIES=\(queries)"]
@@ -95,7 +101,9 @@ struct KernelCompilationTests {
   static let mayUseLocalMemory: [(kernel: String, options: [String])] = [
     // 17 sums of 16 columns are 136 of a thread's 255 registers, which leaves too few for a cell's
     // words and weights: a dozen values go to memory once for each cell, on GPUs newer than 9.0.
-    ("flash", ["-DMASKS=16", "-DTILES=2"])
+    ("flash", ["-DMASKS=16", "-DTILES=2"]),
+    // Nine warps leave a thread 168 registers: some ten values beside a cell's, outside its loop.
+    ("decode", ["-DUNIT_MASKS=16"]),
   ]
 
   static let variants = KernelSource.all.flatMap { source in

@@ -45,18 +45,26 @@ struct CUDAInferenceTests {
     ])
   }
 
+  /// h, d and attention: one that goes through operation by operation, one whose layers are a kernel
+  /// where the GPU has that.
+  static let shapes = [
+    (h: 72, d: 200, attention: AttentionShape(heads: 6, kvHeads: 3, headSize: 16)),
+    (h: 512, d: 1024, attention: AttentionShape(heads: 8, kvHeads: 4, headSize: 64)),
+  ]
+
   static let units: [FeedForwardUnitKind] = [
     .gated, .masked(.init(count: 4)), .masked(.init(count: 3, routerTopK: 2)),
   ]
 
   /// A prompt of several passes, then single tokens from the recorded step: logits as the CPU's to
   /// the accuracy of each, and the same tokens chosen.
-  @Test(arguments: units)
-  func modelsWriteWhatTheCPUWrites(unit: FeedForwardUnitKind) throws {
+  @Test(arguments: units, shapes.indices)
+  func modelsWriteWhatTheCPUWrites(unit: FeedForwardUnitKind, index: Int) throws {
+    let shape = Self.shapes[index]
     let decoder = try Decoder.drawn(
       DecoderConfiguration(
-        vocabularySize: 301, layers: 2, attention: .init(heads: 6, kvHeads: 3, headSize: 16),
-        feedForward: .init(hiddenSize: 72, intermediateSize: 200, unit: unit),
+        vocabularySize: 301, layers: 2, attention: shape.attention,
+        feedForward: .init(hiddenSize: shape.h, intermediateSize: shape.d, unit: unit),
         contextLength: 420), on: backend.host)
     let tokens = (0..<400).map { Int32($0 * $0 % 301) }
     for type in [WeightType.float32, .float16, .bfloat16] {

@@ -52,9 +52,10 @@ struct Attention {
   float scale;
 };
 
+// Roundings are written out here and in add_rows, so that they are the same in every kernel.
 __device__ __forceinline__ void rotate(float &low, float &high, float cosine, float sine) {
-  const float rotated = low * cosine - high * sine;
-  high = high * cosine + low * sine;
+  const float rotated = fmaf(low, cosine, -(high * sine));
+  high = fmaf(high, cosine, low * sine);
   low = rotated;
 }
 
@@ -93,6 +94,98 @@ __device__ __forceinline__ void rotate_pairs(
   }
 }
 
+// Adds the first `count` rows to what the queries have of those before.
+__device__ __forceinline__ void add_rows(
+    Running (&running)[QUERIES], const float (&query)[QUERIES][PAIRS][2],
+    const KeyValue (&rows)[AHEAD], int count) {
+  float score[AHEAD][QUERIES] = {};
+#pragma unroll
+  for (int ahead = 0; ahead < AHEAD; ahead++)
+#pragma unroll
+    for (int pair = 0; pair < PAIRS; pair++)
+#pragma unroll
+      for (int q = 0; q < QUERIES; q++)
+        score[ahead][q] = fmaf(
+            query[q][pair][1], rows[ahead].key[pair][1],
+            fmaf(query[q][pair][0], rows[ahead].key[pair][0], score[ahead][q]));
+#pragma unroll
+  for (int q = 0; q < QUERIES; q++) {
+    float largest = running[q].largest;
+#pragma unroll
+    for (int ahead = 0; ahead < AHEAD; ahead++) {
+      score[ahead][q] = warp_sum(score[ahead][q]);
+      if (ahead >= count) score[ahead][q] = -3.0e38f;
+      largest = fmaxf(largest, score[ahead][q]);
+    }
+    const float old = exp2f(running[q].largest - largest);
+    running[q].largest = largest;
+    running[q].sum = __fmul_rn(running[q].sum, old);
+#pragma unroll
+    for (int pair = 0; pair < PAIRS; pair++) {
+      running[q].value[pair][0] = __fmul_rn(running[q].value[pair][0], old);
+      running[q].value[pair][1] = __fmul_rn(running[q].value[pair][1], old);
+    }
+#pragma unroll
+    for (int ahead = 0; ahead < AHEAD; ahead++) {
+      const float p = ahead < count ? exp2f(score[ahead][q] - largest) : 0.f;
+      running[q].sum += p;
+#pragma unroll
+      for (int pair = 0; pair < PAIRS; pair++) {
+        running[q].value[pair][0] =
+            fmaf(p, rows[ahead].value[pair][0], running[q].value[pair][0]);
+        running[q].value[pair][1] =
+            fmaf(p, rows[ahead].value[pair][1], running[q].value[pair][1]);
+      }
+    }
+  }
+}
+
+__device__ __forceinline__ void clear(Running (&running)[QUERIES]) {
+#pragma unroll
+  for (int q = 0; q < QUERIES; q++) {
+    running[q].largest = -3.0e38f;
+    running[q].sum = 0.f;
+#pragma unroll
+    for (int pair = 0; pair < PAIRS; pair++) running[q].value[pair][0] = running[q].value[pair][1] = 0.f;
+  }
+}
+
+// What a warp has found, for the others: sums of values, the largest score, the sum of weights.
+__device__ __forceinline__ void leave(
+    const Running (&running)[QUERIES], float (&found)[QUERIES][HEAD + 2], int lane) {
+#pragma unroll
+  for (int q = 0; q < QUERIES; q++) {
+#pragma unroll
+    for (int pair = 0; pair < PAIRS; pair++) {
+      const int i = pair * 32 + lane;
+      if (i < HALF) {
+        found[q][i] = running[q].value[pair][0];
+        found[q][i + HALF] = running[q].value[pair][1];
+      }
+    }
+    if (lane == 0) {
+      found[q][HEAD] = running[q].largest;
+      found[q][HEAD + 1] = running[q].sum;
+    }
+  }
+}
+
+// Element i of what all warps have found for a query.
+__device__ __forceinline__ float merge(
+    const float (&found)[WARPS][QUERIES][HEAD + 2], int q, int i, float &largest, float &sum) {
+  largest = -3.0e38f, sum = 0.f;
+  float value = 0.f;
+#pragma unroll
+  for (int w = 0; w < WARPS; w++) largest = fmaxf(largest, found[w][q][HEAD]);
+#pragma unroll
+  for (int w = 0; w < WARPS; w++) {
+    const float factor = exp2f(found[w][q][HEAD] - largest);
+    sum += factor * found[w][q][HEAD + 1];
+    value += factor * found[w][q][i];
+  }
+  return value;
+}
+
 __device__ __forceinline__ float remote(const float *address, u32 rank) {
   float value;
   u32 at = (u32)__cvta_generic_to_shared(address);
@@ -105,6 +198,7 @@ __device__ __forceinline__ void cluster_barrier() {
   asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
 }
 
+#ifndef HELPERS  // all that decode.cu includes
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
 attention(const __grid_constant__ Attention a) {
   __shared__ float shared[WARPS][QUERIES][HEAD + 2];
@@ -170,20 +264,13 @@ attention(const __grid_constant__ Attention a) {
   }
 
   Running running[QUERIES];
-#pragma unroll
-  for (int q = 0; q < QUERIES; q++) {
-    running[q].largest = -3.0e38f;
-    running[q].sum = 0.f;
-#pragma unroll
-    for (int pair = 0; pair < PAIRS; pair++) running[q].value[pair][0] = running[q].value[pair][1] = 0.f;
-  }
+  clear(running);
   MARK(3);
 #if __CUDA_ARCH__ >= 900
   // Not before this block has its queries: the copies of the next kernel would be in their way.
   asm volatile("griddepcontrol.launch_dependents;");
 #endif
   for (int j = from + warp * AHEAD; j < to; j += WARPS * AHEAD) {
-    float score[AHEAD][QUERIES] = {};
 #pragma unroll
     for (int ahead = 0; ahead < AHEAD; ahead++) {
       const int at = min(j + ahead, to - 1);
@@ -197,72 +284,18 @@ attention(const __grid_constant__ Attention a) {
         load_pairs(a.values + cache + (long long)at * HEAD, lane, rows[ahead].value);
       }
     }
-#pragma unroll
-    for (int ahead = 0; ahead < AHEAD; ahead++)
-#pragma unroll
-      for (int pair = 0; pair < PAIRS; pair++)
-#pragma unroll
-        for (int q = 0; q < QUERIES; q++)
-          score[ahead][q] += query[q][pair][0] * rows[ahead].key[pair][0] +
-                             query[q][pair][1] * rows[ahead].key[pair][1];
-#pragma unroll
-    for (int q = 0; q < QUERIES; q++) {
-      float largest = running[q].largest;
-#pragma unroll
-      for (int ahead = 0; ahead < AHEAD; ahead++) {
-        score[ahead][q] = warp_sum(score[ahead][q]);
-        if (j + ahead >= to) score[ahead][q] = -3.0e38f;
-        largest = fmaxf(largest, score[ahead][q]);
-      }
-      const float old = exp2f(running[q].largest - largest);
-      running[q].largest = largest;
-      running[q].sum *= old;
-#pragma unroll
-      for (int pair = 0; pair < PAIRS; pair++)
-        running[q].value[pair][0] *= old, running[q].value[pair][1] *= old;
-#pragma unroll
-      for (int ahead = 0; ahead < AHEAD; ahead++) {
-        const float p = j + ahead < to ? exp2f(score[ahead][q] - largest) : 0.f;
-        running[q].sum += p;
-#pragma unroll
-        for (int pair = 0; pair < PAIRS; pair++) {
-          running[q].value[pair][0] += p * rows[ahead].value[pair][0];
-          running[q].value[pair][1] += p * rows[ahead].value[pair][1];
-        }
-      }
-    }
+    add_rows(running, query, rows, to - j);
   }
 
-#pragma unroll
-  for (int q = 0; q < QUERIES; q++) {
-#pragma unroll
-    for (int pair = 0; pair < PAIRS; pair++) {
-      const int i = pair * 32 + lane;
-      if (i < HALF) {
-        shared[warp][q][i] = running[q].value[pair][0];
-        shared[warp][q][i + HALF] = running[q].value[pair][1];
-      }
-    }
-    if (lane == 0) {
-      shared[warp][q][HEAD] = running[q].largest;
-      shared[warp][q][HEAD + 1] = running[q].sum;
-    }
-  }
+  leave(running, shared[warp], lane);
   __syncthreads();
   float *output = a.output + ((long long)row * a.heads + first) * HEAD;
   // What this block found, of all its warps.
   __shared__ float merged[QUERIES][HEAD + 2];
   for (int item = threadIdx.x; item < QUERIES * HEAD; item += WARPS * 32) {
     const int q = item / HEAD, i = item % HEAD;
-    float largest = -3.0e38f, sum = 0.f, value = 0.f;
-#pragma unroll
-    for (int w = 0; w < WARPS; w++) largest = fmaxf(largest, shared[w][q][HEAD]);
-#pragma unroll
-    for (int w = 0; w < WARPS; w++) {
-      const float factor = exp2f(shared[w][q][HEAD] - largest);
-      sum += factor * shared[w][q][HEAD + 1];
-      value += factor * shared[w][q][i];
-    }
+    float largest, sum;
+    const float value = merge(shared, q, i, largest, sum);
     merged[q][i] = value;
     if (i == 0) merged[q][HEAD] = largest, merged[q][HEAD + 1] = sum;
     if (splits == 1) output[item] = value / sum;
@@ -317,3 +350,4 @@ attention(const __grid_constant__ Attention a) {
   }
 #endif
 }
+#endif

@@ -244,10 +244,11 @@ __device__ __forceinline__ u32 component(const uint4 &v, int index) {
   return index == 0 ? v.x : index == 1 ? v.y : index == 2 ? v.z : v.w;
 }
 
-// Adds a cell's products to the sums. x points at this lane's column of the first tile.
+// Adds a cell's products to the sums. x points at this lane's column of the first tile; a second
+// plane lies `plane_stride` bytes behind the first.
 __device__ __forceinline__ void add_cell(
-    float (&sum)[STREAMS][TILES][4], const unsigned char *cell, const unsigned char *x,
-    const unsigned char *x1, int lane) {
+    float (&sum)[STREAMS][TILES][4], const unsigned char *cell, int plane_stride,
+    const unsigned char *x, const unsigned char *x1, int lane) {
   u32 words[MASKS > 0 ? MASKS : 1];
 #pragma unroll
   for (int group = 0; group < MASKS / VECTOR; group++) {
@@ -273,7 +274,7 @@ __device__ __forceinline__ void add_cell(
     uint4 top[PLANES], bottom[PLANES];
 #pragma unroll
     for (int plane = 0; plane < PLANES; plane++) {
-      const uint4 *w = (const uint4 *)(cell + plane * PLANE_BYTES) + block * 64 + lane;
+      const uint4 *w = (const uint4 *)(cell + plane * plane_stride) + block * 64 + lane;
       top[plane] = w[0];
       bottom[plane] = w[32];
     }
@@ -472,6 +473,7 @@ __device__ __forceinline__ void stage_input(
 // rows of a quarter warp meet no conflict.
 __device__ __forceinline__ int input_stride(int columns) { return (columns + 63) / 64 * 128 + 64; }
 
+#ifndef HELPERS  // all that decode.cu includes
 // Kernel -----------------------------------------------------------------------------------------
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, MASKS <= 8 && TILES == 1 ? 2 : 1)
@@ -583,7 +585,8 @@ flash(const __grid_constant__ Flash f) {
     }
     for (int cell = 0; cell < own; cell++) {
       barrier_wait(barriers + stage * 8, parity);
-      add_cell(sum, ring + stage * CELL_BYTES, x0 + cell * 128, x1 + cell * 128, lane);
+      add_cell(
+          sum, ring + stage * CELL_BYTES, PLANE_BYTES, x0 + cell * 128, x1 + cell * 128, lane);
       __syncwarp();
       fill(stage);
       if (++stage == f.stages) stage = 0, parity ^= 1;
@@ -639,4 +642,5 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) stage(const __grid_cons
   wait_for_input();
   stage_row(f, f.staged, input_stride(f.columns), scratch, blockIdx.x);
 }
+#endif
 #endif

@@ -31,6 +31,7 @@ typedef struct {
 } cmglu_cuda_attribute;
 
 enum {
+  CMGLU_CUDA_COOPERATIVE = 2,                     // words[0]: 1 for blocks that run together
   CMGLU_CUDA_CLUSTER_DIMENSION = 4,               // words[0 ..< 3]: x, y, z in blocks
   CMGLU_CUDA_PROGRAMMATIC_SERIALIZATION = 6,      // words[0]: 1 to allow
 };
@@ -263,6 +264,20 @@ typedef struct {
   float scale;
 } cmglu_cuda_attention;
 _Static_assert(sizeof(cmglu_cuda_attention) == 88, "Attention of attention.cu");
+
+// A layer of decode.cu.
+typedef struct {
+  cmglu_address qkv, output, up, down, input_norm, unit_norm, keys, values;
+} cmglu_cuda_layer;
+
+typedef struct {
+  cmglu_address position, residual, cosine, sine, words;
+  int32_t count, hidden, intermediate, heads, kv_heads, capacity, pieces, activation, gating;
+  int32_t splits, stages;
+  float scale, epsilon;
+  cmglu_cuda_layer layers[48];
+} cmglu_cuda_decode;
+_Static_assert(sizeof(cmglu_cuda_decode) == 3168, "Decode of decode.cu");
 
 typedef struct {
   cmglu_address qkv, output, log_sum_exp, upstream, gradient, scratch;

@@ -51,6 +51,14 @@ public protocol InferenceBackend: Backend {
     _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
     values: Tensor, into output: Tensor)
 
+  /// Runs one row's residual `[1, h]` through all layers as one operation, where this backend has
+  /// that for them: the bits that projections, attention and units have one by one. Else it does
+  /// nothing and returns false.
+  func decode(
+    _ layers: [CachedLayer], _ residual: Tensor, shape: AttentionShape, position: Tensor,
+    table: RotaryTable, precision: ActivationPrecision
+  ) -> Bool
+
   /// routes = softmax over the `topK` largest logits of each row `[n, m]`, 0 elsewhere; of equal
   /// logits the lower index counts as larger.
   func route(_ logits: Tensor, topK: Int, into routes: Tensor)
@@ -58,6 +66,23 @@ public protocol InferenceBackend: Backend {
   /// token (int32 `[1]`) = the choice of `choice` from logits `[1, V]`; both small tensors are shared
   /// (``allocateShared(_:)``), `choice` holds the elements of a ``TokenChoice``.
   func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor)
+}
+
+/// The weights of a decoder's block, of an unrouted unit, and one text's cache.
+public struct CachedLayer: Sendable {
+  let (inputNorm, unitNorm): (RMSNorm, RMSNorm)
+  let (qkv, output, up, down): (FlashWeights, FlashWeights, FlashWeights, FlashWeights)
+  let (keys, values): (Tensor, Tensor)
+
+  /// A layer; keys and values are `[kvHeads, capacity, headSize]`.
+  public init(
+    inputNorm: RMSNorm, qkv: FlashWeights, output: FlashWeights, unitNorm: RMSNorm,
+    up: FlashWeights, down: FlashWeights, keys: Tensor, values: Tensor
+  ) {
+    (self.inputNorm, self.unitNorm) = (inputNorm, unitNorm)
+    (self.qkv, self.output, self.up, self.down) = (qkv, output, up, down)
+    (self.keys, self.values) = (keys, values)
+  }
 }
 
 /// y = weight (.) x / sqrt(mean(x^2) + epsilon), per row.
@@ -86,6 +111,11 @@ extension InferenceBackend {
     synchronize()
     return result
   }
+
+  public func decode(
+    _ layers: [CachedLayer], _ residual: Tensor, shape: AttentionShape, position: Tensor,
+    table: RotaryTable, precision: ActivationPrecision
+  ) -> Bool { false }
 
   /// Throws unless this backend stores weights as `type`.
   public func check(_ type: WeightType) throws(BackendError) {

@@ -15,7 +15,7 @@ extension CUDABackend {
       "routes \(routes?.shape ?? []) for \(weights.gating.masks) masks")
     switch weights.storage {
     case .cells(let cells):
-      let pieces = precision == .reduced ? 1 : weights.type == .bfloat16 ? 3 : 2
+      let pieces = precision.pieces(of: weights.type)
       let (most, isStaged) = FlashVariant.pass(
         masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
         width: weights.columns, pieces: pieces, rows: weights.rows, on: context.device)
@@ -107,12 +107,17 @@ extension CUDABackend {
   }
 }
 
+extension ActivationPrecision {
+  /// Numbers of 16-bit weights' type that an input is split into.
+  func pieces(of type: WeightType) -> Int { self == .reduced ? 1 : type == .bfloat16 ? 3 : 2 }
+}
+
 extension Gating {
   /// Matrices: the gate's and the value's, or one.
   var planes: Int { self == .gated ? 2 : 1 }
 
   /// As flash.cu and plain.cu number them.
-  fileprivate var cudaValue: Int32 {
+  var cudaValue: Int32 {
     switch self {
     case .linear: 0
     case .gated: 1
@@ -126,7 +131,7 @@ extension Gating {
 
 extension Activation {
   /// As flash.cu and plain.cu number them.
-  fileprivate var cudaValue: Int32 {
+  var cudaValue: Int32 {
     switch self {
     case .sigmoid: 0
     case .silu: 1

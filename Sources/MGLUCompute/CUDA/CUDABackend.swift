@@ -155,7 +155,8 @@ public final class CUDABackend: TrainingBackend {
 
   /// What operations need memory for beside their tensors.
   enum Scratch {
-    case stagedInput, partialAttention, counters, products, partialNorm, partialSums, attentionDelta
+    case stagedInput, partialAttention, counters, exchange
+    case products, partialNorm, partialSums, attentionDelta
   }
 
   /// Memory of at least `count` bytes, zero at first: the same at every call until one needs more.
@@ -205,7 +206,7 @@ public final class CUDABackend: TrainingBackend {
   func launch<each Argument: BitwiseCopyable>(
     _ source: String, _ kernel: String, options: [String] = [], grid: LaunchSize,
     block: LaunchSize, sharedBytes: Int = 0, cluster: LaunchSize? = nil,
-    programmatic: Bool = true, arguments: repeat each Argument
+    cooperative: Bool = false, programmatic: Bool = true, arguments: repeat each Argument
   ) {
     let isEarly = programmatic && startsEarly && !isNextOrdered
     if !isEarly { cachesInWriting.removeAll(keepingCapacity: true) }
@@ -213,7 +214,7 @@ public final class CUDABackend: TrainingBackend {
     attempt { () throws(CUDAError) in
       try function(source, kernel, options: options).launch(
         grid: grid, block: block, sharedBytes: sharedBytes, cluster: cluster,
-        programmatic: isEarly, on: stream, arguments: repeat each arguments)
+        cooperative: cooperative, programmatic: isEarly, on: stream, arguments: repeat each arguments)
     }
   }
 

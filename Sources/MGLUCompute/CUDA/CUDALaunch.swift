@@ -27,6 +27,7 @@ extension CUDAFunction {
   ///   - block: The number of threads of each.
   ///   - sharedBytes: Dynamic shared memory; beyond 48 KiB see ``setDynamicSharedMemory(_:)``.
   ///   - cluster: Blocks that share their shared memory, a divisor of the grid (capability 9.0).
+  ///   - cooperative: Whether all blocks must run together, because they wait for one another.
   ///   - programmatic: Whether the kernel may start before those enqueued earlier are done
   ///     (programmatic dependent launch, capability 9.0): it waits for them itself, with
   ///     `griddepcontrol.wait`, before it reads what they write.
@@ -36,7 +37,7 @@ extension CUDAFunction {
   ///   checked where the driver tells them (CUDA 12.4 and newer).
   public func launch<each Argument: BitwiseCopyable>(
     grid: LaunchSize, block: LaunchSize, sharedBytes: Int = 0, cluster: LaunchSize? = nil,
-    programmatic: Bool = false, on stream: CUDAStream, arguments: repeat each Argument
+    cooperative: Bool = false, programmatic: Bool = false, on stream: CUDAStream, arguments: repeat each Argument
   ) throws(CUDAError) {
     var (bytes, count) = (0, 0)
     for size in repeat (MemoryLayout<each Argument>.size) {
@@ -67,7 +68,7 @@ extension CUDAFunction {
         repeat place(each arguments)
         return enqueue(
           pointers.baseAddress, grid: grid, block: block, sharedBytes: sharedBytes,
-          cluster: cluster, programmatic: programmatic, on: stream)
+          cluster: cluster, cooperative: cooperative, programmatic: programmatic, on: stream)
       }
     }
     guard result == 0 else { throw launchError(result, grid, block, sharedBytes) }
@@ -76,9 +77,9 @@ extension CUDAFunction {
   private func enqueue(
     _ arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
     grid: LaunchSize, block: LaunchSize, sharedBytes: Int, cluster: LaunchSize?,
-    programmatic: Bool, on stream: CUDAStream
+    cooperative: Bool, programmatic: Bool, on stream: CUDAStream
   ) -> Int32 {
-    var attributes = (cmglu_cuda_attribute(), cmglu_cuda_attribute())
+    var attributes = (cmglu_cuda_attribute(), cmglu_cuda_attribute(), cmglu_cuda_attribute())
     return withUnsafeMutableBytes(of: &attributes) { raw in
       let list = raw.assumingMemoryBound(to: cmglu_cuda_attribute.self)
       var count = 0
@@ -87,6 +88,11 @@ extension CUDAFunction {
         list[count].value.words.0 = UInt32(clamping: cluster.x)
         list[count].value.words.1 = UInt32(clamping: cluster.y)
         list[count].value.words.2 = UInt32(clamping: cluster.z)
+        count += 1
+      }
+      if cooperative {
+        list[count].id = UInt32(CMGLU_CUDA_COOPERATIVE)
+        list[count].value.words.0 = 1
         count += 1
       }
       // Kernels of older GPUs compile the wait to nothing, so plain order is right for them.

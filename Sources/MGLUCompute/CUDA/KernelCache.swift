@@ -35,7 +35,9 @@ package struct KernelCache: Sendable {
       compiler: (major: Int, minor: Int)
     ) {
       var hash = FNV128()
-      let texts = [source.text, "\(architecture)", "\(compiler.major).\(compiler.minor)"]
+      let texts =
+        [source.text, "\(architecture)", "\(compiler.major).\(compiler.minor)"]
+        + source.included.map(\.text)
       for text in texts + options { hash.update(field: text) }
       name = "\(source.name)-\(architecture)-\(hash.hexadecimal)"
     }

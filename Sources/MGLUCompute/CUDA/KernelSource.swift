@@ -9,6 +9,11 @@ package struct KernelSource: Sendable, CustomStringConvertible {
 
   package var description: String { name }
 
+  /// The embedded sources that this one includes, by the names of their files.
+  package var included: [KernelSource] {
+    Self.all.filter { text.contains("#include \"\($0.name).cu\"") }
+  }
+
   /// A source, such as one that a test made.
   package init(name: String, text: String) { (self.name, self.text) = (name, text) }
 

@@ -81,15 +81,21 @@ package final class NVRTC: Sendable {
   /// Where wheels put it: CUDA 13's, and CUDA 12's.
   static let wheels = ["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"]
 
-  /// Compiles a source. Kernels are self-contained: there are no headers to include.
+  /// Compiles a source. All that it may include are other sources of this package.
   ///
   /// - Throws: ``CUDAProblem/compilation`` with the first errors of the compiler's log.
   package func compile(
     _ source: KernelSource, for architecture: CUDAArchitecture, options: [String] = []
   ) throws(CUDAError) -> Program {
     var program: OpaquePointer?
+    let headers = source.included
+    let headerTexts = headers.map { strdup($0.text) }
+    let headerNames = headers.map { strdup($0.name + ".cu") }
+    defer { for text in headerTexts + headerNames { free(text) } }
     try check(
-      functions.nvrtcCreateProgram(&program, source.text, source.name + ".cu", 0, nil, nil),
+      functions.nvrtcCreateProgram(
+        &program, source.text, source.name + ".cu", Int32(headers.count),
+        headerTexts.map { UnsafePointer($0) }, headerNames.map { UnsafePointer($0) }),
       "nvrtcCreateProgram", source)
     defer { _ = functions.nvrtcDestroyProgram(&program) }
     let all = Self.options + ["--gpu-architecture=\(architecture)"] + options

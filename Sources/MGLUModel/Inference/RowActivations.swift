@@ -111,6 +111,13 @@ extension InferenceDecoder {
     backend.copy(entered.tokens[0..<a.tokens.count], into: a.tokens)
     backend.copy(entered.positions[0..<a.positions.count], into: a.positions)
     backend.embed(a.tokens, table: embedding, into: a.residual)
+    if a.tokens.count == 1, let layers = cachedLayers(texts[0].caches),
+      backend.decode(
+        layers, a.residual, shape: configuration.attention, position: a.positions, table: rotary,
+        precision: precision)
+    {
+      return
+    }
     for (index, layer) in layers.enumerated() {
       backend.flash(
         layer.qkv, a.residual, norm: layer.inputNorm, precision: precision, into: a.qkv)
@@ -128,6 +135,16 @@ extension InferenceDecoder {
       backend.flash(
         layer.down, a.feedForward.output, precision: precision, accumulate: true,
         into: a.residual)
+    }
+  }
+  /// The layers with a text's caches, or `nil` where units are routed.
+  private func cachedLayers(_ caches: [KeyValueCache]) -> [CachedLayer]? {
+    if layers.contains(where: { $0.unit.router != nil }) { return nil }
+    return zip(layers, caches).map { layer, cache in
+      CachedLayer(
+        inputNorm: layer.inputNorm, qkv: layer.qkv, output: layer.output,
+        unitNorm: layer.postAttentionNorm, up: layer.unit.weights, down: layer.down,
+        keys: cache.keys, values: cache.values)
     }
   }
 }

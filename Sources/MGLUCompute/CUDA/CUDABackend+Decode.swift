@@ -1,0 +1,70 @@
+import CMGLUKernels
+
+// All layers of a decoder for one row, in one kernel.
+
+extension CUDABackend {
+  public func decode(
+    _ layers: [CachedLayer], _ residual: Tensor, shape: AttentionShape, position: Tensor,
+    table: RotaryTable, precision: ActivationPrecision
+  ) -> Bool {
+    guard let first = layers.first else { return false }
+    let (up, capacity) = (first.up, first.keys.shape[1])
+    let pieces = precision.pieces(of: up.type)
+    guard
+      let launch = DecodeLaunch(
+        layers: layers.count, hidden: up.columns, intermediate: up.rows, attention: shape,
+        capacity: capacity, masks: up.gating.masks, planes: up.gating.planes, type: up.type, pieces: pieces,
+        on: context.device)
+    else { return false }
+    var arguments = cmglu_cuda_decode()
+    arguments.position = position.deviceAddress
+    arguments.residual = residual.deviceAddress
+    arguments.cosine = table.cosine.deviceAddress
+    arguments.sine = table.sine.deviceAddress
+    // The epoch, what layers exchange, and what parts of attention find.
+    let words =
+      2 + 2 * up.columns + shape.rowWidth + shape.queryWidth + up.rows
+      + shape.heads * launch.splits * (shape.headSize + 2)
+    arguments.words = scratch(.exchange, ofBytes: words * 8)
+    arguments.count = Int32(layers.count)
+    arguments.hidden = Int32(up.columns)
+    arguments.intermediate = Int32(up.rows)
+    arguments.heads = Int32(shape.heads)
+    arguments.kv_heads = Int32(shape.kvHeads)
+    arguments.capacity = Int32(capacity)
+    arguments.pieces = Int32(pieces)
+    arguments.activation = up.activation.cudaValue
+    arguments.gating = up.gating.cudaValue
+    arguments.splits = Int32(launch.splits)
+    arguments.stages = Int32(launch.stages)
+    arguments.scale = 1 / Float(shape.headSize).squareRoot()
+    arguments.epsilon = first.inputNorm.epsilon
+    withUnsafeMutableBytes(of: &arguments.layers) { raw in
+      let slots = raw.bindMemory(to: cmglu_cuda_layer.self)
+      for (index, layer) in layers.enumerated() { slots[index] = cmglu_cuda_layer(layer) }
+    }
+    // Its blocks wait for one another, so that none may be kept from starting by another kernel.
+    self.launch(
+      "decode", "decode", options: launch.options, grid: LaunchSize(launch.grid),
+      block: LaunchSize((FlashVariant.warps + 1) * 32), sharedBytes: launch.sharedBytes,
+      cooperative: true, programmatic: false, arguments: arguments)
+    cachesInWriting.formUnion(layers.map(\.keys.deviceAddress))
+    return true
+  }
+}
+
+extension cmglu_cuda_layer {
+  fileprivate init(_ layer: CachedLayer) {
+    func cells(_ weights: FlashWeights) -> UInt64 {
+      guard case .cells(let cells) = weights.storage else {
+        preconditionFailure("weights of another backend")
+      }
+      return cells.deviceAddress
+    }
+    self.init(
+      qkv: cells(layer.qkv), output: cells(layer.output), up: cells(layer.up),
+      down: cells(layer.down), input_norm: layer.inputNorm.weight.deviceAddress,
+      unit_norm: layer.unitNorm.weight.deviceAddress, keys: layer.keys.deviceAddress,
+      values: layer.values.deviceAddress)
+  }
+}

@@ -1,0 +1,58 @@
+/// How decode.cu runs a decoder's layers, where it can.
+package struct DecodeLaunch: Equatable {
+  /// NVRTC's options for the variant.
+  package let options: [String]
+  /// Parts of the positions that are attended to side by side.
+  package let splits: Int
+  /// Stages of a block's ring.
+  package let stages: Int
+  /// Dynamic shared memory of a block.
+  package let sharedBytes: Int
+  /// Blocks.
+  package let grid: Int
+
+  /// Most layers that the kernel's argument has room for.
+  static let mostLayers = 48
+
+  /// A launch for `layers` layers of 16-bit weights, whose unit has `masks` masks or two `planes`, over
+  /// caches of `capacity` positions, or `nil` where decode.cu is not made for them.
+  package init?(
+    layers: Int, hidden: Int, intermediate: Int, attention shape: AttentionShape, capacity: Int,
+    masks: Int, planes: Int, type: WeightType, pieces: Int, on device: CUDADevice
+  ) {
+    let (grid, group) = (device.multiprocessorCount, shape.heads / shape.kvHeads)
+    // What was tested: others may run too.
+    guard
+      device.capability == CUDACapability(9, 0), type != .float32, layers <= Self.mostLayers,
+      shape.headSize == 64, hidden <= 4096,
+      [hidden, intermediate, shape.queryWidth].allSatisfy({ $0 % 512 == 0 })
+    else { return nil }
+    // Split as attention.cu is for one row, so that the sums are the same; as few query heads to a
+    // block as leave none without a block.
+    let splits = max(1, min(capacity / 32, 8))
+    guard
+      let queries = (1...4).first(where: {
+        group % $0 == 0 && shape.heads / $0 * splits <= grid
+      })
+    else { return nil }
+
+    let warps = FlashVariant.warps
+    let streams = planes == 2 ? 2 : masks + 1
+    let input = pieces * (max(hidden, intermediate, shape.queryWidth) * 2 + 64)
+    let sums = 2 * warps * streams * 16 * pieces * 4
+    let residual = (hidden / 16 + grid - 1) / grid * 64
+    let fixed = input + sums + warps * 4 + residual + layers * 64
+    let attending = ((queries + 2) * 64 + warps * queries * 66) * 4
+    // A cell of every warp, or a plane of one, and two barriers.
+    let stage = warps * FlashVariant.cellBytes(masks: masks, planes: 1)
+    // Where the input begins a line of its own.
+    stages = (device.sharedBytesPerBlock - attending - fixed - 128) / (stage + 16)
+    guard stages >= 3 else { return nil }
+    sharedBytes = stages * stage + (stages * 16 + 127) / 128 * 128 + fixed
+    options = [
+      "-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
+      "-DHEAD=64", "-DQUERIES=\(queries)",
+    ]
+    (self.grid, self.splits) = (grid, splits)
+  }
+}
