@@ -20,7 +20,7 @@
         pre { white-space: pre-wrap; overflow-wrap: anywhere }
         pre b { font-weight: normal; opacity: .6 }
         form p { display: flex; flex-wrap: wrap; gap: .75rem 1rem; align-items: center }
-        input { width: 5rem; padding: .2rem .4rem; font: inherit }
+        input { box-sizing: border-box; width: 5rem; padding: .2rem .4rem; font: inherit }
         input[type=password] { width: 9rem }
         button { font: inherit; padding: .25rem 1.1rem; background: #2563eb; color: #fff; cursor: pointer }
         output { font-variant-numeric: tabular-nums }
