@@ -9,8 +9,8 @@
   @Suite struct ServeCommandTests {
     /// Calls `body` with the folder of a small model.
     private static func withModel(
-      _ body: (_ folder: String, _ model: String) async throws -> Void
-    ) async throws {
+      _ body: (_ folder: String, _ model: String) throws -> Void
+    ) throws {
       let folder = FileManager.default.temporaryDirectory
         .appendingPathComponent("mglu-\(UUID().uuidString)").path
       defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -18,49 +18,49 @@
         let trained = try mglu(CommandTests.train(text, folder + "/run", ["--steps", "3"]))
         #expect(trained.status == 0, "\(trained.errors)")
       }
-      try await body(folder, folder + "/run")
+      try body(folder, folder + "/run")
     }
 
     /// Answers go on after SIGTERM until they are whole; then the process ends well.
-    @Test func whatWasBegunIsFinishedAfterSIGTERM() async throws {
-      try await Self.withModel { _, model in
+    @Test func whatWasBegunIsFinishedAfterSIGTERM() throws {
+      try Self.withModel { _, model in
         let server = try RunningServer(["--model", model, "--threads", "1"])
-        #expect(try await server.get("/health").status == 200)
-        async let answer = server.post(
+        #expect(try server.get("/health").status == 200)
+        let answer = try server.post(
           "/v1/completions", #"{"prompt": "Line", "max_tokens": 60, "n": 1000}"#)
         var isWriting = false
         for _ in 0..<1000 where !isWriting {
-          isWriting = try await server.get("/metrics").body
+          isWriting = try server.get("/metrics").body
             .contains("num_requests_running{model_name=\"run\"} 8")
         }
         #expect(isWriting)
         server.terminate()
-        let (status, body) = try await answer
+        let (status, body) = try #require(answer.wait())
         #expect(status == 200 && body.contains("\"finish_reason\""))
         #expect(server.exitStatus() == 0)
-        await #expect(throws: (any Error).self) { try await server.get("/health") }
+        #expect(throws: (any Error).self) { try server.get("/health") }
         #expect(server.errors.split(separator: "\n").count == 1, "\(server.errors)")
       }
     }
 
     @Test(arguments: ["environment", "file"])
-    func keysComeUnseen(from source: String) async throws {
-      try await Self.withModel { folder, model in
+    func keysComeUnseen(from source: String) throws {
+      try Self.withModel { folder, model in
         let path = folder + "/key"
         try Data("secret\n".utf8).write(to: URL(fileURLWithPath: path))
         let server =
           source == "file"
           ? try RunningServer(["--model", model, "--api-key-file", path])
           : try RunningServer(["--model", model], environment: ["MGLU_API_KEY": "secret"])
-        #expect(try await server.get("/v1/models").status == 401)
-        #expect(try await server.get("/v1/models", key: "secret").status == 200)
+        #expect(try server.get("/v1/models").status == 401)
+        #expect(try server.get("/v1/models", key: "secret").status == 200)
         server.terminate()
         #expect(server.exitStatus() == 0)
       }
     }
 
-    @Test func wrongServersEndInOneLine() async throws {
-      try await Self.withModel { folder, model in
+    @Test func wrongServersEndInOneLine() throws {
+      try Self.withModel { folder, model in
         let server = try RunningServer(["--model", model])
         for (arguments, words) in [
           (["--port", "65536"], "65536"), (["--api-key", ""], "empty"),
@@ -84,17 +84,16 @@
     }
 
     /// A template that is not understood is told of at once, and everything else is served.
-    @Test func templatesThatAreNotUnderstoodAreTold() async throws {
-      try await Self.withModel { _, model in
+    @Test func templatesThatAreNotUnderstoodAreTold() throws {
+      try Self.withModel { _, model in
         try Data("{{ messages }}\n{% include 'x' %}".utf8)
           .write(to: URL(fileURLWithPath: model + "/chat_template.jinja"))
         let server = try RunningServer(["--model", model])
         let chat = #"{"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}"#
-        let refused = try await server.post("/v1/chat/completions", chat)
+        let refused = try #require(server.post("/v1/chat/completions", chat).wait())
         #expect(refused.status == 400 && refused.body.contains("line 2: {% include %}"))
-        #expect(
-          try await server.post("/v1/completions", #"{"prompt": "a", "max_tokens": 1}"#).status
-            == 200)
+        let plain = try server.post("/v1/completions", #"{"prompt": "a", "max_tokens": 1}"#).wait()
+        #expect(plain?.status == 200)
         server.terminate()
         #expect(server.exitStatus() == 0)
         #expect(server.errors.contains("line 2: {% include %} is not understood"))
@@ -146,29 +145,48 @@
       return process.terminationReason == .exit ? process.terminationStatus : -1
     }
 
-    func get(_ path: String, key: String? = nil) async throws -> (status: Int, body: String) {
-      try await answer(to: request(path, key: key))
+    /// An answer that may not be there yet. Waiting blocks the thread, as running commands does:
+    /// tasks would wait for threads that other tests block.
+    final class Answer: @unchecked Sendable {
+      private let arrival = DispatchSemaphore(value: 0)
+      private var result: (status: Int, body: String)?
+      private let session = URLSession(configuration: .ephemeral)
+
+      init(to request: URLRequest) {
+        let task = session.dataTask(with: request) { data, response, _ in
+          if let data, let response = response as? HTTPURLResponse {
+            self.result = (response.statusCode, String(decoding: data, as: UTF8.self))
+          }
+          self.arrival.signal()
+        }
+        task.resume()
+      }
+
+      /// The answer, or nothing where there was none.
+      func wait() -> (status: Int, body: String)? {
+        arrival.wait()
+        session.finishTasksAndInvalidate()
+        return result
+      }
     }
 
-    func post(_ path: String, _ body: String) async throws -> (status: Int, body: String) {
+    func get(_ path: String, key: String? = nil) throws -> (status: Int, body: String) {
+      var request = try request(path)
+      if let key { request.setValue("Bearer \(key)", forHTTPHeaderField: "Authorization") }
+      guard let answer = Answer(to: request).wait() else { throw URLError(.cannotConnectToHost) }
+      return answer
+    }
+
+    /// Sends `body`, and does not wait.
+    func post(_ path: String, _ body: String) throws -> Answer {
       var request = try request(path)
       request.httpMethod = "POST"
       request.httpBody = Data(body.utf8)
-      return try await answer(to: request)
+      return Answer(to: request)
     }
 
-    private func request(_ path: String, key: String? = nil) throws -> URLRequest {
-      var request = URLRequest(url: try #require(URL(string: "http://127.0.0.1:\(port)\(path)")))
-      if let key { request.setValue("Bearer \(key)", forHTTPHeaderField: "Authorization") }
-      return request
-    }
-
-    private func answer(to request: URLRequest) async throws -> (status: Int, body: String) {
-      let session = URLSession(configuration: .ephemeral)
-      defer { session.invalidateAndCancel() }
-      let (data, response) = try await session.data(for: request)
-      let status = (response as? HTTPURLResponse)?.statusCode ?? 0
-      return (status, String(decoding: data, as: UTF8.self))
+    private func request(_ path: String) throws -> URLRequest {
+      URLRequest(url: try #require(URL(string: "http://127.0.0.1:\(port)\(path)")))
     }
   }
 #endif
