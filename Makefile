@@ -3,9 +3,9 @@ SWIFT ?= swift
 CONFIGURATION ?= release
 BUILD = $(SWIFT) build -c $(CONFIGURATION)
 MGLU = .build/$(CONFIGURATION)/mglu
-SOURCES = Package.swift Sources Tests
+SOURCES = Package.swift Sources Tests Examples
 
-.PHONY: demo build test interop sanitize format lint docs bench setup clean
+.PHONY: demo build test examples interop sanitize format lint docs bench setup clean
 
 demo: setup
 	$(BUILD) --product mglu
@@ -17,6 +17,10 @@ build:
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
 	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) $(SWIFT) test --skip-build -c $(CONFIGURATION)
+
+# A package of its own, as a user's would be; in debug mode, which is enough to compile it.
+examples: setup
+	$(SWIFT) build --package-path Examples
 
 # Against transformers and tokenizers, which it fetches into .build/interop. ONLY names a suite.
 interop: setup
@@ -57,4 +61,4 @@ setup:
 	@scripts/setup-nvrtc
 
 clean:
-	rm -rf .build docs-out demo-out
+	rm -rf .build Examples/.build docs-out demo-out

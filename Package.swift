@@ -35,6 +35,7 @@ let package = Package(
       dependencies: [
         "MGLU", "CMGLUTransformers",
         .product(name: "HeapModule", package: "swift-collections"),
+        .product(name: "OrderedCollections", package: "swift-collections"),
       ]),
     .target(name: "MGLUTraining", dependencies: ["MGLUModel"]),
     .target(

@@ -10,10 +10,14 @@ struct ServeCommand: AsyncParsableCommand {
       Examples:
         mglu serve --model run
         mglu serve --model run --weights bf16 --max-batch 16 --port 8000
-        curl localhost:8080/v1/completions -d '{"prompt": "To be, or ", "max_tokens": 32}'
+        mglu serve --model run --host 0.0.0.0 --api-key-file key
 
-      Concurrent requests are computed together, and get the answers that they would get alone.
+      Concurrent requests are computed together, and get the answers that they would get alone. \
       At / is a page to try a prompt. Ctrl-C and SIGTERM finish what was begun.
+
+      A key that every request must carry comes from --api-key-file or from the environment \
+      (MGLU_API_KEY): others on the machine can read the arguments of a process, --api-key among \
+      them.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -25,6 +29,8 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: "Most tokens of a text (default: the model's context).") var context: Int?
   @Option(help: "Seconds that a request may take, its waiting included.") var timeLimit = 600
   @Option(help: "What requests must carry as Authorization: Bearer.") var apiKey: String?
+  @Option(help: "A file whose first line is that key.", completion: .file())
+  var apiKeyFile: String?
 
   func validate() throws {
     for (name, value) in [
@@ -33,11 +39,15 @@ struct ServeCommand: AsyncParsableCommand {
     ] where value < 1 {
       throw ValidationError("\(name) \(value): expected at least 1")
     }
+    if apiKey != nil, apiKeyFile != nil {
+      throw ValidationError("give either --api-key or --api-key-file")
+    }
   }
 
   #if Server
     func run() async throws {
-      let settings = ServerSettings(host: host, port: port, apiKey: apiKey)
+      let key = try apiKey ?? ServerSettings.apiKey(file: apiKeyFile)
+      let settings = ServerSettings(host: host, port: port, apiKey: key)
       try settings.validate()
       let folder = try ModelFolder.locate(model.model)
       let (decoder, tokenizer) = try model.load(inference)
@@ -49,7 +59,11 @@ struct ServeCommand: AsyncParsableCommand {
       let given = Folder.name(of: model.model)
       let name =
         ["", ".", ".."].contains(given) ? Folder.name(of: Folder.resolved(model.model)) : given
-      let api = ServerAPI(engine, model: name, template: try ChatTemplate(contentsOf: folder))
+      let template = try ChatTemplate(contentsOf: folder)
+      if let problem = template.problem {
+        Output.note("\(problem); /v1/chat/completions will refuse, the rest is served")
+      }
+      let api = ServerAPI(engine, model: name, template: template)
       let host = host.contains(":") ? "[\(host)]" : host
       try await Server(api, settings: settings).run { port in
         Output.note("serving \(name) at http://\(host):\(port)")

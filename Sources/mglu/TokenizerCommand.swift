@@ -6,7 +6,7 @@ import MGLUTraining
 struct TokenizerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tokenizer", abstract: "Train a tokenizer, or use one.",
-    subcommands: [Train.self, Encode.self, Decode.self])
+    subcommands: [Train.self, Encode.self, Decode.self, Chat.self])
 
   /// `mglu tokenizer train`.
   struct Train: ParsableCommand {

@@ -120,7 +120,7 @@ import Testing
 
   @Test(arguments: [
     "train", "compare", "generate", "evaluate", "logits", "inspect", "convert", "demo", "verify",
-    "bench ffn", "bench decode", "tokenizer train", "data pack",
+    "bench ffn", "bench decode", "tokenizer train", "tokenizer chat", "data pack", "serve",
   ])
   func helpHasExamplesThatFitATerminal(command: String) throws {
     let help = try mglu(command.split(separator: " ").map(String.init) + ["--help"])

@@ -77,6 +77,74 @@ import Testing
     }
   }
 
+  /// A GLU becomes an MGLU that learns on; what cannot is refused before anything is written.
+  @Test func modelsAreMaskedAndHealed() throws {
+    try withText { folder, text in
+      let glu = folder + "/glu"
+      // All of the small model but its unit.
+      let sizes = Array(CommandTests.small.dropFirst(4))
+      let trained = try mglu(
+        ["train", "--data", text, "--output", glu, "--steps", "3", "--ffn", "swiglu"] + sizes)
+      #expect(trained.status == 0, "\(trained.errors)")
+      let convert = ["convert", "--model", glu, "--to", "mglu", "--output"]
+      for (masks, words) in [("0", "1 to 16"), ("17", "1 to 16"), ("x", "--masks")] {
+        let refused = try mglu(convert + [folder + "/bad", "--masks", masks])
+        #expect(refused.status != 0 && refused.errors.contains(words), "\(refused.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder + "/bad"))
+      }
+      let masked = folder + "/masked"
+      let converted = try mglu(convert + [masked, "--masks", "16"])
+      #expect(converted.status == 0 && converted.errors.contains("layer 1: relative error"))
+      let again = try mglu(
+        ["convert", "--model", masked, "--to", "mglu", "--masks", "2", "--output", folder + "/bad"])
+      #expect(again.status == 1 && again.errors.split(separator: "\n").count == 1)
+      #expect(try mglu(convert + [folder + "/bad", "--masks", "2", "--to", "llama"]).status == 64)
+
+      let heal = ["train", "--data", text, "--threads", "2", "--batch-size", "4", "--steps", "30"]
+      let healed = try mglu(heal + ["--init", masked, "--output", folder + "/healed", "--json"])
+      let loss = try #require(try healed.json()["train_loss"] as? Double)
+      let evaluated = try mglu(["evaluate", "--model", masked, "--data", text, "--json"])
+      #expect(try loss < #require(evaluated.json()["loss"] as? Double))
+      #expect(
+        try mglu(["inspect", "--model", folder + "/healed"]).output.contains("n_m = 16"))
+      for (arguments, words) in [
+        (["--init", folder + "/none"], "none"), (["--init", masked, "--layers", "3"], "--init"),
+        (["--init", masked, "--tokenizer", folder + "/tokenizer"], "tokens"),
+      ] {
+        if words == "tokens" {
+          let train = ["tokenizer", "train", "--data", text, "--output", folder + "/tokenizer"]
+          #expect(try mglu(train + ["--vocabulary-size", "300"]).status == 0)
+        }
+        let refused = try mglu(heal + ["--output", folder + "/bad"] + arguments)
+        #expect(refused.status != 0 && refused.errors.contains(words), "\(refused.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder + "/bad"))
+      }
+    }
+  }
+
+  @Test func generationHasLimits() throws {
+    try withText { folder, text in
+      let run = folder + "/run"
+      #expect(try mglu(CommandTests.train(text, run, ["--steps", "3"])).status == 0)
+      let generate = ["generate", "--model", run, "--prompt"]
+      #expect(try mglu(generate + ["Line", "--max-tokens", "0"]).output == "Line\n")
+      #expect(try mglu(generate + ["", "--max-tokens", "3"]).status == 0)
+      // As many as the context holds, and no more.
+      let most = try mglu(generate + ["Line", "--max-tokens", "100000", "--json"])
+      #expect(try most.json()["tokens"] as? Int ?? 0 < 5000)
+      for (arguments, words) in [
+        (["Line", "--max-tokens=-1"], "-1"),
+        (["Line", "--temperature=-1"], "temperature"), (["Line", "--top-p", "0"], "top-p"),
+        (["Line", "--min-p", "2"], "min-p"), (["Line", "--top-k=-2"], "top-k"),
+        ([String(repeating: "long ", count: 2000)], "at most"),
+      ] {
+        let refused = try mglu(generate + arguments)
+        #expect(refused.status != 0 && refused.output.isEmpty)
+        #expect(refused.errors.contains(words), "\(refused.errors.suffix(300))")
+      }
+    }
+  }
+
   @Test func unitsAreTimedAndCheckedAtOddShapes() throws {
     let bench = ["bench", "ffn", "--shapes", "7x33", "--rounds", "2", "--batch", "3", "--json"]
     let timed = try mglu(bench + ["--masks", "1,16", "--weights", "fp32,int8"]).json()

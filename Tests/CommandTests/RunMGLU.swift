@@ -49,7 +49,7 @@ func mglu(
 }
 
 /// Where the package's products lie: beside the test bundle, or beside the tests themselves.
-private let productFolder: URL = {
+let productFolder: URL = {
   let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }
   let path = bundle?.bundlePath ?? CommandLine.arguments[0]
   return URL(fileURLWithPath: path).deletingLastPathComponent()

@@ -42,6 +42,30 @@ import Testing
     #expect(together.reason(of: 0) == .length)
   }
 
+  /// Equal prompts of a request are read once, and everyone gets what they would get alone. Of more
+  /// texts than run at once some come too late for that.
+  @Test(arguments: [0, 1, 7]) func equalPromptsAreReadOnce(tokens: Int) async throws {
+    let model = try ServedModel(settings: .init(mostTexts: 5))
+    func text(_ index: Int, seed: UInt64) -> TextRequest {
+      .init(
+        prompt: Self.prompt(index), maximumTokens: tokens,
+        sampling: .init(temperature: 1, seed: seed), topScores: 2, scoresPrompt: true)
+    }
+    let texts = (0..<7).map { text($0 < 4 ? 11 : 5, seed: UInt64($0)) }
+    let together = try await model.events(texts)
+    for (index, text) in texts.enumerated() {
+      let alone = try await model.events([text])
+      #expect(together.ids(of: index) == alone.ids(of: 0), "text \(index)")
+      #expect(together.promptScores(of: index) == alone.promptScores(of: 0))
+      #expect(together.reason(of: index) == .length)
+    }
+    let length = texts[0].prompt.count
+    #expect(length > 256)
+    guard case .text(let metrics, _) = ServerAPI(model.engine, model: "a").metrics() else { return }
+    let hits = try #require(metrics.firstMatch(of: /prefix_cache_hits_total\{.*\} (\d+)/)?.output.1)
+    #expect(try #require(Int(hits)) >= 3 * length)
+  }
+
   /// The scores of a prompt are those of its tokens read one by one.
   @Test func promptsAreScored() async throws {
     let model = try ServedModel()

@@ -51,6 +51,12 @@ extension [RequestEvent] {
     }
   }
 
+  /// The scores of the prompt of the text `index`.
+  func promptScores(of index: Int) -> [TokenScore] {
+    for case .text(index, .prompt(let scores)) in self { return scores }
+    return []
+  }
+
   /// The whole text `index`.
   func text(of index: Int) -> String {
     reduce(into: "") { result, event in

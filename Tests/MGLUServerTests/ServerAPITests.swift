@@ -98,9 +98,43 @@ import Testing
     let content = (choice["logprobs"] as? [String: Any])?["content"] as? [[String: Any]]
     #expect(content?.count == 4)
     #expect((content?.first?["top_logprobs"] as? [Any])?.count == 2)
-    await #expect(throws: APIError.self) {
-      try await Self.api("{{ messages }}").chat(Array(body.utf8))
+  }
+
+  @Test(arguments: [
+    ("{{ messages | sum }}", "the filter sum", "unsupported_chat_template"),
+    ("\n{{ a.b }}", "line 2: a is not defined", "unsupported_chat_template"),
+    ("{{ raise_exception('no ' ~ messages[0].role) }}", "no user", "invalid_value"),
+    (
+      "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}", "steps",
+      "chat_template_limit"
+    ),
+  ])
+  func templatesRefuseMessages(source: String, words: String, code: String) async throws {
+    let body = #"{"messages": [{"role": "user", "content": "Hi"}]}"#
+    let error = await #expect(throws: APIError.self) {
+      try await Self.api(source).chat(Array(body.utf8))
     }
+    #expect(error?.status == 400 && error?.code == code && error?.param == "messages")
+    #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+  }
+
+  /// A chat is the completion of what the template makes of it.
+  @Test func templatesMakeTheText() async throws {
+    let api = try Self.api(
+      "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{{ '<a>' if long }}")
+    let chat = try Self.object(
+      try await api.chat(
+        Array(
+          #"""
+          {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5, "temperature": 0,
+           "chat_template_kwargs": {"long": true}}
+          """#.utf8)))
+    let plain = try Self.object(
+      try await api.completions(
+        Array(#"{"prompt": "<user>Hi<a>", "max_tokens": 5, "temperature": 0}"#.utf8)))
+    let message = Self.choices(chat)[0]["message"] as? [String: Any]
+    #expect(message?["content"] as? String == Self.choices(plain)[0]["text"] as? String)
+    #expect((chat["usage"] as? [String: Int])?["prompt_tokens"] == 11)
   }
 
   /// A streamed answer is the whole one in pieces.
@@ -192,6 +226,21 @@ import Testing
       #expect(!settings.admits(authorisation: wrong))
     }
     #expect(ServerSettings().admits(authorisation: nil))
+    for bad in ["", "a b", "key\n", "ключ"] {
+      #expect(throws: ServerError.self) { try ServerSettings(apiKey: bad).validate() }
+    }
+  }
+
+  @Test func keysComeFromFiles() throws {
+    let path = "/tmp/mglu-test-\(UInt64.random(in: 0 ... .max))"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    for (text, key) in [
+      ("secret\nmore\n", "secret"), ("secret", "secret"), ("a\r\n", "a"), ("", ""),
+    ] {
+      try AtomicFile.write(Array(text.utf8), to: path)
+      #expect(try ServerSettings.apiKey(file: path) == key)
+    }
+    #expect(throws: ServerError.self) { try ServerSettings.apiKey(file: path + "none") }
   }
 
   @Test func metricsCount() async throws {

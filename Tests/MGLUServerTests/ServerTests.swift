@@ -1,6 +1,7 @@
 #if Server
   import Foundation
   import MGLUServer
+  import Synchronization
   import Testing
 
   /// The server over real connections.
@@ -14,16 +15,17 @@
       let (ports, started) = AsyncStream.makeStream(of: Int.self)
       let server = try Server(api, settings: settings)
       let task = Task { try await server.run { started.yield($0) } }
-      defer { task.cancel() }
+      var result: Result<Void, any Error>?
       for await port in ports {
         // Reading a socket blocks its thread.
-        try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-          DispatchQueue.global().async {
-            done.resume(with: Result { try body(port, api) })
-          }
+        result = await withCheckedContinuation { done in
+          DispatchQueue.global().async { done.resume(returning: Result { try body(port, api) }) }
         }
         break
       }
+      task.cancel()
+      try await task.value
+      try result?.get()
     }
 
     private static func fields(_ answer: HTTPAnswer) throws -> Set<String> {
@@ -127,6 +129,70 @@
         }
         #expect(try HTTPAnswer("GET", "/health", port: port).status == 200)
       }
+    }
+
+    /// What eight clients stream, in four texts each, is what it is when nothing else is asked.
+    @Test func badRequestsDisturbNobody() async throws {
+      let settings = ServerSettings(port: 0, mostBytes: 1 << 20)
+      try await Self.withServer(settings: settings) { port, _ in
+        let bodies = (0..<8).map { index in
+          #"{"prompt": "Text \#(index)", "max_tokens": 300, "n": 4, "seed": \#(index), "stream": true}"#
+        }
+        @Sendable func streamed(_ index: Int) -> [Int: String]? {
+          let answer = try? HTTPAnswer(
+            "POST", "/v1/completions", Array(bodies[index].utf8), port: port)
+          return answer.flatMap { $0.status == 200 ? Self.texts($0) : nil }
+        }
+        let alone = bodies.indices.map(streamed)
+        #expect(alone.allSatisfy { $0?.count == 4 } && Set(alone).count == 8)
+
+        let together = Mutex([[Int: String]?](repeating: nil, count: 8))
+        let left = Atomic(8)
+        for index in bodies.indices {
+          Thread.detachNewThread {
+            let texts = streamed(index)
+            together.withLock { $0[index] = texts }
+            left.subtract(1, ordering: .sequentiallyConsistent)
+          }
+        }
+        var rounds = 0
+        repeat {
+          for (body, status) in Self.badBodies {
+            let path = rounds % 2 == 0 || status == 413 ? "/v1/completions" : "/v1/chat/completions"
+            let answer = try HTTPAnswer("POST", path, body, port: port)
+            #expect(path.hasSuffix("chat/completions") || answer.status == status)
+            #expect((400..<500).contains(answer.status))
+            #expect(try Self.fields(answer) == Self.four)
+          }
+          rounds += 1
+        } while left.load(ordering: .sequentiallyConsistent) > 0
+        #expect(together.withLock { $0 } == alone)
+      }
+    }
+
+    private static let badBodies: [(body: [UInt8], status: Int)] =
+      [
+        "{", "[1", #"{"prompt": 1.5}"#, #"{"prompt": {"a": 1}}"#, #"{"prompt": "a", "n": "b"}"#,
+        #"{"prompt": "a", "max_tokens": -1}"#, #"{"prompt": [99999]}"#, #"{"prompt": [-1]}"#,
+        #"{"prompt": [99999999999999999999]}"#,
+        #"{"prompt": ""# + String(repeating: "long ", count: 100_000) + #""}"#,
+      ].map { (Array($0.utf8), 400) } + [
+        (Array(#"{"prompt": ""#.utf8) + [0xc3, 0x28, 0xff] + Array(#""}"#.utf8), 400),
+        (Array(#"{"prompt": ""#.utf8) + [UInt8](repeating: 97, count: 10 << 20), 413),
+      ]
+
+    /// What was streamed of each text.
+    private static func texts(_ answer: HTTPAnswer) -> [Int: String] {
+      var texts: [Int: String] = [:]
+      for line in answer.body.split(whereSeparator: \.isNewline) where line.hasPrefix("data: {") {
+        let chunk = try? JSONSerialization.jsonObject(with: Data(line.dropFirst(6).utf8))
+        for choice in (chunk as? [String: Any])?["choices"] as? [[String: Any]] ?? [] {
+          if let index = choice["index"] as? Int, let text = choice["text"] as? String {
+            texts[index, default: ""] += text
+          }
+        }
+      }
+      return texts
     }
   }
 #endif

@@ -81,6 +81,15 @@ public final class BatchedDecodingSession {
     Text(idle.popLast() ?? decoder.makeCaches(capacity: capacity))
   }
 
+  /// Makes `text`, which has read nothing, what `other` is.
+  public func copy(_ other: Text, into text: Text) {
+    precondition(text.position == 0, "a text that was read is not to be another")
+    for (source, target) in zip(other.caches, text.caches) {
+      source.copy(0..<other.position, into: target, on: decoder.backend)
+    }
+    text.position = other.position
+  }
+
   /// Ends `text`, which must not be read on.
   public func end(_ text: Text) { idle.append(text.caches) }
 

@@ -7,6 +7,21 @@ struct KeyValueCache: Sendable {
     keys = layout.tensor([shape.kvHeads, capacity, shape.headSize])
     values = layout.tensor([shape.kvHeads, capacity, shape.headSize])
   }
+
+  /// Copies what the tokens of `positions` left here, head by head.
+  func copy(
+    _ positions: Range<Int>, into other: KeyValueCache, on backend: any InferenceBackend
+  ) {
+    let (heads, capacity, size) = (keys.shape[0], keys.shape[1], keys.shape[2])
+    for head in 0..<heads {
+      let rows = head * capacity + positions.lowerBound..<head * capacity + positions.upperBound
+      for (source, target) in [(keys, other.keys), (values, other.values)] {
+        backend.copy(
+          source.reshaped([heads * capacity, size])[rows],
+          into: target.reshaped([heads * capacity, size])[rows])
+      }
+    }
+  }
 }
 
 /// Tokens and their positions on their way to the model, in memory that this machine writes.

@@ -17,6 +17,10 @@ final class RunningText {
   private var chosen: (id: Int32, score: TokenScore?)?
   private var isFinished = false
   private var lastToken: ContinuousClock.Instant?
+  /// Texts of the same prompt that wait for this one to have read it.
+  private var followers: [RunningText] = []
+  /// Whether this text waits for another to read its prompt.
+  private(set) var isFollowing = false
 
   init(
     _ job: TextJob, in text: BatchedDecodingSession.Text, tokenizer: Tokenizer,
@@ -35,8 +39,33 @@ final class RunningText {
 
   /// Whether the prompt has been read.
   var isWriting: Bool { written > 0 }
+  private var hasBegun: Bool { isWriting || unread.startIndex > 0 }
   /// Whether nothing more is to be done.
   var hasEnded: Bool { isFinished || job.request.isOver }
+
+  /// Lets `other`, of the same request, wait for this text to read the prompt that both have.
+  /// Returns whether it does: not where this text has begun to.
+  func lead(_ other: RunningText) -> Bool {
+    guard !hasBegun, !isFollowing, job.request === other.job.request,
+      job.text.readsLike(other.job.text)
+    else { return false }
+    followers.append(other)
+    other.isFollowing = true
+    return true
+  }
+
+  /// Once this text has read its prompt: those that waited for it, who have read it too when they
+  /// get its cache.
+  func letFollowersGo() -> [RunningText] {
+    guard !isWriting, unread.count <= Scheduler.pieceLength else { return [] }
+    defer { followers = [] }
+    for follower in followers {
+      (follower.unread, follower.promptScores) = (unread, promptScores)
+      follower.isFollowing = false
+      metrics.countShared(job.text.prompt.count)
+    }
+    return followers
+  }
 
   /// What the model reads of this text next.
   func nextPiece(length: Int) -> BatchedDecodingSession.Piece {
@@ -55,9 +84,14 @@ final class RunningText {
     if next < unread.endIndex {
       promptScores.append(score(unread[next], logits) ?? TokenScore(unread[next]))
     } else {
-      let id = sampler.sample(logits)
-      chosen = (id, score(id, logits))
+      choose(logits)
+      for follower in followers { follower.choose(logits) }
     }
+  }
+
+  private func choose(_ logits: Span<Float>) {
+    let id = sampler.sample(logits)
+    chosen = (id, score(id, logits))
   }
 
   private func score(_ id: Int32, _ logits: Span<Float>) -> TokenScore? {

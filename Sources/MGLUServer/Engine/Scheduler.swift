@@ -31,8 +31,10 @@ final class Scheduler {
 
   /// Starts `job`.
   func start(_ job: TextJob) {
-    running.append(
-      RunningText(job, in: session.begin(), tokenizer: tokenizer, metrics: metrics))
+    let text = RunningText(job, in: session.begin(), tokenizer: tokenizer, metrics: metrics)
+    // Texts that begin together with the same prompt read it once.
+    _ = running.contains { $0.lead(text) }
+    running.append(text)
     metrics.setRunning(running.count)
   }
 
@@ -45,7 +47,7 @@ final class Scheduler {
     var taken: [RunningText] = []
     var pieces: [BatchedDecodingSession.Piece] = []
     // Those that write first: each is one row, and there is always room for them.
-    for text in running.filter(\.isWriting) + running.filter({ !$0.isWriting }) {
+    for text in running.filter(\.isWriting) + running.filter({ !$0.isWriting && !$0.isFollowing }) {
       let piece = text.nextPiece(length: Self.pieceLength)
       guard piece.tokens.count <= room else { continue }
       room -= piece.tokens.count
@@ -53,7 +55,11 @@ final class Scheduler {
       pieces.append(piece)
     }
     try session.read(pieces) { index, token, logits in taken[index].see(logits, after: token) }
-    for text in taken { text.finishStep() }
+    for text in taken {
+      let followers = text.letFollowersGo()
+      for follower in followers { session.copy(text.text, into: follower.text) }
+      for text in [text] + followers { text.finishStep() }
+    }
     removeEnded()
   }
 

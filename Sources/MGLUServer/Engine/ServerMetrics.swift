@@ -8,6 +8,7 @@ final class ServerMetrics: Sendable {
     var running = 0
     var waiting = 0
     var promptTokens = 0
+    var sharedTokens = 0
     var writtenTokens = 0
     var requests = 0
     var rejections = 0
@@ -25,6 +26,7 @@ final class ServerMetrics: Sendable {
   func setRunning(_ count: Int) { values.withLock { $0.running = count } }
   func setWaiting(_ count: Int) { values.withLock { $0.waiting = count } }
   func countPrompt(_ tokens: Int) { values.withLock { $0.promptTokens += tokens } }
+  func countShared(_ tokens: Int) { values.withLock { $0.sharedTokens += tokens } }
   func countRejection() { values.withLock { $0.rejections += 1 } }
 
   func countFirstToken(seconds: Double) {
@@ -59,7 +61,10 @@ final class ServerMetrics: Sendable {
     }
     add("num_requests_running", "gauge", "Texts that are read or written.", values.running)
     add("num_requests_waiting", "gauge", "Texts that wait.", values.waiting)
-    add("prompt_tokens_total", "counter", "Tokens read of prompts.", values.promptTokens)
+    add("prompt_tokens_total", "counter", "Tokens of prompts.", values.promptTokens)
+    add(
+      "prefix_cache_hits_total", "counter", "Tokens of prompts that another text had read.",
+      values.sharedTokens)
     add("generation_tokens_total", "counter", "Tokens written.", values.writtenTokens)
     add("request_success_total", "counter", "Requests answered in full.", values.requests)
     add(

@@ -13,6 +13,12 @@ package struct TextRequest: Sendable {
   /// Whether the prompt's tokens are wanted with their probabilities.
   package var scoresPrompt: Bool
 
+  /// Whether reading the prompt of `other` brings all that reading this one's does.
+  func readsLike(_ other: TextRequest) -> Bool {
+    topScores == other.topScores && scoresPrompt == other.scoresPrompt
+      && (maximumTokens > 0) == (other.maximumTokens > 0) && prompt == other.prompt
+  }
+
   /// A text that continues `prompt`.
   package init(
     prompt: [Int32], maximumTokens: Int, sampling: SamplerConfiguration = .init(),

@@ -16,7 +16,8 @@
       self.settings = settings
     }
 
-    /// Serves until the process is asked to end; then finishes what was begun.
+    /// Serves until the process is asked to end, or the task is cancelled; then finishes what was
+    /// begun.
     ///
     /// - Parameter onStart: Is told the port once requests are taken.
     public func run(onStart: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
@@ -31,7 +32,16 @@
         services: [EngineService(engine: api.engine), application],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: application.logger)
       configuration.maximumGracefulShutdownDuration = api.engine.settings.timeLimit
-      do { try await ServiceGroup(configuration: configuration).run() } catch {
+      let group = ServiceGroup(configuration: configuration)
+      // In a task of its own: cancelling it would cut off answers, and close the listener twice.
+      let serving = Task { try await group.run() }
+      do {
+        try await withTaskCancellationHandler {
+          try await serving.value
+        } onCancel: {
+          Task { await group.triggerGracefulShutdown() }
+        }
+      } catch {
         throw ServerError(
           .address, "cannot serve on \(settings.host), port \(settings.port): \(error)",
           remedy: "choose another --host or --port")
@@ -43,11 +53,8 @@
       let api = api
       let router = Hummingbird.Router(context: ConnectionContext.self)
       router.add(middleware: ErrorAnswers())
-      router.get("/") { _, _ in
-        Response(
-          status: .ok, headers: [.contentType: "text/html; charset=utf-8"],
-          body: .init(byteBuffer: ByteBuffer(string: TrialPage.html)))
-      }
+      let page = TrialPage.html(needsKey: settings.apiKey != nil)
+      router.get("/") { _, _ in page.response(type: "text/html; charset=utf-8") }
       router.get("health") { _, _ in Self.response(try api.health()) }
       let guarded = router.group().add(middleware: KeyCheck(settings: settings))
       guarded.get("metrics") { _, _ in Self.response(api.metrics()) }

@@ -1,3 +1,11 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// Where a server listens, and what it asks of those who come.
 public struct ServerSettings: Sendable {
   /// The address, by default this machine's alone.
@@ -19,13 +27,36 @@ public struct ServerSettings: Sendable {
     self.mostBytes = mostBytes
   }
 
+  /// The key in the first line of `file`, or, without one, in `MGLU_API_KEY` of the environment;
+  /// `nil` where that is not set either. There nobody else sees it.
+  public static func apiKey(file: String?) throws(ServerError) -> String? {
+    guard let file else { return getenv("MGLU_API_KEY").map { String(cString: $0) } }
+    let contents: MappedFile
+    do { contents = try MappedFile(path: file) } catch {
+      throw ServerError(.key, error.message, remedy: error.remedy)
+    }
+    let line = contents.contents.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
+    guard let key = String(validating: line, as: UTF8.self) else {
+      throw ServerError(.key, "\(file): the key is not valid UTF-8")
+    }
+    return key
+  }
+
   /// Throws what is no port, or a key that no request could carry.
   public func validate() throws(ServerError) {
     guard (0...65_535).contains(port) else {
       throw ServerError(.address, "port \(port): expected 0 to 65535")
     }
     guard apiKey?.isEmpty != true else {
-      throw ServerError(.key, "the API key is empty", remedy: "give one, or leave --api-key out")
+      throw ServerError(
+        .key, "the API key is empty",
+        remedy: "give one, or neither --api-key, --api-key-file nor MGLU_API_KEY")
+    }
+    // A header holds nothing else, and a stray blank would shut everyone out.
+    if let apiKey, !apiKey.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) {
+      throw ServerError(
+        .key, "the API key has blanks or other characters than a header carries",
+        remedy: "take letters, digits and punctuation of ASCII")
     }
   }
 

@@ -1,31 +1,39 @@
 #if Server
   /// The page at `/`: a prompt, what the model makes of it, and how fast. It loads nothing else.
   enum TrialPage {
-    static let html = """
+    /// The page; it asks for a key where requests must carry one.
+    static func html(needsKey: Bool) -> String {
+      """
       <!doctype html>
       <html lang="en">
       <meta charset="utf-8">
       <meta name="viewport" content="width=device-width, initial-scale=1">
       <title>mglu</title>
+      <link rel="icon" href="data:,">
       <style>
-        :root { color-scheme: light dark }
+        :root { color-scheme: light dark; accent-color: #2563eb }
         body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
+        h1 { font-size: 1.3rem; overflow-wrap: anywhere }
         textarea, pre { box-sizing: border-box; width: 100%; font: 15px/1.5 ui-monospace, monospace }
         textarea { height: 8rem; padding: .5rem }
-        pre { white-space: pre-wrap; overflow-wrap: anywhere; min-height: 6rem }
+        textarea, input, button { border: 1px solid #8888; border-radius: .35rem }
+        pre { white-space: pre-wrap; overflow-wrap: anywhere }
         pre b { font-weight: normal; opacity: .6 }
-        form p { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center }
-        input { width: 5rem; font: inherit }
+        form p { display: flex; flex-wrap: wrap; gap: .75rem 1rem; align-items: center }
+        input { box-sizing: border-box; width: 5rem; padding: .2rem .4rem; font: inherit }
         input[type=password] { width: 9rem }
-        button { font: inherit; padding: .2rem 1rem }
+        button { font: inherit; padding: .25rem 1.1rem; background: #2563eb; color: #fff; cursor: pointer }
+        output { font-variant-numeric: tabular-nums }
+        output.error { color: light-dark(#b91c1c, #fca5a5) }
+        [hidden] { display: none }
       </style>
       <h1 id="model">mglu</h1>
       <form id="form">
         <textarea id="prompt" aria-label="Prompt" placeholder="Text to continue"></textarea>
         <p>
           <label>Tokens <input id="tokens" type="number" min="1" value="128"></label>
-          <label>Temperature <input id="temperature" type="number" min="0" step="0.1" value="0.8"></label>
-          <label>API key <input id="key" type="password" autocomplete="off"></label>
+          <label>Temperature <input id="temperature" type="number" min="0" step="any" value="0.8"></label>
+          <label\(needsKey ? "" : " hidden")>API key <input id="key" type="password" autocomplete="off"></label>
           <button id="go">Write</button>
           <output id="rate"></output>
         </p>
@@ -37,8 +45,19 @@
           'content-type': 'application/json',
           ...($('key').value ? { authorization: 'Bearer ' + $('key').value } : {}),
         })
-        fetch('/v1/models', { headers: headers() }).then(r => r.json())
-          .then(m => { if (m.data) $('model').textContent = m.data[0].id })
+        const show = (text, isError) => {
+          $('rate').value = text
+          $('rate').className = isError ? 'error' : ''
+        }
+        const tell = async () => {
+          const reply = await fetch('/v1/models', { headers: headers() })
+          if (reply.ok) $('model').textContent = (await reply.json()).data[0].id
+        }
+        if (!\(needsKey) || $('key').value) tell()
+        $('key').onchange = tell
+        $('prompt').onkeydown = event => {
+          if (event.key == 'Enter' && (event.ctrlKey || event.metaKey)) $('form').requestSubmit()
+        }
         let running
         $('form').onsubmit = async event => {
           event.preventDefault()
@@ -48,8 +67,9 @@
           const echo = document.createElement('b')
           echo.textContent = $('prompt').value
           $('text').replaceChildren(echo)
-          $('rate').value = ''
-          let count = 0, first = 0
+          show('')
+          let count = 0, first = 0, skipped = 0
+          const start = performance.now()
           try {
             const reply = await fetch('/v1/completions', {
               method: 'POST', headers: headers(), signal: running.signal,
@@ -74,14 +94,16 @@
                   $('text').append(choice.text)
                   count += choice.logprobs.tokens.length
                 }
-                first ||= performance.now()
-                const seconds = (performance.now() - first) / 1000
-                if (count > 1 && seconds > 0)
-                  $('rate').value = ((count - 1) / seconds).toFixed(1) + ' tokens/s'
               }
+              // A first part on its own says how long the prompt took, and does not count.
+              const now = performance.now()
+              if (!first) { first = now; skipped = count }
+              const apart = now - first > 100
+              const rate = apart ? (count - skipped) / (now - first) : count / (now - start)
+              show((1000 * rate).toFixed(1) + ' tokens/s')
             }
           } catch (error) {
-            if (error.name != 'AbortError') $('text').append('\\n' + error.message)
+            if (error.name != 'AbortError') show(error.message, true)
           }
           running = null
           $('go').textContent = 'Write'
@@ -89,5 +111,6 @@
       </script>
       </html>
       """
+    }
   }
 #endif

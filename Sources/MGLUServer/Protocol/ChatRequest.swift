@@ -5,6 +5,8 @@ struct ChatRequest: Decodable {
   let maximumTokens: Int?
   let wantsLogprobs: Bool
   let topLogprobs: Int
+  /// What a template may ask for beside the messages, as vLLM has it.
+  let templateVariables: [String: TemplateValue]
 
   private enum CodingKeys: String, CodingKey {
     case messages
@@ -13,6 +15,7 @@ struct ChatRequest: Decodable {
     case logprobs
     case topLogprobs = "top_logprobs"
     case tools
+    case templateVariables = "chat_template_kwargs"
   }
 
   private struct Ignored: Decodable {}
@@ -26,6 +29,8 @@ struct ChatRequest: Decodable {
       ?? values.decodeIfPresent(Int.self, forKey: .maximumTokens)
     wantsLogprobs = try values.decodeIfPresent(Bool.self, forKey: .logprobs) ?? false
     topLogprobs = try values.decodeIfPresent(Int.self, forKey: .topLogprobs) ?? 0
+    templateVariables =
+      try values.decodeIfPresent([String: TemplateValue].self, forKey: .templateVariables) ?? [:]
     guard !messages.isEmpty else {
       throw APIError.invalid("messages is empty", param: "messages", code: "invalid_value")
     }
@@ -43,7 +48,11 @@ struct ChatRequest: Decodable {
   func texts(
     _ template: ChatTemplate, _ tokenizer: Tokenizer, context: Int, seed: UInt64
   ) throws(APIError) -> [TextRequest] {
-    let tokens = tokenizer.encode(try template.render(messages))
+    let text: String
+    do { text = try template.render(messages, variables: templateVariables) } catch {
+      throw Self.described(error)
+    }
+    let tokens = tokenizer.encode(text)
     let most = try GenerationFields.tokens(
       maximumTokens, default: .max, name: "max_tokens", after: tokens.count, context: context)
     let stops = try fields.stops() + template.stops
@@ -57,13 +66,20 @@ struct ChatRequest: Decodable {
     }
     return texts
   }
+
+  private static func described(_ error: TemplateError) -> APIError {
+    let code =
+      switch error.code {
+      case .refused: "invalid_value"
+      case .limit: "chat_template_limit"
+      case .syntax, .unsupported, .evaluation: "unsupported_chat_template"
+      }
+    let hint = error.code == .refused ? "" : "; use /v1/completions"
+    return .invalid("\(error)\(hint)", param: "messages", code: code)
+  }
 }
 
-/// A message of a chat: who says what.
-struct ChatMessage: Decodable {
-  let role: String
-  let text: String
-
+extension ChatMessage: Decodable {
   private enum CodingKeys: CodingKey { case role, content }
 
   private struct Part: Decodable {
@@ -71,13 +87,12 @@ struct ChatMessage: Decodable {
     let text: String?
   }
 
-  init(role: String, text: String) { (self.role, self.text) = (role, text) }
-
-  init(from decoder: any Swift.Decoder) throws {
+  /// A message whose content is a text, or parts that are texts.
+  public init(from decoder: any Swift.Decoder) throws {
     let values = try decoder.container(keyedBy: CodingKeys.self)
-    role = try values.decode(String.self, forKey: .role)
+    let role = try values.decode(String.self, forKey: .role)
     if let text = try? values.decode(String.self, forKey: .content) {
-      self.text = text
+      self.init(role: role, text: text)
       return
     }
     let parts = try values.decodeIfPresent([Part].self, forKey: .content) ?? []
@@ -85,6 +100,6 @@ struct ChatMessage: Decodable {
       throw APIError.invalid(
         "only text is understood in messages", param: "messages", code: "invalid_value")
     }
-    text = parts.compactMap(\.text).joined()
+    self.init(role: role, text: parts.compactMap(\.text).joined())
   }
 }

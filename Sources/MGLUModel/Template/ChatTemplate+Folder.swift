@@ -1,0 +1,71 @@
+extension ChatTemplate {
+  /// The template and special tokens of the model in `folder`: `chat_template.jinja`, or what
+  /// `tokenizer_config.json` has.
+  public init(contentsOf folder: String) throws(CheckpointError) {
+    let path = folder + "/tokenizer_config.json"
+    let configuration =
+      Folder.kind(of: path) == .file
+      ? try ModelFolder.decode(Configuration.self, path: path)
+      : Configuration(template: nil, specialTokens: [:])
+    self.init(
+      source: try Self.file(in: folder) ?? configuration.template,
+      specialTokens: configuration.specialTokens)
+  }
+
+  private static func file(in folder: String) throws(CheckpointError) -> String? {
+    let path = folder + "/chat_template.jinja"
+    guard Folder.kind(of: path) == .file else { return nil }
+    let file: MappedFile
+    do { file = try MappedFile(path: path) } catch { throw CheckpointError(reading: error) }
+    guard let text = String(validating: file.contents, as: UTF8.self) else {
+      throw CheckpointError(.malformed, "\(path): not valid UTF-8")
+    }
+    return text
+  }
+
+  /// The parts of a `tokenizer_config.json` that templates need.
+  private struct Configuration: Decodable {
+    let template: String?
+    let specialTokens: [String: String]
+
+    private enum CodingKeys: String, CodingKey, CaseIterable {
+      case template = "chat_template"
+      case start = "bos_token"
+      case end = "eos_token"
+      case unknown = "unk_token"
+      case padding = "pad_token"
+      case separator = "sep_token"
+      case mask = "mask_token"
+      case classification = "cls_token"
+    }
+
+    /// A text that has a name.
+    private struct Named: Decodable {
+      let name: String
+      let template: String
+    }
+
+    /// A token, as a text or with all that is known of it.
+    private struct Token: Decodable { let content: String }
+
+    init(template: String?, specialTokens: [String: String]) {
+      (self.template, self.specialTokens) = (template, specialTokens)
+    }
+
+    init(from decoder: any Swift.Decoder) throws {
+      let values = try decoder.container(keyedBy: CodingKeys.self)
+      if let templates = try? values.decode([Named].self, forKey: .template) {
+        template = (templates.first { $0.name == "default" } ?? templates.first)?.template
+      } else {
+        template = try values.decodeIfPresent(String.self, forKey: .template)
+      }
+      var tokens: [String: String] = [:]
+      for key in CodingKeys.allCases where key != .template {
+        tokens[key.rawValue] =
+          (try? values.decode(String.self, forKey: key))
+          ?? (try? values.decode(Token.self, forKey: key))?.content
+      }
+      specialTokens = tokens
+    }
+  }
+}

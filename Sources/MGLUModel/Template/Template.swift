@@ -1,0 +1,16 @@
+/// A template in the part of Jinja that chat templates are written in.
+package struct Template: Sendable {
+  private let statements: [TemplateStatement]
+
+  /// Reads `source`; throws what is not understood.
+  package init(_ source: String) throws(TemplateError) {
+    statements = try TemplateParser.statements(source)
+  }
+
+  /// The text that the template makes of `variables`.
+  package func render(_ variables: [String: TemplateValue]) throws(TemplateError) -> String {
+    var evaluator = TemplateEvaluator(variables)
+    _ = try evaluator.run(statements)
+    return evaluator.output
+  }
+}

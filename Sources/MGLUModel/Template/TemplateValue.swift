@@ -1,0 +1,176 @@
+import OrderedCollections
+
+/// A value in a template, with the meaning that Python gives it.
+public enum TemplateValue: Sendable {
+  /// What is not there; the name under which it was looked for.
+  case undefined(String)
+  case none
+  case boolean(Bool)
+  case integer(Int)
+  case real(Double)
+  case text(String)
+  case list([TemplateValue])
+  case mapping(OrderedDictionary<String, TemplateValue>)
+  /// The place of a `namespace(...)` in the rendering that made it.
+  case namespace(Int)
+  /// The place of a macro in the rendering that met it.
+  case macro(Int)
+  /// A function that every template has.
+  case function(TemplateFunction)
+
+  /// What Python calls the kind of value.
+  var kind: String {
+    switch self {
+    case .undefined: "undefined"
+    case .none: "none"
+    case .boolean: "a boolean"
+    case .integer, .real: "a number"
+    case .text: "a text"
+    case .list: "a list"
+    case .mapping: "a mapping"
+    case .namespace: "a namespace"
+    case .macro, .function: "a function"
+    }
+  }
+
+  /// Whether `{% if value %}` goes on.
+  var isTrue: Bool {
+    switch self {
+    case .undefined, .none: false
+    case .boolean(let value): value
+    case .integer(let value): value != 0
+    case .real(let value): value != 0
+    case .text(let text): !text.isEmpty
+    case .list(let values): !values.isEmpty
+    case .mapping(let values): !values.isEmpty
+    case .namespace, .macro, .function: true
+    }
+  }
+
+  /// What is not there is told apart from what is none.
+  var isDefined: Bool { if case .undefined = self { false } else { true } }
+
+  /// Numbers and booleans, which are numbers too.
+  var number: TemplateNumber? {
+    switch self {
+    case .boolean(let value): .integer(value ? 1 : 0)
+    case .integer(let value): .integer(value)
+    case .real(let value): .real(value)
+    default: nil
+    }
+  }
+
+  /// An integer, or a boolean as one.
+  var integer: Int? { if case .integer(let value) = number { value } else { nil } }
+
+  /// Most values in a value, and how deep they may lie in each other.
+  private static let mostValues = 200_000
+  private static let deepest = 64
+
+  /// How much it takes to look at the value: the bytes of a text, the values in a list. `nil` for a
+  /// value that is too large; values that share their parts may be so without taking memory.
+  var size: Int? {
+    if case .text(let text) = self { return text.utf8.count }
+    var count = 0
+    return countValues(into: &count, depth: 0) ? count : nil
+  }
+
+  private func countValues(into count: inout Int, depth: Int) -> Bool {
+    count += 1
+    guard count <= Self.mostValues, depth <= Self.deepest else { return false }
+    switch self {
+    case .list(let values):
+      return values.allSatisfy { $0.countValues(into: &count, depth: depth + 1) }
+    case .mapping(let values):
+      return values.values.allSatisfy { $0.countValues(into: &count, depth: depth + 1) }
+    default: return true
+    }
+  }
+
+  /// What a loop goes through, and how many they are; `nil` for what has no elements.
+  var elements: [TemplateValue]? {
+    switch self {
+    case .undefined: []
+    case .text(let text): text.unicodeScalars.map { .text(String($0)) }
+    case .list(let values): values
+    case .mapping(let values): values.keys.map(TemplateValue.text)
+    default: nil
+    }
+  }
+}
+
+/// A number of either kind.
+enum TemplateNumber {
+  case integer(Int)
+  case real(Double)
+
+  var real: Double {
+    switch self {
+    case .integer(let value): Double(value)
+    case .real(let value): value
+    }
+  }
+
+  var value: TemplateValue {
+    switch self {
+    case .integer(let value): .integer(value)
+    case .real(let value): .real(value)
+    }
+  }
+}
+
+extension TemplateValue: Equatable {
+  /// Python's `==`: texts are equal when their scalars are, and 1, 1.0 and true are equal.
+  public static func == (a: Self, b: Self) -> Bool {
+    switch (a, b) {
+    case (.undefined, .undefined), (.none, .none): true
+    case (.text(let a), .text(let b)): a.utf8.elementsEqual(b.utf8)
+    case (.list(let a), .list(let b)): a == b
+    case (.mapping(let a), .mapping(let b)):
+      a.count == b.count && a.allSatisfy { key, value in b[key] == value }
+    case (.namespace(let a), .namespace(let b)), (.macro(let a), .macro(let b)): a == b
+    case (.function(let a), .function(let b)): a == b
+    default:
+      switch (a.number, b.number) {
+      case (.integer(let a)?, .integer(let b)?): a == b
+      case (let a?, let b?): a.real == b.real
+      default: false
+      }
+    }
+  }
+}
+
+extension TemplateValue: Decodable {
+  private struct Key: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  /// Any JSON.
+  public init(from decoder: any Swift.Decoder) throws {
+    if let values = try? decoder.container(keyedBy: Key.self) {
+      var mapping: OrderedDictionary<String, TemplateValue> = [:]
+      for key in values.allKeys.sorted(by: { $0.stringValue < $1.stringValue }) {
+        mapping[key.stringValue] = try values.decode(TemplateValue.self, forKey: key)
+      }
+      self = .mapping(mapping)
+      return
+    }
+    let value = try decoder.singleValueContainer()
+    if value.decodeNil() {
+      self = .none
+    } else if let boolean = try? value.decode(Bool.self) {
+      self = .boolean(boolean)
+    } else if let integer = try? value.decode(Int.self) {
+      self = .integer(integer)
+    } else if let real = try? value.decode(Double.self) {
+      self = .real(real)
+    } else if let text = try? value.decode(String.self) {
+      self = .text(text)
+    } else {
+      self = .list(try value.decode([TemplateValue].self))
+    }
+  }
+}

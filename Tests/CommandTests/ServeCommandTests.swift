@@ -1,0 +1,192 @@
+#if Server
+  import Foundation
+  import Testing
+
+  #if canImport(FoundationNetworking)
+    import FoundationNetworking
+  #endif
+
+  @Suite struct ServeCommandTests {
+    /// Calls `body` with the folder of a small model.
+    private static func withModel(
+      _ body: (_ folder: String, _ model: String) throws -> Void
+    ) throws {
+      let folder = FileManager.default.temporaryDirectory
+        .appendingPathComponent("mglu-\(UUID().uuidString)").path
+      defer { try? FileManager.default.removeItem(atPath: folder) }
+      try withText { _, text in
+        let trained = try mglu(CommandTests.train(text, folder + "/run", ["--steps", "3"]))
+        #expect(trained.status == 0, "\(trained.errors)")
+      }
+      try body(folder, folder + "/run")
+    }
+
+    /// Answers go on after SIGTERM until they are whole; then the process ends well.
+    @Test func whatWasBegunIsFinishedAfterSIGTERM() throws {
+      try Self.withModel { _, model in
+        let server = try RunningServer(["--model", model, "--threads", "1"])
+        #expect(try server.get("/health").status == 200)
+        let answer = try server.post(
+          "/v1/completions", #"{"prompt": "Line", "max_tokens": 60, "n": 1000}"#)
+        var isWriting = false
+        for _ in 0..<1000 where !isWriting {
+          isWriting = try server.get("/metrics").body
+            .contains("num_requests_running{model_name=\"run\"} 8")
+        }
+        #expect(isWriting)
+        server.terminate()
+        let (status, body) = try #require(answer.wait())
+        #expect(status == 200 && body.contains("\"finish_reason\""))
+        #expect(server.exitStatus() == 0)
+        #expect(throws: (any Error).self) { try server.get("/health") }
+        #expect(server.errors.split(separator: "\n").count == 1, "\(server.errors)")
+      }
+    }
+
+    @Test(arguments: ["environment", "file"])
+    func keysComeUnseen(from source: String) throws {
+      try Self.withModel { folder, model in
+        let path = folder + "/key"
+        try Data("secret\n".utf8).write(to: URL(fileURLWithPath: path))
+        let server =
+          source == "file"
+          ? try RunningServer(["--model", model, "--api-key-file", path])
+          : try RunningServer(["--model", model], environment: ["MGLU_API_KEY": "secret"])
+        #expect(try server.get("/v1/models").status == 401)
+        #expect(try server.get("/v1/models", key: "secret").status == 200)
+        server.terminate()
+        #expect(server.exitStatus() == 0)
+      }
+    }
+
+    @Test func wrongServersEndInOneLine() throws {
+      try Self.withModel { folder, model in
+        let server = try RunningServer(["--model", model])
+        for (arguments, words) in [
+          (["--port", "65536"], "65536"), (["--api-key", ""], "empty"),
+          (["--api-key", "a b"], "blanks"), (["--api-key-file", folder + "/none"], "none"),
+          (["--port", "\(server.port)"], "port \(server.port)"),
+          (["--host", "::bad::"], "::bad::"),
+          (["--max-batch", "1000000000"], "--max-batch"), (["--device", "tpu"], "tpu"),
+          (["--max-batch", "0"], "at least 1"), (["--max-queue", "-1"], "--max-queue"),
+          (["--api-key", "a", "--api-key-file", "b"], "either"),
+        ] {
+          let result = try mglu(["serve", "--model", model] + arguments)
+          #expect(result.status != 0 && result.output.isEmpty)
+          #expect(result.errors.contains(words), "\(arguments): \(result.errors)")
+          if result.status != 64 {
+            #expect(result.errors.split(separator: "\n").count == 1, "\(result.errors)")
+          }
+        }
+        server.terminate()
+        #expect(server.exitStatus() == 0)
+      }
+    }
+
+    /// A template that is not understood is told of at once, and everything else is served.
+    @Test func templatesThatAreNotUnderstoodAreTold() throws {
+      try Self.withModel { _, model in
+        try Data("{{ messages }}\n{% include 'x' %}".utf8)
+          .write(to: URL(fileURLWithPath: model + "/chat_template.jinja"))
+        let server = try RunningServer(["--model", model])
+        let chat = #"{"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}"#
+        let refused = try #require(server.post("/v1/chat/completions", chat).wait())
+        #expect(refused.status == 400 && refused.body.contains("line 2: {% include %}"))
+        let plain = try server.post("/v1/completions", #"{"prompt": "a", "max_tokens": 1}"#).wait()
+        #expect(plain?.status == 200)
+        server.terminate()
+        #expect(server.exitStatus() == 0)
+        #expect(server.errors.contains("line 2: {% include %} is not understood"))
+      }
+    }
+  }
+
+  /// `mglu serve` on a free port, until it is terminated.
+  private final class RunningServer: @unchecked Sendable {
+    let port: Int
+    private let process = Process()
+    private let log: URL
+
+    init(_ arguments: [String], environment: [String: String] = [:]) throws {
+      log = URL(fileURLWithPath: "/tmp/mglu-\(UUID().uuidString).err")
+      _ = FileManager.default.createFile(atPath: log.path, contents: nil)
+      process.executableURL = productFolder.appendingPathComponent("mglu")
+      process.arguments = ["serve", "--port", "0"] + arguments
+      process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+      process.standardOutput = FileHandle.nullDevice
+      process.standardError = try FileHandle(forWritingTo: log)
+      try process.run()
+      var found: Int?
+      for _ in 0..<1000 where found == nil && process.isRunning {
+        Thread.sleep(forTimeInterval: 0.02)
+        let text = String(decoding: try Data(contentsOf: log), as: UTF8.self)
+        guard text.hasSuffix("\n"), let line = text.split(separator: "\n").last else { continue }
+        if line.hasPrefix("serving ") {
+          found = line.split(separator: ":").last.flatMap { Int($0) }
+        }
+      }
+      port = try #require(found)
+    }
+
+    deinit {
+      if process.isRunning { process.terminate() }
+      try? FileManager.default.removeItem(at: log)
+    }
+
+    /// What it has said so far on standard error.
+    var errors: String {
+      String(decoding: (try? Data(contentsOf: log)) ?? Data(), as: UTF8.self)
+    }
+
+    func terminate() { process.terminate() }
+
+    func exitStatus() -> Int32 {
+      process.waitUntilExit()
+      return process.terminationReason == .exit ? process.terminationStatus : -1
+    }
+
+    /// An answer that may not be there yet. Waiting blocks the thread, as running commands does:
+    /// tasks would wait for threads that other tests block.
+    final class Answer: @unchecked Sendable {
+      private let arrival = DispatchSemaphore(value: 0)
+      private var result: (status: Int, body: String)?
+      private let session = URLSession(configuration: .ephemeral)
+
+      init(to request: URLRequest) {
+        let task = session.dataTask(with: request) { data, response, _ in
+          if let data, let response = response as? HTTPURLResponse {
+            self.result = (response.statusCode, String(decoding: data, as: UTF8.self))
+          }
+          self.arrival.signal()
+        }
+        task.resume()
+      }
+
+      /// The answer, or nothing where there was none.
+      func wait() -> (status: Int, body: String)? {
+        arrival.wait()
+        session.finishTasksAndInvalidate()
+        return result
+      }
+    }
+
+    func get(_ path: String, key: String? = nil) throws -> (status: Int, body: String) {
+      var request = try request(path)
+      if let key { request.setValue("Bearer \(key)", forHTTPHeaderField: "Authorization") }
+      guard let answer = Answer(to: request).wait() else { throw URLError(.cannotConnectToHost) }
+      return answer
+    }
+
+    /// Sends `body`, and does not wait.
+    func post(_ path: String, _ body: String) throws -> Answer {
+      var request = try request(path)
+      request.httpMethod = "POST"
+      request.httpBody = Data(body.utf8)
+      return Answer(to: request)
+    }
+
+    private func request(_ path: String) throws -> URLRequest {
+      URLRequest(url: try #require(URL(string: "http://127.0.0.1:\(port)\(path)")))
+    }
+  }
+#endif
