@@ -104,6 +104,11 @@ extension TrainCommand {
       return decoder
     }
     let configuration = try shape.configuration(tokenizer: tokenizer, context: training.context)
+    _ = try training.configuration(contextLength: configuration.contextLength)
+    try TrainingMemory(
+      configuration, sequences: training.batchSize, length: configuration.contextLength,
+      purpose: recompute ? .recomputingTraining : .training, on: backend
+    ).check(on: backend)
     let decoder = try Decoder(configuration, on: backend)
     decoder.initialise(seed: training.seed)
     return decoder

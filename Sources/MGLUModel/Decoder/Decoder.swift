@@ -64,9 +64,13 @@ public struct Decoder: Sendable {
     }
   }
 
-  /// Brings the parameters back to the host, once all that was enqueued is done.
-  public func download() {
-    if masters !== arena { backend.copy(masters.floats, into: arena.floats) }
+  /// Brings the parameters, or those in a part of the arena, back to the host, once all that was
+  /// enqueued is done.
+  public func download(_ bytes: Range<Int>? = nil) {
+    if masters !== arena {
+      let bytes = bytes ?? 0..<arena.byteCount
+      backend.copy(masters.floats(inBytes: bytes), into: arena.floats(inBytes: bytes))
+    }
     backend.synchronize()
   }
 

@@ -80,6 +80,10 @@ public struct Comparison {
     _ run: ComparisonPlan.Run, folder: String, observe: (TrainingEvent) -> Void,
     isCancelled: () -> Bool
   ) throws -> RunResult? {
+    try TrainingMemory(
+      run.model, sequences: run.settings.batchSize, length: run.settings.contextLength,
+      purpose: .training, on: backend
+    ).check(on: backend)
     let decoder = try Decoder(run.model, on: backend)
     decoder.initialise(seed: run.settings.seed)
     let trainer = try Trainer(

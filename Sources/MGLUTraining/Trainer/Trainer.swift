@@ -146,7 +146,7 @@ public final class Trainer {
       observe(.saved(step: step, path: path))
     }
     func measureMasks() throws {
-      if telemetry != nil { decoder.download() }
+      if telemetry != nil { decoder.download(decoder.weights.logitBytes) }
       guard let report = telemetry?.measure(step: step) else { return }
       try metrics?.append(.init(step: step, report))
     }

@@ -44,6 +44,9 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   /// How many checkpoints are kept.
   public var keptCheckpoints: Int
 
+  /// The most tokens of a micro-batch.
+  static let mostTokens = 1 << 30
+
   /// Creates settings, by default those of nanoGPT's small CPU runs; ``validate()`` checks them.
   public init(
     steps: Int = 2000, batchSize: Int = 12, contextLength: Int = 64,
@@ -85,6 +88,13 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
       ("steps between checkpoints", saveEvery, 0), ("kept checkpoints", keptCheckpoints, 1),
     ] where value < least || value > 1 << 40 {
       throw TrainingError(.setting, "\(name): \(value): expected \(least) or more")
+    }
+    let (tokens, overflows) = batchSize.multipliedReportingOverflow(by: contextLength)
+    guard !overflows, tokens <= Self.mostTokens else {
+      throw TrainingError(
+        .setting,
+        "a batch of \(batchSize) windows of \(contextLength) tokens: expected "
+          + "\(Self.mostTokens) tokens at most", remedy: "use more --gradient-accumulation")
     }
     for (name, value) in [
       ("learning rate", learningRate), ("minimum learning rate", minimumLearningRate),
