@@ -49,9 +49,10 @@ public struct MaskedGatedLinearUnit: FeedForwardUnit {
   /// How the streams combine.
   public var gating: Gating { .masked(count: maskCount, ablation: ablation) }
 
+  /// Products read the stack, not W, which stays where it is.
   public func movingWeights(_ place: (Tensor) -> Tensor) -> MaskedGatedLinearUnit {
     MaskedGatedLinearUnit(
-      weight: place(weight), maskLogits: maskLogits, activation: activation, maskKind: maskKind,
+      weight: weight, maskLogits: maskLogits, activation: activation, maskKind: maskKind,
       ablation: ablation, router: router?.movingWeights(place))
   }
 
