@@ -44,7 +44,7 @@ final class Twins {
       StoredMatrix(weights: wide), to: type == .float32 ? .float32 : .bfloat16)
     let (_, expected) = host.allocate { $0.tensor(shape) }
     host.dequantise(stored, into: expected)
-    return Twin(found: moved(stored.weights), expected: expected)
+    return Twin(found: moved(stored.weights.reshaped(shape)), expected: expected)
   }
 
   /// N(0, scale^2).

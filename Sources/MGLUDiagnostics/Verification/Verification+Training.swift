@@ -4,14 +4,14 @@ import MGLUModel
 extension Verification {
   /// Every operation of training, whole decoders, and runs.
   package func training(_ take: ([Finding]) -> Void) throws {
-    take(trainingOperations())
+    for operation in trainingOperations { take([operation()]) }
     take(trainingDecoders())
-    take(trainingRuns())
+    for run in trainingRuns { take([run()]) }
   }
 
   /// Every operation of ``TrainingBackend``, forward and backward.
-  package func trainingOperations() -> [Finding] {
-    [products(), stacks(), combinations(), routeGradients()] + decoderOperations()
+  package var trainingOperations: [() -> Finding] {
+    [products, stacks, combinations, routeGradients] + decoderOperations
   }
 
   /// A finding without cases.

@@ -2,10 +2,10 @@ import MGLUModel
 
 /// The operations of training beside products and units.
 extension Verification {
-  func decoderOperations() -> [Finding] {
+  var decoderOperations: [() -> Finding] {
     [
-      embeddings(), norms(), rotations(), attentionForward(), attentionBackward(), losses(),
-      optimiserSteps(), squares(), conversions(),
+      embeddings, norms, rotations, attentionForward, attentionBackward, losses, optimiserSteps,
+      squares, conversions,
     ]
   }
 

@@ -4,7 +4,7 @@ import MGLUTraining
 extension Verification {
   /// The first steps beside the CPU's; a run that goes on from a checkpoint; one that computes
   /// activations again.
-  package func trainingRuns() -> [Finding] { [lossCurves(), repeatedRuns()] }
+  package var trainingRuns: [() -> Finding] { [lossCurves, repeatedRuns] }
 
   /// Losses of 50 steps, in nats. One step's are off by what BF16 rounds, some 1e-3 in the mean of its
   /// tokens. Runs then drift apart, because AdamW steps by the sign of small gradients too; but the
