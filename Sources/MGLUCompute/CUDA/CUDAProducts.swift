@@ -7,7 +7,8 @@ struct ProductShape: Hashable {
   let transposesA, transposesB: Bool
   let type, resultType: DataType
   let hasAddend: Bool
-  /// The powers of two that divide the addresses of A, B, C and D, 256 at most.
+  /// The powers of two that divide the addresses of A, B, C and D, at most what every tensor begins
+  /// at: where in an arena it lies changes no choice.
   let alignments: [UInt32]
 
   /// Its name in a checkpoint.
@@ -18,7 +19,7 @@ struct ProductShape: Hashable {
   }
 
   static func alignment(_ address: UInt64) -> UInt32 {
-    UInt32(min(256, address & (~address &+ 1)))
+    UInt32(min(UInt64(HostBuffer.alignment), address & (~address &+ 1)))
   }
 }
 
@@ -154,6 +155,12 @@ final class CUDAProducts {
     try library.check(
       functions.cublasLtMatmulPreferenceSetAttribute(
         preference, Int32(CMGLU_LT_PREFERENCE_WORKSPACE), &bytes, 8), "the size of the workspace")
+    // Parts of a sum that were rounded to BF16 before they are added would leave a small result
+    // with the rounding of large ones.
+    var reductions = UInt32(CMGLU_LT_REDUCTION_FLOAT32)
+    try library.check(
+      functions.cublasLtMatmulPreferenceSetAttribute(
+        preference, Int32(CMGLU_LT_PREFERENCE_REDUCTIONS), &reductions, 4), "the type of sums")
     let aligned = shape.alignments
     for (index, value) in [aligned[1], aligned[0], aligned[2], aligned[3]].enumerated() {
       var value = value

@@ -69,6 +69,12 @@ final class Twins {
     return Twin(found: moved(expected), expected: expected)
   }
 
+  /// The element of a tensor of float64 on the backend.
+  func double(_ tensor: Tensor) -> Double {
+    let own = backend.onHost(tensor)
+    return withExtendedLifetime(own) { own.doubles[0] }
+  }
+
   func rotaryTable(positions: Int, headSize: Int) -> Twin<RotaryTable> {
     let (_, table) = host.allocate {
       RotaryTable(positions: positions, headSize: headSize, in: &$0)
