@@ -1,7 +1,7 @@
 import CMGLUKernels
 
 /// A product as cuBLASLt sees it: everything that its choice of an algorithm depends on.
-struct ProductShape: Hashable {
+package struct ProductShape: Hashable {
   /// C `[rows, columns]` = op(A) op(B), with `inner` between them, row-major.
   let rows, columns, inner: Int
   let transposesA, transposesB: Bool
@@ -18,7 +18,7 @@ struct ProductShape: Hashable {
       + alignments.map(String.init).joined(separator: ",")
   }
 
-  static func alignment(_ address: UInt64) -> UInt32 {
+  package static func alignment(_ address: UInt64) -> UInt32 {
     UInt32(min(UInt64(HostBuffer.alignment), address & (~address &+ 1)))
   }
 }
@@ -227,7 +227,7 @@ extension cmglu_lt_algorithm {
   private static let byteCount = MemoryLayout<cmglu_lt_algorithm>.size
 
   /// The bytes as text.
-  fileprivate var hexadecimal: String {
+  package var hexadecimal: String {
     withUnsafeBytes(of: self) { bytes in
       bytes.map { byte in
         String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
@@ -235,7 +235,7 @@ extension cmglu_lt_algorithm {
     }
   }
 
-  fileprivate init?(hexadecimal: String) {
+  package init?(hexadecimal: String) {
     let digits = hexadecimal.compactMap(\.hexDigitValue)
     guard digits.count == 2 * Self.byteCount, hexadecimal.count == digits.count else { return nil }
     self.init()

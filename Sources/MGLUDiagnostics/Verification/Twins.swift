@@ -14,7 +14,7 @@ struct Twin<Value> {
 ///
 /// Where the backend stores BF16, inputs are rounded to it for both, and the CPU goes on in float32:
 /// what the two differ by is what the backend rounds and in which order it adds.
-final class Twins {
+package final class Twins {
   let backend: any TrainingBackend
   let host: CPUBackend
   private var random = Philox(seed: 17, purpose: .synthetic)
@@ -25,9 +25,9 @@ final class Twins {
   /// order, a GPU's fast exponential, and its tensor cores, which drop bits in place of rounding.
   static let exact = 1e-5
 
-  init(_ backend: any TrainingBackend) {
+  init(_ backend: any TrainingBackend, against host: CPUBackend) {
     self.backend = backend
-    host = backend.host
+    self.host = host
   }
 
   /// The type of weights, activations and their gradients on the backend.
@@ -136,7 +136,7 @@ final class Twins {
   }
 
   /// The largest |a - b| / (|b| + floor max |b|).
-  static func error(_ found: [Float], _ expected: [Float], floor: Double) -> Double {
+  package static func error(_ found: [Float], _ expected: [Float], floor: Double) -> Double {
     guard found.count == expected.count, found.allSatisfy(\.isFinite) else { return .infinity }
     let least = floor * Double(expected.reduce(0) { max($0, abs($1)) })
     return zip(found, expected).reduce(0) { worst, pair in

@@ -6,7 +6,8 @@ extension Verification {
   package func training(_ take: ([Finding]) -> Void) throws {
     for operation in trainingOperations { take([operation()]) }
     take(trainingDecoders())
-    for run in trainingRuns { take([run()]) }
+    take(lossCurves())
+    take([repeatedRuns()])
   }
 
   /// Every operation of ``TrainingBackend``, forward and backward.
@@ -25,11 +26,18 @@ extension Verification {
   ) -> Finding {
     var finding = trainingFinding(kernel)
     do {
-      try body(Twins(trainingBackend()), &finding)
+      try body(twins(), &finding)
     } catch {
       finding.add(error: .infinity, bound: 1, "\(error)")
     }
     return finding
+  }
+
+  /// A fresh backend beside the CPU's best instruction set.
+  func twins() throws -> Twins {
+    try Twins(
+      trainingBackend(),
+      against: isGPU ? backend.host : CPUBackend(threads: backend.host.threadCount))
   }
 
   /// Another backend on the same device.

@@ -22,7 +22,7 @@ extension Verification {
       for ties in kind == .gated ? [true, false] : [true] {
         do {
           let name = kind.label + (ties ? "" : ", untied")
-          let pass = try DecoderPass(kind, ties: ties, on: trainingBackend())
+          let pass = try DecoderPass(kind, ties: ties, on: twins())
           let narrow = pass.twins.narrow != .float32
           losses.add(
             error: pass.lossError, bound: narrow ? 2 * Twins.rounding : Twins.exact, name)
@@ -48,14 +48,14 @@ private struct DecoderPass {
   /// Of the gradients, relative to the largest element of each.
   let gradientErrors: [(parameter: String, error: Double)]
 
-  init(_ kind: FeedForwardUnitKind, ties: Bool, on backend: any TrainingBackend) throws {
-    twins = Twins(backend)
+  init(_ kind: FeedForwardUnitKind, ties: Bool, on twins: Twins) throws {
+    self.twins = twins
     let shape = DecoderConfiguration(
       vocabularySize: 41, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
       feedForward: .init(hiddenSize: 23, intermediateSize: 31, unit: kind), contextLength: 33,
       tiesEmbeddings: ties)
-    let found = try Decoder(shape, on: backend)
-    let expected = try Decoder(shape, on: backend.host)
+    let found = try Decoder(shape, on: twins.backend)
+    let expected = try Decoder(shape, on: twins.host)
     expected.initialise(seed: 3)
     for (ours, theirs) in zip(found.namedParameters, expected.namedParameters) {
       // Norms and mask logits stay float32 on every device.

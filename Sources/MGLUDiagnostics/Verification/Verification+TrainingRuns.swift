@@ -2,23 +2,19 @@ import MGLUTraining
 
 /// Runs of training.
 extension Verification {
-  /// The first steps beside the CPU's; a run that goes on from a checkpoint; one that computes
-  /// activations again.
-  package var trainingRuns: [() -> Finding] { [lossCurves, repeatedRuns] }
-
-  /// Losses of 50 steps, in nats. One step's are off by what BF16 rounds, some 1e-3 in the mean of its
-  /// tokens. Runs then drift apart, because AdamW steps by the sign of small gradients too; but the
-  /// curve falls from 5.5 to some 2.5, at every step by less than they drift: 0.03.
-  package func lossCurves() -> Finding {
-    trainingFinding("loss curve") { _, finding in
-      for unit in [FeedForwardUnitKind.gated, .masked(.init(count: 2))] {
+  /// The first steps beside the CPU's.
+  ///
+  /// BOUND
+  package func lossCurves() -> [Finding] {
+    [FeedForwardUnitKind.gated, .masked(.init(count: 2))].map { unit in
+      trainingFinding("loss curve, \(unit.label)") { _, finding in
         let found = try Self.losses(unit, on: trainingBackend())
         let expected = try Self.losses(unit, on: backend.host)
         for (step, (a, b)) in zip(found, expected).enumerated() {
-          finding.add(error: abs(a - b), bound: 0.03, "\(unit.label), step \(step + 1)")
+          finding.add(error: abs(a - b), bound: 0.03, "step \(step + 1): \(a), not \(b)")
         }
         if expected[49] > 3.5 {
-          finding.add(error: .infinity, bound: 1, "\(unit.label) learned nothing: \(expected[49])")
+          finding.add(error: .infinity, bound: 1, "nothing learned: \(expected[49])")
         }
       }
     }
