@@ -62,8 +62,9 @@ struct KernelCompilationTests {
   }
 
   /// Options to compile a source with for every generation, one list for each variant; a source that
-  /// is not here has one without options. Of flash.cu's some 140 variants, and of decode.cu's, the corners: no masks, one,
-  /// vectors of them, as many as two blocks share a multiprocessor with, all; GLU.
+  /// is not here has one without options. Of flash.cu's some 140 variants, and of decode.cu's and
+  /// training_units.cu's, the corners: no masks, one, vectors of them, as many as two blocks share a
+  /// multiprocessor with, all; GLU; every ablation.
   static let options: [String: [[String]]] = [
     "read": [[], ["-DUNROLL=4"]],
     "flash": [(0, 1), (1, 1), (4, 1), (8, 1), (16, 1), (0, 2)].flatMap { masks, planes in
@@ -81,6 +82,20 @@ struct KernelCompilationTests {
     },
     "attention": [(16, 1), (64, 4), (80, 3), (128, 4), (256, 4)].map { size, queries in
       ["-DHEAD=\(size)", "-DQUERIES=\(queries)"]
+    },
+    "training": [["-DWIDE=0"], ["-DWIDE=1"]],
+    // Masks, gating and activation as training_units.cu counts them, routes.
+    "training_units": [(0, 1, 1, 0), (1, 3, 1, 0), (16, 3, 2, 1), (16, 4, 3, 1), (16, 5, 1, 0)]
+      .flatMap { masks, gating, activation, routed in
+        [0, 1].map { wide in
+          [
+            "-DMASKS=\(masks)", "-DGATING=\(gating)", "-DACTIVATION=\(activation)",
+            "-DROUTED=\(routed)", "-DWIDE=\(wide)",
+          ]
+        }
+      },
+    "attention_train": [32, 64, 128].flatMap { size in
+      [1, 4].map { ["-DHEAD=\(size)", "-DGROUP=\($0)"] }
     },
   ]
 
@@ -104,6 +119,9 @@ struct KernelCompilationTests {
     ("flash", ["-DMASKS=16", "-DTILES=2"]),
     // Nine warps leave a thread 168 registers: some ten values beside a cell's, outside its loop.
     ("decode", ["-DUNIT_MASKS=16"]),
+    // The gradients of 64 keys and values of 128 elements are 128 registers, and what a step needs
+    // beside them leaves two values too many on 8.0.
+    ("attention_train_keys", ["-DHEAD=128"]),
   ]
 
   static let variants = KernelSource.all.flatMap { source in

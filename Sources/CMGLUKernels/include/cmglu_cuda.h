@@ -189,7 +189,9 @@ enum {
   CMGLU_LT_DESC_TRANSPOSE_A = 3,
   CMGLU_LT_DESC_TRANSPOSE_B = 4,
   CMGLU_LT_PREFERENCE_WORKSPACE = 1,
+  CMGLU_LT_PREFERENCE_REDUCTIONS = 3,
   CMGLU_LT_PREFERENCE_ALIGNMENT_A = 5,  // then B, C, D
+  CMGLU_LT_REDUCTION_FLOAT32 = 2,       // of parts of a sum, in the compute type
 };
 
 #define CMGLU_LT_FUNCTIONS(FUNCTION)                                                               \

@@ -1,13 +1,14 @@
 import CMGLUKernels
 
 /// A product as cuBLASLt sees it: everything that its choice of an algorithm depends on.
-struct ProductShape: Hashable {
+package struct ProductShape: Hashable {
   /// C `[rows, columns]` = op(A) op(B), with `inner` between them, row-major.
   let rows, columns, inner: Int
   let transposesA, transposesB: Bool
   let type, resultType: DataType
   let hasAddend: Bool
-  /// The powers of two that divide the addresses of A, B, C and D, 256 at most.
+  /// The powers of two that divide the addresses of A, B, C and D, at most what every tensor begins
+  /// at: where in an arena it lies changes no choice.
   let alignments: [UInt32]
 
   /// Its name in a checkpoint.
@@ -17,8 +18,8 @@ struct ProductShape: Hashable {
       + alignments.map(String.init).joined(separator: ",")
   }
 
-  static func alignment(_ address: UInt64) -> UInt32 {
-    UInt32(min(256, address & (~address &+ 1)))
+  package static func alignment(_ address: UInt64) -> UInt32 {
+    UInt32(min(UInt64(HostBuffer.alignment), address & (~address &+ 1)))
   }
 }
 
@@ -154,6 +155,12 @@ final class CUDAProducts {
     try library.check(
       functions.cublasLtMatmulPreferenceSetAttribute(
         preference, Int32(CMGLU_LT_PREFERENCE_WORKSPACE), &bytes, 8), "the size of the workspace")
+    // Parts of a sum that were rounded to BF16 before they are added would leave a small result
+    // with the rounding of large ones.
+    var reductions = UInt32(CMGLU_LT_REDUCTION_FLOAT32)
+    try library.check(
+      functions.cublasLtMatmulPreferenceSetAttribute(
+        preference, Int32(CMGLU_LT_PREFERENCE_REDUCTIONS), &reductions, 4), "the type of sums")
     let aligned = shape.alignments
     for (index, value) in [aligned[1], aligned[0], aligned[2], aligned[3]].enumerated() {
       var value = value
@@ -220,7 +227,7 @@ extension cmglu_lt_algorithm {
   private static let byteCount = MemoryLayout<cmglu_lt_algorithm>.size
 
   /// The bytes as text.
-  fileprivate var hexadecimal: String {
+  package var hexadecimal: String {
     withUnsafeBytes(of: self) { bytes in
       bytes.map { byte in
         String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
@@ -228,7 +235,7 @@ extension cmglu_lt_algorithm {
     }
   }
 
-  fileprivate init?(hexadecimal: String) {
+  package init?(hexadecimal: String) {
     let digits = hexadecimal.compactMap(\.hexDigitValue)
     guard digits.count == 2 * Self.byteCount, hexadecimal.count == digits.count else { return nil }
     self.init()

@@ -157,6 +157,11 @@ public struct MatrixOperand: Sendable {
   /// Whether the factor is the transpose of what is stored.
   public let isTransposed: Bool
 
+  package init(tensor: Tensor, isTransposed: Bool) {
+    self.tensor = tensor
+    self.isTransposed = isTransposed
+  }
+
   /// Rows and columns of the factor.
   var size: (rows: Int, columns: Int) {
     isTransposed ? (tensor.columns, tensor.rows) : (tensor.rows, tensor.columns)

@@ -23,8 +23,17 @@ package struct Verification {
     self.backend = backend
   }
 
-  /// Everything that the backend computes, part by part.
-  package func findings(_ take: ([Finding]) -> Void) throws {
+  /// What may be verified by itself.
+  package enum Part: String, CaseIterable, Sendable { case inference, training }
+
+  /// Everything that the backend computes, operation by operation. The CPU's training is part of what
+  /// is held against the reference anyway; a GPU's is held against the CPU's.
+  package func findings(of parts: Set<Part>, _ take: ([Finding]) -> Void) throws {
+    if parts.contains(.inference) { try inference(take) }
+    if parts.contains(.training), isGPU { try training(take) }
+  }
+
+  private func inference(_ take: ([Finding]) -> Void) throws {
     for type in backend.weightTypes { take(try flashUnits(type)) }
     take(trainingUnits())
     take(try decoders())

@@ -1,0 +1,59 @@
+import MGLUDiagnostics
+import MGLUTraining
+import Testing
+
+private let hasGPU = (try? CUDADevice.all.isEmpty) == false
+
+private func expect(_ finding: Finding) {
+  #expect(
+    finding.isWithin,
+    "\(finding.kernel): \(finding.worstError) of \(finding.bound) at \(finding.worstCase)")
+}
+
+/// Training on a GPU, held against the CPU's.
+@Suite(.enabled(if: hasGPU, "this machine has no NVIDIA GPU"), .serialized)
+struct CUDATrainingTests {
+  let verification: Verification
+
+  init() throws {
+    verification = Verification(
+      on: try CUDABackend(CUDADevice.find(ordinal: 0), host: CPUBackend(threads: 2)))
+  }
+
+  @Test func operationsAgreeWithTheCPU() {
+    for operation in verification.trainingOperations { expect(operation()) }
+  }
+
+  @Test func gradientsOfDecodersAgreeWithTheCPU() {
+    for finding in verification.trainingDecoders() { expect(finding) }
+  }
+
+  @Test func firstStepsHaveTheCPUsLosses() {
+    for finding in verification.lossCurves() { expect(finding) }
+  }
+
+  @Test func resumedAndRecomputingRunsEndWithTheSameBytes() {
+    expect(verification.repeatedRuns())
+  }
+}
+
+/// The checks themselves, without a GPU: another instruction set takes its place.
+@Suite struct TrainingVerificationTests {
+  @Test(arguments: CPUBackend.instructionSets)
+  func instructionSetsAgree(name: String) throws {
+    let verification = try Verification(instructionSet: name, threads: 2)
+    for operation in verification.trainingOperations { expect(operation()) }
+    for finding in verification.trainingDecoders() { expect(finding) }
+  }
+
+  @Test func errorsAreSeen() {
+    #expect(Twins.error([1, 2], [1, 2], floor: 1) == 0)
+    #expect(Twins.error([0, 0], [0, 0], floor: 1) == 0)
+    #expect(Twins.error([1, 0], [0, 0], floor: 1) == .infinity)
+    #expect(Twins.error([.nan], [1], floor: 1) == .infinity)
+    #expect(Twins.error([1], [1, 1], floor: 1) == .infinity)
+    // 0.5 beside 1 is half of itself off, and a third of itself and the largest.
+    #expect(Twins.error([0.75, 1], [0.5, 1], floor: 0) == 0.5)
+    #expect(Twins.error([1, 1], [0.5, 1], floor: 1) == 1.0 / 3)
+  }
+}
