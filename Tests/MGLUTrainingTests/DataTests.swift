@@ -134,9 +134,11 @@ import Testing
         vocabularySize: 257, layers: 1, attention: .init(heads: 1, kvHeads: 1, headSize: 4),
         feedForward: .init(hiddenSize: 4, intermediateSize: 4, unit: .linear), contextLength: 8),
       on: CPUBackend(threads: 1))
+    let evaluator = Evaluator(
+      decoder, tokenizer: .bytes,
+      activations: decoder.makeActivations(sequences: 3, length: 8, purpose: .inference))
     for count in [2, 8, 9, 10, 33, 100] {
       let tokens = TokenSequence((0..<count).map { Int32($0 % 3 == 0 ? 256 : 65) })
-      let evaluator = Evaluator(decoder, tokenizer: .bytes, length: 8, sequences: 3)
       let result = try #require(try evaluator.evaluate(tokens))
       #expect(result.tokens == count - 1)
       #expect(abs(result.perplexity - 257) < 1e-2)
@@ -144,7 +146,6 @@ import Testing
       let bits = result.loss * Double(count - 1) / 0.693147180559945 / Double(bytes)
       #expect(abs(result.bitsPerByte - bits) < 1e-9)
     }
-    let evaluator = Evaluator(decoder, tokenizer: .bytes, length: 8)
     #expect(throws: DataError.self) { try evaluator.evaluate(TokenSequence([1])) }
     #expect(throws: DataError.self) { try evaluator.evaluate(TokenSequence([1, 257])) }
   }
