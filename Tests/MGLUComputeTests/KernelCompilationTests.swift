@@ -115,7 +115,7 @@ struct KernelCompilationTests {
     // beside them leaves two values too many on 8.0.
     ("attention_train_keys", ["-DHEAD=128"]),
     // Scores a step ahead of the exponentials: a dozen values at most go to memory, where every query
-    // head has keys of its own, and computing them later takes longer.
+    // head has keys of its own.
     ("attention_train_queries", ["-DGROUP=1"]),
     // 64 registers a thread, because rows of 8192 take 1024 of them: four values too few on 12.0.
     ("rms_norm_backward", ["-DWIDE=1"]),
