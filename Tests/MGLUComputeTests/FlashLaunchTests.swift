@@ -101,7 +101,9 @@ import Testing
   /// All layers in one kernel: for any unit on an H100, with a ring that holds what the memory reads
   /// while blocks wait, in the shared memory that there is.
   @Test func layersOfThePaperAreOneKernelOnHopper() throws {
-    func launch(_ masks: Int, _ planes: Int, pieces: Int = 2, on device: CUDADevice) -> DecodeLaunch? {
+    func launch(_ masks: Int, _ planes: Int, pieces: Int = 2, on device: CUDADevice)
+      -> DecodeLaunch?
+    {
       DecodeLaunch(
         layers: 16, hidden: 2048, intermediate: 8192,
         attention: AttentionShape(heads: 32, kvHeads: 8, headSize: 64), capacity: 2048,

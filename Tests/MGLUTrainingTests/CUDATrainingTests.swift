@@ -37,11 +37,10 @@ struct CUDATrainingTests {
   }
 }
 
-/// The checks themselves, without a GPU: another instruction set takes its place.
+/// The checks themselves, without a GPU: plain C takes its place, beside the best instruction set.
 @Suite struct TrainingVerificationTests {
-  @Test(arguments: CPUBackend.instructionSets)
-  func instructionSetsAgree(name: String) throws {
-    let verification = try Verification(instructionSet: name, threads: 2)
+  @Test func instructionSetsAgree() throws {
+    let verification = try Verification(instructionSet: "baseline", threads: 2)
     for operation in verification.trainingOperations { expect(operation()) }
     for finding in verification.trainingDecoders() { expect(finding) }
   }

@@ -13,7 +13,8 @@ extension CUDABackend {
     guard
       let launch = DecodeLaunch(
         layers: layers.count, hidden: up.columns, intermediate: up.rows, attention: shape,
-        capacity: capacity, masks: up.gating.masks, planes: up.gating.planes, type: up.type, pieces: pieces,
+        capacity: capacity, masks: up.gating.masks, planes: up.gating.planes, type: up.type,
+        pieces: pieces,
         on: context.device)
     else { return false }
     var arguments = cmglu_cuda_decode()

@@ -214,7 +214,8 @@ public final class CUDABackend: TrainingBackend {
     attempt { () throws(CUDAError) in
       try function(source, kernel, options: options).launch(
         grid: grid, block: block, sharedBytes: sharedBytes, cluster: cluster,
-        cooperative: cooperative, programmatic: isEarly, on: stream, arguments: repeat each arguments)
+        cooperative: cooperative, programmatic: isEarly, on: stream,
+        arguments: repeat each arguments)
     }
   }
 

@@ -37,7 +37,8 @@ extension CUDAFunction {
   ///   checked where the driver tells them (CUDA 12.4 and newer).
   public func launch<each Argument: BitwiseCopyable>(
     grid: LaunchSize, block: LaunchSize, sharedBytes: Int = 0, cluster: LaunchSize? = nil,
-    cooperative: Bool = false, programmatic: Bool = false, on stream: CUDAStream, arguments: repeat each Argument
+    cooperative: Bool = false, programmatic: Bool = false, on stream: CUDAStream,
+    arguments: repeat each Argument
   ) throws(CUDAError) {
     var (bytes, count) = (0, 0)
     for size in repeat (MemoryLayout<each Argument>.size) {

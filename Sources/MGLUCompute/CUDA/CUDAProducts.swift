@@ -110,7 +110,8 @@ final class CUDAProducts {
       functions.cublasLtMatmulDescCreate(
         &desc, Int32(CMGLU_LT_COMPUTE_32F), Int32(CMGLU_LT_R_32F)), "cublasLtMatmulDescCreate")
     for (attribute, isTransposed) in [
-      (CMGLU_LT_DESC_TRANSPOSE_A, shape.transposesB), (CMGLU_LT_DESC_TRANSPOSE_B, shape.transposesA),
+      (CMGLU_LT_DESC_TRANSPOSE_A, shape.transposesB),
+      (CMGLU_LT_DESC_TRANSPOSE_B, shape.transposesA),
     ] {
       var operation: Int32 = isTransposed ? 1 : 0
       try library.check(
@@ -132,7 +133,9 @@ final class CUDAProducts {
       var result = cmglu_lt_candidate()
       if functions.cublasLtMatmulAlgoCheck(handle, desc, a, b, c, c, &algorithm, &result) == 0,
         result.workspace_bytes <= Self.workspaceBytes
-      { return plan(chosen) }
+      {
+        return plan(chosen)
+      }
     }
     let found = try candidates(shape, desc, a, b, c)
     let best = try fastest(

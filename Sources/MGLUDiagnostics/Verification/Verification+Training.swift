@@ -12,7 +12,7 @@ extension Verification {
 
   /// Every operation of ``TrainingBackend``, forward and backward.
   package var trainingOperations: [() -> Finding] {
-    [products, stacks, combinations, routeGradients] + decoderOperations
+    [products, addedProducts, stacks, combinations, routeGradients] + decoderOperations
   }
 
   /// A finding without cases.
@@ -60,28 +60,38 @@ extension Verification {
 
   private func products() -> Finding {
     trainingFinding("products") { twins, finding in
-      for (m, n, k) in Self.productSizes {
-        for (transposesA, transposesB) in [
-          (false, false), (false, true), (true, false), (true, true),
-        ] {
-          let a = twins.normal(transposesA ? [k, m] : [m, k], twins.narrow)
-          let b = twins.normal(transposesB ? [n, k] : [k, n], twins.narrow)
-          for type in Set([twins.narrow, .float32]) {
-            for addend in Addend.allCases {
-              let c = twins.normal([m, n], type)
-              let other = twins.normal([m, n], type)
-              twins.compute { on in
-                on.backend.multiply(
-                  MatrixOperand(tensor: on[a], isTransposed: transposesA),
-                  MatrixOperand(tensor: on[b], isTransposed: transposesB), into: on[c],
-                  adding: addend == .none ? nil : on[addend == .itself ? c : other])
-              }
-              try twins.compare(
-                c, roundings: type == .float32 ? 0 : 1, in: &finding,
-                "\(m) x \(n) x \(k), transposed \(transposesA), \(transposesB), into \(type), "
-                  + "adding \(addend)")
-            }
+      try multiply(.none, twins, &finding)
+    }
+  }
+
+  /// A product may be rounded to the result's type before the addend comes to it: two roundings.
+  private func addedProducts() -> Finding {
+    trainingFinding("products, added") { twins, finding in
+      try multiply(.itself, twins, &finding)
+      try multiply(.another, twins, &finding)
+    }
+  }
+
+  private func multiply(_ addend: Addend, _ twins: Twins, _ finding: inout Finding) throws {
+    for (m, n, k) in Self.productSizes {
+      for (transposesA, transposesB) in [
+        (false, false), (false, true), (true, false), (true, true),
+      ] {
+        let a = twins.normal(transposesA ? [k, m] : [m, k], twins.narrow)
+        let b = twins.normal(transposesB ? [n, k] : [k, n], twins.narrow)
+        for type in Set([twins.narrow, .float32]) {
+          let c = twins.normal([m, n], type)
+          let other = twins.normal([m, n], type)
+          twins.compute { on in
+            on.backend.multiply(
+              MatrixOperand(tensor: on[a], isTransposed: transposesA),
+              MatrixOperand(tensor: on[b], isTransposed: transposesB), into: on[c],
+              adding: addend == .none ? nil : on[addend == .itself ? c : other])
           }
+          try twins.compare(
+            c, roundings: type == .float32 ? 0 : addend == .none ? 1 : 2, in: &finding,
+            "\(m) x \(n) x \(k), transposed \(transposesA), \(transposesB), into \(type), "
+              + "adding \(addend)")
         }
       }
     }

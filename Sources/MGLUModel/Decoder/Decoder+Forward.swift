@@ -35,7 +35,8 @@ extension Decoder {
         StoredMatrix(weights: backend.onHost(logits)), to: .float32
       ).weights.array
       for row in 0..<rows.count {
-        result += elements[row * logits.columns..<row * logits.columns + configuration.vocabularySize]
+        result +=
+          elements[row * logits.columns..<row * logits.columns + configuration.vocabularySize]
       }
     }
     return result
