@@ -48,7 +48,7 @@ public struct StackScratch: Sendable {
   /// - Parameters:
   ///   - configuration: The unit's.
   ///   - forTraining: Whether there is a gradient, which is float32.
-  ///   - type: The type of the weights, ``TrainingBackend/productType``.
+  ///   - type: The type of the weights, that of a backend's products.
   ///   - layout: Where to.
   public init(
     _ configuration: FeedForwardConfiguration, forTraining: Bool = true,

@@ -10,7 +10,7 @@ public struct Decoder: Sendable {
   /// The memory of every parameter, float32, on the host.
   public let arena: Arena
   /// The parameters on the host: those that are computed with, or, where the backend's memory is
-  /// another, what ``upload()`` and ``download()`` exchange with it.
+  /// another, what ``upload()`` and ``download(_:)`` exchange with it.
   public let weights: DecoderWeights
   /// The memory of every parameter where the backend computes, float32.
   public let masters: Arena
