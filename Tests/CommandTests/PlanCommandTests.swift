@@ -18,7 +18,7 @@ import Testing
   }
 
   @Test func whatCannotFitIsRefusedWithTheFlagsThatHelp() throws {
-    let plan = try mglu(["plan", "--preset", "llama-3.1-8b", "--context", "4096"])
+    let plan = try mglu(["plan", "--preset", "llama-3.1-8b"])
     #expect(plan.status == 1 && plan.output.contains("activations"))
     try withText { folder, text in
       let train = try mglu([
