@@ -11,6 +11,9 @@ static const char attention_train_cu[] = {
 static const char decode_cu[] = {
 #embed "cuda/decode.cu" suffix(, 0)
 };
+static const char eight_cu[] = {
+#embed "cuda/eight.cu" suffix(, 0)
+};
 static const char flash_cu[] = {
 #embed "cuda/flash.cu" suffix(, 0)
 };
@@ -35,9 +38,9 @@ static const char training_units_cu[] = {
 
 #define SOURCE(name) {#name, name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
-    SOURCE(attention), SOURCE(attention_train), SOURCE(decode), SOURCE(flash),
-    SOURCE(pack),      SOURCE(plain),           SOURCE(read),   SOURCE(tokens),
-    SOURCE(training),  SOURCE(training_units),
+    SOURCE(attention), SOURCE(attention_train), SOURCE(decode), SOURCE(eight), SOURCE(flash),
+    SOURCE(pack),      SOURCE(plain),           SOURCE(read),   SOURCE(tokens), SOURCE(training),
+    SOURCE(training_units),
 };
 
 const cmglu_cuda_source *cmglu_cuda_source_at(int index) {

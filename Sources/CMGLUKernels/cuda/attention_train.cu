@@ -34,10 +34,9 @@
 // bit for bit each time. -delta is what the products of dP start from.
 //
 // Measured on an H100 (2026-11-25, Benchmarks/cuda/attention_train.cu --time, 16 sequences of 1024,
-// 24 heads, 6 key-value heads, HEAD 32), microseconds a layer, of steps on the way to this source:
-// forward 110, queries 140, keys 174 (two blocks a multiprocessor and unrolled steps, 190 with three
-// blocks, 200 without). 32 heads, 8 key-value heads, HEAD 64: forward 270, queries 361, keys 498;
-// keys 449 with KEYS_MT 2 and KEYS_BLOCKS 2, which spills.
+// 24 heads, 6 key-value heads, HEAD 32), microseconds a layer: forward 107, queries 137, keys 191.
+// 32 heads, 8 key-value heads, HEAD 64: forward 271, queries 363, keys 517; an earlier source had keys
+// at 449 with KEYS_MT 2 and KEYS_BLOCKS 2, which spills.
 
 #ifndef HEAD
 #define HEAD 64

@@ -121,14 +121,7 @@ extension FeedForwardUnit {
     _ x: Tensor, saving saved: FeedForwardActivations, scratch: StackScratch,
     on backend: any TrainingBackend
   ) {
-    forward(x, wide: wideWeight(scratch: scratch, on: backend), saving: saved, on: backend)
-  }
-
-  /// The same with wide weights that were built before: for inference, where they never change.
-  public func forward(
-    _ x: Tensor, wide: Tensor, saving saved: FeedForwardActivations,
-    on backend: any TrainingBackend
-  ) {
+    let wide = wideWeight(scratch: scratch, on: backend)
     backend.multiply(x, wide.transposed, into: saved.streams)
     if let router, let routes = saved.routes, let logits = saved.routing {
       backend.multiply(x, router.weight.transposed, into: logits)

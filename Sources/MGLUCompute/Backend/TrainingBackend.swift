@@ -135,6 +135,20 @@ public struct AdamWStep: Sendable {
     self.clipNorm = clipNorm
   }
 
+  /// 1 - beta^step of both moments, in float64: of a beta near 1 the difference cancels.
+  var biasCorrections: (first: Float, second: Float) {
+    func power(_ base: Float) -> Double {
+      var (result, square, left) = (1.0, Double(base), step)
+      while left > 0 {
+        if left % 2 == 1 { result *= square }
+        square *= square
+        left /= 2
+      }
+      return result
+    }
+    return (Float(1 - power(beta1)), Float(1 - power(beta2)))
+  }
+
   /// What gradients of a global norm are multiplied by.
   func gradientScale(norm: Double) -> Float {
     clipNorm > 0 && norm > Double(clipNorm) ? clipNorm / Float(norm) : 1

@@ -94,27 +94,14 @@ extension CPUBackend {
     let norm = squaredNorm.doubles[0].squareRoot()
     guard norm.isFinite else { return }
     let scale = step.gradientScale(norm: norm)
-    // In float64: 1 - beta^step of a beta near 1 cancels.
-    let correction1 = Float(1 - power(step.beta1, step.step))
-    let correction2 = Float(1 - power(step.beta2, step.step))
+    let corrections = step.biasCorrections
     pool.forEachRange(of: weights.count, unit: 16, grain: 1 << 13) { range in
       kernels.adamw(
         weights.floats, gradient.floats, firstMoment.floats, secondMoment.floats,
-        step.learningRate, step.beta1, step.beta2, step.epsilon, step.weightDecay, correction1,
-        correction2, scale, Int64(range.lowerBound), Int64(range.upperBound))
+        step.learningRate, step.beta1, step.beta2, step.epsilon, step.weightDecay, corrections.first,
+        corrections.second, scale, Int64(range.lowerBound), Int64(range.upperBound))
     }
     clear(gradient)
-  }
-
-  /// base^exponent in float64, exponent >= 0.
-  private func power(_ base: Float, _ exponent: Int) -> Double {
-    var (result, square, left) = (1.0, Double(base), exponent)
-    while left > 0 {
-      if left % 2 == 1 { result *= square }
-      square *= square
-      left /= 2
-    }
-    return result
   }
 
   public func sumOfSquares(_ x: Tensor, into sum: Tensor) {

@@ -122,17 +122,15 @@ extension CUDABackend {
         && copy.map { $0.count == weights.count && $0.dataType == .bfloat16 } ?? true,
       "the weights have another size or type")
     guard weights.count > 0 else { return }
-    // In float64: 1 - beta^step of a beta near 1 cancels.
-    let correction1 = Float(1 - power(step.beta1, step.step))
-    let correction2 = Float(1 - power(step.beta2, step.step))
+    let corrections = step.biasCorrections
     launch(
       "training", "adamw",
       options: rowOptions(8, weights, gradient, firstMoment, secondMoment, copy),
       grid: LaunchSize(8 * context.device.multiprocessorCount), block: 256, programmatic: false,
       arguments: weights.deviceAddress, gradient.deviceAddress, firstMoment.deviceAddress,
       secondMoment.deviceAddress, copy?.deviceAddress ?? 0, squaredNorm.deviceAddress,
-      Int64(weights.count), step.learningRate / correction1,
-      1 - step.learningRate * step.weightDecay, 1 / correction2, step.beta1, step.beta2,
+      Int64(weights.count), step.learningRate / corrections.first,
+      1 - step.learningRate * step.weightDecay, 1 / corrections.second, step.beta1, step.beta2,
       step.epsilon, step.clipNorm)
   }
 
@@ -172,16 +170,5 @@ extension CUDABackend {
     let groups = (width + 7) / 8
     let rounds = (groups + most - 1) / most
     return ((groups + rounds - 1) / rounds + 31) / 32 * 32
-  }
-
-  /// base^exponent in float64, exponent >= 0.
-  private func power(_ base: Float, _ exponent: Int) -> Double {
-    var (result, square, left) = (1.0, Double(base), exponent)
-    while left > 0 {
-      if left % 2 == 1 { result *= square }
-      square *= square
-      left /= 2
-    }
-    return result
   }
 }

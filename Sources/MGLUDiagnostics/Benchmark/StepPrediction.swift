@@ -5,7 +5,8 @@ import MGLUTraining
 ///
 /// Products of a model reach about three quarters of the rate of one large product; what runs between
 /// them moves every activation about three times, and AdamW reads and writes all that it keeps. Both
-/// numbers are of an H100 under `paper-small`, where the prediction is within 8 % for 0 to 8 masks.
+/// numbers were fitted to steps of `paper-small` on an H100, for 0 to 8 masks; other shapes and other
+/// machines have not been compared with it.
 package struct StepPrediction {
   private static let productOverhead = 1.35
   private static let activationPasses = 3.0
