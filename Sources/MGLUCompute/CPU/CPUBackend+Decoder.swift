@@ -98,7 +98,8 @@ extension CPUBackend {
     pool.forEachRange(of: weights.count, unit: 16, grain: 1 << 13) { range in
       kernels.adamw(
         weights.floats, gradient.floats, firstMoment.floats, secondMoment.floats,
-        step.learningRate, step.beta1, step.beta2, step.epsilon, step.weightDecay, corrections.first,
+        step.learningRate, step.beta1, step.beta2, step.epsilon, step.weightDecay,
+        corrections.first,
         corrections.second, scale, Int64(range.lowerBound), Int64(range.upperBound))
     }
     clear(gradient)
