@@ -46,7 +46,8 @@ package struct ComparisonReport {
         + "that of the mean loss. The difference to the first unit is paired: runs of one seed see "
         + "the same batches. MiB counts FP16 weights and 1-bit masks.",
       "Speeds are medians over seeds, and suffer from whatever else the machine did; decoding is over "
-        + "FP32 weights and packed masks, the fastest of twenty texts.",
+        + "packed masks and weights of the type that training multiplies in, FP32 on a CPU and BF16 "
+        + "on a GPU, the fastest of twenty texts.",
     ]
     if results.summaries.contains(where: { $0.spikedRuns > 0 }) { notes.append(LossSpikes.rule) }
     for run in results.runs {

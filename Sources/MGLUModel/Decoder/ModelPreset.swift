@@ -2,6 +2,9 @@
 public enum ModelPreset: String, Sendable, CaseIterable {
   /// 4 layers, h 128, d 512, 4 heads, context 64: trains on a CPU in minutes.
   case nano
+  /// 8 layers, h 512, d 1536, 8 heads, context 1024: about 30 million weights with a vocabulary of
+  /// 16,384; trains on a GPU in minutes.
+  case mini
   /// The paper's small model (appendix A): 12 layers, h 768, d 3072, 24 heads.
   case paperSmall = "paper-small"
   /// The paper's large model (appendix A): 16 layers, h 2048, d 8192, 32 heads.
@@ -30,6 +33,10 @@ public enum ModelPreset: String, Sendable, CaseIterable {
       decoder(
         vocabulary: 257, layers: 4, hidden: 128, intermediate: 512, heads: 4, kvHeads: 4,
         context: 64)
+    case .mini:
+      decoder(
+        vocabulary: 16384, layers: 8, hidden: 512, intermediate: 1536, heads: 8, kvHeads: 2,
+        context: 1024)
     case .paperSmall:
       decoder(
         vocabulary: 50257, layers: 12, hidden: 768, intermediate: 3072, heads: 24, kvHeads: 6,

@@ -10,7 +10,8 @@ public struct RunTiming: Sendable, Equatable, Codable {
   public let learningRate: Double
   /// Training tokens per second of the call that ended the run; `nil` if it did no step.
   public let trainingTokensPerSecond: Double?
-  /// Tokens per second written one by one, over FP32 weights and packed masks.
+  /// Tokens per second written one by one, over packed masks and weights of the type that training
+  /// multiplies in: FP32 on a CPU, BF16 on a GPU.
   public let decodeTokensPerSecond: Double?
   /// Seconds of the call that ended the run.
   public let seconds: Double
@@ -27,7 +28,8 @@ public struct RunTiming: Sendable, Equatable, Codable {
   /// The fastest of twenty texts as long as the context, at most 64 tokens: whatever else the machine
   /// does only slows them, and a small model's text takes milliseconds.
   private static func decodeSpeed(_ decoder: Decoder) throws -> Double {
-    let session = DecodingSession(try InferenceDecoder(decoder))
+    let weights = WeightType(decoder.backend.productType) ?? .float32
+    let session = DecodingSession(try InferenceDecoder(decoder, weights: weights))
     let count = min(session.capacity, 64)
     let likeliest = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
     let clock = ContinuousClock()
