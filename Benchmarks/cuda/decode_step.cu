@@ -246,13 +246,15 @@ int main(int count, char **arguments) {
   cudaFuncAttributes attributes;
   CHECK(cudaFuncGetAttributes(&attributes, decode));
   const int fixed = pieces * (D / 64 * 128 + 64) + 2 * 8 * unit::STREAMS * 16 * pieces * 4 + 32 + 64 + LAYERS * 64 + 128;
-  const int most = ((227 << 10) - (int)attributes.sharedSizeBytes - fixed) / (WARPS * SLOT + 16);
-  printf("decode: %d registers, %d bytes of local and %d of static shared memory, at most %d stages of %d\n", attributes.numRegs,
-         (int)attributes.localSizeBytes, (int)attributes.sharedSizeBytes, most, WARPS * SLOT);
+  const long most = (227 << 10) - (int)attributes.sharedSizeBytes - fixed;
+  printf("decode: %d registers, %d bytes of local and %d of static shared memory, at most %ld bytes of ring\n", attributes.numRegs,
+         (int)attributes.localSizeBytes, (int)attributes.sharedSizeBytes, most);
   cudaGraphExec_t last = nullptr;
   for (int i = 3; i < count; i++) {
-    d.stages = std::max(3, std::min(most, (atoi(arguments[i]) << 10) / (WARPS * SLOT)));
-    const int shared = d.stages * WARPS * SLOT + (d.stages * 16 + 127) / 128 * 128 + fixed;
+    const long bytes = std::min(most, atol(arguments[i]) << 10) * PLANE / (WARPS * PLANE + 16) / 128 * 128;
+    d.ringBytes = std::max<long>(3 * CELL, bytes);
+    d.stages = d.ringBytes / PLANE;
+    const int shared = WARPS * d.ringBytes + (d.stages * 16 + 127) / 128 * 128 + fixed;
     last = record([&] { launch(decode, multiprocessors, THREADS + 32, shared, 0, d); });
     const auto found = results(last);
     size_t different = 0;
@@ -263,7 +265,7 @@ int main(int count, char **arguments) {
       error += ((double)found[j] - expected[j]) * ((double)found[j] - expected[j]);
     }
     char name[64];
-    snprintf(name, 64, "%d stages", d.stages);
+    snprintf(name, 64, "a ring of %d KiB", WARPS * d.ringBytes >> 10);
     report(name, time(last));
     if (different) printf("    %zu of %zu numbers differ, relative error %.2e\n", different, found.size(), sqrt(error / square));
     const auto again = results(last);

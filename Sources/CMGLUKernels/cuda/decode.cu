@@ -25,14 +25,15 @@
 // 512, FP16 (2026-11-25), microseconds a layer; bytes at 3.09 TB/s:
 //                this   chain   bytes
 //     SwiGLU     47.5    55.1    39.4
-//     n_m = 8    46.8    54.3    33.9
-//     n_m = 4    41.8    50.1    31.2
-//     n_m = 1    37.3    47.5    29.2
+//     n_m = 8    46.8    54.3    33.9   (before the ring was shared out by bytes)
+//     n_m = 4    40.8    50.6    31.2
+//     n_m = 1    37.1    47.5    29.2
 // Steps on the way, SwiGLU: all threads ask for all they want until it is there, 85.7; every second
 // lane asks for a tile's first word, 52.2; the cache through the ring, so that no load that memory
 // serves is ahead of those (they return in order), 47.0. Three stages on their way 48.1, one 58.9;
 // half the ring 52.1. All threads asking with pauses of 100 ns between 53.4, once before every second
-// lane does 50.7.
+// lane does 50.7. A ring of bytes in place of one of equal stages: 0.7 less with 4 masks, whose cells
+// are a quarter larger than others, nothing without masks or with one.
 
 #ifndef UNIT_MASKS
 #define UNIT_MASKS 1
@@ -76,9 +77,10 @@ constexpr int SPLITS = 8;            // most that positions are split into
 // Stages on their way at a time: small reads queue behind more of them, and one leaves the memory idle.
 constexpr int WINDOW = 2;
 constexpr int MOST_LAYERS = 48;      // that an argument has room for
-// A warp's part of a stage of the ring: a cell, or a plane of one.
-constexpr int SLOT = UNIT_PLANES == 2 ? projection::CELL_BYTES : unit::CELL_BYTES;
-static_assert(attend::AHEAD * HEAD * 8 <= SLOT, "a warp's rows of the cache take a part of a stage");
+// A warp's part of a stage of the ring: a plane of a cell, or a whole cell of a masked unit.
+constexpr int PLANE = projection::CELL_BYTES;
+constexpr int CELL = UNIT_PLANES == 2 ? PLANE : unit::CELL_BYTES;
+static_assert(attend::AHEAD * HEAD * 8 <= PLANE, "a warp's rows of the cache take a part of a stage");
 
 // Mirrored by cmglu_cuda_layer in cmglu_cuda.h.
 struct Layer {
@@ -95,8 +97,9 @@ struct Decode {
   u64 *words;  // exchanged: see `exchanged`; zero at first
   int count, hidden, intermediate, heads, kvHeads, capacity;
   int pieces, activation, gating;
-  int splits;  // of the positions
-  int stages;  // of the ring
+  int splits;     // of the positions
+  int ringBytes;  // of a warp
+  int stages;     // that the ring holds at most
   float scale, epsilon;
   Layer layers[MOST_LAYERS];
 };
@@ -174,14 +177,36 @@ __device__ __forceinline__ void meet() { asm volatile("bar.sync 1, %0;" ::"n"(TH
 
 // Ring -------------------------------------------------------------------------------------------
 
+// A place in the ring. Stages follow one another without gaps, whatever they take, but for the end of
+// the ring, which is left where a cell would not fit.
 struct Ring {
-  unsigned char *slots;  // [stages][WARPS][SLOT]
-  u32 full, empty;       // barriers of each stage
+  unsigned char *memory;  // [WARPS][bytes]
+  u32 full, empty;        // barriers of each stage
+  int bytes, offset;      // of a warp
   int stages, stage;
   u32 parity;
 
-  __device__ __forceinline__ void next() {
+  __device__ __forceinline__ unsigned char *part(int warp) const {
+    return memory + warp * bytes + offset;
+  }
+  // Goes on from a stage of which each warp has `size` bytes.
+  __device__ __forceinline__ void next(int size) {
+    offset += size;
+    if (offset + CELL > bytes) offset = 0;
     if (++stage == stages) stage = 0, parity ^= 1;
+  }
+};
+
+// Where the ring is filled, and the oldest stage that is not known to be released.
+struct Filling {
+  Ring ring, oldest;
+  int count, live;  // stages begun, and from the oldest on
+  u64 areCells;     // a bit for each of these, the newest the lowest
+
+  // Whether `size` more bytes overwrite nothing.
+  __device__ __forceinline__ bool has_room(int size) const {
+    return live == 0 || (live < ring.stages && (oldest.offset < ring.offset ||
+                                                ring.offset + size <= oldest.offset));
   }
 };
 
@@ -191,15 +216,22 @@ __device__ __forceinline__ void release(u32 empty, int lane) {
   if (lane == 0) asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(empty) : "memory");
 }
 
-// Waits until a stage may be filled, and says how many bytes will come.
-__device__ __forceinline__ void begin_stage(
-    const Decode &d, const Ring &ring, int copied, int bytes, int lane) {
-  if (copied >= d.stages) projection::barrier_wait(ring.empty + ring.stage * 8, ring.parity ^ 1);
-  if (copied >= WINDOW) {
+// Waits until a stage of `size` bytes for each warp may be filled, and says how many will come.
+__device__ __forceinline__ void begin_stage(Filling &filling, int size, int bytes, int lane) {
+  const Ring &ring = filling.ring;
+  while (!filling.has_room(size)) {
+    Ring &oldest = filling.oldest;
+    projection::barrier_wait(oldest.empty + oldest.stage * 8, oldest.parity);
+    oldest.next(filling.areCells >> --filling.live & 1 ? CELL : PLANE);
+  }
+  if (filling.count >= WINDOW) {
     const int back = ring.stage - WINDOW;
     projection::barrier_wait(
-        ring.full + (back < 0 ? back + d.stages : back) * 8, back < 0 ? ring.parity ^ 1 : ring.parity);
+        ring.full + (back < 0 ? back + ring.stages : back) * 8,
+        back < 0 ? ring.parity ^ 1 : ring.parity);
   }
+  filling.count++, filling.live++;
+  filling.areCells = filling.areCells << 1 | (size == CELL);
   if (lane == 0)
     asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(ring.full + ring.stage * 8),
                  "r"(bytes)
@@ -212,25 +244,25 @@ __device__ __forceinline__ void copy(
   asm volatile(
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
       " [%0], [%1], %2, [%3], %4;" ::"r"(
-          projection::shared_address(ring.slots + (ring.stage * WARPS + warp) * SLOT + offset)),
+          projection::shared_address(ring.part(warp) + offset)),
       "l"(from), "r"(bytes), "r"(ring.full + ring.stage * 8), "l"(policy)
       : "memory");
 }
 
 // Copies this block's tiles of a matrix.
 __device__ __forceinline__ void copy_tiles(
-    const Decode &d, Ring &ring, int &copied, const unsigned char *cells, int rows, int columns,
-    int first, int planes, int bytes, int lane, u64 policy) {
+    Filling &filling, const unsigned char *cells, int rows, int columns, int first, int planes,
+    int bytes, int lane, u64 policy) {
   const int across = columns / 64, own = across / WARPS;
   for (int tile = first; tile < rows / 16; tile += gridDim.x)
     for (int cell = 0; cell < own; cell++)
       for (int plane = 0; plane < planes; plane++) {
-        begin_stage(d, ring, copied++, WARPS * bytes, lane);
+        begin_stage(filling, bytes, WARPS * bytes, lane);
         if (lane < WARPS)
-          copy(ring, lane, 0,
+          copy(filling.ring, lane, 0,
                cells + (((long long)tile * across + lane * own + cell) * planes + plane) * bytes, bytes,
                policy);
-        ring.next();
+        filling.ring.next(bytes);
       }
 }
 
@@ -252,19 +284,18 @@ struct Part {
 
 // Copies this block's part of a cache: to each warp its next positions' keys, then their values.
 __device__ __forceinline__ void copy_cache(
-    const Decode &d, Ring &ring, int &copied, const Layer &layer, const Part &part, int lane,
-    u64 policy) {
+    const Decode &d, Filling &filling, const Layer &layer, const Part &part, int lane, u64 policy) {
   const long long cache = (long long)part.kv * d.capacity * HEAD;
   for (int from = part.from; from < part.to; from += WARPS * attend::AHEAD) {
     const int count = min(part.to - from, WARPS * attend::AHEAD);
-    begin_stage(d, ring, copied++, count * HEAD * 8, lane);
+    begin_stage(filling, PLANE, count * HEAD * 8, lane);
     const int own = min(count - lane * attend::AHEAD, attend::AHEAD);
     if (lane < WARPS && own > 0) {
       const long long at = cache + (long long)(from + lane * attend::AHEAD) * HEAD;
-      copy(ring, lane, 0, layer.keys + at, own * HEAD * 4, policy);
-      copy(ring, lane, SLOT / 2, layer.values + at, own * HEAD * 4, policy);
+      copy(filling.ring, lane, 0, layer.keys + at, own * HEAD * 4, policy);
+      copy(filling.ring, lane, PLANE / 2, layer.values + at, own * HEAD * 4, policy);
     }
-    ring.next();
+    filling.ring.next(PLANE);
   }
 }
 
@@ -378,17 +409,17 @@ __device__ __forceinline__ void multiply_tiles(
     const int row = tile * 16 + item / TERMS;
     float sum[STREAMS][1][4] = {};
     for (int cell = 0; cell < own; cell++) {
-      const unsigned char *from = ring.slots + (ring.stage * WARPS + warp) * SLOT;
+      const unsigned char *from = ring.part(warp);
       const u32 empty = ring.empty + ring.stage * 8;
       projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
-      ring.next();
+      ring.next(isUnit ? CELL : PLANE);
       if constexpr (isUnit) {
         int stride = 0;
         const u32 second = ring.empty + ring.stage * 8;
         if (PLANES == 2) {
-          stride = (int)(ring.slots + (ring.stage * WARPS + warp) * SLOT - from);
+          stride = (int)(ring.part(warp) - from);
           projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
-          ring.next();
+          ring.next(PLANE);
         }
         unit::add_cell(sum, from, stride, x + cell * 128, x, lane);
         if (PLANES == 2) release(second, lane);
@@ -479,8 +510,8 @@ __device__ __forceinline__ void attention_of_block(
   attend::clear(running);
   for (int from = part.from; from < part.to; from += WARPS * attend::AHEAD) {
     const int j = from + warp * attend::AHEAD;
-    const float *keys = (const float *)(ring.slots + (ring.stage * WARPS + warp) * SLOT);
-    const float *values = keys + SLOT / 8;
+    const float *keys = (const float *)ring.part(warp);
+    const float *values = keys + PLANE / 8;
     projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
     KeyValue rows[attend::AHEAD] = {};
 #pragma unroll
@@ -493,7 +524,7 @@ __device__ __forceinline__ void attention_of_block(
         load_pairs(values + ahead * HEAD, lane, rows[ahead].value);
       }
     release(ring.empty + ring.stage * 8, lane);
-    ring.next();
+    ring.next(PLANE);
     if (j < part.to) attend::add_rows(running, query, rows, part.to - j);
   }
   STEP_MARK(l, 11);
@@ -575,8 +606,9 @@ decode(const __grid_constant__ Decode d) {
   // [ring][barriers][x][sums 2 x WARPS x STREAMS x 16 x pieces][scratch][residual][layers]
   Block block;
   Ring &ring = block.ring;
-  ring.slots = memory, ring.stages = d.stages, ring.stage = 0, ring.parity = 0;
-  unsigned char *after = memory + d.stages * WARPS * SLOT;
+  ring.memory = memory, ring.bytes = d.ringBytes, ring.stages = d.stages;
+  ring.offset = ring.stage = ring.parity = 0;
+  unsigned char *after = memory + WARPS * d.ringBytes;
   ring.full = projection::shared_address(after), ring.empty = ring.full + d.stages * 8;
   block.xs = after + (d.stages * 16 + 127) / 128 * 128;
   block.partial =
@@ -601,20 +633,19 @@ decode(const __grid_constant__ Decode d) {
   if (warp == WARPS) {
     u64 policy;
     asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    int copied = 0;
+    Filling filling = {ring, ring, 0, 0, 0};
     int position = 0;
     for (int l = 0; l < d.count; l++) {
       const Layer &layer = block.layers[l];
-      constexpr int PLANE = projection::CELL_BYTES;
       const auto tiles = [&](const unsigned char *cells, int rows, int columns, int first, int planes,
                             int bytes) {
-        copy_tiles(d, ring, copied, cells, rows, columns, first, planes, bytes, lane, policy);
+        copy_tiles(filling, cells, rows, columns, first, planes, bytes, lane, policy);
       };
       tiles(layer.qkv, qkv, d.hidden, reversed, 1, PLANE);
       if (l == 0) projection::wait_for_input(), position = *d.position;
-      copy_cache(d, ring, copied, layer, Part(d, position), lane, policy);
+      copy_cache(d, filling, layer, Part(d, position), lane, policy);
       tiles(layer.output, d.hidden, attended, own, 1, PLANE);
-      tiles(layer.up, d.intermediate, d.hidden, own, UNIT_PLANES, SLOT);
+      tiles(layer.up, d.intermediate, d.hidden, own, UNIT_PLANES, CELL);
       tiles(layer.down, d.hidden, d.intermediate, own, 1, PLANE);
     }
     return;

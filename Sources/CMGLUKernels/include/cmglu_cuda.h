@@ -275,7 +275,7 @@ typedef struct {
 typedef struct {
   cmglu_address position, residual, cosine, sine, words;
   int32_t count, hidden, intermediate, heads, kv_heads, capacity, pieces, activation, gating;
-  int32_t splits, stages;
+  int32_t splits, ring_bytes, stages;
   float scale, epsilon;
   cmglu_cuda_layer layers[48];
 } cmglu_cuda_decode;

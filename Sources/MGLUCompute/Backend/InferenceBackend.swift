@@ -7,6 +7,8 @@ public protocol InferenceBackend: Backend {
   var host: CPUBackend { get }
   /// How this backend can store weights.
   var weightTypes: [WeightType] { get }
+  /// How it stores weights that are stored as `type`, where nothing is asked for.
+  func weightType(for type: WeightType) -> WeightType
 
   /// Allocates zeroed memory that this machine, too, reads and writes: tokens in, logits out.
   func allocateShared<Result, E: Error>(
@@ -116,6 +118,11 @@ extension InferenceBackend {
     _ layers: [CachedLayer], _ residual: Tensor, shape: AttentionShape, position: Tensor,
     table: RotaryTable, precision: ActivationPrecision
   ) -> Bool { false }
+
+  /// As they are, or in half precision.
+  public func weightType(for type: WeightType) -> WeightType {
+    weightTypes.contains(type) ? type : .float16
+  }
 
   /// Throws unless this backend stores weights as `type`.
   public func check(_ type: WeightType) throws(BackendError) {

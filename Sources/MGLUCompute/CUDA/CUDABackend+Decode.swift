@@ -37,6 +37,7 @@ extension CUDABackend {
     arguments.activation = up.activation.cudaValue
     arguments.gating = up.gating.cudaValue
     arguments.splits = Int32(launch.splits)
+    arguments.ring_bytes = Int32(launch.ringBytes)
     arguments.stages = Int32(launch.stages)
     arguments.scale = 1 / Float(shape.headSize).squareRoot()
     arguments.epsilon = first.inputNorm.epsilon

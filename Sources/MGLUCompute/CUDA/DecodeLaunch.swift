@@ -4,7 +4,9 @@ package struct DecodeLaunch: Equatable {
   package let options: [String]
   /// Parts of the positions that are attended to side by side.
   package let splits: Int
-  /// Stages of a block's ring.
+  /// Bytes of a warp's ring.
+  package let ringBytes: Int
+  /// Most stages that it holds.
   package let stages: Int
   /// Dynamic shared memory of a block.
   package let sharedBytes: Int
@@ -43,12 +45,14 @@ package struct DecodeLaunch: Equatable {
     let residual = (hidden / 16 + grid - 1) / grid * 64
     let fixed = input + sums + warps * 4 + residual + layers * 64
     let attending = ((queries + 2) * 64 + warps * queries * 66) * 4
-    // A cell of every warp, or a plane of one, and two barriers.
-    let stage = warps * FlashVariant.cellBytes(masks: masks, planes: 1)
-    // Where the input begins a line of its own.
-    stages = (device.sharedBytesPerBlock - attending - fixed - 128) / (stage + 16)
-    guard stages >= 3 else { return nil }
-    sharedBytes = stages * stage + (stages * 16 + 127) / 128 * 128 + fixed
+    // A stage is a cell of every warp or a plane of one, which is the least, and two barriers; the
+    // input begins a line of its own.
+    let plane = FlashVariant.cellBytes(masks: 0, planes: 1)
+    let available = device.sharedBytesPerBlock - attending - fixed - 128
+    ringBytes = available * plane / (warps * plane + 16) / 128 * 128
+    stages = ringBytes / plane
+    guard ringBytes >= 3 * FlashVariant.cellBytes(masks: masks, planes: 1) else { return nil }
+    sharedBytes = warps * ringBytes + (stages * 16 + 127) / 128 * 128 + fixed
     options = [
       "-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
       "-DHEAD=64", "-DQUERIES=\(queries)",

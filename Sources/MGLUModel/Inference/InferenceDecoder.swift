@@ -46,7 +46,7 @@ public struct InferenceDecoder: Sendable {
   /// A decoder over the weights of `source`.
   ///
   /// Matrices of the wanted type stay where they are; others are converted one by one. By default
-  /// that is the type of the embedding of `source`, or FP16 where the backend lacks that.
+  /// that is the type of the embedding of `source`, or what the backend stores it as.
   public init(
     _ configuration: DecoderConfiguration, from source: some WeightSource,
     weights: WeightType? = nil, precision: ActivationPrecision = .exact,
@@ -58,8 +58,7 @@ public struct InferenceDecoder: Sendable {
     }
     let stored = try source.matrix(
       ParameterNames.embedding, rows: c.vocabularySize, columns: c.hiddenSize, on: backend.host)
-    let possible = backend.weightTypes.contains(stored.type) ? stored.type : .float16
-    let type = weights ?? possible
+    let type = weights ?? backend.weightType(for: stored.type)
     do { try backend.check(type) } catch { throw CheckpointError(error) }
     let loader = WeightLoader(source: source, type: type, backend: backend)
     self.configuration = c
