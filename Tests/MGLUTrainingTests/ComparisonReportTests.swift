@@ -115,6 +115,24 @@ import Testing
     }
   }
 
+  /// At a rate of 1000 decay makes weights 99 times as large at every step. The validations before
+  /// they are infinite are points of the curve, and none of them the result.
+  @Test func anEarlierValidationIsNotTheResult() throws {
+    try withTemporaryFolder { folder in
+      var plan = try ComparisonTests.plan("gelu", seeds: [1])
+      plan.learningRates = [1e3]
+      plan.settings.steps = 40
+      plan.settings.warmupSteps = 0
+      plan.settings.evaluateEvery = 1
+      let results = try #require(try ComparisonTests.comparison(plan, in: folder).run())
+      let run = results.runs[0]
+      #expect(run.divergence != nil && run.steps < 40 && !run.validationCurve.isEmpty)
+      #expect(run.validationLoss == nil && results.summaries[0].validationLoss == nil)
+      let html = try report(results, plan, in: folder).html
+      #expect(words(html).isDisjoint(with: ["nan", "inf", "infinity"]))
+    }
+  }
+
   /// A loss whose exponential is beyond a Double is still a result, and one that is beyond an Int
   /// still has a drawing.
   @Test(arguments: [800, 1e25])
