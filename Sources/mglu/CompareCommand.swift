@@ -38,7 +38,8 @@ struct CompareCommand: ParsableCommand {
   func run() throws {
     let backend = try device.backend(threads: threads)
     let tokenizer = try Tokenizer.named(tokenizer)
-    let request = try options.request()
+    let recipe = try options.readRecipe()
+    let request = try options.request(recipe)
     var plan = try options.plan(request, tokenizer: tokenizer)
     try plan.validate()
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
@@ -67,10 +68,12 @@ struct CompareCommand: ParsableCommand {
       throw ExitCode(Interrupt.exitStatus)
     }
     let report = ComparisonReport(
-      results, title: try options.title(data: data), machine: backend.summary, plan: plan)
+      results,
+      title: "\(recipe.map { $0.title + "," } ?? "Feed-forward units") on \(Folder.name(of: data))",
+      machine: backend.summary, plan: plan, paper: recipe?.paper)
     try report.write(to: output)
     if json { return Output.text(try Comparison.document(in: output)) }
-    for line in ComparisonTable(results).lines { Output.line(line) }
+    for line in ComparisonTable(results, paper: recipe?.paper).lines { Output.line(line) }
     Output.line("report: \(output)/report.html")
   }
 }

@@ -42,7 +42,7 @@ struct ComparisonProgress {
       note(
         "\(title): "
           + (result.validationLoss.map { "validation loss \(NumberFormat.fixed($0, 4))" }
-            ?? "diverged at step \(result.steps + 1)"))
+            ?? "diverged: \(result.divergence ?? "no validation loss")"))
     }
   }
 

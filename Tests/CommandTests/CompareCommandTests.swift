@@ -59,11 +59,92 @@ import Testing
     }
   }
 
+  /// The steps that a first call found are those of every later call, whatever the clock says then:
+  /// the results are those of a plain comparison of so many steps.
+  @Test func stepsFromMinutesAreKept() throws {
+    try withText { folder, text in
+      let arguments = try command(
+        folder, text, ["--units", "gelu,swimglu:2", "--save-every", "20"])
+      let timed = arguments + ["--output", folder + "/timed", "--minutes"]
+      let conditions = folder + "/timed/comparison.json"
+      func recordedSteps() throws -> Int {
+        let data = try Data(contentsOf: URL(fileURLWithPath: conditions))
+        let found = try JSONSerialization.jsonObject(with: data) as? [String: Any]
+        return try #require(found?["steps"] as? Int)
+      }
+      // Killed once it has said how many steps; a slow machine gets longer for that.
+      for seconds in [0.5, 1, 2, 4, 8, 16, 32] {
+        _ = try mglu(timed + ["0.05"], killAfter: seconds)
+        if FileManager.default.fileExists(atPath: conditions) { break }
+      }
+      let steps = try recordedSteps()
+      for minutes in ["1000", "0.05", "1e-9"] {
+        let result = try mglu(timed + [minutes, "--json"])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(try result.json()["steps"] as? Int == steps)
+        #expect(try recordedSteps() == steps)
+      }
+      let plain = ["--output", folder + "/plain", "--steps", "\(steps)"]
+      #expect(try mglu(arguments + plain).status == 0)
+      let results = try ["timed", "plain"].map {
+        try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0)/results.json"))
+      }
+      #expect(results[0] == results[1])
+    }
+  }
+
+  /// A recipe adds the paper's figures to the reports, and nothing to what was computed.
+  @Test func aRecipeTellsOfThePaper() throws {
+    try withText { folder, text in
+      let recipe = folder + "/recipe.json"
+      func write(_ paper: String) throws {
+        let text = """
+          {"title": "Gates", "units": ["gelu", "swiglu"],
+           "scales": {"nano": {"steps": 3}},
+           "paper": {"source": "table 1", "scale": "the small model", "perplexity": {\(paper)}}}
+          """
+        try Data(text.utf8).write(to: URL(fileURLWithPath: recipe))
+      }
+      func file(_ name: String) throws -> String {
+        try String(contentsOfFile: "\(folder)/\(name)", encoding: .utf8)
+      }
+      try write("\"gelu\": 25.6, \"swiglu\": 23.6")
+      let runs = [("with", ["--recipe", recipe]), ("without", ["--units", "gelu,swiglu"])]
+      for (name, more) in runs {
+        let result = try mglu(
+          command(folder, text, more + ["--steps", "3", "--output", "\(folder)/\(name)"]))
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.output.contains("paper's perplexity") == (name == "with"))
+        for format in ["md", "html"] {
+          let report = try file("\(name)/report.\(format)")
+          #expect(report.contains("25.6") == (name == "with"))
+          #expect(report.contains("table 1; the small model") == (name == "with"))
+        }
+      }
+      #expect(try file("with/results.json") == file("without/results.json"))
+
+      for (paper, words) in [
+        ("\"foo\": 1", "unit \"foo\""), ("\"swimglu:4\": 23.9", "none of the recipe's"),
+      ] {
+        try write(paper)
+        let result = try mglu(
+          command(folder, text, ["--recipe", recipe, "--output", folder + "/out"]))
+        #expect(result.status == 1 && result.errors.contains(words), "\(result.errors)")
+        #expect(result.errors.contains("recipe.json"), "the file is named")
+        #expect(result.errors.split(separator: "\n").count == 1, "\(result.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder + "/out"))
+      }
+    }
+  }
+
   @Test(arguments: [
     (["--units", "gelu,foo"], "unit \"foo\""), (["--units", "gelu", "--seeds", "1,1"], "seeds"),
     (["--units", "gelu", "--learning-rates", "x"], "--learning-rates"),
     (["--units", "gelu", "--steps", "0"], "steps"), ([], "no units"),
-    (["--units", "gelu", "--minutes=-1"], "minutes"), (["--recipe", "/none.json"], "/none.json"),
+    (["--units", "gelu", "--minutes=-1"], "minutes -1.0: expected more than 0"),
+    (["--units", "gelu", "--minutes", "0"], "minutes 0.0: expected more than 0"),
+    (["--units", "gelu", "--minutes", "nan"], "minutes nan: expected more than 0"),
+    (["--recipe", "/none.json"], "/none.json"),
   ])
   func badInputGetsOneLineAndLeavesNothing(arguments: [String], words: String) throws {
     try withText { folder, text in

@@ -6,6 +6,7 @@ package struct ComparisonReport {
   let conditions: String
   let results: ComparisonResults
   let table: ComparisonTable
+  let paper: ComparisonRecipe.Paper?
 
   /// A report.
   ///
@@ -13,12 +14,15 @@ package struct ComparisonReport {
   ///   - title: Its heading.
   ///   - machine: What computed, in words.
   ///   - plan: What was compared.
+  ///   - paper: What the paper says of the experiment, where a recipe has it.
   package init(
-    _ results: ComparisonResults, title: String, machine: String, plan: ComparisonPlan
+    _ results: ComparisonResults, title: String, machine: String, plan: ComparisonPlan,
+    paper: ComparisonRecipe.Paper? = nil
   ) {
     self.title = title
     self.results = results
-    table = ComparisonTable(results)
+    self.paper = paper
+    table = ComparisonTable(results, paper: paper)
     let model = plan.model
     let settings = plan.settings
     conditions =
@@ -49,15 +53,31 @@ package struct ComparisonReport {
         + "packed masks and weights of the type that training multiplies in, FP32 on a CPU and BF16 "
         + "on a GPU, the fastest of twenty texts.",
     ]
+    if let paper { notes.append(Self.note(of: paper, hasColumn: table.hasPaper)) }
     if results.summaries.contains(where: { $0.spikedRuns > 0 }) { notes.append(LossSpikes.rule) }
     for run in results.runs {
-      if let reason = run.divergence {
+      let name =
+        "\(UnitSpecification.title(of: run.unit)), seed \(run.seed), rate "
+        + NumberFormat.scientific(run.learningRate)
+      if !run.spikes.isEmpty {
         notes.append(
-          "\(UnitSpecification.title(of: run.unit)), seed \(run.seed), rate "
-            + "\(NumberFormat.scientific(run.learningRate)) diverged: \(reason).")
+          "\(name) spiked at \(run.spikes.count == 1 ? "step" : "steps") "
+            + run.spikes.map(NumberFormat.grouped).joined(separator: ", ") + ".")
       }
+      if let reason = run.divergence { notes.append("\(name) diverged: \(reason).") }
     }
     return notes
+  }
+
+  /// Where the paper's figures stand, and what they may be compared with.
+  private static func note(of paper: ComparisonRecipe.Paper, hasColumn: Bool) -> String {
+    let place = " (arXiv 2506.23225): \(paper.source); \(paper.scale)."
+    return
+      (hasColumn
+      ? "The paper's perplexities\(place) On other tokens or another text, only the order of the "
+        + "units compares with them."
+      : "The recipe repeats an experiment of the paper\(place)")
+      + (paper.finding.map { " There, \($0)." } ?? "")
   }
 
   var markdown: String {

@@ -87,8 +87,9 @@ struct Axis {
     min(1, max(0, (value - range.lowerBound) / (range.upperBound - range.lowerBound)))
   }
 
-  /// A tick in words.
+  /// A tick in words. Losses of an absurd learning rate are finite and beyond every integer.
   func label(_ value: Double) -> String {
-    value >= 1000 ? NumberFormat.grouped(Int(value)) : NumberFormat.fixed(value, digits)
+    if value >= 1e9 { return NumberFormat.scientific(value) }
+    return value >= 1000 ? NumberFormat.grouped(Int(value)) : NumberFormat.fixed(value, digits)
   }
 }

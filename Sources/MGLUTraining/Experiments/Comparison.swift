@@ -33,6 +33,7 @@ public struct Comparison {
     self.backend = backend
     self.output = output
     self.tensorBoard = tensorBoard
+    for run in plan.runs { try run.checkMemory(on: backend) }
     try ComparisonConditions(plan, corpus).establish(in: output)
   }
 
@@ -80,10 +81,7 @@ public struct Comparison {
     _ run: ComparisonPlan.Run, folder: String, observe: (TrainingEvent) -> Void,
     isCancelled: () -> Bool
   ) throws -> RunResult? {
-    try TrainingMemory(
-      run.model, sequences: run.settings.batchSize, length: run.settings.contextLength,
-      purpose: .training, on: backend
-    ).check(on: backend)
+    try run.checkMemory(on: backend)
     let decoder = try Decoder(run.model, on: backend)
     decoder.initialise(seed: run.settings.seed)
     let trainer = try Trainer(

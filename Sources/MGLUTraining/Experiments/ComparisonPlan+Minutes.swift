@@ -18,6 +18,7 @@ extension ComparisonPlan {
     trial.settings.evaluationTokens = settings.contextLength
     var secondsOfAStep = 0.0
     for run in trial.runs {
+      try run.checkMemory(on: backend)
       let decoder = try Decoder(run.model, on: backend)
       decoder.initialise(seed: run.settings.seed)
       let summary = try Trainer(

@@ -58,6 +58,14 @@ public struct ComparisonPlan: Sendable {
     public var folderName: String {
       "runs/\(unit.folderName)/seed-\(settings.seed)-rate-\(settings.learningRate)"
     }
+
+    /// Throws where the run has no room: before anything is allocated or written.
+    func checkMemory(on backend: any TrainingBackend) throws(MemoryError) {
+      try TrainingMemory(
+        model, sequences: settings.batchSize, length: settings.contextLength, purpose: .training,
+        on: backend
+      ).check(on: backend)
+    }
   }
 
   /// The runs in their order: seed by seed, so that an early stop leaves whole comparisons.

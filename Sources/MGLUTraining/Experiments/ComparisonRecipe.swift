@@ -8,6 +8,8 @@ public struct ComparisonRecipe: Sendable, Codable {
   public let matchParameters: Bool?
   /// Preset, steps, seeds, learning rates and the like, by the scale's name.
   public let scales: [String: ComparisonRequest]
+  /// What the paper says of the same experiment.
+  public private(set) var paper: Paper?
 
   /// The recipe in the file at `path`.
   public init(contentsOf path: String) throws {
@@ -17,6 +19,12 @@ public struct ComparisonRecipe: Sendable, Codable {
         remedy: "give a recipe, such as Recipes/mask-counts.json")
     }
     self = recipe
+    do {
+      paper = try recipe.paper?.checked(
+        against: UnitSpecification.list(units.joined(separator: ",")))
+    } catch {
+      throw ExperimentError(error.code, "\(path): \(error.message)", remedy: error.remedy)
+    }
   }
 
   /// What the recipe asks for at `scale`.

@@ -20,7 +20,7 @@ public struct ComparisonResults: Sendable {
     public let validationLoss: Double?
     /// Its standard deviation.
     public let validationLossDeviation: Double?
-    /// e to the mean loss.
+    /// e to the mean loss, where a Double can hold it.
     public let perplexity: Double?
     /// Mean difference to the first unit's runs of the same seeds and rate.
     public let difference: Double?
@@ -90,7 +90,8 @@ extension ComparisonResults.Summary {
     seeds = losses.count
     validationLoss = losses.isEmpty ? nil : losses.mean
     validationLossDeviation = losses.standardDeviation
-    perplexity = validationLoss.map(EvaluationResult.perplexity)
+    // A loss above 709 has none that JSON could tell.
+    perplexity = validationLoss.map(EvaluationResult.perplexity).flatMap { $0.isFinite ? $0 : nil }
     let isFirst = any.unit == first.first?.unit
     difference = isFirst || differences.isEmpty ? nil : differences.mean
     differenceDeviation = isFirst ? nil : differences.standardDeviation

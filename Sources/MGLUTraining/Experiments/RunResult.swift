@@ -40,7 +40,7 @@ public struct RunResult: Sendable, Equatable, Codable {
   public let mebibytes: Double
   /// Steps done.
   public let steps: Int
-  /// Why the run ended early: a loss that is not a finite number.
+  /// Why the run has no result: a loss that is not a finite number, in training or at the end.
   public let divergence: String?
   /// Validation loss at the end in nats per token; `nil` if the run diverged.
   public let validationLoss: Double?
@@ -64,7 +64,13 @@ public struct RunResult: Sendable, Equatable, Codable {
     let lines = try MetricsLog.lines(in: folder)
     let losses = lines.compactMap(\.loss)
     let validations = lines.filter { $0.validationLoss?.isFinite == true }
-    let last = divergence == nil ? validations.last : nil
+    // A last validation that is no number is not made up for by one before it.
+    let end = lines.last { $0.validationLoss != nil }
+    let divergence =
+      divergence
+      ?? (end?.validationLoss?.isFinite == false
+        ? "the validation loss after step \(end?.step ?? 0) is not finite" : nil)
+    let last = divergence == nil ? end : nil
     unit = run.unit.text
     seed = run.settings.seed
     learningRate = run.settings.learningRate

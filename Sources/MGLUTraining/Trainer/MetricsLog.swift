@@ -10,7 +10,7 @@ package final class MetricsLog {
   /// One line; what does not apply is left out.
   package struct Line: Codable {
     package var step: Int
-    var loss: Double?
+    package var loss: Double?
     var learningRate: Double?
     var gradientNorm: Double?
     var tokensPerSecond: Double?

@@ -38,14 +38,14 @@ struct ComparisonOptions: ParsableArguments {
     }
   }
 
-  /// The recipe's heading, or one for `data`.
-  func title(data: String) throws -> String {
-    try recipe.map { try ComparisonRecipe(contentsOf: $0).title + ", on " + Folder.name(of: data) }
-      ?? "Feed-forward units on \(Folder.name(of: data))"
+  /// The recipe in the file that was given. A comparison may take days and the file change: it is
+  /// read once.
+  func readRecipe() throws -> ComparisonRecipe? {
+    try recipe.map { try ComparisonRecipe(contentsOf: $0) }
   }
 
-  /// What was asked for, completed by the recipe.
-  func request() throws -> ComparisonRequest {
+  /// What was asked for, completed by `recipe`.
+  func request(_ recipe: ComparisonRecipe?) throws -> ComparisonRequest {
     var request = ComparisonRequest()
     request.units = units.map { [$0] }
     request.matchParameters = matchParameters ? true : nil
@@ -59,8 +59,7 @@ struct ComparisonOptions: ParsableArguments {
     request.warmupSteps = warmupSteps
     request.evaluateEvery = evalEvery
     guard let recipe else { return request }
-    return request.completed(
-      by: try ComparisonRecipe(contentsOf: recipe).request(scale: scale ?? "nano"))
+    return request.completed(by: try recipe.request(scale: scale ?? "nano"))
   }
 
   /// The plan of `request`.
