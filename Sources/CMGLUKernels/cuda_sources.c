@@ -14,6 +14,9 @@ static const char decode_cu[] = {
 static const char eight_cu[] = {
 #embed "cuda/eight.cu" suffix(, 0)
 };
+static const char exchange_cu[] = {
+#embed "cuda/exchange.cu" suffix(, 0)
+};
 static const char flash_cu[] = {
 #embed "cuda/flash.cu" suffix(, 0)
 };
@@ -25,6 +28,9 @@ static const char plain_cu[] = {
 };
 static const char read_cu[] = {
 #embed "cuda/read.cu" suffix(, 0)
+};
+static const char ring_cu[] = {
+#embed "cuda/ring.cu" suffix(, 0)
 };
 static const char tokens_cu[] = {
 #embed "cuda/tokens.cu" suffix(, 0)
@@ -38,9 +44,9 @@ static const char training_units_cu[] = {
 
 #define SOURCE(name) {#name, name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
-    SOURCE(attention), SOURCE(attention_train), SOURCE(decode), SOURCE(eight), SOURCE(flash),
-    SOURCE(pack),      SOURCE(plain),           SOURCE(read),   SOURCE(tokens), SOURCE(training),
-    SOURCE(training_units),
+    SOURCE(attention), SOURCE(attention_train), SOURCE(decode), SOURCE(eight),    SOURCE(exchange),
+    SOURCE(flash),     SOURCE(pack),            SOURCE(plain),  SOURCE(read),     SOURCE(ring),
+    SOURCE(tokens),    SOURCE(training),        SOURCE(training_units),
 };
 
 const cmglu_cuda_source *cmglu_cuda_source_at(int index) {

@@ -230,16 +230,12 @@ struct KernelCompilationTests {
 @Suite struct KernelSourceTests {
   @Test func architecturesAreChosenAndNamed() throws {
     let supported = [CUDACapability(8, 0), CUDACapability(9, 0), CUDACapability(12, 0)]
-    func name(_ major: Int, _ minor: Int, specific: Bool = false) throws -> String {
-      try CUDAArchitecture.best(
-        for: CUDACapability(major, minor), specific: specific, supported: supported
-      ).description
+    func name(_ major: Int, _ minor: Int) throws -> String {
+      try CUDAArchitecture.best(for: CUDACapability(major, minor), supported: supported).description
     }
     #expect(try name(9, 0) == "sm_90")
-    #expect(try name(9, 0, specific: true) == "sm_90a")
-    #expect(try name(8, 0, specific: true) == "sm_80")
     #expect(try name(12, 1) == "compute_120")
-    #expect(try name(8, 9, specific: true) == "compute_80")
+    #expect(try name(8, 9) == "compute_80")
     #expect(throws: CUDAError.self) { try name(7, 5) }
   }
 

@@ -104,66 +104,8 @@ struct Decode {
   Layer layers[MOST_LAYERS];
 };
 
-// Where each result lies among the words.
-struct Exchange {
-  u32 *epoch;  // of the layer before the first; grows by their number
-  u64 *afterOutput, *afterDown, *qkv, *found, *attended, *inner;
-};
-
-__device__ __forceinline__ Exchange exchanged(const Decode &d) {
-  Exchange e;
-  e.epoch = (u32 *)d.words;
-  e.afterOutput = d.words + 2;
-  e.afterDown = e.afterOutput + d.hidden;
-  e.qkv = e.afterDown + d.hidden;
-  e.attended = e.qkv + (d.heads + 2 * d.kvHeads) * HEAD;
-  e.inner = e.attended + d.heads * HEAD;
-  e.found = e.inner + d.intermediate;  // [heads / QUERIES][splits][QUERIES][HEAD + 2]
-  return e;
-}
-
-// Words ------------------------------------------------------------------------------------------
-
-__device__ __forceinline__ void publish(u64 *word, float value, u32 epoch) {
-  asm volatile("st.relaxed.gpu.global.b64 [%0], %1;" ::"l"(word),
-               "l"((u64)epoch << 32 | __float_as_uint(value))
-               : "memory");
-}
-
-__device__ __forceinline__ u64 look(const u64 *word) {
-  u64 value;
-  asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(value) : "l"(word) : "memory");
-  return value;
-}
-
-__device__ __forceinline__ bool is_current(u64 word, u32 epoch) { return (u32)(word >> 32) == epoch; }
-
-__device__ __forceinline__ float await(const u64 *word, u32 epoch) {
-  u64 value;
-  do value = look(word);
-  while (!is_current(value, epoch));
-  return __uint_as_float((u32)value);
-}
-
-struct Chunk {
-  u64 word[8];
-};
-
-__device__ __forceinline__ void look(const u64 *from, Chunk &chunk) {
-#pragma unroll
-  for (int i = 0; i < 8; i += 2)
-    asm volatile("ld.relaxed.gpu.global.v2.b64 {%0, %1}, [%2];"
-                 : "=l"(chunk.word[i]), "=l"(chunk.word[i + 1])
-                 : "l"(from + i)
-                 : "memory");
-}
-
-__device__ __forceinline__ bool is_current(const Chunk &chunk, u32 epoch) {
-  bool is = true;
-#pragma unroll
-  for (int i = 0; i < 8; i++) is = is && is_current(chunk.word[i], epoch);
-  return is;
-}
+#include "exchange.cu"
+#include "ring.cu"
 
 // threadIdx.x, anew: what is computed from it is not kept in registers across a layer.
 __device__ __forceinline__ int thread_index() {
@@ -175,79 +117,7 @@ __device__ __forceinline__ int thread_index() {
 // Of the threads that compute.
 __device__ __forceinline__ void meet() { asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory"); }
 
-// Ring -------------------------------------------------------------------------------------------
-
-// A place in the ring. Stages follow one another without gaps, whatever they take, but for the end of
-// the ring, which is left where a cell would not fit.
-struct Ring {
-  unsigned char *memory;  // [WARPS][bytes]
-  u32 full, empty;        // barriers of each stage
-  int bytes, offset;      // of a warp
-  int stages, stage;
-  u32 parity;
-
-  __device__ __forceinline__ unsigned char *part(int warp) const {
-    return memory + warp * bytes + offset;
-  }
-  // Goes on from a stage of which each warp has `size` bytes.
-  __device__ __forceinline__ void next(int size) {
-    offset += size;
-    if (offset + CELL > bytes) offset = 0;
-    if (++stage == stages) stage = 0, parity ^= 1;
-  }
-};
-
-// Where the ring is filled, and the oldest stage that is not known to be released.
-struct Filling {
-  Ring ring, oldest;
-  int count, live;  // stages begun, and from the oldest on
-  u64 areCells;     // a bit for each of these, the newest the lowest
-
-  // Whether `size` more bytes overwrite nothing.
-  __device__ __forceinline__ bool has_room(int size) const {
-    return live == 0 || (live < ring.stages && (oldest.offset < ring.offset ||
-                                                ring.offset + size <= oldest.offset));
-  }
-};
-
-// A warp has read what it wanted of a stage.
-__device__ __forceinline__ void release(u32 empty, int lane) {
-  __syncwarp();
-  if (lane == 0) asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(empty) : "memory");
-}
-
-// Waits until a stage of `size` bytes for each warp may be filled, and says how many will come.
-__device__ __forceinline__ void begin_stage(Filling &filling, int size, int bytes, int lane) {
-  const Ring &ring = filling.ring;
-  while (!filling.has_room(size)) {
-    Ring &oldest = filling.oldest;
-    projection::barrier_wait(oldest.empty + oldest.stage * 8, oldest.parity);
-    oldest.next(filling.areCells >> --filling.live & 1 ? CELL : PLANE);
-  }
-  if (filling.count >= WINDOW) {
-    const int back = ring.stage - WINDOW;
-    projection::barrier_wait(
-        ring.full + (back < 0 ? back + ring.stages : back) * 8,
-        back < 0 ? ring.parity ^ 1 : ring.parity);
-  }
-  filling.count++, filling.live++;
-  filling.areCells = filling.areCells << 1 | (size == CELL);
-  if (lane == 0)
-    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(ring.full + ring.stage * 8),
-                 "r"(bytes)
-                 : "memory");
-  __syncwarp();
-}
-
-__device__ __forceinline__ void copy(
-    const Ring &ring, int warp, int offset, const void *from, int bytes, u64 policy) {
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
-      " [%0], [%1], %2, [%3], %4;" ::"r"(
-          projection::shared_address(ring.part(warp) + offset)),
-      "l"(from), "r"(bytes), "r"(ring.full + ring.stage * 8), "l"(policy)
-      : "memory");
-}
+// Copies -----------------------------------------------------------------------------------------
 
 // Copies this block's tiles of a matrix.
 __device__ __forceinline__ void copy_tiles(
@@ -310,20 +180,6 @@ struct Block {
   float *residual;  // of this block's tiles
   int round;
 };
-
-// Eight words of each thread. A tile's first word is asked for by every second lane until it is
-// there: if all of a block's threads did so for all they want, the L2 would serve little else.
-__device__ __forceinline__ void await_chunk(
-    const u64 *from, u32 epoch, int lane, float (&value)[8]) {
-  while (!__all_sync(~0u, lane % 2 || is_current(look(from), epoch))) {
-  }
-  Chunk chunk;
-  do {
-    look(from, chunk);
-  } while (!is_current(chunk, epoch));
-#pragma unroll
-  for (int i = 0; i < 8; i++) value[i] = __uint_as_float((u32)chunk.word[i]);
-}
 
 // An input in the weights' type, from words.
 __device__ __forceinline__ void stage_input(

@@ -99,22 +99,20 @@ package struct KernelCache: Sendable {
 extension CUDAContext {
   /// The kernels of an embedded source, compiled for this GPU or taken from the cache.
   ///
-  /// `options` are NVRTC's, such as `-DMASKS=4`. With `specific` the source may use instructions of
-  /// this generation only (`sm_90a`).
+  /// `options` are NVRTC's, such as `-DMASKS=4`.
   public func module(
-    source name: String, options: [String] = [], specific: Bool = false
+    source name: String, options: [String] = []
   ) throws(CUDAError) -> CUDAModule {
     let source = try KernelSource.named(name)
-    return try module(source, options: options, specific: specific)
+    return try module(source, options: options)
   }
 
   package func module(
-    _ source: KernelSource, options: [String] = [], specific: Bool = false,
-    cache: KernelCache = .standard
+    _ source: KernelSource, options: [String] = [], cache: KernelCache = .standard
   ) throws(CUDAError) -> CUDAModule {
     let compiler = try NVRTC.shared()
     let architecture = try CUDAArchitecture.best(
-      for: device.capability, specific: specific, supported: compiler.supported)
+      for: device.capability, supported: compiler.supported)
     let image = try cache.image(
       of: source, for: architecture, options: options, compiler: compiler)
     return try CUDAModule(image: image, name: "\(source.name) (\(architecture))", on: self)

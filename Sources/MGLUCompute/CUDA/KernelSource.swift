@@ -44,34 +44,27 @@ package struct KernelSource: Sendable, CustomStringConvertible {
 package struct CUDAArchitecture: Sendable, Equatable, CustomStringConvertible {
   /// The GPU's generation.
   package let capability: CUDACapability
-  /// Whether instructions of exactly this generation may be used (`sm_90a`).
-  package let isSpecific: Bool
   /// Whether the result is PTX, which the driver compiles for a GPU that is newer than NVRTC.
   package let isVirtual: Bool
 
   /// An architecture.
-  package init(_ capability: CUDACapability, isSpecific: Bool = false, isVirtual: Bool = false) {
+  package init(_ capability: CUDACapability, isVirtual: Bool = false) {
     self.capability = capability
-    self.isSpecific = isSpecific
     self.isVirtual = isVirtual
   }
 
-  /// As NVRTC names it: `sm_90`, `sm_90a` or `compute_90`.
+  /// As NVRTC names it: `sm_90` or `compute_90`.
   package var description: String {
     (isVirtual ? "compute_" : "sm_") + "\(capability.major)\(capability.minor)"
-      + (isSpecific ? "a" : "")
   }
 
   /// The best for a GPU, of what a compiler supports: its own, else PTX of the newest before it.
   ///
   /// - Throws: ``CUDAProblem/unsupportedDevice`` where all that is supported is newer.
   package static func best(
-    for capability: CUDACapability, specific: Bool = false, supported: [CUDACapability]
+    for capability: CUDACapability, supported: [CUDACapability]
   ) throws(CUDAError) -> CUDAArchitecture {
-    if supported.contains(capability) {
-      // Before 9.0 there are no instructions of one generation only.
-      return CUDAArchitecture(capability, isSpecific: specific && capability.major >= 9)
-    }
+    if supported.contains(capability) { return CUDAArchitecture(capability) }
     guard let newest = supported.filter({ $0 < capability }).max() else {
       throw CUDAError(
         .unsupportedDevice, "NVRTC no longer compiles for compute capability \(capability)",

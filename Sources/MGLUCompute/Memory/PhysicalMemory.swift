@@ -26,10 +26,14 @@ public enum PhysicalMemory {
     _ bytes: Double, for purpose: String, remedy: String
   ) throws(MemoryError) {
     guard bytes > 0.9 * Double(byteCount) else { return }
-    func gibibytes(_ bytes: Double) -> String { "\((bytes / 0x1p30 * 10).rounded() / 10) GiB" }
     throw MemoryError(
       .tooSmall,
       "\(purpose) takes \(gibibytes(bytes)), this machine has \(gibibytes(Double(byteCount)))",
       remedy: remedy)
+  }
+
+  /// As messages say it: 13.6 GiB.
+  package static func gibibytes(_ bytes: Double) -> String {
+    "\((bytes / 0x1p30 * 10).rounded() / 10) GiB"
   }
 }

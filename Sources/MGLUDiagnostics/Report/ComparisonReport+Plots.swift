@@ -110,7 +110,7 @@ extension ComparisonReport {
     }
     guard let series, series.contains(where: { $0.points.count > 1 }) else { return nil }
     return LinePlot(
-      title: "share of mask bits that flip within 100 steps", xLabel: "step", yLabel: "share",
+      title: "mask bits that flip within 100 steps", xLabel: "step", yLabel: "share",
       series: series
     ).svg
   }

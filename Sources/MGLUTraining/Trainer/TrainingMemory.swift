@@ -47,9 +47,7 @@ public struct TrainingMemory: Sendable, Equatable {
     // What cuBLASLt, kernels and scratch need beside.
     let reserve = 512 << 20
     guard total + reserve > memory.free else { return }
-    func gibibytes(_ bytes: Int) -> String {
-      "\((Double(bytes) / 0x1p30 * 10).rounded() / 10) GiB"
-    }
+    func gibibytes(_ bytes: Int) -> String { PhysicalMemory.gibibytes(Double(bytes)) }
     throw MemoryError(
       .tooSmall,
       "training this model takes \(gibibytes(total)), of which activations \(gibibytes(activations)):"
@@ -59,19 +57,4 @@ public struct TrainingMemory: Sendable, Equatable {
   private static let remedy =
     "use a smaller --batch-size with more --gradient-accumulation, --recompute, a shorter --context "
     + "or a smaller model"
-}
-
-extension DecoderConfiguration {
-  /// Floating-point operations of a token in training, forward and backward: 6 for each weight that
-  /// a product reads, masks counting as matrices of their own, and causal attention over half of
-  /// `length` tokens.
-  public func trainingFLOP(length: Int) -> Double {
-    let up = Double(feedForward.intermediateSize * hiddenSize * feedForward.unit.gating.streams)
-    let block =
-      Double(hiddenSize * (attention.rowWidth + attention.queryWidth))
-      + up + Double(feedForward.intermediateSize * hiddenSize)
-      + Double(feedForward.routerWeightCount)
-    let attended = 2 * Double(attention.queryWidth) * Double(length) / 2
-    return 6 * (Double(vocabularySize * hiddenSize) + Double(layers) * (block + attended))
-  }
 }
