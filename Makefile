@@ -18,9 +18,10 @@ test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
 	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) $(SWIFT) test --skip-build -c $(CONFIGURATION)
 
-# A package of its own, as a user's would be; in debug mode, which is enough to compile it.
+# A package of its own, as a user's would be. It shares the build folder, in which the compiler
+# finds what `make test` or `make build` has compiled, so that only the examples are left.
 examples: setup
-	$(SWIFT) build --package-path Examples
+	$(BUILD) --package-path Examples --scratch-path .build
 
 # Against transformers and tokenizers, which it fetches into .build/interop. ONLY names a suite.
 interop: setup

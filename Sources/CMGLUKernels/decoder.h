@@ -147,6 +147,27 @@ static void cross_entropy(float *logits, const int32_t *targets, float *losses, 
   }
 }
 
+static float log_sum_exp(const float *x, int64_t count) {
+  vf top = splat(-INFINITY);
+  FOR_VECTORS(j, m, count) {
+    vf v = load(x + j, m);
+    for (int64_t lane = m; lane < LANES; lane++) v[lane] = -INFINITY;
+    top = select(v > top, v, top);
+  }
+  const float shift = largest(top);
+  if (!isfinite(shift)) return shift;
+  vd total = {};
+  FOR_VECTORS(j, m, count) {
+    vf e = exponential(load(x + j, m) - splat(shift));
+    e = (vf)((vi)e & (e == e));
+    for (int64_t lane = m; lane < LANES; lane++) e[lane] = 0;
+    total += __builtin_convertvector(e, vd);
+  }
+  double all = 0;
+  for (int lane = 0; lane < LANES; lane++) all += total[lane];
+  return shift + (float)log(all);
+}
+
 static void adamw(float *w, const float *g, float *m1, float *m2, float rate, float beta1,
                   float beta2, float eps, float decay, float correction1, float correction2,
                   float gradient_scale, int64_t begin, int64_t end) {

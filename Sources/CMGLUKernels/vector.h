@@ -9,6 +9,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vf __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef double vd __attribute__((vector_size(LANES * 8), aligned(8)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4), aligned(4)));
 
 #define UNROLL _Pragma("clang loop unroll(full)")

@@ -81,9 +81,10 @@ import Testing
     #expect(scores.map(\.id) == prompt)
     #expect(scores[0].logprob == nil)
     let session = DecodingSession(model.decoder)
+    let scorer = TokenScorer(on: model.decoder.backend.host)
     for index in 0..<prompt.count - 1 {
       let logits = try session.append([prompt[index]])
-      let expected = logits.withFloats { TokenScorer.score(prompt[index + 1], under: $0, top: 1) }
+      let expected = logits.withFloats { scorer.score(prompt[index + 1], under: $0, top: 1) }
       #expect(scores[index + 1] == expected, "token \(index + 1)")
     }
     guard case .text(0, .token(let id, _, let score?)) = events[1] else {

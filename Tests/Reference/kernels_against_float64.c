@@ -1,5 +1,5 @@
-// FlashMGLU, the built-in matrix product and cached attention of every instruction set against
-// float64, without Swift: for processors that no Swift toolchain at hand builds for, and for
+// FlashMGLU, the built-in matrix product, cached attention and the sum of a softmax of every
+// instruction set against float64, without Swift: for processors that no Swift toolchain at hand builds for, and for
 // sanitizers that Swift lacks. scripts/check-neon and scripts/sanitize run it; it prints what it
 // found and ends with 1 on a miss.
 #include <math.h>
@@ -157,6 +157,18 @@ static void check_attention(const cmglu_kernels *kernels) {
   compare("attention", out, expected, SIZE, 1e-5);
 }
 
+static void check_log_sum_exp(const cmglu_kernels *kernels, int64_t count) {
+  float *x = allocate(count * 4), found;
+  double expected = 0;
+  fill(x, count, 20);
+  x[count / 2] = 20;
+  for (int64_t k = 0; k < count; k++) expected += exp(x[k] - 20.);
+  expected = 20 + log(expected);
+  found = kernels->log_sum_exp(x, count);
+  compare("sum of a softmax", &found, &expected, 1, 1e-6);
+  free(x);
+}
+
 static void check(const char *name) {
   const cmglu_flash *flash = cmglu_flash_named(name);
   const cmglu_kernels *kernels = cmglu_kernels_named(name);
@@ -175,6 +187,7 @@ static void check(const char *name) {
         }
   for (int flags = 0; flags < 4; flags++) check_product(kernels, flags & 1, flags & 2);
   check_attention(kernels);
+  for (int64_t count = 1; count < 3000; count = 2 * count + 3) check_log_sum_exp(kernels, count);
   printf("%s: %d of %d cases are within their bounds\n", name, cases - misses, cases);
   all_misses += misses;
 }

@@ -98,6 +98,10 @@ typedef struct {
   void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, float scale,
                         int64_t width, int64_t vocabulary, int64_t begin, int64_t end);
 
+  // log sum e^x, the sum in float64; what is no number counts as -infinity. Equal values give equal
+  // bits wherever they lie.
+  float (*log_sum_exp)(const float *x, int64_t count);
+
   // Optimiser ----------------------------------------------------------------------------------
 
   // One AdamW step on elements [begin, end):

@@ -86,6 +86,14 @@ extension CPUBackend {
     }
   }
 
+  /// The logarithm of the sum of the exponentials of `values`, where what is no number counts as
+  /// -infinity; equal values give equal bits wherever they lie.
+  package func logSumExp(_ values: Span<Float>) -> Float {
+    values.withUnsafeBufferPointer {
+      $0.isEmpty ? -.infinity : kernels.log_sum_exp($0.baseAddress!, Int64($0.count))
+    }
+  }
+
   public func adamW(
     _ weights: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor, copy: Tensor?,
     squaredNorm: Tensor, step: AdamWStep

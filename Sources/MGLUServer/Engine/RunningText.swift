@@ -5,6 +5,7 @@ final class RunningText {
   let text: BatchedDecodingSession.Text
 
   private let tokenizer: Tokenizer
+  private let scorer: TokenScorer
   private let metrics: ServerMetrics
   private let endOfText: Set<Int32>
   private var sampler: Sampler
@@ -24,11 +25,12 @@ final class RunningText {
 
   init(
     _ job: TextJob, in text: BatchedDecodingSession.Text, tokenizer: Tokenizer,
-    metrics: ServerMetrics
+    scorer: TokenScorer, metrics: ServerMetrics
   ) {
     self.job = job
     self.text = text
     self.tokenizer = tokenizer
+    self.scorer = scorer
     self.metrics = metrics
     endOfText = job.endOfText
     sampler = job.sampler
@@ -95,7 +97,7 @@ final class RunningText {
   }
 
   private func score(_ id: Int32, _ logits: Span<Float>) -> TokenScore? {
-    job.text.topScores.map { TokenScorer.score(id, under: logits, top: $0) }
+    job.text.topScores.map { scorer.score(id, under: logits, top: $0) }
   }
 
   /// Tells the client what the step has brought.

@@ -9,6 +9,7 @@ final class Scheduler {
 
   private let session: BatchedDecodingSession
   private let tokenizer: Tokenizer
+  private let scorer: TokenScorer
   private let metrics: ServerMetrics
   private let mostTexts: Int
   private var running: [RunningText] = []
@@ -20,6 +21,7 @@ final class Scheduler {
     session = BatchedDecodingSession(
       decoder, rowLimit: Self.pieceLength + mostTexts, capacity: capacity)
     self.tokenizer = tokenizer
+    scorer = TokenScorer(on: decoder.backend.host)
     self.mostTexts = mostTexts
     self.metrics = metrics
   }
@@ -31,7 +33,8 @@ final class Scheduler {
 
   /// Starts `job`.
   func start(_ job: TextJob) {
-    let text = RunningText(job, in: session.begin(), tokenizer: tokenizer, metrics: metrics)
+    let text = RunningText(
+      job, in: session.begin(), tokenizer: tokenizer, scorer: scorer, metrics: metrics)
     // Texts that begin together with the same prompt read it once.
     _ = running.contains { $0.lead(text) }
     running.append(text)

@@ -1,26 +1,25 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import MGLUModel
 
 /// Log-probabilities of tokens from logits.
-package enum TokenScorer {
+package struct TokenScorer {
   /// What stands for the logarithm of 0 and for what is no number, neither of which JSON can say.
   static let least: Float = -9999
+
+  private let backend: CPUBackend
+
+  /// A scorer whose sums over the vocabulary are computed by `backend`.
+  package init(on backend: CPUBackend) { self.backend = backend }
 
   /// The score of `id` and of the `count` most probable tokens under `logits` `[V]`.
   ///
   /// Equal ids get equal numbers, bit for bit, wherever they appear.
-  package static func score(
+  package func score(
     _ id: Int32, under logits: Span<Float>, top count: Int
   ) -> TokenScore {
-    let normaliser = logSumExp(logits)
+    let normaliser = backend.logSumExp(logits)
     func alternative(_ id: Int) -> TokenScore.Alternative {
       let logprob = logits[id] - normaliser
-      return .init(id: Int32(id), logprob: logprob >= least ? logprob : least)
+      return .init(id: Int32(id), logprob: logprob >= Self.least ? logprob : Self.least)
     }
     var alternatives = largest(count, of: logits).map(alternative)
     let own = alternative(Int(id))
@@ -28,20 +27,8 @@ package enum TokenScorer {
     return TokenScore(id: id, logprob: own.logprob, alternatives: alternatives)
   }
 
-  private static func logSumExp(_ logits: Span<Float>) -> Float {
-    var largest = -Float.infinity
-    for index in logits.indices where logits[index] > largest { largest = logits[index] }
-    guard largest.isFinite else { return largest }
-    var sum = 0.0
-    for index in logits.indices {
-      let share = exp(logits[index] - largest)
-      if share > 0 { sum += Double(share) }
-    }
-    return largest + Float(log(sum))
-  }
-
   /// The indices of the `count` largest logits, the largest first; of equal ones the lower first.
-  private static func largest(_ count: Int, of logits: Span<Float>) -> [Int] {
+  private func largest(_ count: Int, of logits: Span<Float>) -> [Int] {
     var best: [Int] = []
     guard count > 0 else { return best }
     for index in logits.indices {
