@@ -13,7 +13,7 @@ struct TrainCommand: ParsableCommand {
         mglu train --data input.txt --ffn swimglu --masks 4 --steps 5000 --output run
         mglu train --data input.txt --steps 5000 --output run --resume
         mglu train --data shards/ --tokenizer gpt2/tokenizer.json --output run
-        mglu train --data a.txt --init mglu --steps 500 --learning-rate 3e-4 --output b
+        mglu train --data input.txt --init mglu --learning-rate 3e-4 --output run
         mglu train --data input.txt --preset paper-small --device cuda --output run
 
       --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
