@@ -5,20 +5,59 @@
 static const char attention_cu[] = {
 #embed "cuda/attention.cu" suffix(, 0)
 };
+static const char attention_rows_cu[] = {
+#embed "cuda/attention_rows.cu" suffix(, 0)
+};
 static const char attention_train_cu[] = {
 #embed "cuda/attention_train.cu" suffix(, 0)
+};
+static const char attention_train_backward_cu[] = {
+#embed "cuda/attention_train_backward.cu" suffix(, 0)
+};
+static const char attention_train_forward_cu[] = {
+#embed "cuda/attention_train_forward.cu" suffix(, 0)
+};
+static const char attention_train_tiles_cu[] = {
+#embed "cuda/attention_train_tiles.cu" suffix(, 0)
 };
 static const char decode_cu[] = {
 #embed "cuda/decode.cu" suffix(, 0)
 };
-static const char eight_cu[] = {
-#embed "cuda/eight.cu" suffix(, 0)
+static const char decode_attention_cu[] = {
+#embed "cuda/decode_attention.cu" suffix(, 0)
 };
-static const char exchange_cu[] = {
-#embed "cuda/exchange.cu" suffix(, 0)
+static const char decode_exchange_cu[] = {
+#embed "cuda/decode_exchange.cu" suffix(, 0)
+};
+static const char decode_products_cu[] = {
+#embed "cuda/decode_products.cu" suffix(, 0)
+};
+static const char decode_ring_cu[] = {
+#embed "cuda/decode_ring.cu" suffix(, 0)
+};
+static const char decode_share_cu[] = {
+#embed "cuda/decode_share.cu" suffix(, 0)
 };
 static const char flash_cu[] = {
 #embed "cuda/flash.cu" suffix(, 0)
+};
+static const char flash_cell_cu[] = {
+#embed "cuda/flash_cell.cu" suffix(, 0)
+};
+static const char flash_copies_cu[] = {
+#embed "cuda/flash_copies.cu" suffix(, 0)
+};
+static const char flash_input_cu[] = {
+#embed "cuda/flash_input.cu" suffix(, 0)
+};
+static const char flash_numbers_cu[] = {
+#embed "cuda/flash_numbers.cu" suffix(, 0)
+};
+static const char flash_unit_cu[] = {
+#embed "cuda/flash_unit.cu" suffix(, 0)
+};
+static const char gatings_cu[] = {
+#embed "cuda/gatings.cu" suffix(, 0)
 };
 static const char pack_cu[] = {
 #embed "cuda/pack.cu" suffix(, 0)
@@ -29,14 +68,29 @@ static const char plain_cu[] = {
 static const char read_cu[] = {
 #embed "cuda/read.cu" suffix(, 0)
 };
-static const char ring_cu[] = {
-#embed "cuda/ring.cu" suffix(, 0)
-};
 static const char tokens_cu[] = {
 #embed "cuda/tokens.cu" suffix(, 0)
 };
+static const char tokens_choice_cu[] = {
+#embed "cuda/tokens_choice.cu" suffix(, 0)
+};
 static const char training_cu[] = {
 #embed "cuda/training.cu" suffix(, 0)
+};
+static const char training_embedding_cu[] = {
+#embed "cuda/training_embedding.cu" suffix(, 0)
+};
+static const char training_loss_cu[] = {
+#embed "cuda/training_loss.cu" suffix(, 0)
+};
+static const char training_norm_cu[] = {
+#embed "cuda/training_norm.cu" suffix(, 0)
+};
+static const char training_optimiser_cu[] = {
+#embed "cuda/training_optimiser.cu" suffix(, 0)
+};
+static const char training_rows_cu[] = {
+#embed "cuda/training_rows.cu" suffix(, 0)
 };
 static const char training_units_cu[] = {
 #embed "cuda/training_units.cu" suffix(, 0)
@@ -44,9 +98,15 @@ static const char training_units_cu[] = {
 
 #define SOURCE(name) {#name, name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
-    SOURCE(attention), SOURCE(attention_train), SOURCE(decode), SOURCE(eight),    SOURCE(exchange),
-    SOURCE(flash),     SOURCE(pack),            SOURCE(plain),  SOURCE(read),     SOURCE(ring),
-    SOURCE(tokens),    SOURCE(training),        SOURCE(training_units),
+    SOURCE(attention), SOURCE(attention_rows), SOURCE(attention_train),
+    SOURCE(attention_train_backward), SOURCE(attention_train_forward),
+    SOURCE(attention_train_tiles), SOURCE(decode), SOURCE(decode_attention),
+    SOURCE(decode_exchange), SOURCE(decode_products), SOURCE(decode_ring), SOURCE(decode_share),
+    SOURCE(flash), SOURCE(flash_cell), SOURCE(flash_copies), SOURCE(flash_input),
+    SOURCE(flash_numbers), SOURCE(flash_unit), SOURCE(gatings), SOURCE(pack), SOURCE(plain),
+    SOURCE(read), SOURCE(tokens), SOURCE(tokens_choice), SOURCE(training),
+    SOURCE(training_embedding), SOURCE(training_loss), SOURCE(training_norm),
+    SOURCE(training_optimiser), SOURCE(training_rows), SOURCE(training_units),
 };
 
 const cmglu_cuda_source *cmglu_cuda_source_at(int index) {

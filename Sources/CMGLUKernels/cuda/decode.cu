@@ -42,25 +42,23 @@
 #define UNIT_PLANES 1
 #endif
 
-#define HELPERS
 #define MASKS 0
 #define PLANES 1
 namespace projection {
-#include "flash.cu"
+#include "flash_unit.cu"
 }
 #undef MASKS
 #undef PLANES
 #define MASKS UNIT_MASKS
 #define PLANES UNIT_PLANES
 namespace unit {
-#include "flash.cu"
+#include "flash_unit.cu"
 }
 #undef MASKS
 #undef PLANES
 namespace attend {
-#include "attention.cu"
+#include "attention_rows.cu"
 }
-#undef HELPERS
 
 using projection::u32;
 using projection::u64;
@@ -104,8 +102,8 @@ struct Decode {
   Layer layers[MOST_LAYERS];
 };
 
-#include "exchange.cu"
-#include "ring.cu"
+#include "decode_exchange.cu"
+#include "decode_ring.cu"
 
 // threadIdx.x, anew: what is computed from it is not kept in registers across a layer.
 __device__ __forceinline__ int thread_index() {
@@ -117,336 +115,9 @@ __device__ __forceinline__ int thread_index() {
 // Of the threads that compute.
 __device__ __forceinline__ void meet() { asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory"); }
 
-// Copies -----------------------------------------------------------------------------------------
-
-// Copies this block's tiles of a matrix.
-__device__ __forceinline__ void copy_tiles(
-    Filling &filling, const unsigned char *cells, int rows, int columns, int first, int planes,
-    int bytes, int lane, u64 policy) {
-  const int across = columns / 64, own = across / WARPS;
-  for (int tile = first; tile < rows / 16; tile += gridDim.x)
-    for (int cell = 0; cell < own; cell++)
-      for (int plane = 0; plane < planes; plane++) {
-        begin_stage(filling, bytes, WARPS * bytes, lane);
-        if (lane < WARPS)
-          copy(filling.ring, lane, 0,
-               cells + (((long long)tile * across + lane * own + cell) * planes + plane) * bytes, bytes,
-               policy);
-        filling.ring.next(bytes);
-      }
-}
-
-// A block's part of attention: query heads and positions.
-struct Part {
-  int group, split;  // of query heads, of positions
-  int kv;
-  bool writes;       // the new row to the cache
-  int from, to;      // positions, none for a block without a part
-
-  __device__ __forceinline__ Part(const Decode &d, int position) {
-    const int across = d.heads / QUERIES, groups = d.heads / d.kvHeads / QUERIES;
-    group = blockIdx.x % across, split = blockIdx.x / across, kv = group / groups;
-    writes = split == 0 && group % groups == 0;
-    const int share = (position + d.splits) / d.splits;
-    from = split * share, to = split < d.splits ? min(position + 1, from + share) : 0;
-  }
-};
-
-// Copies this block's part of a cache: to each warp its next positions' keys, then their values.
-__device__ __forceinline__ void copy_cache(
-    const Decode &d, Filling &filling, const Layer &layer, const Part &part, int lane, u64 policy) {
-  const long long cache = (long long)part.kv * d.capacity * HEAD;
-  for (int from = part.from; from < part.to; from += WARPS * attend::AHEAD) {
-    const int count = min(part.to - from, WARPS * attend::AHEAD);
-    begin_stage(filling, PLANE, count * HEAD * 8, lane);
-    const int own = min(count - lane * attend::AHEAD, attend::AHEAD);
-    if (lane < WARPS && own > 0) {
-      const long long at = cache + (long long)(from + lane * attend::AHEAD) * HEAD;
-      copy(filling.ring, lane, 0, layer.keys + at, own * HEAD * 4, policy);
-      copy(filling.ring, lane, PLANE / 2, layer.values + at, own * HEAD * 4, policy);
-    }
-    filling.ring.next(PLANE);
-  }
-}
-
-// Products ---------------------------------------------------------------------------------------
-
-// What every matrix's part needs.
-struct Block {
-  Ring ring;
-  Layer *layers;
-  unsigned char *xs;
-  float *partial, *scratch;
-  float *residual;  // of this block's tiles
-  int round;
-};
-
-// An input in the weights' type, from words.
-__device__ __forceinline__ void stage_input(
-    const Decode &d, Block &block, const u64 *words, int columns, u32 epoch) {
-  const int thread = thread_index();
-  const int stride = projection::input_stride(columns), step = THREADS * 8;
-  projection::Flash f;
-  f.pieces = d.pieces;
-  for (int k = thread * 8; k < columns; k += step) {
-    float value[8];
-    await_chunk(words + k, epoch, thread & 31, value);
-    projection::store_chunk(f, block.xs, stride, 0, k, value);
-  }
-  meet();
-}
-
-// A normalised input, from words or from `plain`: at most as long as the threads can hold.
-__device__ __forceinline__ void stage_normalised(
-    const Decode &d, Block &block, const u64 *words, const float *plain, const float *norm,
-    u32 epoch) {
-  const int thread = thread_index();
-  const int stride = projection::input_stride(d.hidden), step = THREADS * 8;
-  projection::Flash f;
-  f.pieces = d.pieces;
-  // Weights are on their way while the input is waited for; beyond its end all are zeros.
-  float value[NORMALISED][8] = {}, weight[NORMALISED][8] = {}, sum = 0.f;
-#pragma unroll
-  for (int a = 0; a < NORMALISED; a++) {
-    const int k = thread * 8 + a * step;
-    if (k < d.hidden) {
-      *(float4 *)weight[a] = *(const float4 *)(norm + k);
-      *(float4 *)(weight[a] + 4) = *(const float4 *)(norm + k + 4);
-    }
-  }
-#pragma unroll
-  for (int a = 0; a < NORMALISED; a++) {
-    const int k = thread * 8 + a * step;
-    if (k < d.hidden) {
-      if (plain) {
-        *(float4 *)value[a] = *(const float4 *)(plain + k);
-        *(float4 *)(value[a] + 4) = *(const float4 *)(plain + k + 4);
-      } else {
-        await_chunk(words + k, epoch, thread & 31, value[a]);
-      }
-    }
-    sum += projection::squares(value[a]);
-  }
-  sum = projection::warp_sum(sum);
-  if ((thread & 31) == 0) block.scratch[thread >> 5] = sum;
-  meet();
-  float total = 0.f;
-#pragma unroll
-  for (int w = 0; w < WARPS; w++) total += block.scratch[w];
-  const float scale = rsqrtf(total / d.hidden + d.epsilon);
-#pragma unroll
-  for (int a = 0; a < NORMALISED; a++) {
-    const int k = thread * 8 + a * step;
-#pragma unroll
-    for (int i = 0; i < 8; i++) value[a][i] *= scale * weight[a][i];
-    if (k < d.hidden) projection::store_chunk(f, block.xs, stride, 0, k, value[a]);
-  }
-  meet();
-}
-
-// This block's tiles of a matrix over the staged input. Results become words; what adds to the
-// residual does so first.
-template <bool isUnit>
-__device__ __forceinline__ void multiply_tiles(
-    const Decode &d, Block &block, int rows, int columns, int first, u64 *words, bool isResidual,
-    u32 epoch) {
-  constexpr int MASKS = isUnit ? UNIT_MASKS : 0, PLANES = isUnit ? UNIT_PLANES : 1;
-  constexpr int STREAMS = isUnit ? unit::STREAMS : 1, TERMS = isUnit ? unit::TERMS : 1;
-  const int thread = thread_index();
-  const int lane = thread & 31, warp = thread >> 5, own = columns / 64 / WARPS;
-  const unsigned char *x = block.xs + (lane & 3) * 16 + warp * own * 128 +
-                           min(lane >> 2, d.pieces - 1) * projection::input_stride(columns);
-  const int sums = WARPS * unit::STREAMS * 16 * d.pieces;
-  Ring &ring = block.ring;
-  unit::Flash f;
-  f.activation = d.activation, f.gating = d.gating;
-  for (int tile = first; tile < rows / 16; tile += gridDim.x, block.round++) {
-    const int item = (thread + (block.round & 1) * (THREADS / 2)) % THREADS;
-    const int row = tile * 16 + item / TERMS;
-    float sum[STREAMS][1][4] = {};
-    for (int cell = 0; cell < own; cell++) {
-      const unsigned char *from = ring.part(warp);
-      const u32 empty = ring.empty + ring.stage * 8;
-      projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
-      ring.next(isUnit ? CELL : PLANE);
-      if constexpr (isUnit) {
-        int stride = 0;
-        const u32 second = ring.empty + ring.stage * 8;
-        if (PLANES == 2) {
-          stride = (int)(ring.part(warp) - from);
-          projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
-          ring.next(PLANE);
-        }
-        unit::add_cell(sum, from, stride, x + cell * 128, x, lane);
-        if (PLANES == 2) release(second, lane);
-      } else {
-        projection::add_cell(sum, from, 0, x + cell * 128, x, lane);
-      }
-      release(empty, lane);
-    }
-
-    // [warp][piece][row 16][STREAMS]
-    float *all = block.partial + (block.round & 1) * sums;
-#pragma unroll
-    for (int stream = 0; stream < STREAMS; stream++)
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const int column = (lane & 3) * 2 + (i & 1), at = (lane >> 2) + (i >> 1) * 8;
-        if (column < d.pieces)
-          all[((warp * d.pieces + column) * 16 + at) * STREAMS + stream] = sum[stream][0][i];
-      }
-    meet();
-    if (item >= 16 * TERMS) continue;
-    const int mask = item % TERMS;
-    float s = 0.f, t = 0.f;
-    for (int piece = 0; piece < d.pieces; piece++)
-#pragma unroll
-      for (int w = 0; w < WARPS; w++) {
-        const float *from = all + ((w * d.pieces + piece) * 16 + item / TERMS) * STREAMS;
-        t += from[STREAMS - 1];
-        if (STREAMS > 1) s += from[MASKS > 0 ? min(mask, MASKS - 1) : 0];
-      }
-    float a = t;
-    if constexpr (isUnit) {
-      a = mask < max(MASKS, 1) ? unit::combine(s, t, f) : 0.f;
-#pragma unroll
-      for (int other = 1; other < TERMS; other *= 2) a += __shfl_xor_sync(~0u, a, other);
-    }
-    if (mask > 0) continue;
-    if (isResidual) {
-      float &kept = block.residual[tile / gridDim.x * 16 + item];
-      d.residual[row] = kept = a += kept;
-    }
-    publish(words + row, a, epoch);
-  }
-}
-
-// Attention --------------------------------------------------------------------------------------
-
-// What the warps of a block share while they attend.
-struct Attending {
-  float added[QUERIES + 2][HEAD];  // the new row's queries, key and value, as they are computed
-  float found[WARPS][QUERIES][HEAD + 2];
-};
-
-__device__ __forceinline__ void attention_of_block(
-    const Decode &d, Ring &ring, const Layer &layer, const Exchange &words, const Part &part,
-    int position, u32 epoch, int l, const float (&cosine)[attend::PAIRS],
-    const float (&sine)[attend::PAIRS], Attending &shared) {
-  using attend::HALF, attend::PAIRS, attend::KeyValue, attend::Running, attend::load_pairs;
-  const int thread = thread_index();
-  const int lane = thread & 31, warp = thread >> 5;
-  const int first = part.group * QUERIES;
-  if (part.split >= d.splits) return;
-
-  auto load_added = [&](int which, bool isRotated, float (&pairs)[PAIRS][2]) {
-    load_pairs(shared.added[which], lane, pairs);
-#pragma unroll
-    for (int pair = 0; pair < PAIRS; pair++)
-      if (isRotated) attend::rotate(pairs[pair][0], pairs[pair][1], cosine[pair], sine[pair]);
-  };
-  for (int item = thread; item < (QUERIES + 2) * HEAD; item += THREADS) {
-    const int which = item / HEAD - QUERIES;
-    const int head = which < 0 ? first + which + QUERIES : d.heads + which * d.kvHeads + part.kv;
-    (&shared.added[0][0])[item] = await(words.qkv + head * HEAD + item % HEAD, epoch);
-  }
-  meet();
-  STEP_MARK(l, 10);
-  float query[QUERIES][PAIRS][2];
-#pragma unroll
-  for (int q = 0; q < QUERIES; q++) {
-    load_added(q, true, query[q]);
-#pragma unroll
-    for (int pair = 0; pair < PAIRS; pair++) {
-      query[q][pair][0] *= d.scale * 1.44269504f;
-      query[q][pair][1] *= d.scale * 1.44269504f;
-    }
-  }
-  Running running[QUERIES];
-  attend::clear(running);
-  for (int from = part.from; from < part.to; from += WARPS * attend::AHEAD) {
-    const int j = from + warp * attend::AHEAD;
-    const float *keys = (const float *)ring.part(warp);
-    const float *values = keys + PLANE / 8;
-    projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
-    KeyValue rows[attend::AHEAD] = {};
-#pragma unroll
-    for (int ahead = 0; ahead < attend::AHEAD; ahead++)
-      if (j + ahead == position) {
-        load_added(QUERIES, true, rows[ahead].key);
-        load_added(QUERIES + 1, false, rows[ahead].value);
-      } else if (j + ahead < part.to) {
-        load_pairs(keys + ahead * HEAD, lane, rows[ahead].key);
-        load_pairs(values + ahead * HEAD, lane, rows[ahead].value);
-      }
-    release(ring.empty + ring.stage * 8, lane);
-    ring.next(PLANE);
-    if (j < part.to) attend::add_rows(running, query, rows, part.to - j);
-  }
-  STEP_MARK(l, 11);
-  // The new row goes to the cache.
-  if (part.writes && warp == 0) {
-    KeyValue added;
-    load_added(QUERIES, true, added.key);
-    load_added(QUERIES + 1, false, added.value);
-#pragma unroll
-    for (int pair = 0; pair < PAIRS; pair++) {
-      const int i = pair * 32 + lane;
-      const long long at = ((long long)part.kv * d.capacity + position) * HEAD + i;
-      if (i < HALF) {
-        layer.keys[at] = added.key[pair][0], layer.keys[at + HALF] = added.key[pair][1];
-        layer.values[at] = added.value[pair][0], layer.values[at + HALF] = added.value[pair][1];
-      }
-    }
-  }
-
-  attend::leave(running, shared.found[warp], lane);
-  meet();
-  u64 *all = words.found + (long long)part.group * d.splits * QUERIES * (HEAD + 2);
-  for (int item = thread; item < QUERIES * HEAD; item += THREADS) {
-    const int q = item / HEAD, i = item % HEAD;
-    float largest, sum;
-    const float value = attend::merge(shared.found, q, i, largest, sum);
-    u64 *own = all + (part.split * QUERIES + q) * (HEAD + 2);
-    publish(own + i, value, epoch);
-    if (i == 0) publish(own + HEAD, largest, epoch), publish(own + HEAD + 1, sum, epoch);
-  }
-  STEP_MARK(l, 12);
-  for (int item = thread * d.splits + part.split; item < QUERIES * HEAD; item += THREADS * d.splits) {
-    const int q = item / HEAD, i = item % HEAD;
-    u64 word[SPLITS][3];
-    const u64 *first_found = all + q * (HEAD + 2);
-    bool is_here;
-    do {
-      is_here = true;
-#pragma unroll
-      for (int s = 0; s < SPLITS; s++)
-#pragma unroll
-        for (int which = 0; which < 3; which++)
-          if (s < d.splits)
-            word[s][which] = look(
-                first_found + s * QUERIES * (HEAD + 2) + (which == 2 ? i : HEAD + which));
-#pragma unroll
-      for (int s = 0; s < SPLITS; s++)
-#pragma unroll
-        for (int which = 0; which < 3; which++)
-          if (s < d.splits) is_here = is_here && is_current(word[s][which], epoch);
-    } while (!is_here);
-    float largest = -3.0e38f, sum = 0.f, value = 0.f;
-    auto number = [&](int s, int which) { return __uint_as_float((u32)word[s][which]); };
-#pragma unroll
-    for (int s = 0; s < SPLITS; s++)
-      if (s < d.splits) largest = fmaxf(largest, number(s, 0));
-#pragma unroll
-    for (int s = 0; s < SPLITS; s++)
-      if (s < d.splits) {
-        const float factor = exp2f(number(s, 0) - largest);
-        sum += factor * number(s, 1);
-        value += factor * number(s, 2);
-      }
-    publish(words.attended + first * HEAD + item, value / sum, epoch);
-  }
-}
+#include "decode_share.cu"
+#include "decode_products.cu"
+#include "decode_attention.cu"
 
 // Kernel -----------------------------------------------------------------------------------------
 

@@ -69,8 +69,9 @@ extern "C" __global__ void pack_plane(
 }
 
 // masks [count][rows][ceil(columns / 8)], least significant bit first, into the words of cells of
-// one plane, from row `firstRow`, a multiple of 16, on. Bit 15 - p of a word, and 31 - p, is set where the first, and the second, weight of
-// register p of the lane's 16 changes its sign: where the mask is 0.
+// one plane, from row `firstRow`, a multiple of 16, on. Bit 15 - p of a word, and 31 - p, is set
+// where the first, and the second, weight of register p of the lane's 16 changes its sign: where
+// the mask is 0.
 extern "C" __global__ void pack_masks(
     const unsigned char *masks, unsigned char *cells, long long rows, long long columns,
     long long firstRow, int count, int cellBytes) {

@@ -10,8 +10,7 @@
 
 typedef unsigned int u32;
 
-enum { SIGMOID = 0, SILU = 1, GELU = 2, GELU_TANH = 3, RELU = 4, IDENTITY = 5 };
-enum { LINEAR = 0, GATED = 1, SHARED = 2, MASKED = 3, NO_GATE_MASK = 4, NO_VALUE_MASK = 5 };
+#include "gatings.cu"
 
 constexpr int WARPS = 8;
 constexpr int MOST_MASKS = 16;

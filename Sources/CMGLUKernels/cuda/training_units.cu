@@ -60,8 +60,7 @@ typedef long long i64;
 
 namespace units {
 
-enum { SIGMOID = 0, SILU = 1, GELU = 2, GELU_TANH = 3, RELU = 4, IDENTITY = 5 };
-enum { LINEAR = 0, GATED = 1, SHARED = 2, MASKED = 3, NO_GATE_MASK = 4, NO_VALUE_MASK = 5 };
+#include "gatings.cu"
 
 constexpr int STREAMS = GATING == GATED ? 2 : GATING >= MASKED ? MASKS + 1 : 1;
 constexpr int TERMS = STREAMS > 1 ? STREAMS - 1 : 1;
@@ -69,7 +68,7 @@ constexpr int WARPS = 8;  // of a block, at most
 constexpr bool GATES_TOTAL = STREAMS == 1 || GATING == NO_GATE_MASK;             // u = t
 constexpr bool VALUES_REST = GATING == MASKED || GATING == NO_GATE_MASK;         // v = t - s
 
-#include "eight.cu"
+#include "training_rows.cu"
 
 // Activations -------------------------------------------------------------------------------------
 

@@ -9,9 +9,14 @@ package struct KernelSource: Sendable, CustomStringConvertible {
 
   package var description: String { name }
 
-  /// The embedded sources that this one includes, by the names of their files.
+  /// The embedded sources that this one includes, and those that they include, each once.
   package var included: [KernelSource] {
-    Self.all.filter { text.contains("#include \"\($0.name).cu\"") }
+    let own = Self.all.filter { text.contains("#include \"\($0.name).cu\"") }
+    return own.reduce(into: []) { result, source in
+      for one in [source] + source.included where !result.contains(where: { $0.name == one.name }) {
+        result.append(one)
+      }
+    }
   }
 
   /// A source, such as one that a test made.
@@ -27,6 +32,12 @@ package struct KernelSource: Sendable, CustomStringConvertible {
           name: String(cString: entry.name), text: String(decoding: bytes, as: UTF8.self)))
     }
     return sources
+  }()
+
+  /// Those that are compiled by themselves, for no other includes them.
+  package static let modules: [KernelSource] = {
+    let parts = Set(all.flatMap { $0.included.map(\.name) })
+    return all.filter { !parts.contains($0.name) }
   }()
 
   /// The embedded source of that name.

@@ -1,6 +1,6 @@
-// ring: shared memory that one warp of decode.cu fills with weights and the others empty, in stages
-// of which each warp has a part. A part of decode.cu, which includes it: it takes its WARPS, WINDOW,
-// PLANE and CELL, u32 and u64, and flash.cu's barriers.
+// decode_ring: shared memory that one warp of decode.cu fills with weights and the others empty,
+// in stages of which each warp has a part. A part of decode.cu, which includes it: it takes its
+// WARPS, WINDOW, PLANE and CELL, u32 and u64, and flash_copies.cu's barriers.
 
 // A place in the ring. Stages follow one another without gaps, whatever they take, but for the end of
 // the ring, which is left where a cell would not fit.

@@ -1,5 +1,5 @@
-// exchange: how the blocks of decode.cu hand results to one another, which its header explains. A part
-// of decode.cu, which includes it: it takes its Decode, and u32 and u64.
+// decode_exchange: how the blocks of decode.cu hand results to one another, which its header
+// explains. A part of decode.cu, which includes it: it takes its Decode, and u32 and u64.
 
 // Where each result lies among the words.
 struct Exchange {

@@ -1,6 +1,6 @@
-// eight: how the kernels of training read and write rows, eight BF16 elements or some floats at a
-// time. A part of training.cu and training_units.cu, which include it within their namespaces: it
-// takes their u16, u32 and i64, and WIDE, whether every row begins on 16 bytes.
+// training_rows: how the kernels of training read and write rows, eight BF16 elements or some
+// floats at a time. A part of training.cu and training_units.cu, which include it within their
+// namespaces: it takes their u16, u32 and i64, and WIDE, whether every row begins on 16 bytes.
 
 // Eight BF16, two to a word; of rows that are not WIDE the first `live`, and zeros.
 __device__ __forceinline__ uint4 load(const u16 *from, i64 live) {
