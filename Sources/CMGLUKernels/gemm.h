@@ -22,7 +22,7 @@ INLINE void multiply_strip(int64_t depth, const float *a, const float *b, vf c[R
   }
 }
 
-static void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+static void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                  const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate,
                  float *c, int64_t ldc, float *scratch) {
   float *panel = scratch, *strip = scratch + DEPTH * PANEL;
@@ -46,7 +46,7 @@ static void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
               if (left <= 0) continue;
               const int64_t lanes = left < LANES ? left : LANES;
               float *out = c + (row + i) * ldc + column + at;
-              vf value = splat(alpha) * product[i][half];
+              vf value = product[i][half];
               store(out, add_to ? value + load(out, lanes) : value, lanes);
             }
         }

@@ -70,7 +70,7 @@ INLINE uint16_t bfloat_of_float(float value) {
 }
 
 // Up to 32 values as integers times a scale; `narrow_scale` rounds the scale to FP16, so that the
-// integers fit the scale that is kept. Not a number anywhere makes the scale one.
+// integers fit the scale that is kept. One that is no number makes the scale none.
 INLINE float quantise(const float *x, int64_t count, bool narrow_scale, int8_t *q) {
   float largest = 0;
   for (int64_t k = 0; k < count; k++) {

@@ -98,17 +98,23 @@ extension TrainCommand {
   private func decoder(
     from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend
   ) throws -> Decoder {
+    let configuration =
+      if let folder {
+        try ModelFolder.configuration(in: folder)
+      } else {
+        try shape.configuration(tokenizer: tokenizer, context: training.context)
+      }
+    // Before anything of that size is allocated.
+    let settings = try training.configuration(contextLength: configuration.contextLength)
+    try TrainingMemory(
+      configuration, sequences: settings.batchSize, length: settings.contextLength,
+      purpose: recompute ? .recomputingTraining : .training, on: backend
+    ).check(on: backend)
     if let folder {
       let decoder = try ModelFolder.load(folder, on: backend)
       try tokenizer.check(for: decoder.configuration, folder: folder)
       return decoder
     }
-    let configuration = try shape.configuration(tokenizer: tokenizer, context: training.context)
-    _ = try training.configuration(contextLength: configuration.contextLength)
-    try TrainingMemory(
-      configuration, sequences: training.batchSize, length: configuration.contextLength,
-      purpose: recompute ? .recomputingTraining : .training, on: backend
-    ).check(on: backend)
     let decoder = try Decoder(configuration, on: backend)
     decoder.initialise(seed: training.seed)
     return decoder

@@ -53,8 +53,10 @@ import Testing
       #expect(try mglu(Self.train(text, folder + "/whole", settings)).status == 0)
       let expected = try Data(contentsOf: URL(fileURLWithPath: folder + "/whole/model.safetensors"))
       let path = folder + "/killed"
-      for seconds in [0.05, 0.3, 0.3, 0.6] {
-        _ = try mglu(Self.train(text, path, settings + ["--resume"]), killAfter: seconds)
+      for reached in ["metrics.jsonl", "checkpoint-000040", "checkpoint-000120"] {
+        let killed = try mglu(
+          Self.train(text, path, settings + ["--resume"]), killOnce: { holds(path, reached) })
+        #expect(killed.status == SIGKILL, "killed at \(reached)")
       }
       #expect(try mglu(Self.train(text, path, settings + ["--resume"])).status == 0)
       #expect(
@@ -68,7 +70,8 @@ import Testing
     try withText { folder, text in
       let run = Self.train(
         text, folder + "/run", ["--steps", "1000000", "--save-every", "0", "--eval-every", "0"])
-      let result = try mglu(run, killAfter: 1, with: SIGINT)
+      let result = try mglu(
+        run, killOnce: { holds(folder + "/run", "metrics.jsonl") }, with: SIGINT)
       #expect(result.status == 130 && result.errors.contains("--resume"))
       let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/run")
       #expect(files.contains { $0.hasPrefix("checkpoint-") })

@@ -49,8 +49,13 @@ import Testing
         ["--units", "swiglu,swimglu:2", "--steps", "400", "--save-every", "50"])
       #expect(try mglu(arguments + ["--output", folder + "/whole"]).status == 0)
       let killed = arguments + ["--output", folder + "/killed"]
-      for seconds in [0.3, 0.5, 0.7] { _ = try mglu(killed, killAfter: seconds) }
-      _ = try mglu(killed, killAfter: 0.5, with: SIGINT)
+      for (reached, signal) in [
+        ("metrics.jsonl", SIGKILL), ("checkpoint-000100", SIGKILL), ("checkpoint-000300", SIGINT),
+      ] {
+        let result = try mglu(
+          killed, killOnce: { holds(folder + "/killed", reached) }, with: signal)
+        #expect(result.status == (signal == SIGINT ? 130 : signal), "\(signal) at \(reached)")
+      }
       #expect(try mglu(killed).status == 0)
       let results = try ["whole", "killed"].map {
         try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0)/results.json"))
@@ -72,11 +77,9 @@ import Testing
         let found = try JSONSerialization.jsonObject(with: data) as? [String: Any]
         return try #require(found?["steps"] as? Int)
       }
-      // Killed once it has said how many steps; a slow machine gets longer for that.
-      for seconds in [0.5, 1, 2, 4, 8, 16, 32] {
-        _ = try mglu(timed + ["0.05"], killAfter: seconds)
-        if FileManager.default.fileExists(atPath: conditions) { break }
-      }
+      // Killed once it has said how many steps.
+      _ = try mglu(
+        timed + ["0.05"], killOnce: { FileManager.default.fileExists(atPath: conditions) })
       let steps = try recordedSteps()
       for minutes in ["1000", "0.05", "1e-9"] {
         let result = try mglu(timed + [minutes, "--json"])

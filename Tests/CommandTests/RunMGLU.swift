@@ -13,10 +13,10 @@ struct CommandResult {
   }
 }
 
-/// Runs the built `mglu`, or sends it a signal after some seconds. A limit on the size of files
-/// fails writes as a full disk does.
+/// Runs the built `mglu`, or sends it a signal once something has happened. A limit on the size of
+/// files fails writes as a full disk does.
 func mglu(
-  _ arguments: [String], killAfter seconds: Double? = nil, with signal: Int32 = SIGKILL,
+  _ arguments: [String], killOnce hasHappened: (() -> Bool)? = nil, with signal: Int32 = SIGKILL,
   fileBlocks: Int? = nil
 ) throws -> CommandResult {
   let process = Process()
@@ -39,13 +39,19 @@ func mglu(
   process.standardError = files[1].1
   process.standardInput = FileHandle.nullDevice
   try process.run()
-  if let seconds {
-    Thread.sleep(forTimeInterval: seconds)
+  if let hasHappened {
+    while process.isRunning, !hasHappened() { usleep(2000) }
     kill(process.processIdentifier, signal)
   }
   process.waitUntilExit()
   let texts = try files.map { String(decoding: try Data(contentsOf: $0.0), as: UTF8.self) }
   return CommandResult(status: process.terminationStatus, output: texts[0], errors: texts[1])
+}
+
+/// Whether a file or folder of that name lies anywhere below `folder`.
+func holds(_ folder: String, _ name: String) -> Bool {
+  let below = FileManager.default.enumerator(atPath: folder)
+  return below?.contains { ($0 as? String)?.split(separator: "/").last == name[...] } ?? false
 }
 
 /// Where the package's products lie: beside the test bundle, or beside the tests themselves.

@@ -32,6 +32,32 @@ import Testing
     #expect(content == "123456789")
   }
 
+  /// What a killed process leaves is told from what somebody else may have put there.
+  @Test func temporaryFilesAreKnownByTheirNames() throws {
+    var names: [String] = []
+    _ = try Self.withFile { path in
+      var file = try AtomicFile(path: path)
+      try file.write(Array("new".utf8))
+      names = try Folder.names(in: Folder.parent(of: path))
+    }
+    #expect(names.filter(AtomicFile.isTemporary).count == 1 && names.count == 2)
+    for other in ["notes.tmp", "a.b.tmp", "12.tmp", "x.12.txt", "tmp", "x.-1.tmp"] {
+      #expect(!AtomicFile.isTemporary(other), "\(other)")
+    }
+  }
+
+  @Test func oneAtATimeHasAFolder() throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/" + UUID().uuidString
+    try Folder.create(folder)
+    defer { try? Folder.remove(folder) }
+    do {
+      let lock = try FolderLock(folder)
+      #expect(throws: FileError.self) { try FolderLock(folder) }
+      _ = consume lock
+    }
+    _ = try FolderLock(folder)
+  }
+
   @Test func aFolderThatIsMissingIsNamed() {
     #expect {
       try AtomicFile.write([1], to: "/none/there/file")

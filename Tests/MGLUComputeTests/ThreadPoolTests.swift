@@ -4,8 +4,8 @@ import Testing
 
 @Suite struct ThreadPoolTests {
   @Test(arguments: [1, 2, 3, 7])
-  func everyElementIsVisitedOnce(threads: Int) {
-    let pool = ThreadPool(threadCount: threads)
+  func everyElementIsVisitedOnce(threads: Int) throws {
+    let pool = try ThreadPool(threadCount: threads)
     for count in [0, 1, 2, 5, 16, 17, 1000] {
       for unit in [1, 16] {
         let visits = (0..<count).map { _ in Counter() }
@@ -18,7 +18,7 @@ import Testing
   }
 
   @Test func workersWakeAfterParkingAndJobsMayNest() async throws {
-    let pool = ThreadPool(threadCount: 3)
+    let pool = try ThreadPool(threadCount: 3)
     let total = Counter()
     for round in 0..<6 {
       if round % 2 == 1 { try await Task.sleep(for: .milliseconds(5)) }
@@ -27,8 +27,8 @@ import Testing
     #expect(total.value == 6 * 3 * 3)
   }
 
-  @Test func jobsFromManyThreadsTakeTurns() async {
-    let pool = ThreadPool(threadCount: 2)
+  @Test func jobsFromManyThreadsTakeTurns() async throws {
+    let pool = try ThreadPool(threadCount: 2)
     let total = Counter()
     await withTaskGroup(of: Void.self) { group in
       for _ in 0..<8 {

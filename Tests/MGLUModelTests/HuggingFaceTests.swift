@@ -40,6 +40,31 @@ import Testing
     #expect(try configuration(["sliding_window": NSNull()]).ropeScaling == nil)
   }
 
+  /// The first token and those that end a text come back as they were.
+  @Test(arguments: [(1, [2, 3]), (nil, [2]), (2, [2])] as [(Int?, [Int])])
+  func tokensThatBeginAndEndTextsAreKept(start: Int?, ends: [Int]) throws {
+    var keys: [String: Any] = ["eos_token_id": ends]
+    keys["bos_token_id"] = start
+    let model = try Decoder(configuration(keys), on: CPUBackend(threads: 1))
+    try withTemporaryFolder { folder in
+      try ModelFolder.save(model, to: folder)
+      let bytes = Data(try MappedFile(path: folder + "/config.json").contents)
+      let written = try JSONSerialization.jsonObject(with: bytes) as? [String: Any]
+      #expect(written?["bos_token_id"] as? Int == start ?? ends[0])
+      #expect(try ModelFolder.configuration(in: folder).endOfText == ends.map(Int32.init))
+    }
+  }
+
+  @Test func contextsThatNoMemoryHoldsAreRefused() throws {
+    let long = try configuration(["max_position_embeddings": Int(Int32.max)])
+    let error = #expect(throws: ConfigurationError.self) {
+      try Decoder(long, on: CPUBackend(threads: 1))
+    }
+    // Eight elements of a head: 64 GiB. A machine that has them may pass.
+    let isHeld = PhysicalMemory.byteCount > 64 << 30
+    #expect(isHeld || error?.message.contains("2147483647") == true)
+  }
+
   /// High frequencies stay, low ones are divided, and the middle of the two is in between.
   @Test func llama3ScalesByTheTurnsOfAFrequency() {
     let scaling = RopeScaling.llama3(factor: 8, lowFrequency: 1, highFrequency: 4, original: 100)

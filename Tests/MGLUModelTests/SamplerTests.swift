@@ -1,3 +1,4 @@
+import Foundation
 import MGLUModel
 import Testing
 
@@ -27,11 +28,9 @@ import Testing
     // Top-p is of what top-k left: 0.5 + 0.25 of 0.875 reach 0.85.
     (SamplerConfiguration(temperature: 1, topK: 3, topP: 0.85), [0, 2 / 3, 0, 0, 1 / 3]),
     (SamplerConfiguration(temperature: 1, minP: 0.2), [0, 4 / 7, 1 / 7, 0, 2 / 7]),
-    // A tie at the edge of top-k: the lower id counts as more probable.
-    (
-      SamplerConfiguration(temperature: 1, topK: 4),
-      [0.0625, 0.5, 0.125, 0, 0.25].map { $0 / 0.9375 }
-    ),
+    // A tie at the edge of top-k, and of top-p: both are kept.
+    (SamplerConfiguration(temperature: 1, topK: 4), shares),
+    (SamplerConfiguration(temperature: 1, topP: 0.9), shares),
   ]
 
   @Test(arguments: distributions)
@@ -42,6 +41,45 @@ import Testing
       #expect((count == 0) == (share == 0))
     }
   }
+
+  /// Where tokens are dropped, the draw still falls among the others in the order of their ids, as on
+  /// a GPU: a seed writes the same text there. A top-k beyond every float drops nothing.
+  @Test(arguments: [(0, 1), (.max, 1), (3, 1), (0, 0.8)] as [(Int, Float)])
+  func drawsFallInTheOrderOfTheTokens(topK: Int, topP: Float) {
+    var choice = TokenChoice(temperature: 1, topK: topK, topP: topP, minP: 0, uniform: 0)
+    var chooser = TokenChooser()
+    let drawn = (0..<100).map { index in
+      choice.uniform = Float(index) / 100
+      return chooser.token(of: Self.logits.span, by: choice)
+    }
+    #expect(drawn == drawn.sorted() && Set(drawn).count == (topK == 3 || topP < 1 ? 3 : 5))
+    let elements = choice.elements
+    #expect(elements.allSatisfy { $0.isFinite })
+  }
+
+  /// Against sorting all of them: random probabilities, many of them equal.
+  @Test(arguments: [1, 7, 50, 400], [0.3, 0.9, 1] as [Float])
+  func whatIsKeptIsTheMostProbable(topK: Int, topP: Float) {
+    var random = Philox(seed: 3, purpose: .synthetic)
+    let logits = (0..<1000).map { _ in (random.nextNormal() * 8).rounded() / 4 }
+    let sorted = logits.sorted(by: >)
+    var kept = sorted.filter { $0 >= sorted[topK - 1] }
+    let mass = kept.reduce(0) { $0 + exponential($1) } * Double(topP)
+    var sum = 0.0
+    // A last digit more or less is no matter: equal ones are kept together.
+    let least = kept.first { sum += exponential($0); return sum >= mass * (1 - 1e-6) } ?? kept.last!
+    kept = kept.filter { $0 >= least }
+    var choice = TokenChoice(temperature: 1, topK: topK, topP: topP, minP: 0, uniform: 0)
+    var chooser = TokenChooser()
+    var found: Set<Float> = []
+    for index in 0..<4000 {
+      choice.uniform = (Float(index) + 0.5) / 4000
+      found.insert(logits[Int(chooser.token(of: logits.span, by: choice))])
+    }
+    #expect(found == Set(kept))
+  }
+
+  private func exponential(_ x: Float) -> Double { exp(Double(x)) }
 
   @Test func zeroTemperatureTakesTheLargestAndTheFirstOfEqualOnes() throws {
     var sampler = try Sampler(SamplerConfiguration())

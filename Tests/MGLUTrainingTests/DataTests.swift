@@ -71,6 +71,34 @@ import Testing
     }
   }
 
+  /// What is validated on is not trained on, where it lies among the training data.
+  @Test func validationDataIsLeftOutOfTraining() throws {
+    try withTemporaryFolder { folder in
+      for (name, ids) in [("a", [1, 2]), ("medieval_0", [3]), ("b", [4])] {
+        try TokenShard.write(ids.map(Int32.init), vocabularySize: 257, to: "\(folder)/\(name).bin")
+      }
+      let corpus = try Corpus(
+        contentsOf: folder, validation: folder + "/./b.bin", tokenizer: .bytes)
+      #expect(try corpus.training.ids(0..<3, vocabularySize: 257) == [1, 2, 3])
+      #expect(corpus.training.count == 3 && corpus.validation.count == 1)
+      // A word within a word holds nothing back.
+      #expect(try Corpus(contentsOf: folder, tokenizer: .bytes).training.count == 4)
+      let error = #expect(throws: DataError.self) {
+        try Corpus(
+          contentsOf: folder + "/b.bin", validation: folder + "/b.bin", tokenizer: .bytes)
+      }
+      #expect(error?.message.contains("nothing is left to train on") == true)
+
+      try Folder.create(folder + "/text")
+      try AtomicFile.write(Array("ab".utf8), to: folder + "/text/1.txt")
+      try AtomicFile.write(Array("cd".utf8), to: folder + "/text/2.txt")
+      let text = try Corpus(
+        contentsOf: folder + "/text", validation: folder + "/text/2.txt", tokenizer: .bytes)
+      #expect(try text.training.ids(0..<2, vocabularySize: 257) == [97, 98])
+      #expect(text.training.count == 2 && text.validation.count == 2)
+    }
+  }
+
   @Test func documentsAreSeparatedByTheEndOfText() throws {
     try withTemporaryFolder { folder in
       try AtomicFile.write(Array("ab".utf8), to: folder + "/1.txt")

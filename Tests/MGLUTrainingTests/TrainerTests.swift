@@ -68,6 +68,70 @@ import Testing
     }
   }
 
+  /// A folder belongs to its user as well: of it, what a killed run left half-written goes, and
+  /// nothing else.
+  @Test func whatIsNotTheRunsStays() throws {
+    try withTemporaryFolder { folder in
+      let kept = ["notes.tmp", "mine.tmp/thesis.txt", ".checkpoint-ideas/a.txt", "a.b.tmp"]
+      let left = [".checkpoint-000004/config.json", "model.safetensors.123.tmp"]
+      for path in kept + left {
+        try Folder.create(Folder.parent(of: folder + "/" + path))
+        try AtomicFile.write([1], to: folder + "/" + path)
+      }
+      try Self.trainer(in: folder).prepareOutput(resume: false) { _ in }
+      for path in kept { #expect(Folder.kind(of: folder + "/" + path) == .file, "\(path)") }
+      for path in left { #expect(Folder.kind(of: folder + "/" + path) == nil, "\(path)") }
+    }
+  }
+
+  @Test func twoRunsDoNotShareAFolder() throws {
+    try withTemporaryFolder { folder in
+      let first = try Self.trainer(in: folder)
+      try first.prepareOutput(resume: false) { _ in }
+      let second = try Self.trainer(in: folder)
+      let error = #expect(throws: FileError.self) {
+        try second.prepareOutput(resume: false) { _ in }
+      }
+      #expect(error?.code == .inUse && error?.message.contains(folder) == true)
+      _ = try first.run()
+    }
+  }
+
+  /// A finished run that goes on has no model until it is finished again, but checkpoints.
+  @Test func modelsOfRunsThatGoOnAreTheNewest() throws {
+    try withTemporaryFolder { folder in
+      let first = try Self.trainer(in: folder)
+      try first.prepareOutput(resume: false) { _ in }
+      _ = try first.run()
+      #expect(try ModelFolder.locate(folder) == folder)
+      let longer = try Self.trainer(in: folder, Self.configuration(steps: 20))
+      try longer.prepareOutput(resume: true) { _ in }
+      _ = try longer.run(isCancelled: { longer.step >= 15 })
+      #expect(try ModelFolder.locate(folder) == folder + "/checkpoint-000015")
+      let last = try Self.trainer(in: folder, Self.configuration(steps: 20))
+      try last.prepareOutput(resume: true) { _ in }
+      _ = try last.run()
+      #expect(try ModelFolder.locate(folder) == folder)
+    }
+  }
+
+  @Test func stepsThatAreNoneAreRefused() throws {
+    try withTemporaryFolder { folder in
+      let first = try Self.trainer(in: folder)
+      try first.prepareOutput(resume: false) { _ in }
+      _ = try first.run()
+      let path = ModelFolder.checkpoints(in: folder).last! + "/trainer_state.json"
+      let text = String(decoding: try bytes(path), as: UTF8.self)
+      let damaged = text.replacing("\"step\" : 12", with: "\"step\" : -1")
+      #expect(damaged != text)
+      try AtomicFile.write(Array(damaged.utf8), to: path)
+      let error = #expect(throws: TrainingError.self) {
+        try Self.trainer(in: folder).prepareOutput(resume: true) { _ in }
+      }
+      #expect(error?.code == .disagreement && error?.message.contains("step -1") == true)
+    }
+  }
+
   @Test func trainingLowersTheLoss() throws {
     let trainer = try Self.trainer(in: nil, Self.configuration(steps: 120))
     var losses: [Double] = []
@@ -169,7 +233,8 @@ import Testing
     arguments: [
       { $0.steps = 0 }, { $0.batchSize = 0 }, { $0.learningRate = -1 }, { $0.learningRate = .nan },
       { $0.minimumLearningRate = 1 }, { $0.warmupSteps = -1 }, { $0.keptCheckpoints = 0 },
-      { $0.contextLength = 9 },
+      { $0.contextLength = 9 }, { $0.optimizer.epsilon = 0 },
+      { ($0.steps, $0.gradientAccumulation) = (1 << 39, 1 << 39) },
     ] as [@Sendable (inout TrainingConfiguration) -> Void])
   func settingsOutOfRangeAreRefused(change: @Sendable (inout TrainingConfiguration) -> Void) {
     var configuration = Self.configuration()

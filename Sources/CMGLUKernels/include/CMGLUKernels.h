@@ -94,7 +94,7 @@ typedef struct {
   void (*attend)(const float *query, const float *keys, const float *values, int64_t stride,
                  int64_t size, int64_t length, float scale, float *scores, float *out);
   // losses[row] = -log softmax(logits[row])[target]; target < 0 gives 0. Where `scale` is not 0
-  // the logits become (softmax - onehot) * scale (0 for a row without target).
+  // the logits become (softmax - onehot) * scale (0 for a row without target), else anything.
   void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, float scale,
                         int64_t width, int64_t vocabulary, int64_t begin, int64_t end);
 
@@ -116,8 +116,8 @@ typedef struct {
   void (*add)(const float *x, float *y, int64_t begin, int64_t end);
 
   // C[m, n] = op(A) op(B) (+ C): the product used where no BLAS was found. `scratch` holds
-  // cmglu_gemm_scratch floats.
-  void (*gemm)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+  // CMGLU_GEMM_SCRATCH floats.
+  void (*gemm)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c,
                int64_t ldc, float *scratch);
 } cmglu_kernels;

@@ -6,8 +6,8 @@ public enum MaskBits {
     Array(masks.dropLast()) + [((masks.last ?? 0) + 7) / 8]
   }
 
-  /// The bits of mask logits `[n_m, d, h]`: 1 where a logit is positive.
-  public static func pack(_ logits: Tensor, on backend: any Backend) -> Tensor {
+  /// The bits of mask logits `[n_m, d, h]` on the host: 1 where a logit is positive.
+  public static func pack(_ logits: Tensor, on backend: CPUBackend) -> Tensor {
     let (_, bits) = backend.allocate { $0.tensor(shape(of: logits.shape), .uint8) }
     logits.withFloats { source in
       let (columns, stride) = (logits.columns, bits.columns)
@@ -20,6 +20,7 @@ public enum MaskBits {
     }
     return bits
   }
+
   /// Writes logits `[n_m, d, h]` of 1 for a set bit and -1 for a clear one.
   public static func unpack(_ bits: Tensor, into logits: Tensor) {
     precondition(bits.shape == shape(of: logits.shape), "bits \(bits.shape) for \(logits.shape)")

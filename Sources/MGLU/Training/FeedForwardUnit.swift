@@ -17,6 +17,8 @@ public protocol FeedForwardUnit: Sendable {
   var gating: Gating { get }
   /// The router `[n_m, h]`, where routes are weighted.
   var router: Router? { get }
+  /// Whether masks are learned or fixed; `learned` where there are none.
+  var maskKind: MaskConfiguration.Kind { get }
 
   /// The wide weights `[streams * d, h]`: the parameters themselves, or built into `scratch`.
   func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor
@@ -114,6 +116,8 @@ public struct FeedForwardActivations: Sendable {
 }
 
 extension FeedForwardUnit {
+  public var maskKind: MaskConfiguration.Kind { .learned }
+
   /// Computes the intermediate activation of x `[n, h]` into `saved.output` `[n, d]`.
   ///
   /// Cost: 2 n streams d h operations in one product; nothing is allocated.
@@ -184,7 +188,8 @@ extension FeedForwardUnit {
       case .shared: .sharedGated
       case .masked(let count, let ablation):
         .masked(
-          MaskConfiguration(count: count, ablation: ablation, routerTopK: router?.topK))
+          MaskConfiguration(
+            count: count, kind: maskKind, ablation: ablation, routerTopK: router?.topK))
       }
     return FeedForwardConfiguration(
       hiddenSize: hiddenSize, intermediateSize: intermediateSize, unit: kind,

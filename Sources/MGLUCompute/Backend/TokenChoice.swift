@@ -11,7 +11,7 @@
 public struct TokenChoice: Sendable, Equatable {
   /// Divides the logits; 0 always takes the largest.
   public var temperature: Float
-  /// Keep the K most probable tokens; 0 keeps all.
+  /// Keep the K most probable tokens, and those as probable as the last of them; 0 keeps all.
   public var topK: Int
   /// Keep the smallest set of most probable tokens whose probabilities reach this sum; 1 keeps all.
   public var topP: Float
@@ -32,9 +32,9 @@ public struct TokenChoice: Sendable, Equatable {
   /// How many elements describe a choice to a backend.
   public static let elementCount = 5
 
-  /// The elements that describe this choice to a backend. A top-k beyond 2^24 keeps every token of
-  /// any vocabulary that fits memory, and so does its rounding.
-  public var elements: [Float] { [temperature, Float(topK), topP, minP, uniform] }
+  /// The elements that describe this choice to a backend. A top-k beyond 2^24, which a float cannot
+  /// count to, is that: it keeps every token of any vocabulary that fits memory.
+  public var elements: [Float] { [temperature, Float(min(topK, 1 << 24)), topP, minP, uniform] }
 
   /// The choice that `elements` describe.
   init(elements: Span<Float>) {
@@ -109,28 +109,37 @@ public struct TokenChooser: Sendable {
     if choice.minP > 0 { candidates.removeAll { $0.probability < choice.minP } }
   }
 
-  /// Applies top-k, then top-p to what top-k left.
+  /// Applies top-k, then top-p to what top-k left. Tokens as probable as the last one kept are kept
+  /// too, and all stay in the order of their ids: so do transformers and the kernels for GPUs.
   private mutating func truncate(_ choice: TokenChoice) {
-    let truncates = choice.topP < 1 || (choice.topK > 0 && choice.topK < candidates.count)
-    guard truncates else { return }
-    let total = candidates.reduce(0) { $0 + $1.probability }
-    candidates.sort { ($0.probability, $1.id) > ($1.probability, $0.id) }
-    var kept = candidates.count
-    var mass = total
-    if choice.topK > 0, choice.topK < kept {
-      kept = choice.topK
-      mass = candidates.prefix(kept).reduce(0) { $0 + $1.probability }
+    if choice.topK > 0, choice.topK < candidates.count {
+      keep(reaching: Double(choice.topK)) { _ in 1 }
     }
     if choice.topP < 1 {
-      var sum: Float = 0
-      for index in 0..<kept {
-        sum += candidates[index].probability
-        if sum >= choice.topP * mass {
-          kept = index + 1
-          break
-        }
-      }
+      let mass = candidates.reduce(0) { $0 + Double($1.probability) }
+      keep(reaching: Double(choice.topP) * mass) { Double($0) }
     }
-    candidates.removeSubrange(kept...)
+  }
+
+  /// Keeps the most probable tokens, as few as have a sum of weights of `target`.
+  ///
+  /// Probabilities go into bins by their exponent and three bits more, so that only those of one bin
+  /// are sorted: a vocabulary takes two walks and no sorting of its own.
+  private mutating func keep(reaching target: Double, _ weight: (Float) -> Double) {
+    func bin(_ probability: Float) -> Int { Int(probability.bitPattern >> 20) }
+    var bins = [Double](repeating: 0, count: bin(.infinity))
+    for candidate in candidates { bins[bin(candidate.probability)] += weight(candidate.probability) }
+    var (last, above) = (bins.count - 1, 0.0)
+    while last > 0, above + bins[last] < target {
+      above += bins[last]
+      last -= 1
+    }
+    var least: Float = 0
+    for probability in candidates.map(\.probability).filter({ bin($0) == last }).sorted(by: >) {
+      least = probability
+      above += weight(probability)
+      if above >= target { break }
+    }
+    candidates.removeAll { $0.probability < least }
   }
 }

@@ -83,8 +83,8 @@ public protocol TrainingBackend: InferenceBackend {
     length: Int, qkvGradient: Tensor)
 
   /// losses `[n]` = -log softmax(logits)[target]; a negative target counts nothing. Unless
-  /// `gradientScale` is 0, logits `[n, V]` become their own gradient times it. Of wider rows only
-  /// the first `vocabulary` are logits; the others have no gradient.
+  /// `gradientScale` is 0, logits `[n, V]` become their own gradient times it; where it is 0 they are
+  /// used up. Of wider rows only the first `vocabulary` are logits; the others have no gradient.
   func crossEntropy(
     _ logits: Tensor, vocabulary: Int, targets: Tensor, losses: Tensor, gradientScale: Float)
 

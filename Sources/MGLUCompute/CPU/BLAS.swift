@@ -18,16 +18,16 @@ struct BLAS: @unchecked Sendable {
 
   /// Opens the library that `MGLU_BLAS` names (`none` for no library), else the first that is
   /// found of MKL, OpenBLAS and Accelerate.
-  static func find() -> BLAS? {
+  static func find() throws(LibraryError) -> BLAS? {
     if Environment.value("MGLU_BLAS") == "none" { return nil }
     let candidates = [
       "libmkl_rt.so.2", "libopenblas.so.0", "libopenblas.so", "libopenblas.dylib",
       "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
       "/System/Library/Frameworks/Accelerate.framework/Accelerate",
     ]
-    let library = try? SharedLibrary(
-      "a BLAS", anyOf: candidates, override: "MGLU_BLAS", having: "cblas_sgemm")
-    return library.flatMap(BLAS.init)
+    return BLAS(
+      try SharedLibrary(
+        "a BLAS", anyOf: candidates, override: "MGLU_BLAS", having: "cblas_sgemm"))
   }
 
   private init?(_ library: SharedLibrary) {
@@ -45,26 +45,25 @@ struct BLAS: @unchecked Sendable {
     _ = library.function("BLASSetThreading", as: (@convention(c) (UInt32) -> Int32).self)?(1)
   }
 
-  /// C[m, n] = alpha op(A) op(B) (+ C), row-major.
+  /// C[m, n] = op(A) op(B) (+ C), row-major.
   func multiply(_ p: MatrixProduct) {
     let rowMajor: Int32 = 101
     let plain: Int32 = 111
     let transposed: Int32 = 112
     sgemm(
       rowMajor, p.transposeA ? transposed : plain, p.transposeB ? transposed : plain,
-      Int32(p.m), Int32(p.n), Int32(p.k), p.alpha, p.a, Int32(p.lda), p.b, Int32(p.ldb),
+      Int32(p.m), Int32(p.n), Int32(p.k), 1, p.a, Int32(p.lda), p.b, Int32(p.ldb),
       p.accumulate ? 1 : 0, p.c, Int32(p.ldc))
   }
 }
 
-/// One product C[m, n] = alpha op(A)[m, k] op(B)[k, n] (+ C) over strided row-major memory.
+/// One product C[m, n] = op(A)[m, k] op(B)[k, n] (+ C) over strided row-major memory.
 struct MatrixProduct {
   var transposeA = false
   var transposeB = false
   var m: Int
   var n: Int
   var k: Int
-  var alpha: Float = 1
   var a: UnsafePointer<Float>
   var lda: Int
   var b: UnsafePointer<Float>

@@ -203,18 +203,8 @@ extension CPUBackend {
     }
   }
 
-  /// Reads `bytes` with every thread and drops them: the bound that memory sets.
-  package func read(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    let total = Atomic<UInt64>(0)
-    pool.forEachPart(of: bytes.count, unit: 4096, smallest: Self.rangeBytes) { range in
-      let part = bytes[range]
-      let sum = flash.read(bytes.baseAddress! + part.startIndex, Int64(part.count))
-      total.wrappingAdd(sum, ordering: .relaxed)
-    }
-    return total.load(ordering: .relaxed)
-  }
-
-  /// Reads `buffers`, each of them in parts, with every thread in one job.
+  /// Reads `buffers`, each of them in parts, with every thread in one job, and drops them: the bound
+  /// that memory sets.
   package func read(_ buffers: [UnsafeRawBufferPointer]) -> UInt64 {
     let size = 1 << 18
     let parts = buffers.flatMap { buffer in

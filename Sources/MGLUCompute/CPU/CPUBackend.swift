@@ -22,14 +22,14 @@ public final class CPUBackend: TrainingBackend {
   nonisolated(unsafe) var scratch = HostBuffer(byteCount: 0)
   nonisolated(unsafe) var chooser = TokenChooser()
   let blas: BLAS?
+  private let missingBLAS: LibraryError?
 
   /// Creates a backend with `threads` threads, by default as many as the process may run on.
   ///
   /// `MGLU_BLAS` chooses the BLAS (a library's path, or `none`), `MGLU_ISA` the instruction set
   /// (`avx512bf16`, `avx512vnni`, `avx512`, `avx2`, `baseline`).
   public convenience init(threads: Int? = nil) throws(BackendError) {
-    try self.init(
-      threads: threads, instructionSet: getenv("MGLU_ISA").map { String(cString: $0) })
+    try self.init(threads: threads, instructionSet: Environment.value("MGLU_ISA"))
   }
 
   /// Creates a backend of one instruction set (`nil` for the best), with or without a BLAS: for
@@ -49,8 +49,14 @@ public final class CPUBackend: TrainingBackend {
     }
     self.kernels = kernels.pointee
     self.flash = flash.pointee
-    pool = ThreadPool(threadCount: count)
-    blas = usesBLAS ? BLAS.find() : nil
+    pool = try ThreadPool(threadCount: count)
+    do {
+      blas = usesBLAS ? try BLAS.find() : nil
+      missingBLAS = nil
+    } catch {
+      blas = nil
+      missingBLAS = error
+    }
   }
 
   /// The names of the instruction sets that this machine and build have, best first.
@@ -71,12 +77,12 @@ public final class CPUBackend: TrainingBackend {
   }
 
   public var warnings: [String] {
-    blas != nil
-      ? []
-      : [
-        "no BLAS found: matrix products run on the slower built-in kernel; install OpenBLAS "
+    missingBLAS.map {
+      [
+        "\($0.message): matrix products run on the slower built-in kernel; install OpenBLAS "
           + "(apt-get install libopenblas0, brew install openblas) or set MGLU_BLAS to a library"
       ]
+    } ?? []
   }
 
   public func allocate<Result, E: Error>(
@@ -152,8 +158,8 @@ public final class CPUBackend: TrainingBackend {
     if let blas, p.fitsBLAS { return blas.multiply(p) }
     withUnsafeTemporaryAllocation(of: Float.self, capacity: Int(CMGLU_GEMM_SCRATCH)) { scratch in
       kernels.gemm(
-        p.transposeA, p.transposeB, Int64(p.m), Int64(p.n), Int64(p.k), p.alpha, p.a,
-        Int64(p.lda), p.b, Int64(p.ldb), p.accumulate, p.c, Int64(p.ldc), scratch.baseAddress)
+        p.transposeA, p.transposeB, Int64(p.m), Int64(p.n), Int64(p.k), p.a, Int64(p.lda),
+        p.b, Int64(p.ldb), p.accumulate, p.c, Int64(p.ldc), scratch.baseAddress)
     }
   }
 }

@@ -12,8 +12,8 @@ import Synchronization
 /// A fixed team of threads for fork and join: its workers spin briefly for the next job, then
 /// park, so that jobs of microseconds that follow each other cost no system call.
 ///
-/// The calling thread is the team's first member. One job runs at a time: callers from other
-/// threads wait, and a job started from within a job runs on its own thread alone.
+/// The calling thread is the team's first member. One job of a team of several runs at a time: callers
+/// from other threads wait, and a job started from within a job runs on its own thread alone.
 package final class ThreadPool: @unchecked Sendable {
   /// Members of the team, the caller included.
   package let threadCount: Int
@@ -22,12 +22,23 @@ package final class ThreadPool: @unchecked Sendable {
   private let turn: UnsafeMutablePointer<pthread_mutex_t>
 
   /// Starts `threadCount - 1` workers, at least none.
-  package init(threadCount: Int) {
+  ///
+  /// - Throws: ``BackendProblem/threadCount`` where the system starts no more threads.
+  package init(threadCount: Int) throws(BackendError) {
     self.threadCount = max(threadCount, 1)
     team = Team()
+    for index in 1..<self.threadCount {
+      let code = team.startWorker(index)
+      if code == 0 { continue }
+      team.publish(nil, workers: index - 1)
+      throw BackendError(
+        .threadCount,
+        "the system starts no more than \(index) of \(threadCount) threads: "
+          + String(cString: strerror(code)),
+        remedy: "use fewer threads (--threads), or raise the limit of processes")
+    }
     turn = .allocate(capacity: 1)
     pthread_mutex_init(turn, nil)
-    for index in 1..<self.threadCount { team.startWorker(index) }
   }
 
   deinit {
@@ -54,7 +65,7 @@ package final class ThreadPool: @unchecked Sendable {
   }
 
   /// Splits `0 ..< count` into one contiguous range per member, each but the last a multiple of
-  /// `unit` long; a job of fewer than `grain` elements runs on the caller alone.
+  /// `unit` long; a job of at most `grain` elements runs on the caller alone.
   package func forEachRange(
     of count: Int, unit: Int = 1, grain: Int = 1, _ body: (Range<Int>) -> Void
   ) {
@@ -170,7 +181,8 @@ private final class Team: @unchecked Sendable {
     job = nil
   }
 
-  func startWorker(_ index: Int) {
+  /// Starts a worker; returns the system's error, 0 for none.
+  func startWorker(_ index: Int) -> Int32 {
     final class Start {
       let team: Team
       let index: Int
@@ -193,12 +205,17 @@ private final class Team: @unchecked Sendable {
         return nil
       }
     #endif
-    pthread_create(&thread, nil, entry, start)
+    let code = pthread_create(&thread, nil, entry, start)
+    guard code == 0 else {
+      Unmanaged<Start>.fromOpaque(start).release()
+      return code
+    }
     #if canImport(Darwin)
       if let thread { pthread_detach(thread) }
     #else
       pthread_detach(thread)
     #endif
+    return 0
   }
 
   private func work(_ index: Int) {

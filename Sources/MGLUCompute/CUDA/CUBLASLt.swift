@@ -16,7 +16,6 @@ package final class CUBLASLt: Sendable {
   package let path: String
   let functions: cmglu_lt
 
-  static let names = ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]
   static let wheels = ["nvidia/cu13/lib", "nvidia/cublas/lib"]
 
   /// The library of this process.
@@ -30,8 +29,9 @@ package final class CUBLASLt: Sendable {
     let library: SharedLibrary
     do throws(LibraryError) {
       library = try SharedLibrary(
-        "cuBLASLt", anyOf: LibrarySearch().candidates(Self.names, wheels: Self.wheels),
-        override: "MGLU_CUBLASLT", having: "cublasLtMatmul")
+        "cuBLASLt",
+        anyOf: LibrarySearch().candidates(
+          "libcublasLt.so", driverMajor: CUDADriver.major, wheels: Self.wheels), override: "MGLU_CUBLASLT", having: "cublasLtMatmul")
     } catch {
       throw CUDAError(.noProducts, error.message, remedy: CUDAProblem.noProducts.remedy)
     }

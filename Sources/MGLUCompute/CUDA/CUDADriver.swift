@@ -24,6 +24,9 @@ package final class CUDADriver: Sendable {
     try CUDADriver()
   }
 
+  /// The major version of CUDA that the driver supports, where there is a driver.
+  static var major: Int? { (try? opened.get()).map { $0.version / 1000 } }
+
   /// The driver, ready to be called.
   package static func shared() throws(CUDAError) -> CUDADriver { try initialised.get() }
 

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Compiled kernels on disk, so that a program compiles each once for each machine.
 ///
 /// Entries are named by the hash of what they are made from, and hold their own checksum: one that
@@ -65,19 +63,14 @@ package struct KernelCache: Sendable {
     return bytes.prefix(Self.headerByteCount).elementsEqual(Self.header(image)) ? image : nil
   }
 
-  // Threads of one process share the temporary name of a file.
-  private static let writing = Mutex(())
-
   /// Stores an image where that is possible.
   package func store(_ image: [UInt8], _ key: Key) {
     guard let folder, let path = path(key) else { return }
-    Self.writing.withLock { _ in
-      do {
-        try Folder.create(folder)
-        try AtomicFile.write(Self.header(image) + image, to: path)
-      } catch {
-        // The next process compiles again.
-      }
+    do {
+      try Folder.create(folder)
+      try AtomicFile.write(Self.header(image) + image, to: path)
+    } catch {
+      // The next process compiles again.
     }
   }
 

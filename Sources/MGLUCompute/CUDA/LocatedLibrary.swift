@@ -26,19 +26,24 @@ package struct LocatedLibrary: Sendable {
   /// Looks for every library that this package may open. Nothing is kept from one call to the next
   /// but what the process has loaded.
   package static func all() -> [LocatedLibrary] {
-    [blas(), driver(), compiler(), cuBLASLt(), nccl(), cuDNN()]
+    [blas(), driver(), compiler(), cuBLASLt()]
   }
 
   private static func blas() -> LocatedLibrary {
-    let found = BLAS.find().map { Found(path: $0.path, version: nil) }
-    return LocatedLibrary(
-      name: "BLAS", purpose: "matrix products on the CPU",
-      state: found.map { .success($0) }
-        ?? .failure(
-          Missing(
-            message: "none was found: the built-in product is slower",
-            remedy: "install OpenBLAS (apt-get install libopenblas0-pthread, brew install "
-              + "openblas) or name a library in MGLU_BLAS")))
+    let remedy =
+      "install OpenBLAS (apt-get install libopenblas0-pthread, brew install openblas) or name a "
+      + "library in MGLU_BLAS"
+    let state: Result<Found, Missing>
+    do throws(LibraryError) {
+      let found = try BLAS.find().map { Found(path: $0.path, version: nil) }
+      state =
+        found.map { .success($0) }
+        ?? .failure(Missing(message: "MGLU_BLAS says to use none", remedy: remedy))
+    } catch {
+      state = .failure(
+        Missing(message: "\(error.message): the built-in product is slower", remedy: remedy))
+    }
+    return LocatedLibrary(name: "BLAS", purpose: "matrix products on the CPU", state: state)
   }
 
   private static func driver() -> LocatedLibrary {
@@ -59,8 +64,6 @@ package struct LocatedLibrary: Sendable {
       }.mapError(Missing.init))
   }
 
-  private typealias VersionFunction = @convention(c) () -> Int
-
   private static func cuBLASLt() -> LocatedLibrary {
     LocatedLibrary(
       name: "cuBLASLt", purpose: "matrix products on the GPU, for training",
@@ -70,44 +73,9 @@ package struct LocatedLibrary: Sendable {
       }.mapError(Missing.init))
   }
 
-  private static func nccl() -> LocatedLibrary {
-    locate(
-      "NCCL", purpose: "sums over several GPUs", names: ["libnccl.so.2", "libnccl.so"],
-      wheels: ["nvidia/nccl/lib"], symbol: "ncclGetVersion", package: "nvidia-nccl-cu13"
-    ) { library in
-      typealias Function = @convention(c) (UnsafeMutablePointer<Int32>?) -> Int32
-      var version: Int32 = 0
-      let status = library.function("ncclGetVersion", as: Function.self)?(&version)
-      return status == 0 ? dotted(Int(version)) : nil
-    }
-  }
-
-  private static func cuDNN() -> LocatedLibrary {
-    locate(
-      "cuDNN", purpose: "attention on the GPU", names: ["libcudnn.so.9", "libcudnn.so"],
-      wheels: ["nvidia/cudnn/lib"], symbol: "cudnnGetVersion", package: "nvidia-cudnn-cu13"
-    ) { $0.function("cudnnGetVersion", as: VersionFunction.self).map { dotted($0()) } }
-  }
-
-  /// Versions of these libraries are major 10000, minor 100 and patch 1 added up.
+  /// A version is major 10000, minor 100 and patch 1 added up.
   private static func dotted(_ version: Int) -> String {
     "\(version / 10_000).\(version / 100 % 100).\(version % 100)"
-  }
-
-  private static func locate(
-    _ name: String, purpose: String, names: [String], wheels: [String], symbol: String,
-    package wheel: String, version: (SharedLibrary) -> String?
-  ) -> LocatedLibrary {
-    let state: Result<Found, Missing>
-    do throws(LibraryError) {
-      let library = try SharedLibrary(
-        name, anyOf: LibrarySearch().candidates(names, wheels: wheels), having: symbol)
-      state = .success(Found(path: library.path, version: version(library)))
-    } catch {
-      state = .failure(
-        Missing(message: error.message, remedy: "pip install \(wheel), or the CUDA toolkit"))
-    }
-    return LocatedLibrary(name: name, purpose: purpose, state: state)
   }
 }
 

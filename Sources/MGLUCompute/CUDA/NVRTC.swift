@@ -33,20 +33,13 @@ package final class NVRTC: Sendable {
   package static func shared() throws(CUDAError) -> NVRTC { try found.get() }
 
   private static let found: Result<NVRTC, CUDAError> = Result { () throws(CUDAError) in
-    let driver = try? CUDADriver.opened.get()
-    return try NVRTC(driverMajor: driver.map { $0.version / 1000 })
+    try NVRTC(driverMajor: CUDADriver.major)
   }
 
-  /// Opens the first that is found; one of the driver's own major version is preferred, because a
-  /// driver takes cubins of its own version and earlier ones.
+  /// Opens the first that is found: a driver takes cubins of its own version and earlier ones.
   private init(driverMajor: Int?) throws(CUDAError) {
-    let names =
-      driverMajor == 12
-      ? ["libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so"]
-      : ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]
-    let candidates = names.flatMap { name in
-      LibrarySearch().candidates([name], wheels: Self.wheels)
-    }
+    let candidates = LibrarySearch().candidates(
+      "libnvrtc.so", driverMajor: driverMajor, wheels: Self.wheels)
     let library: SharedLibrary
     do throws(LibraryError) {
       library = try SharedLibrary(

@@ -37,6 +37,15 @@ package struct LibrarySearch: Sendable {
     return names + files.filter { seen.insert($0).inserted }
   }
 
+  /// The candidates for a library of CUDA's, called `name` and its major version. The driver's own is
+  /// preferred, wherever it lies, because a driver serves its own version and earlier ones.
+  package func candidates(
+    _ name: String, driverMajor: Int?, wheels: [String]
+  ) -> [String] {
+    let versions = driverMajor == 12 ? [".12", ".13", ""] : [".13", ".12", ""]
+    return versions.flatMap { candidates([name + $0], wheels: wheels) }
+  }
+
   /// Folders of CUDA toolkits, patterns included.
   private var toolkitFolders: [String] {
     let named = ["CUDA_HOME", "CUDA_PATH"].compactMap(environment).map { $0 + "/lib64" }

@@ -6,7 +6,8 @@
   import Darwin
 #endif
 
-/// A log: whatever is appended is handed to the system at once, and survives the process.
+/// A log: whatever is appended is handed to the system at once and survives the process; what was
+/// there at the last ``sync()`` survives a power cut.
 public struct AppendingFile: ~Copyable {
   private let path: String
   private let descriptor: Int32
@@ -28,6 +29,14 @@ public struct AppendingFile: ~Copyable {
       if count < 0, errno == EINTR { continue }
       guard count > 0 else { throw FileError(.cannotWrite, path: path) }
       rest = rest.dropFirst(count)
+    }
+  }
+
+  /// Writes everything to the disk.
+  public func sync() throws(FileError) {
+    // A pipe or a terminal cannot be synced and need not be.
+    guard fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP else {
+      throw FileError(.cannotWrite, path: path)
     }
   }
 }

@@ -21,7 +21,8 @@ public struct AtomicFile: ~Copyable {
   /// Opens a temporary file next to `path`.
   public init(path: String) throws(FileError) {
     self.path = path
-    temporaryPath = "\(path).\(getpid()).tmp"
+    // Random, for containers that share a folder have equal process ids.
+    temporaryPath = "\(path).\(UInt64.random(in: 0 ... .max)).tmp"
     descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FileError(.cannotWrite, path: path) }
   }
@@ -31,6 +32,12 @@ public struct AtomicFile: ~Copyable {
       close(descriptor)
       unlink(temporaryPath)
     }
+  }
+
+  /// Whether a file of that name is what a process that was killed left of one of these.
+  public static func isTemporary(_ name: String) -> Bool {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count > 2 && parts.last == "tmp" && UInt64(parts[parts.count - 2]) != nil
   }
 
   /// CRC-32C of what was written.

@@ -16,6 +16,8 @@ public enum FileProblem: Sendable {
   case wrongKind
   /// It cannot be written.
   case cannotWrite
+  /// Another process writes to it.
+  case inUse
   /// The disk, or the quota, is full.
   case diskFull
 }

@@ -27,7 +27,7 @@ extension HuggingFaceConfiguration {
     attentionBias = false
     mlpBias = false
     endOfText = c.endOfText.isEmpty ? nil : TokenIDs(c.endOfText)
-    startOfText = c.endOfText.first.map { TokenIDs([$0]) }
+    startOfText = (c.startOfText ?? c.endOfText.first).map { TokenIDs([$0]) }
     dataType = (weights == .int8 ? WeightType.float16 : weights).dataType.rawValue
     quantization = weights == .int8 ? .int8 : nil
     guard !isLlama else { return }
@@ -90,6 +90,8 @@ extension HuggingFaceConfiguration {
       }
       size = h / headCount
     }
+    let ends = endOfText?.ids ?? []
+    let start = startOfText?.ids.first
     let configuration = DecoderConfiguration(
       vocabularySize: try required(vocabularySize, .vocabularySize),
       layers: try required(layers, .layers),
@@ -102,7 +104,8 @@ extension HuggingFaceConfiguration {
       normEpsilon: Float(normEpsilon ?? 1e-6),
       ropeTheta: ropeParameters?.theta ?? ropeScaling?.theta ?? ropeTheta ?? 10_000,
       ropeScaling: try (ropeParameters ?? ropeScaling)?.scaling(),
-      tiesEmbeddings: tiesEmbeddings ?? false, endOfText: endOfText?.ids ?? [])
+      tiesEmbeddings: tiesEmbeddings ?? false, endOfText: ends,
+      startOfText: start == ends.first ? nil : start)
     do { try configuration.validate() } catch {
       throw CheckpointError(.disagreement, "config.json: \(error.message)", remedy: error.remedy)
     }

@@ -178,10 +178,11 @@ public enum ModelFolder {
     do {
       try Folder.create(folder)
       var checksums = configuration.autoMap == nil ? [:] : try TransformersFiles.write(to: folder)
-      checksums["config.json"] = try AtomicFile.write(
-        json(configuration), to: folder + "/config.json")
       checksums["model.safetensors"] = try SafeTensorsWriter.write(
         items, to: folder + "/model.safetensors")
+      // Last: a folder with it has a model.
+      checksums["config.json"] = try AtomicFile.write(
+        json(configuration), to: folder + "/config.json")
       return checksums
     } catch {
       throw CheckpointError(writing: error)

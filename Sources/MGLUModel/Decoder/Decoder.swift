@@ -28,6 +28,7 @@ public struct Decoder: Sendable {
     try configuration.validate()
     self.configuration = configuration
     self.backend = backend
+    rotary = try RotaryTable.of(configuration, on: backend)
     func describe(_ layout: inout ArenaLayout) -> DecoderWeights {
       DecoderWeights(
         configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
@@ -45,13 +46,6 @@ public struct Decoder: Sendable {
       products = arena
       residentWeights = masterWeights.readingProducts(in: arena, as: backend.productType)
     }
-    let (_, rotary) = backend.host.allocate {
-      RotaryTable(
-        positions: configuration.contextLength, headSize: configuration.attention.headSize,
-        in: &$0)
-    }
-    rotary.fill(theta: configuration.ropeTheta, scaling: configuration.ropeScaling)
-    self.rotary = rotary.resident(on: backend)
   }
 
   /// Brings the parameters of the host to where they are computed with.

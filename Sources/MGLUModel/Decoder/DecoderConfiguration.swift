@@ -21,13 +21,15 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public var tiesEmbeddings: Bool
   /// Token ids that end a text.
   public var endOfText: [Int32]
+  /// The token id that a checkpoint names as a text's first, where it is not the first that ends one.
+  public var startOfText: Int32?
 
   /// Creates a configuration; ``validate()`` checks it.
   public init(
     vocabularySize: Int, layers: Int, attention: AttentionShape,
     feedForward: FeedForwardConfiguration, contextLength: Int, normEpsilon: Float = 1e-5,
     ropeTheta: Double = 10_000, ropeScaling: RopeScaling? = nil, tiesEmbeddings: Bool = true,
-    endOfText: [Int32] = []
+    endOfText: [Int32] = [], startOfText: Int32? = nil
   ) {
     self.vocabularySize = vocabularySize
     self.layers = layers
@@ -39,6 +41,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
     self.ropeScaling = ropeScaling
     self.tiesEmbeddings = tiesEmbeddings
     self.endOfText = endOfText
+    self.startOfText = startOfText
   }
 
   /// h.

@@ -2,7 +2,7 @@
 public struct SamplerConfiguration: Sendable, Equatable {
   /// Divides the logits; 0 always takes the largest.
   public var temperature: Float
-  /// Keep the K most probable tokens; 0 keeps all.
+  /// Keep the K most probable tokens, and those as probable as the last of them; 0 keeps all.
   public var topK: Int
   /// Keep the smallest set of most probable tokens whose probabilities reach this sum; 1 keeps all.
   public var topP: Float

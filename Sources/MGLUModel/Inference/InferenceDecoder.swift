@@ -53,7 +53,10 @@ public struct InferenceDecoder: Sendable {
     on backend: any InferenceBackend
   ) throws(CheckpointError) {
     let c = configuration
-    do { try c.validate() } catch {
+    do throws(ConfigurationError) {
+      try c.validate()
+      rotary = try RotaryTable.of(c, on: backend)
+    } catch {
       throw CheckpointError(.disagreement, error.message, remedy: error.remedy)
     }
     let stored = try source.matrix(
@@ -74,11 +77,6 @@ public struct InferenceDecoder: Sendable {
     var layers: [Layer] = []
     for index in 0..<c.layers { layers.append(try Layer(c, ParameterNames(layer: index), loader)) }
     self.layers = layers
-    let (_, rotary) = backend.host.allocate {
-      RotaryTable(positions: c.contextLength, headSize: c.attention.headSize, in: &$0)
-    }
-    rotary.fill(theta: c.ropeTheta, scaling: c.ropeScaling)
-    self.rotary = rotary.resident(on: backend)
     do { try backend.finish() } catch { throw CheckpointError(error) }
   }
 

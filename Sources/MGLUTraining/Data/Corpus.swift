@@ -13,18 +13,28 @@ public struct Corpus: Sendable {
 
   /// Reads text, or token shards (`.bin`), or a folder of either.
   ///
-  /// The validation part is `validationPath`; without it the shards of a folder whose name says
-  /// `val`; without those the last tenth of the tokens.
+  /// The validation part is `validationPath`, whose files are left out of the training part where
+  /// they lie in its folder; without it the shards of a folder that have the word `val`, `valid` or
+  /// `validation` in their names; without those the last tenth of the tokens.
   public init(
     contentsOf path: String, validation validationPath: String? = nil, tokenizer: Tokenizer
   ) throws(DataError) {
     if let validationPath {
-      training = try Self.tokens(at: path, tokenizer: tokenizer)
+      let held = Set(try Self.files(at: validationPath).map(Folder.resolved))
+      if Folder.kind(of: path) == .file, held.contains(Folder.resolved(path)) {
+        throw DataError(
+          .empty, "\(path) is the validation data too: nothing is left to train on",
+          remedy: "give other data, or leave out --valid to keep the last tenth")
+      }
+      training = try Self.tokens(at: path, without: held, tokenizer: tokenizer)
       validation = try Self.tokens(at: validationPath, tokenizer: tokenizer)
       return
     }
     let shards = try Self.shards(at: path)
-    let held = shards.filter { Folder.name(of: $0).contains("val") }
+    let held = shards.filter { path in
+      let words = Folder.name(of: path).lowercased().split { !$0.isLetter }
+      return !Set(["val", "valid", "validation"]).isDisjoint(with: words.map(String.init))
+    }
     if !held.isEmpty, held.count < shards.count {
       training = try Self.sequence(ofShards: shards.filter { !held.contains($0) }, of: path)
       validation = try Self.sequence(ofShards: held, of: path)
@@ -40,17 +50,38 @@ public struct Corpus: Sendable {
   public static func tokens(
     at path: String, tokenizer: Tokenizer
   ) throws(DataError) -> TokenSequence {
+    try tokens(at: path, without: [], tokenizer: tokenizer)
+  }
+
+  private static func tokens(
+    at path: String, without excluded: Set<String>, tokenizer: Tokenizer
+  ) throws(DataError) -> TokenSequence {
     let shards = try shards(at: path)
-    if !shards.isEmpty { return try sequence(ofShards: shards, of: path) }
-    return TokenSequence(try encode(textAt: path, tokenizer: tokenizer))
+    if !shards.isEmpty {
+      return try sequence(
+        ofShards: shards.filter { !excluded.contains(Folder.resolved($0)) }, of: path)
+    }
+    return TokenSequence(try encode(textAt: path, without: excluded, tokenizer: tokenizer))
+  }
+
+  /// The files that the tokens at `path` come from.
+  private static func files(at path: String) throws(DataError) -> [String] {
+    let shards = try shards(at: path)
+    return shards.isEmpty ? try TextSource.files(at: path) : shards
   }
 
   /// The token ids of the text at `path`, documents separated by the end of text.
   public static func encode(
     textAt path: String, tokenizer: Tokenizer
   ) throws(DataError) -> [Int32] {
+    try encode(textAt: path, without: [], tokenizer: tokenizer)
+  }
+
+  private static func encode(
+    textAt path: String, without excluded: Set<String>, tokenizer: Tokenizer
+  ) throws(DataError) -> [Int32] {
     var ids: [Int32] = []
-    try TextSource.forEachDocument(at: path) { document in
+    try TextSource.forEachDocument(at: path, without: excluded) { document in
       if !ids.isEmpty, let end = tokenizer.endOfText, ids.last != end { ids.append(end) }
       ids += tokenizer.encode(utf8: document)
     }

@@ -23,12 +23,14 @@ public enum TextSource {
     try forEachDocument(at: path) { body(String(decoding: $0, as: UTF8.self)) }
   }
 
-  /// Calls `body` with the valid UTF-8 of each document that is not empty.
+  /// Calls `body` with the valid UTF-8 of each document that is not empty, but for those of files
+  /// whose resolved paths are `excluded`.
   package static func forEachDocument(
-    at path: String, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+    at path: String, without excluded: Set<String> = [],
+    _ body: (UnsafeBufferPointer<UInt8>) -> Void
   ) throws(DataError) {
     var found = false
-    for file in try files(at: path) {
+    for file in try files(at: path) where !excluded.contains(Folder.resolved(file)) {
       let text = try text(ofFile: file)
       try documents(of: text, file: file) { document in
         guard !document.isEmpty else { return }

@@ -78,7 +78,7 @@ public struct RunResult: Sendable, Equatable, Codable {
     parameters = run.model.weightCount
     maskBits = run.model.maskBitCount
     mebibytes = Double(run.model.deployedByteCount) / 1_048_576
-    steps = losses.count
+    steps = lines.last { $0.loss != nil }?.step ?? 0
     self.divergence = divergence
     validationLoss = last?.validationLoss
     perplexity = last?.validationPerplexity.flatMap { $0.isFinite ? $0 : nil }

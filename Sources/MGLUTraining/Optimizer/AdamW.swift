@@ -17,7 +17,8 @@ public struct AdamW: Sendable {
     public var epsilon: Float
     /// Decoupled decay of everything but norms.
     public var weightDecay: Float
-    /// The largest global gradient norm; larger gradients are scaled down to it.
+    /// The largest global gradient norm; larger gradients are scaled down to it. 0
+    /// lets every gradient be.
     public var clipNorm: Float
 
     /// Creates settings; the defaults are the paper's (appendix A).

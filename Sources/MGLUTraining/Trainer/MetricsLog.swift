@@ -118,4 +118,10 @@ package final class MetricsLog {
     try file.append(Array(bytes) + [UInt8(ascii: "\n")])
     try events?.append(line)
   }
+
+  /// Makes what was appended survive a power cut, as the checkpoint does that follows.
+  func sync() throws(FileError) {
+    try file.sync()
+    try events?.sync()
+  }
 }

@@ -46,13 +46,21 @@ struct RunFolder {
       }
   }
 
-  /// Removes what a killed run left half-written.
+  /// Removes what a killed run left half-written, and nothing else.
   func removeUnfinished() throws(FileError) {
-    for name in try Folder.names(in: path)
-    where name.hasPrefix(Self.hiddenPrefix) || name.hasSuffix(".tmp") {
+    for name in try Folder.names(in: path) {
+      let step = name.hasPrefix(Self.hiddenPrefix) ? name.dropFirst(Self.hiddenPrefix.count) : ""
+      let isCheckpoint = UInt64(step) != nil
+      guard isCheckpoint || AtomicFile.isTemporary(name),
+        Folder.kind(of: path + "/" + name) == (isCheckpoint ? .folder : .file)
+      else { continue }
       try Folder.remove(path + "/" + name)
     }
   }
+
+  /// Takes back the model of a run that goes on: until there is a new one, the newest checkpoint is
+  /// the run's.
+  func withdrawModel() throws(FileError) { try Folder.remove(path + "/config.json") }
 
   /// Writes a checkpoint and removes those beyond the newest `keep`. `masks` are the bits that the
   /// next measurement compares with.
@@ -161,6 +169,11 @@ struct RunFolder {
         "\(checkpoint) is of a run with other settings: "
           + differences.joined(separator: "; "),
         remedy: "resume with the settings it was started with, or train in another folder")
+    }
+    guard state.step >= 0 else {
+      throw TrainingError(
+        .disagreement, "\(checkpoint)/\(Self.stateName): step \(state.step): expected 0 or more",
+        remedy: "the file is damaged: remove the checkpoint, to resume from the one before")
     }
     guard state.step <= expected.configuration.steps else {
       throw TrainingError(

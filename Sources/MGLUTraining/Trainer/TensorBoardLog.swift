@@ -27,6 +27,9 @@ package final class TensorBoardLog {
     try file.append(Self.record(Self.event(of: line)))
   }
 
+  /// Makes what was appended survive a power cut.
+  func sync() throws(FileError) { try file.sync() }
+
   /// Length, its checksum, the data, their checksum.
   private static func record(_ data: [UInt8]) -> [UInt8] {
     let length = littleEndian(UInt64(data.count))
@@ -82,7 +85,7 @@ private struct ProtocolBuffer {
 
   mutating func integer(_ field: Int, _ value: Int) {
     key(field, type: 0)
-    varint(UInt64(value))
+    varint(UInt64(bitPattern: Int64(value)))
   }
 
   mutating func double(_ field: Int, _ value: Double) {

@@ -13,6 +13,7 @@ public final class Trainer {
   private let tokenizer: Tokenizer
   private let corpus: Corpus
   private let output: RunFolder?
+  private var lock: FolderLock?
   private let optimizer: AdamW
   private let activations: DecoderActivations
   private let evaluator: Evaluator
@@ -90,8 +91,13 @@ public final class Trainer {
         remedy: "go on with --resume, or give another --output")
     }
     try Folder.create(output.path)
+    let lock = try FolderLock(output.path)
     try output.removeUnfinished()
-    guard resume else { return }
+    if resume { try restore(from: output, observe: observe) }
+    self.lock = consume lock
+  }
+
+  private func restore(from output: RunFolder, observe: (TrainingEvent) -> Void) throws {
     let found = try output.restore(decoder, optimizer: optimizer, expected: state) {
       observe(.notice($0))
     }
@@ -116,6 +122,7 @@ public final class Trainer {
   public func run(
     observe: (TrainingEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
   ) throws -> TrainingSummary {
+    defer { lock = nil }
     let clock = ContinuousClock()
     let start = clock.now
     let firstStep = step
@@ -139,6 +146,7 @@ public final class Trainer {
     func save() throws {
       guard let output, savedStep != step else { return }
       decoder.download()
+      try metrics?.sync()
       let path = try output.save(
         decoder, tokenizer: tokenizer, optimizer: optimizer, masks: telemetry?.referenceBytes,
         state: state, keep: configuration.keptCheckpoints)
@@ -161,6 +169,7 @@ public final class Trainer {
         seconds: (clock.now - start) / .seconds(1), wasInterrupted: interrupted)
     }
 
+    if step < configuration.steps { try output?.withdrawModel() }
     if step == 0 { try measureMasks() }
     // A validation that Ctrl-C cut short is made up for.
     let isLate = metrics != nil && metrics?.validatedStep != step

@@ -27,7 +27,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var gradientAccumulation: Int
   /// The learning rate after warm-up.
   public var learningRate: Double
-  /// The learning rate at the last step.
+  /// What the learning rate falls towards over the steps.
   public var minimumLearningRate: Double
   /// Steps over which the learning rate rises.
   public var warmupSteps: Int
@@ -96,11 +96,26 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
         "a batch of \(batchSize) windows of \(contextLength) tokens: expected "
           + "\(Self.mostTokens) tokens at most", remedy: "use more --gradient-accumulation")
     }
+    // Of all steps, so that no count of tokens overflows.
+    var all = tokens
+    for factor in [gradientAccumulation, steps] {
+      let (product, overflows) = all.multipliedReportingOverflow(by: factor)
+      guard !overflows, product <= 1 << 60 else {
+        throw TrainingError(
+          .setting,
+          "\(steps) steps of \(gradientAccumulation) times \(tokens) tokens: expected 2^60 tokens "
+            + "at most")
+      }
+      all = product
+    }
     for (name, value) in [
       ("learning rate", learningRate), ("minimum learning rate", minimumLearningRate),
       ("weight decay", Double(optimizer.weightDecay)), ("clip norm", Double(optimizer.clipNorm)),
     ] where !(value >= 0 && value.isFinite) {
       throw TrainingError(.setting, "\(name): \(value): expected 0 or more")
+    }
+    guard optimizer.epsilon > 0, optimizer.epsilon.isFinite else {
+      throw TrainingError(.setting, "epsilon \(optimizer.epsilon): expected more than 0")
     }
     guard (0..<1).contains(optimizer.beta1), (0..<1).contains(optimizer.beta2) else {
       throw TrainingError(
