@@ -5,7 +5,7 @@ BUILD = $(SWIFT) build -c $(CONFIGURATION)
 MGLU = .build/$(CONFIGURATION)/mglu
 SOURCES = Package.swift Sources Tests Examples
 
-.PHONY: demo build test examples interop sanitize format lint docs bench setup clean
+.PHONY: demo build minimal test examples interop sanitize format lint docs bench setup clean
 
 demo: setup
 	$(BUILD) --product mglu
@@ -13,6 +13,10 @@ demo: setup
 
 build:
 	$(BUILD)
+
+# The program without the server and what it depends on.
+minimal: setup
+	$(BUILD) --product mglu --disable-default-traits --scratch-path .build/minimal
 
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
@@ -51,6 +55,7 @@ docs:
 # GGML=python, llama-cpp-python.
 bench: setup
 	@test -n "$(DATA)" || { echo "give a text: make bench DATA=input.txt" >&2; exit 1; }
+	@python3 -c "import torch" || { echo "train_nano needs PyTorch" >&2; exit 1; }
 	$(BUILD) --product mglu
 	Benchmarks/ffn_cpu $(if $(GGML),--peer $(GGML))
 	Benchmarks/decode_cpu

@@ -40,6 +40,15 @@ def write(name, result):
         file.write("\n")
 
 
+def read(name):
+    """results/NAME as it is, or nothing."""
+    try:
+        with open(path(name)) as file:
+            return json.load(file)
+    except OSError:
+        return {}
+
+
 def path(name):
     """Where a result lies."""
     return os.path.join(HERE, "results", name)

@@ -11,7 +11,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
       Examples:
         mglu bench train
         mglu bench train --preset paper-small --batch-size 16 --device cuda
-        mglu bench train --preset paper-small --units swiglu,swimglu:4 --recompute --device cuda
+        mglu bench train --preset paper-small --recompute --device cuda
 
       A step is forward, backward, clipping and AdamW on random tokens. TFLOP/s are those that the \
       model needs, attention included and activations that are computed again not.

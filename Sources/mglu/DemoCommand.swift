@@ -80,6 +80,7 @@ struct DemoCommand: ParsableCommand {
   }
 
   private func plannedSteps(_ decoders: [Decoder], _ corpus: Corpus) throws -> Int {
+    Output.note("measuring the speed of a few steps")
     var secondsPerStep = 0.0
     for decoder in decoders {
       let trial = settings(steps: 15)
@@ -89,7 +90,13 @@ struct DemoCommand: ParsableCommand {
       secondsPerStep += Double(trial.tokensPerStep) / max(1, speed)
       decoder.initialise(seed: seed)
     }
-    return max(20, Int(seconds / secondsPerStep))
+    let steps = Int(seconds / secondsPerStep)
+    if steps < 20 {
+      Output.note(
+        "20 steps, the fewest that show anything, take \(Int((20 * secondsPerStep).rounded(.up))) s"
+      )
+    }
+    return max(20, steps)
   }
 
   private func train(_ entry: inout Entry, _ corpus: Corpus, steps: Int) throws {

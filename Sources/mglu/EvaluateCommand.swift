@@ -39,6 +39,12 @@ struct EvaluateCommand: ParsableCommand {
       activations: decoder.makeActivations(sequences: 16, length: length, purpose: .inference))
     guard let result = try evaluator.evaluate(tokens, isCancelled: { Interrupt.isRequested })
     else { throw ExitCode(Interrupt.exitStatus) }
+    guard result.loss.isFinite else {
+      throw TrainingError(
+        .nonFinite,
+        "the loss is no finite number: neither are weights of the model, or what follows "
+          + "from them", remedy: "see mglu inspect, or take an earlier checkpoint")
+    }
     if json {
       Output.json(EvaluationDocument(result))
     } else {

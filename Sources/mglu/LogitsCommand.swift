@@ -60,6 +60,7 @@ struct LogitsCommand: ParsableCommand {
     for token in tokens {
       let logits = try session.append([token])
         .withFloats { row in row.indices.map { row[$0] } }
+      guard logits.contains(where: { !$0.isNaN }) else { throw GenerationError.notFinite }
       document.tokens.append(
         Document.Token(id: token, logprob: previous?.logprob(of: token), top: logits.top(top)))
       document.logits?.append(logits)

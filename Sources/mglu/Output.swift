@@ -18,7 +18,11 @@ enum Output {
   /// Writes `text` at once. A reader that has gone away ends the process without a word, as it
   /// ends every filter.
   static func text(_ text: String) {
-    if !Terminal.output.write(text) { exit(errno == EPIPE ? EXIT_SUCCESS : EXIT_FAILURE) }
+    guard !Terminal.output.write(text) else { return }
+    let code = errno
+    if code == EPIPE { exit(EXIT_SUCCESS) }
+    note("Error: standard output: \(String(cString: strerror(code)))")
+    exit(EXIT_FAILURE)
   }
 
   /// Writes a line.

@@ -10,7 +10,7 @@ struct PlanCommand: ParsableCommand {
     discussion: """
       Examples:
         mglu plan --preset paper-small --batch-size 16 --device cuda
-        mglu plan --preset paper-large --ffn swimglu --masks 4 --batch-size 8 --recompute
+        mglu plan --preset paper-large --masks 4 --ffn swimglu --recompute
 
       The time is predicted from the rates of one large product and of a copy, which are measured \
       here; it is meant for large models, where nothing else counts.

@@ -21,10 +21,15 @@ struct TokenizerCommand: ParsableCommand {
 
     @Option(help: "Text, JSONL, or a folder of them.", completion: .file()) var data: String
     @Option(help: "Tokens: 256 bytes, merges, and the end of text.") var vocabularySize = 1024
-    @Option(help: "Folder to write.", completion: .directory) var output: String
+    @Option(help: "Folder to write, which must hold no tokenizer yet.", completion: .directory)
+    var output: String
     @Flag(help: "Print one JSON document instead of text.") var json = false
 
     func run() throws {
+      if Folder.kind(of: output + "/tokenizer.json") != nil {
+        throw DataError(
+          .unwritable, "\(output) holds a tokenizer already", remedy: "give another --output")
+      }
       var trainer = BPETrainer()
       try TextSource.forEachText(at: data) { trainer.add($0) }
       let tokenizer = try trainer.train(vocabularySize: vocabularySize)

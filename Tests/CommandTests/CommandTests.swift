@@ -70,8 +70,13 @@ import Testing
     try withText { folder, text in
       let run = Self.train(
         text, folder + "/run", ["--steps", "1000000", "--save-every", "0", "--eval-every", "0"])
+      let metrics = folder + "/run/metrics.jsonl"
       let result = try mglu(
-        run, killOnce: { holds(folder + "/run", "metrics.jsonl") }, with: SIGINT)
+        run,
+        killOnce: {
+          (try? String(contentsOfFile: metrics, encoding: .utf8))?.contains("loss") == true
+        },
+        with: SIGINT)
       #expect(result.status == 130 && result.errors.contains("--resume"))
       let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/run")
       #expect(files.contains { $0.hasPrefix("checkpoint-") })
@@ -91,11 +96,26 @@ import Testing
     }
   }
 
+  @Test func outputThatCannotBeWrittenIsTold() throws {
+    let result = try mglu(["inspect", "--preset", "nano"], output: "/dev/full")
+    #expect(result.status == 1 && result.errors.hasPrefix("Error: standard output: "))
+  }
+
+  @Test func whatIsThereIsNotReplaced() throws {
+    try withText { folder, text in
+      let train = ["tokenizer", "train", "--data", text, "--output", folder + "/tokenizer"]
+      #expect(try mglu(train + ["--vocabulary-size", "300"]).status == 0)
+      let again = try mglu(train)
+      #expect(again.status == 1 && again.errors.contains("holds a tokenizer already"))
+    }
+  }
+
   @Test(arguments: [
     (["--masks", "0"], "1 to 16"), (["--masks", "17"], "1 to 16"),
     (["--hidden-size", "33"], "not divisible"), (["--ffn", "gelu"], "no masks"),
     (["--router-top-k", "3"], "1 to 2"), (["--steps", "0"], "steps"),
-    (["--learning-rate=-1"], "learning rate"), (["--tokenizer", "/none.json"], "/none.json"),
+    (["--learning-rate=-1"], "learning rate"), (["--layers", "100000000"], "65536"),
+    (["--tokenizer", "/none.json"], "/none.json"),
     (["--data", "/none.txt"], "/none.txt"), (["--valid", "/none.txt"], "/none.txt"),
     (["--threads", "0"], "threads"), (["--context", "100000"], "tokens"),
     (["--config", "/none.json"], "/none.json"),
@@ -123,7 +143,8 @@ import Testing
 
   @Test(arguments: [
     "train", "compare", "generate", "evaluate", "logits", "inspect", "convert", "demo", "verify",
-    "bench ffn", "bench decode", "tokenizer train", "tokenizer chat", "data pack", "serve",
+    "plan", "devices", "bench ffn", "bench decode", "bench train", "tokenizer train",
+    "tokenizer chat", "data pack", "serve",
   ])
   func helpHasExamplesThatFitATerminal(command: String) throws {
     let help = try mglu(command.split(separator: " ").map(String.init) + ["--help"])

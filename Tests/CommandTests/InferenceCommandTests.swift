@@ -77,6 +77,26 @@ import Testing
     }
   }
 
+  /// Weights that are no numbers: nothing is made up from them.
+  @Test func modelsWithoutNumbersAreTold() throws {
+    try withText { folder, text in
+      let run = folder + "/run"
+      #expect(try mglu(CommandTests.train(text, run, ["--steps", "3"])).status == 0)
+      let url = URL(fileURLWithPath: run + "/model.safetensors")
+      var bytes = try Data(contentsOf: url)
+      let header = 8 + Int(bytes.prefix(8).withUnsafeBytes { $0.load(as: UInt64.self) })
+      bytes.replaceSubrange(header..., with: Data(repeating: 0xff, count: bytes.count - header))
+      try bytes.write(to: url)
+      for command in [
+        ["generate", "--prompt", "a"], ["generate", "--prompt", "a", "--temperature", "1"],
+        ["evaluate", "--data", text], ["logits", "--text", "a"],
+      ] {
+        let result = try mglu(command + ["--model", run])
+        #expect(result.status == 1 && result.errors.contains("number"), "\(command)")
+      }
+    }
+  }
+
   /// A GLU becomes an MGLU that learns on; what cannot is refused before anything is written.
   @Test func modelsAreMaskedAndHealed() throws {
     try withText { folder, text in

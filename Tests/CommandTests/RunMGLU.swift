@@ -14,10 +14,10 @@ struct CommandResult {
 }
 
 /// Runs the built `mglu`, or sends it a signal once something has happened. A limit on the size of
-/// files fails writes as a full disk does.
+/// files fails writes as a full disk does; what goes to `output`, a file, is not in the result.
 func mglu(
   _ arguments: [String], killOnce hasHappened: (() -> Bool)? = nil, with signal: Int32 = SIGKILL,
-  fileBlocks: Int? = nil
+  fileBlocks: Int? = nil, output: String? = nil
 ) throws -> CommandResult {
   let process = Process()
   let program = productFolder.appendingPathComponent("mglu")
@@ -35,7 +35,9 @@ func mglu(
     return (url, try FileHandle(forWritingTo: url))
   }
   defer { for (url, _) in files { try? FileManager.default.removeItem(at: url) } }
-  process.standardOutput = files[0].1
+  process.standardOutput =
+    try output.map { try FileHandle(forWritingTo: URL(fileURLWithPath: $0)) }
+    ?? files[0].1
   process.standardError = files[1].1
   process.standardInput = FileHandle.nullDevice
   try process.run()

@@ -74,7 +74,7 @@ struct KernelCompilationTests {
         flash(masks, planes, .bfloat16, batch: 16, isStaged: true),
       ]
     },
-    "decode": [(0, 1), (0, 2), (1, 1), (4, 1), (8, 1), (16, 1)].flatMap { masks, planes in
+    "decode": [(0, 1), (0, 2), (1, 1), (4, 1), (8, 1), (11, 1), (16, 1)].flatMap { masks, planes in
       [(0, 2), (1, 4)].map { bfloat, queries in
         ["-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(bfloat)", "-DHEAD=64"]
           + ["-DQUERIES=\(queries)"]
@@ -94,7 +94,7 @@ struct KernelCompilationTests {
           ]
         }
       },
-    "attention_train": [32, 64, 128].flatMap { size in
+    "attention_train": [16, 32, 48, 64, 80, 120, 128].flatMap { size in
       [1, 4].map { ["-DHEAD=\(size)", "-DGROUP=\($0)"] }
     },
   ]
@@ -117,14 +117,16 @@ struct KernelCompilationTests {
     // 17 sums of 16 columns are 136 of a thread's 255 registers, which leaves too few for a cell's
     // words and weights: a dozen values go to memory once for each cell, on GPUs newer than 9.0.
     ("flash", ["-DMASKS=16", "-DTILES=2"]),
-    // Nine warps leave a thread 168 registers: some ten values beside a cell's, outside its loop.
-    ("decode", ["-DUNIT_MASKS=16"]),
+    // Nine warps leave a thread 168 registers: some ten values beside a cell's, outside its loop,
+    // from 11 masks on.
+    ("decode", ["-DUNIT_MASKS=11"]), ("decode", ["-DUNIT_MASKS=16"]),
     // The gradients of 64 keys and values of 128 elements are 128 registers, and what a step needs
-    // beside them leaves two values too many on 8.0.
-    ("attention_train_keys", ["-DHEAD=128"]),
+    // beside them leaves two values too many on 8.0; heads of a size between are held in as many, and
+    // leave up to ten.
+    ("attention_train_keys", ["-DHEAD=120"]), ("attention_train_keys", ["-DHEAD=128"]),
     // Scores a step ahead of the exponentials: a dozen values at most go to memory, where every query
-    // head has keys of its own.
-    ("attention_train_queries", ["-DGROUP=1"]),
+    // head has keys of its own, or where heads are small.
+    ("attention_train_queries", ["-DGROUP=1"]), ("attention_train_queries", ["-DHEAD=16"]),
     // 64 registers a thread, because rows of 8192 take 1024 of them: four values too few on 12.0.
     ("rms_norm_backward", ["-DWIDE=1"]),
     // 17 streams of eight columns, read element by element: up to eight values too many.

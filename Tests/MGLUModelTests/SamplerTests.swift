@@ -67,7 +67,10 @@ import Testing
     let mass = kept.reduce(0) { $0 + exponential($1) } * Double(topP)
     var sum = 0.0
     // A last digit more or less is no matter: equal ones are kept together.
-    let least = kept.first { sum += exponential($0); return sum >= mass * (1 - 1e-6) } ?? kept.last!
+    let least =
+      kept.first {
+        sum += exponential($0); return sum >= mass * (1 - 1e-6)
+      } ?? kept.last!
     kept = kept.filter { $0 >= least }
     var choice = TokenChoice(temperature: 1, topK: topK, topP: topP, minP: 0, uniform: 0)
     var chooser = TokenChooser()
@@ -86,6 +89,8 @@ import Testing
     #expect(sampler.sample(Self.logits.span) == 1)
     let ties: [Float] = [.nan, 2, 2, -.infinity]
     #expect(sampler.sample(ties.span) == 1)
+    let nothing: [Float] = [.nan, .nan]
+    #expect(sampler.sample(nothing.span) == -1)
   }
 
   @Test func equalSeedsDrawEqualTokens() throws {

@@ -165,6 +165,10 @@ choose(const float *logits, const float *choice, int *token, int count) {
   if ((threadIdx.x & 31) == 0) scratch[threadIdx.x >> 5] = best;
   __syncthreads();
   for (int i = 0; i < WARPS; i++) best = scratch[i] > best ? scratch[i] : best;
+  if (best >> 32 == 0) {  // no number at all
+    if (threadIdx.x == 0) *token = -1;
+    return;
+  }
   const int likeliest = count - 1 - (int)(u32)best;
   const float temperature = settings[0];
   if (temperature == 0.f) {

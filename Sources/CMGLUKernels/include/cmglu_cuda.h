@@ -69,7 +69,6 @@ _Static_assert(sizeof(void *) != 8 || offsetof(cmglu_cuda_launch, attribute_coun
            (cmglu_cuda_context *context, int device))                                              \
   FUNCTION(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", (int device))                \
   FUNCTION(cuCtxSetCurrent, "cuCtxSetCurrent", (cmglu_cuda_context context))                       \
-  FUNCTION(cuCtxSynchronize, "cuCtxSynchronize", (void))                                           \
   FUNCTION(cuMemGetInfo, "cuMemGetInfo_v2", (size_t *free, size_t *total))                         \
   FUNCTION(cuMemAlloc, "cuMemAlloc_v2", (cmglu_cuda_address *address, size_t bytes))               \
   FUNCTION(cuMemFree, "cuMemFree_v2", (cmglu_cuda_address address))                                \
@@ -89,8 +88,6 @@ _Static_assert(sizeof(void *) != 8 || offsetof(cmglu_cuda_launch, attribute_coun
   FUNCTION(cuStreamCreate, "cuStreamCreate", (cmglu_cuda_stream *stream, unsigned flags))          \
   FUNCTION(cuStreamDestroy, "cuStreamDestroy_v2", (cmglu_cuda_stream stream))                      \
   FUNCTION(cuStreamSynchronize, "cuStreamSynchronize", (cmglu_cuda_stream stream))                 \
-  FUNCTION(cuStreamWaitEvent, "cuStreamWaitEvent",                                                 \
-           (cmglu_cuda_stream stream, cmglu_cuda_event event, unsigned flags))                     \
   FUNCTION(cuStreamBeginCapture, "cuStreamBeginCapture_v2", (cmglu_cuda_stream stream, int mode))  \
   FUNCTION(cuStreamEndCapture, "cuStreamEndCapture",                                               \
            (cmglu_cuda_stream stream, cmglu_cuda_graph *graph))                                    \

@@ -66,7 +66,8 @@ public protocol InferenceBackend: Backend {
   func route(_ logits: Tensor, topK: Int, into routes: Tensor)
 
   /// token (int32 `[1]`) = the choice of `choice` from logits `[1, V]`; both small tensors are shared
-  /// (``allocateShared(_:)``), `choice` holds the elements of a ``TokenChoice``.
+  /// (``allocateShared(_:)``), `choice` holds the elements of a ``TokenChoice``. Where no logit is a
+  /// number the token is -1.
   func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor)
 }
 

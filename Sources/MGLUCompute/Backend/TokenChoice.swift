@@ -52,9 +52,10 @@ public struct TokenChooser: Sendable {
   public init() {}
 
   /// The token of `logits` `[V]`. Equal logits: the lower id counts as larger. Not-a-number is never
-  /// chosen while another logit is left.
+  /// chosen; where nothing else is there, the token is -1.
   public mutating func token(of logits: Span<Float>, by choice: TokenChoice) -> Int32 {
     let best = Self.likeliest(logits)
+    if logits[best].isNaN { return -1 }
     guard choice.temperature > 0 else { return Int32(best) }
     keepCandidates(logits, largest: logits[best], choice)
     let total = candidates.reduce(0) { $0 + $1.probability }
@@ -128,7 +129,9 @@ public struct TokenChooser: Sendable {
   private mutating func keep(reaching target: Double, _ weight: (Float) -> Double) {
     func bin(_ probability: Float) -> Int { Int(probability.bitPattern >> 20) }
     var bins = [Double](repeating: 0, count: bin(.infinity))
-    for candidate in candidates { bins[bin(candidate.probability)] += weight(candidate.probability) }
+    for candidate in candidates {
+      bins[bin(candidate.probability)] += weight(candidate.probability)
+    }
     var (last, above) = (bins.count - 1, 0.0)
     while last > 0, above + bins[last] < target {
       above += bins[last]

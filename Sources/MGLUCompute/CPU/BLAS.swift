@@ -1,3 +1,11 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// The single-precision matrix product of a BLAS found at run time.
 ///
 /// The library is told to compute on the calling thread: ``CPUBackend`` splits products over its
@@ -16,18 +24,51 @@ struct BLAS: @unchecked Sendable {
     ) -> Void
   private let sgemm: Sgemm
 
-  /// Opens the library that `MGLU_BLAS` names (`none` for no library), else the first that is
-  /// found of MKL, OpenBLAS and Accelerate.
-  static func find() throws(LibraryError) -> BLAS? {
+  /// The library that `MGLU_BLAS` names (`none` for no library), else the first that is found of
+  /// MKL, OpenBLAS and Accelerate; opened once.
+  static func find() throws(LibraryError) -> BLAS? { try found.get() }
+
+  private static let found = Result { () throws(LibraryError) -> BLAS? in
     if Environment.value("MGLU_BLAS") == "none" { return nil }
-    let candidates = [
-      "libmkl_rt.so.2", "libopenblas.so.0", "libopenblas.so", "libopenblas.dylib",
-      "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
-      "/System/Library/Frameworks/Accelerate.framework/Accelerate",
-    ]
-    return BLAS(
-      try SharedLibrary(
-        "a BLAS", anyOf: candidates, override: "MGLU_BLAS", having: "cblas_sgemm"))
+    let library = try open()
+    guard let core = coreName(library), let better = betterCore(than: core) else {
+      return BLAS(library)
+    }
+    library.close()
+    setenv(coreVariable, better, 1)
+    defer { unsetenv(coreVariable) }
+    return BLAS(try open())
+  }
+
+  private static func open() throws(LibraryError) -> SharedLibrary {
+    try SharedLibrary(
+      "a BLAS",
+      anyOf: [
+        "libmkl_rt.so.2", "libopenblas.so.0", "libopenblas.so", "libopenblas.dylib",
+        "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
+        "/System/Library/Frameworks/Accelerate.framework/Accelerate",
+      ], override: "MGLU_BLAS", having: "cblas_sgemm")
+  }
+
+  /// The core whose kernels OpenBLAS chose.
+  private static func coreName(_ library: SharedLibrary) -> String? {
+    library.function(
+      "openblas_get_corename", as: (@convention(c) () -> UnsafePointer<CChar>?).self
+    )
+    .flatMap { $0() }.map { String(cString: $0) }
+  }
+
+  private static let coreVariable = "OPENBLAS_CORETYPE"
+
+  /// The core that OpenBLAS should take where it took one without AVX2, though this machine has it:
+  /// a processor that is younger than the library gets the oldest kernels, at a quarter of the speed.
+  /// It listens to a variable as it is opened, which is the user's where it is set.
+  private static func betterCore(than core: String) -> String? {
+    guard getenv(coreVariable) == nil,
+      !["Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"].contains(core)
+    else { return nil }
+    return [("avx512bf16", "Cooperlake"), ("avx512", "SkylakeX"), ("avx2", "Haswell")]
+      .first { CPUBackend.instructionSets.contains($0.0) }?.1
   }
 
   private init?(_ library: SharedLibrary) {
@@ -35,9 +76,7 @@ struct BLAS: @unchecked Sendable {
     self.sgemm = sgemm
     path = library.path
     let file = Folder.name(of: library.path)
-    let coreName = library.function(
-      "openblas_get_corename", as: (@convention(c) () -> UnsafePointer<CChar>?).self)
-    name = file + (coreName?().map { " (\(String(cString: $0)))" } ?? "")
+    name = file + (Self.coreName(library).map { " (\($0))" } ?? "")
     for setter in ["openblas_set_num_threads", "MKL_Set_Num_Threads"] {
       library.function(setter, as: (@convention(c) (Int32) -> Void).self)?(1)
     }
@@ -54,42 +93,5 @@ struct BLAS: @unchecked Sendable {
       rowMajor, p.transposeA ? transposed : plain, p.transposeB ? transposed : plain,
       Int32(p.m), Int32(p.n), Int32(p.k), 1, p.a, Int32(p.lda), p.b, Int32(p.ldb),
       p.accumulate ? 1 : 0, p.c, Int32(p.ldc))
-  }
-}
-
-/// One product C[m, n] = op(A)[m, k] op(B)[k, n] (+ C) over strided row-major memory.
-struct MatrixProduct {
-  var transposeA = false
-  var transposeB = false
-  var m: Int
-  var n: Int
-  var k: Int
-  var a: UnsafePointer<Float>
-  var lda: Int
-  var b: UnsafePointer<Float>
-  var ldb: Int
-  var accumulate = false
-  var c: UnsafeMutablePointer<Float>
-  var ldc: Int
-
-  /// Whether every size fits the 32-bit integers of the BLAS interface.
-  var fitsBLAS: Bool { max(m, n, k, max(lda, ldb, ldc)) <= Int(Int32.max) }
-
-  /// The part that computes `rows` of C.
-  func rows(_ rows: Range<Int>) -> MatrixProduct {
-    var part = self
-    part.m = rows.count
-    part.a = a + rows.lowerBound * (transposeA ? 1 : lda)
-    part.c = c + rows.lowerBound * ldc
-    return part
-  }
-
-  /// The part that computes `columns` of C.
-  func columns(_ columns: Range<Int>) -> MatrixProduct {
-    var part = self
-    part.n = columns.count
-    part.b = b + columns.lowerBound * (transposeB ? ldb : 1)
-    part.c = c + columns.lowerBound
-    return part
   }
 }

@@ -31,7 +31,8 @@ package final class CUBLASLt: Sendable {
       library = try SharedLibrary(
         "cuBLASLt",
         anyOf: LibrarySearch().candidates(
-          "libcublasLt.so", driverMajor: CUDADriver.major, wheels: Self.wheels), override: "MGLU_CUBLASLT", having: "cublasLtMatmul")
+          "libcublasLt.so", driverMajor: CUDADriver.major, wheels: Self.wheels),
+        override: "MGLU_CUBLASLT", having: "cublasLtMatmul")
     } catch {
       throw CUDAError(.noProducts, error.message, remedy: CUDAProblem.noProducts.remedy)
     }

@@ -43,6 +43,9 @@ extension CUDABackend {
     let blocks = shape.heads / queries
     let splits =
       hasClusters ? mostSplits : max(1, min(mostSplits, device.multiprocessorCount / blocks))
+    guard rows <= 65535 else {
+      return fail(.unsupportedDevice, "\(rows) new rows at a time: a GPU takes 65535 at most")
+    }
     // The cache is read before the kernel waits, so what wrote it must be done.
     if !cachesInWriting.insert(keys.deviceAddress).inserted { orderNext() }
     var arguments = cmglu_cuda_attention()

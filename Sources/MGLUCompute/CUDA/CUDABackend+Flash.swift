@@ -101,6 +101,10 @@ extension CUDABackend {
     arguments.activation = weights.activation.cudaValue
     arguments.accumulate = accumulate ? 1 : 0
     arguments.epsilon = norm?.epsilon ?? 0
+    guard x.rows <= 65535 else {
+      return fail(
+        .unsupportedDevice, "\(x.rows) rows of float32 at a time: a GPU takes 65535 at most")
+    }
     launch(
       "plain", "plain", grid: LaunchSize((weights.rows + 7) / 8, x.rows), block: 256,
       arguments: arguments)

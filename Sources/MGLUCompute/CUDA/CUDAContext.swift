@@ -51,12 +51,6 @@ public final class CUDAContext: Sendable {
       driver.functions.cuCtxSetCurrent(OpaquePointer(bitPattern: handle)), "cuCtxSetCurrent")
   }
 
-  /// Waits for everything that was enqueued on any stream, and throws what went wrong in it.
-  public func synchronize() throws(CUDAError) {
-    try makeCurrent()
-    try driver.check(driver.functions.cuCtxSynchronize(), "cuCtxSynchronize")
-  }
-
   /// Bytes of the GPU's memory: those free now, and all.
   public var memory: (free: Int, total: Int) {
     get throws(CUDAError) {

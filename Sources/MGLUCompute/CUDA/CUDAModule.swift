@@ -38,8 +38,7 @@ public final class CUDAModule: Sendable {
   }
 }
 
-/// A kernel: what a module holds and ``launch(grid:block:sharedBytes:cluster:programmatic:on:arguments:)``
-/// runs.
+/// A kernel: what a module holds and a launch runs.
 public struct CUDAFunction: Sendable {
   /// The kernel's name.
   public let name: String

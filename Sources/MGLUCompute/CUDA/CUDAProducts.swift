@@ -29,9 +29,23 @@ package struct ProductShape: Hashable {
 final class CUDAProducts {
   /// What the products of a shape are computed with.
   private struct Plan {
-    let desc: OpaquePointer?
-    let a, b, c: OpaquePointer?
+    let layouts: Layouts
     let algorithm: cmglu_lt_algorithm
+  }
+
+  /// A product and its matrices, in cuBLASLt's words.
+  private final class Layouts {
+    let library: CUBLASLt
+    var (desc, a, b, c): (OpaquePointer?, OpaquePointer?, OpaquePointer?, OpaquePointer?)
+
+    init(_ library: CUBLASLt) { self.library = library }
+
+    deinit {
+      for layout in [a, b, c] where layout != nil {
+        _ = library.functions.cublasLtMatrixLayoutDestroy(layout)
+      }
+      if desc != nil { _ = library.functions.cublasLtMatmulDescDestroy(desc) }
+    }
   }
 
   /// Addresses of A, B, the addend and the result.
@@ -58,7 +72,7 @@ final class CUDAProducts {
   }
 
   deinit {
-    for plan in plans.values { destroy(plan) }
+    plans.removeAll()
     _ = library.functions.cublasLtDestroy(handle)
   }
 
@@ -83,11 +97,13 @@ final class CUDAProducts {
   ) throws(CUDAError) {
     var (alpha, beta): (Float, Float) = (1, shape.hasAddend ? 1 : 0)
     var algorithm = plan.algorithm
+    let layouts = plan.layouts
     // Column-major, C^T = op(B)^T op(A)^T: the factors change places.
     try library.check(
       library.functions.cublasLtMatmul(
-        handle, plan.desc, &alpha, operands.b, plan.a, operands.a, plan.b, &beta, operands.c,
-        plan.c, operands.d, plan.c, &algorithm, workspace, Self.workspaceBytes, stream.handle),
+        handle, layouts.desc, &alpha, operands.b, layouts.a, operands.a, layouts.b, &beta,
+        operands.c, layouts.c, operands.d, layouts.c, &algorithm, workspace, Self.workspaceBytes,
+        stream.handle),
       "cublasLtMatmul \(shape.text)")
   }
 
@@ -98,7 +114,7 @@ final class CUDAProducts {
   ) throws(CUDAError) -> Plan {
     let functions = library.functions
     let (type, resultType) = (Self.value(of: shape.type), Self.value(of: shape.resultType))
-    var (desc, a, b, c): (OpaquePointer?, OpaquePointer?, OpaquePointer?, OpaquePointer?)
+    let layouts = Layouts(library)
     func layout(
       _ layout: inout OpaquePointer?, _ type: Int32, rows: Int, columns: Int
     ) throws(CUDAError) {
@@ -108,36 +124,35 @@ final class CUDAProducts {
     }
     try library.check(
       functions.cublasLtMatmulDescCreate(
-        &desc, Int32(CMGLU_LT_COMPUTE_32F), Int32(CMGLU_LT_R_32F)), "cublasLtMatmulDescCreate")
+        &layouts.desc, Int32(CMGLU_LT_COMPUTE_32F), Int32(CMGLU_LT_R_32F)),
+      "cublasLtMatmulDescCreate")
     for (attribute, isTransposed) in [
       (CMGLU_LT_DESC_TRANSPOSE_A, shape.transposesB),
       (CMGLU_LT_DESC_TRANSPOSE_B, shape.transposesA),
     ] {
       var operation: Int32 = isTransposed ? 1 : 0
       try library.check(
-        functions.cublasLtMatmulDescSetAttribute(desc, Int32(attribute), &operation, 4),
+        functions.cublasLtMatmulDescSetAttribute(layouts.desc, Int32(attribute), &operation, 4),
         "cublasLtMatmulDescSetAttribute")
     }
     let (k, m, n) = (shape.inner, shape.rows, shape.columns)
     let storedA = shape.transposesA ? (rows: k, columns: m) : (rows: m, columns: k)
     let storedB = shape.transposesB ? (rows: n, columns: k) : (rows: k, columns: n)
-    try layout(&a, type, rows: storedB.columns, columns: storedB.rows)
-    try layout(&b, type, rows: storedA.columns, columns: storedA.rows)
-    try layout(&c, resultType, rows: n, columns: m)
+    try layout(&layouts.a, type, rows: storedB.columns, columns: storedB.rows)
+    try layout(&layouts.b, type, rows: storedA.columns, columns: storedA.rows)
+    try layout(&layouts.c, resultType, rows: n, columns: m)
     func plan(_ algorithm: cmglu_lt_algorithm) -> Plan {
-      Plan(desc: desc, a: a, b: b, c: c, algorithm: algorithm)
+      Plan(layouts: layouts, algorithm: algorithm)
     }
     let name = "\(library.version) \(context.device.name): \(shape.text)"
     if let chosen = choices[name].flatMap(cmglu_lt_algorithm.init(hexadecimal:)) {
       var algorithm = chosen
       var result = cmglu_lt_candidate()
-      if functions.cublasLtMatmulAlgoCheck(handle, desc, a, b, c, c, &algorithm, &result) == 0,
-        result.workspace_bytes <= Self.workspaceBytes
-      {
-        return plan(chosen)
-      }
+      let status = functions.cublasLtMatmulAlgoCheck(
+        handle, layouts.desc, layouts.a, layouts.b, layouts.c, layouts.c, &algorithm, &result)
+      if status == 0, result.workspace_bytes <= Self.workspaceBytes { return plan(chosen) }
     }
-    let found = try candidates(shape, desc, a, b, c)
+    let found = try candidates(shape, layouts)
     let best = try fastest(
       of: found.map { plan($0.algorithm) }, shape, operands, workspace: workspace, on: stream)
     choices[name] = best.algorithm.hexadecimal
@@ -146,8 +161,7 @@ final class CUDAProducts {
 
   /// What cuBLASLt proposes, best first in its opinion.
   private func candidates(
-    _ shape: ProductShape, _ desc: OpaquePointer?, _ a: OpaquePointer?, _ b: OpaquePointer?,
-    _ c: OpaquePointer?
+    _ shape: ProductShape, _ layouts: Layouts
   ) throws(CUDAError) -> ArraySlice<cmglu_lt_candidate> {
     let functions = library.functions
     var preference: OpaquePointer?
@@ -176,7 +190,8 @@ final class CUDAProducts {
     var count: Int32 = 0
     try library.check(
       functions.cublasLtMatmulAlgoGetHeuristic(
-        handle, desc, a, b, c, c, preference, Int32(found.count), &found, &count),
+        handle, layouts.desc, layouts.a, layouts.b, layouts.c, layouts.c, preference,
+        Int32(found.count), &found, &count),
       "cublasLtMatmulAlgoGetHeuristic \(shape.text)")
     let usable = found.prefix(Int(count)).filter { $0.state == 0 }
     guard !usable.isEmpty else {
@@ -212,13 +227,6 @@ final class CUDAProducts {
       if median < best.milliseconds { best = (plan, median) }
     }
     return best.plan
-  }
-
-  private func destroy(_ plan: Plan) {
-    for layout in [plan.a, plan.b, plan.c] {
-      _ = library.functions.cublasLtMatrixLayoutDestroy(layout)
-    }
-    _ = library.functions.cublasLtMatmulDescDestroy(plan.desc)
   }
 
   private static func value(of type: DataType) -> Int32 {

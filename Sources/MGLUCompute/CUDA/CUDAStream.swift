@@ -28,12 +28,6 @@ public final class CUDAStream: Sendable {
       context.current().cuStreamSynchronize(handle), "cuStreamSynchronize")
   }
 
-  /// Lets what is enqueued from here on wait for `event`, which may be another stream's.
-  public func wait(for event: CUDAEvent) throws(CUDAError) {
-    try context.driver.check(
-      context.current().cuStreamWaitEvent(handle, event.handle, 0), "cuStreamWaitEvent")
-  }
-
   /// Copies host memory to the GPU. Memory that is not pinned may be changed when this returns;
   /// pinned memory only when the copy is done.
   package func copy(
@@ -84,12 +78,10 @@ public final class CUDAEvent: Sendable {
   private let bits: UInt
   var handle: OpaquePointer? { OpaquePointer(bitPattern: bits) }
 
-  /// Creates an event; without `timing` it only orders, which is cheaper.
-  public init(on context: CUDAContext, timing: Bool = true) throws(CUDAError) {
+  /// Creates an event.
+  public init(on context: CUDAContext) throws(CUDAError) {
     var event: OpaquePointer?
-    let disableTiming: UInt32 = 2
-    try context.driver.check(
-      context.current().cuEventCreate(&event, timing ? 0 : disableTiming), "cuEventCreate")
+    try context.driver.check(context.current().cuEventCreate(&event, 0), "cuEventCreate")
     self.context = context
     bits = UInt(bitPattern: event)
   }

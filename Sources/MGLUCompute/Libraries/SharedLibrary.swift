@@ -19,7 +19,7 @@ public enum LibraryProblem: Sendable {
 /// An error of opening a library.
 public typealias LibraryError = Failure<LibraryProblem>
 
-/// A library opened at run time, for as long as the process lives.
+/// A library opened at run time, by default for as long as the process lives.
 ///
 /// Nothing that this package may use is linked: one binary serves machines that have a library and
 /// machines that lack it.
@@ -67,6 +67,9 @@ public struct SharedLibrary: @unchecked Sendable {
     if reason.hasPrefix(name), reason.hasSuffix("No such file or directory") { return name }
     return reason.hasPrefix(name) ? "(\(reason))" : "\(name) (\(reason))"
   }
+
+  /// Lets go of the library, whose functions are not to be called after that.
+  func close() { dlclose(handle) }
 
   /// The function of that name as a `@convention(c)` type, or `nil` where the library lacks it.
   ///

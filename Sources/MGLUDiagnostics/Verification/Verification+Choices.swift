@@ -29,9 +29,13 @@ extension Verification {
   }
 
   /// The largest logit, wherever it lies, however many are equal or no numbers: what the host chooses.
+  /// Of nothing but no numbers, -1.
   package func largestTokens() throws(BackendError) -> Finding {
     var finding = Finding("tokens, largest", on: set)
     for count in [1, 31, 512, 4099, 128_256] {
+      let none = try tokens(of: [Float](repeating: .nan, count: count), by: Self.greedyAndDrawn)
+      finding.add(
+        error: none == [-1, -1] ? 0 : .infinity, bound: 1, "no number of \(count): \(none)")
       for place in Set([0, count / 3, count - 1]) {
         var random = Philox(seed: 11, purpose: .synthetic)
         var logits = (0..<count).map { _ in random.nextNormal() }
@@ -45,7 +49,7 @@ extension Verification {
         for (name, logits) in [
           ("one", logits), ("ties", ties), ("NaN", gaps), ("zeros", zeros), ("low", low),
         ] {
-          let choice = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+          let choice = Self.greedyAndDrawn[0]
           var chooser = TokenChooser()
           let expected = chooser.token(of: logits.span, by: choice)
           let found = try tokens(of: logits, by: [choice])[0]
@@ -89,6 +93,10 @@ extension Verification {
       }
     }
     return finding
+  }
+
+  private static let greedyAndDrawn = [0, 1].map {
+    TokenChoice(temperature: $0, topK: 0, topP: 1, minP: 0, uniform: 0.5)
   }
 
   /// What the backend chooses from `logits`, choice by choice.

@@ -44,6 +44,9 @@ public struct DecoderConfiguration: Sendable, Equatable {
     self.startOfText = startOfText
   }
 
+  /// More layers than any model has, each of which is described before memory is counted.
+  static let mostLayers = 1 << 16
+
   /// h.
   public var hiddenSize: Int { feedForward.hiddenSize }
 
@@ -55,6 +58,9 @@ public struct DecoderConfiguration: Sendable, Equatable {
       ("kv heads", attention.kvHeads), ("context", contextLength),
     ] where size < 1 {
       throw ConfigurationError(.size, "\(name) is \(size): expected at least 1")
+    }
+    guard layers <= Self.mostLayers else {
+      throw ConfigurationError(.size, "\(layers) layers: expected at most \(Self.mostLayers)")
     }
     guard attention.heads % attention.kvHeads == 0 else {
       throw ConfigurationError(

@@ -8,9 +8,20 @@ public enum GenerationProblem: Sendable {
   case sampling
   /// There is nothing to continue.
   case emptyPrompt
+  /// No logit is a number.
+  case notFinite
   /// A device failed.
   case backend
 }
 
 /// An error of generation.
 public typealias GenerationError = Failure<GenerationProblem>
+
+extension Failure where Code == GenerationProblem {
+  /// What stands for a choice among logits none of which is a number.
+  package static var notFinite: GenerationError {
+    GenerationError(
+      .notFinite, "the model expects nothing: none of its logits is a number",
+      remedy: "its weights are damaged, or its training diverged: take an earlier checkpoint")
+  }
+}

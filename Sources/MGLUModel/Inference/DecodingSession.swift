@@ -51,7 +51,9 @@ public final class DecodingSession {
   ) throws(GenerationError) -> Int32 {
     exchange.choice.assign(choice.elements)
     try read(tokens, choosing: true)
-    return exchange.token.integers[0]
+    let token = exchange.token.integers[0]
+    guard token >= 0 else { throw .notFinite }
+    return token
   }
 
   private func read(

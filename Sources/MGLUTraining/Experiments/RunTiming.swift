@@ -11,7 +11,7 @@ public struct RunTiming: Sendable, Equatable, Codable {
   /// Training tokens per second of the call that ended the run; `nil` if it did no step.
   public let trainingTokensPerSecond: Double?
   /// Tokens per second written one by one, over packed masks and weights of the type that training
-  /// multiplies in: FP32 on a CPU, BF16 on a GPU.
+  /// multiplies in: FP32 on a CPU, BF16 on a GPU. `nil` where the model expects nothing.
   public let decodeTokensPerSecond: Double?
   /// Seconds of the call that ended the run.
   public let seconds: Double
@@ -22,7 +22,11 @@ public struct RunTiming: Sendable, Equatable, Codable {
     learningRate = run.settings.learningRate
     trainingTokensPerSecond = summary.flatMap { $0.tokensPerSecond > 0 ? $0.tokensPerSecond : nil }
     seconds = summary?.seconds ?? 0
-    decodeTokensPerSecond = summary == nil ? nil : try Self.decodeSpeed(decoder)
+    do {
+      decodeTokensPerSecond = summary == nil ? nil : try Self.decodeSpeed(decoder)
+    } catch let error as GenerationError where error.code == .notFinite {
+      decodeTokensPerSecond = nil
+    }
   }
 
   /// The fastest of twenty texts as long as the context, at most 64 tokens: whatever else the machine

@@ -87,7 +87,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
       ("steps between validations", evaluateEvery, 0), ("validation tokens", evaluationTokens, 0),
       ("steps between checkpoints", saveEvery, 0), ("kept checkpoints", keptCheckpoints, 1),
     ] where value < least || value > 1 << 40 {
-      throw TrainingError(.setting, "\(name): \(value): expected \(least) or more")
+      throw TrainingError(.setting, "\(name): \(value): expected \(least) to \(1 << 40)")
     }
     let (tokens, overflows) = batchSize.multipliedReportingOverflow(by: contextLength)
     guard !overflows, tokens <= Self.mostTokens else {
@@ -112,7 +112,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
       ("learning rate", learningRate), ("minimum learning rate", minimumLearningRate),
       ("weight decay", Double(optimizer.weightDecay)), ("clip norm", Double(optimizer.clipNorm)),
     ] where !(value >= 0 && value.isFinite) {
-      throw TrainingError(.setting, "\(name): \(value): expected 0 or more")
+      throw TrainingError(.setting, "\(name): \(value): expected a finite number of 0 or more")
     }
     guard optimizer.epsilon > 0, optimizer.epsilon.isFinite else {
       throw TrainingError(.setting, "epsilon \(optimizer.epsilon): expected more than 0")
