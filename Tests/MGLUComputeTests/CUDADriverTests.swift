@@ -37,6 +37,21 @@ import Testing
     #expect(error.message == "cuInit: CUDA error 4242")
   }
 
+  /// The fake GPU is of 9.0.
+  @Test func aDeviceMayStandForAnOlderOne() throws {
+    #expect(try CUDADevice(0, driver, olderCapability: nil).capability == CUDACapability(9, 0))
+    for text in ["8.0", "8.6", "9.0"] {
+      let device = try CUDADevice(0, driver, olderCapability: text)
+      #expect(device.capability.description == text)
+    }
+    for text in ["7.5", "9.1", "12.0", "8", "8.x", "8.0.0", ""] {
+      let error = #expect(throws: CUDAError.self) {
+        try CUDADevice(0, driver, olderCapability: text)
+      }
+      #expect(error?.message.contains("8.0 to 9.0") == true, "\(text)")
+    }
+  }
+
   @Test func driversThatLackAFunctionAreTooOld() {
     let error = #expect(throws: CUDAError.self) {
       try CUDADriver(path: "libcuda.so.1") { library, symbol in

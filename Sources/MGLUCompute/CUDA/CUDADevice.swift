@@ -11,6 +11,13 @@ public struct CUDACapability: Sendable, Equatable, Comparable, CustomStringConve
   /// The oldest that the kernels are made for: Ampere, 8.0.
   public static let oldest = CUDACapability(8, 0)
 
+  /// The capability that a text such as 8.0 says.
+  package init?(_ text: String) {
+    let numbers = text.split(separator: ".", omittingEmptySubsequences: false).map { Int($0) }
+    guard numbers.count == 2, let major = numbers[0], let minor = numbers[1] else { return nil }
+    self.init(major, minor)
+  }
+
   public var description: String { "\(major).\(minor)" }
 
   public static func < (a: CUDACapability, b: CUDACapability) -> Bool {
@@ -24,8 +31,11 @@ public struct CUDADevice: Sendable {
   public let ordinal: Int
   /// Its name.
   public let name: String
-  /// Its generation.
+  /// Its generation, or the older one that `MGLU_CUDA_CAPABILITY` has it stand for, so that what is
+  /// made for that one can be verified on this.
   public let capability: CUDACapability
+  /// Whether it stands for an older one.
+  let standsForOlder: Bool
   /// Streaming multiprocessors.
   public let multiprocessorCount: Int
   /// Bytes of memory.
@@ -87,15 +97,18 @@ public struct CUDADevice: Sendable {
     describing name: String, capability: CUDACapability, multiprocessors: Int,
     sharedBytesPerBlock: Int, sharedBytesPerMultiprocessor: Int
   ) {
-    (ordinal, handle, hasUnifiedAddressing) = (0, 0, true)
+    (ordinal, handle, hasUnifiedAddressing, standsForOlder) = (0, 0, true, false)
     (self.name, self.capability, multiprocessorCount) = (name, capability, multiprocessors)
     (memoryByteCount, l2ByteCount, peakBytesPerSecond) = (0, 0, nil)
     self.sharedBytesPerBlock = sharedBytesPerBlock
     self.sharedBytesPerMultiprocessor = sharedBytesPerMultiprocessor
   }
 
-  /// The GPU of that number, as a driver describes it.
-  package init(_ ordinal: Int, _ driver: CUDADriver) throws(CUDAError) {
+  /// The GPU of that number, as a driver describes it; `olderCapability` is what it is to stand for.
+  package init(
+    _ ordinal: Int, _ driver: CUDADriver,
+    olderCapability: String? = Environment.value("MGLU_CUDA_CAPABILITY")
+  ) throws(CUDAError) {
     var device: Int32 = 0
     try driver.check(driver.functions.cuDeviceGet(&device, Int32(ordinal)), "cuDeviceGet")
     // CUdevice_attribute.
@@ -117,7 +130,18 @@ public struct CUDADevice: Sendable {
     multiprocessorCount = try attribute(16)
     l2ByteCount = try attribute(38)
     hasUnifiedAddressing = try attribute(41) != 0
-    capability = CUDACapability(try attribute(75), try attribute(76))
+    let own = CUDACapability(try attribute(75), try attribute(76))
+    if let text = olderCapability {
+      guard let older = CUDACapability(text), older >= .oldest, older <= own else {
+        throw CUDAError(
+          .unsupportedDevice,
+          "MGLU_CUDA_CAPABILITY is \(text): expected \(CUDACapability.oldest) to \(own), that of "
+            + self.name)
+      }
+      (capability, standsForOlder) = (older, older < own)
+    } else {
+      (capability, standsForOlder) = (own, false)
+    }
     sharedBytesPerMultiprocessor = try attribute(81)
     sharedBytesPerBlock = try attribute(97)
     // Kilohertz, and bits a transfer; two transfers a cycle. Newer drivers tell 0.

@@ -104,8 +104,12 @@ extension CUDAContext {
     _ source: KernelSource, options: [String] = [], cache: KernelCache = .standard
   ) throws(CUDAError) -> CUDAModule {
     let compiler = try NVRTC.shared()
-    let architecture = try CUDAArchitecture.best(
+    var architecture = try CUDAArchitecture.best(
       for: device.capability, supported: compiler.supported)
+    // Machine code of an older generation runs on no newer one.
+    if device.standsForOlder {
+      architecture = CUDAArchitecture(architecture.capability, isVirtual: true)
+    }
     let image = try cache.image(
       of: source, for: architecture, options: options, compiler: compiler)
     return try CUDAModule(image: image, name: "\(source.name) (\(architecture))", on: self)
