@@ -154,6 +154,25 @@ import Testing
     }
   }
 
+  /// The queue's bound is one of requests, however many texts they have; what is counted is texts.
+  @Test func requestsWaitUntilTheirLastTextBegins() async throws {
+    let model = try ServedModel(settings: .init(mostTexts: 1, mostWaiting: 2), context: 4000)
+    let text = TextRequest(prompt: [1], maximumTokens: 2000)
+    var streams: [AsyncStream<RequestEvent>] = []
+    for _ in 0..<2 {
+      streams.append(try model.engine.submit(.init(repeating: text, count: 3)))
+    }
+    #expect(throws: APIError.queueFull) { try model.engine.submit([text]) }
+    // All but the first text, for as long as that is written.
+    try model.wait(until: "num_requests_waiting", is: 5)
+    for stream in streams {
+      var events: [RequestEvent] = []
+      for await event in stream { events.append(event) }
+      for index in 0..<3 { #expect(events.ids(of: index).count == 2000) }
+    }
+    #expect(model.metric("num_requests_waiting") == 0)
+  }
+
   @Test func whoeverGoesMakesRoom() async throws {
     let model = try ServedModel(settings: .init(mostTexts: 1))
     let task = Task {

@@ -14,7 +14,7 @@ public final class Engine: Sendable {
 
   /// What waits, and whether more may come.
   private struct Queue {
-    var waiting: [TextJob] = []
+    var waiting = WaitingRequests()
     var state = State.open
   }
 
@@ -81,14 +81,9 @@ public final class Engine: Sendable {
       guard queue.state == .open else {
         return queue.state == .draining ? .stopping : .deviceFailed
       }
-      queue.waiting.removeAll(where: \.request.isOver)
-      var requests = 0
-      for index in queue.waiting.indices
-      where index == 0 || queue.waiting[index].request !== queue.waiting[index - 1].request {
-        requests += 1
-      }
-      guard requests < settings.mostWaiting else { return .queueFull }
-      queue.waiting += jobs
+      queue.waiting.removeEnded(at: .now)
+      guard queue.waiting.count < settings.mostWaiting else { return .queueFull }
+      queue.waiting.append(request, jobs)
       return nil
     }
     if let problem {
@@ -117,7 +112,7 @@ public final class Engine: Sendable {
       decoder, tokenizer: tokenizer, mostTexts: settings.mostTexts, capacity: context,
       metrics: metrics)
     while true {
-      let (jobs, isOver) = take(room: scheduler)
+      let (jobs, isOver) = take(most: scheduler.room)
       for job in jobs { scheduler.start(job) }
       if scheduler.isIdle {
         if isOver { return }
@@ -132,14 +127,11 @@ public final class Engine: Sendable {
   }
 
   /// What is to start now, and whether nothing will come any more.
-  private func take(room scheduler: Scheduler) -> (jobs: [TextJob], isOver: Bool) {
-    let now = ContinuousClock.now
-    return queue.withLock { queue in
-      for job in queue.waiting where job.request.hasExpired(at: now) { job.request.expire() }
-      queue.waiting.removeAll(where: \.request.isOver)
-      let jobs = Array(queue.waiting.prefix(scheduler.room))
-      queue.waiting.removeFirst(jobs.count)
-      metrics.setWaiting(queue.waiting.count)
+  private func take(most: Int) -> (jobs: [TextJob], isOver: Bool) {
+    queue.withLock { queue in
+      queue.waiting.removeEnded(at: .now)
+      let jobs = queue.waiting.takeTexts(most: most)
+      metrics.setWaiting(queue.waiting.textCount)
       return (jobs, queue.state != .open && queue.waiting.isEmpty)
     }
   }
@@ -148,10 +140,9 @@ public final class Engine: Sendable {
   private func fail() {
     let waiting = queue.withLock { queue in
       queue.state = .failed
-      defer { queue.waiting.removeAll() }
-      return queue.waiting
+      return queue.waiting.removeAll()
     }
-    for job in waiting { job.request.fail(.deviceFailed) }
+    for request in waiting { request.fail(.deviceFailed) }
   }
 }
 

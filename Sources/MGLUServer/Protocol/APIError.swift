@@ -30,7 +30,7 @@ package struct APIError: Error, Sendable, Equatable {
   static let unauthorised = APIError(
     status: 401, message: "the API key is missing or wrong; send it as Authorization: Bearer KEY",
     type: "authentication_error", code: "invalid_api_key")
-  static let queueFull = APIError(
+  package static let queueFull = APIError(
     status: 429, message: "too many requests wait; come again in a moment",
     type: "rate_limit_error", code: "queue_full", retryAfter: 1)
   package static let stopping = APIError(
