@@ -27,7 +27,8 @@ public final class Engine: Sendable {
     case failed
   }
 
-  /// Starts an engine over a model.
+  /// Starts an engine over a model. Throws where the device has no memory for as many texts, as long,
+  /// as `settings` allow.
   public init(
     _ decoder: InferenceDecoder, tokenizer: Tokenizer, settings: EngineSettings = .init()
   ) throws(MemoryError) {
@@ -37,8 +38,9 @@ public final class Engine: Sendable {
     settings.mostTexts = max(1, settings.mostTexts)
     let context = settings.context ?? decoder.configuration.contextLength
     let bytes = decoder.configuration.cacheByteCount(tokens: context)
+    // The memory is taken when texts come: a device that lacks it then computes nothing any more.
     try PhysicalMemory.require(
-      Double(bytes) * Double(settings.mostTexts),
+      Double(bytes) * Double(settings.mostTexts), on: decoder.backend.deviceMemory,
       for: "the memory of \(settings.mostTexts) texts of \(context) tokens",
       remedy: "choose a smaller --max-batch or --context")
     self.configuration = decoder.configuration
