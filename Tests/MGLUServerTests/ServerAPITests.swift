@@ -221,8 +221,13 @@ import Testing
 
   @Test func keysAreCompared() {
     let settings = ServerSettings(apiKey: "secret")
-    #expect(settings.admits(authorisation: "Bearer secret"))
-    for wrong in ["Bearer secre", "Bearer secret!", "Bearer Secret", "secret", "", nil] {
+    for right in ["Bearer secret", "bearer secret", "BEARER  secret"] {
+      #expect(settings.admits(authorisation: right))
+    }
+    for wrong in [
+      "Bearersecret", "Basic secret", "Bearer", "Bearer ", "Bearer secretsecret", "Bearer secre",
+      "Bearer secret!", "Bearer Secret", "secret", "", nil,
+    ] {
       #expect(!settings.admits(authorisation: wrong))
     }
     #expect(ServerSettings().admits(authorisation: nil))

@@ -60,13 +60,17 @@ public struct ServerSettings: Sendable {
     }
   }
 
-  /// Whether an `Authorization` header has the key. Takes as long for any header of a length.
+  /// Whether an `Authorization` header has the key. Takes as long for any key of a length.
   package func admits(authorisation: String?) -> Bool {
     guard let apiKey else { return true }
-    let expected = Array("Bearer \(apiKey)".utf8)
-    let found = Array((authorisation ?? "").utf8)
+    let header = Array((authorisation ?? "").utf8)
+    // The name of a scheme has no case, and any number of blanks follows it.
+    let scheme = header.prefix { $0 != UInt8(ascii: " ") }
+    guard String(decoding: scheme, as: UTF8.self).lowercased() == "bearer" else { return false }
+    let found = header[scheme.endIndex...].drop { $0 == UInt8(ascii: " ") }
+    let expected = Array(apiKey.utf8)
     var difference = UInt8(found.count == expected.count ? 0 : 1)
-    for index in found.indices { difference |= found[index] ^ expected[index % expected.count] }
+    for (a, b) in zip(found, expected) { difference |= a ^ b }
     return difference == 0
   }
 }
