@@ -168,7 +168,19 @@ import Testing
     #expect(joined == text(whole, "message"))
     #expect((chunks.last?["usage"] as? [String: Int])?["completion_tokens"] == 9)
     #expect(chunks.last.map(Self.choices)?.isEmpty == true)
+    #expect(chunks.dropLast().allSatisfy { $0["usage"] is NSNull })
     #expect(Self.choices(chunks[chunks.count - 2])[0]["finish_reason"] as? String == "length")
+  }
+
+  @Test func usageIsThereWhereItIsWanted() async throws {
+    let body = #"{"prompt": "Hi", "max_tokens": 2, "stream": true}"#
+    guard case .events(let write) = try await Self.api().completions(Array(body.utf8)) else {
+      Issue.record("no events")
+      return
+    }
+    nonisolated(unsafe) var events = ""
+    try await write { events += $0 }
+    #expect(events.contains("finish_reason") && !events.contains("usage"))
   }
 
   @Test(arguments: [
