@@ -83,6 +83,22 @@
       }
     }
 
+    /// A HEAD is answered as a GET is, without the body; so are errors.
+    @Test func headsHaveNoBody() async throws {
+      try await Self.withServer(settings: .init(port: 0, apiKey: "secret")) { port, _ in
+        for (path, key, status) in [
+          ("/", "", 200), ("/health", "", 200), ("/v1/models", "secret", 200),
+          ("/metrics", "secret", 200), ("/v1/models", "", 401), ("/nowhere", "", 404),
+          ("/v1/completions", "secret", 404),
+        ] {
+          let headers = key.isEmpty ? "" : "Authorization: Bearer \(key)\r\n"
+          let answer = try HTTPAnswer("HEAD", path, headers: headers, port: port)
+          #expect(answer.status == status && answer.body.isEmpty, "\(path): \(answer)")
+          #expect(!answer.head.lowercased().contains("content-length: 0"))
+        }
+      }
+    }
+
     @Test func keysOpen() async throws {
       try await Self.withServer(settings: .init(port: 0, apiKey: "secret")) { port, _ in
         for headers in ["", "Authorization: Bearer wrong\r\n"] {

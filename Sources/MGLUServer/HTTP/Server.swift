@@ -51,7 +51,8 @@
     /// All routes.
     func router() -> Hummingbird.Router<ConnectionContext> {
       let api = api
-      let router = Hummingbird.Router(context: ConnectionContext.self)
+      let router = Hummingbird.Router(
+        context: ConnectionContext.self, options: .autoGenerateHeadEndpoints)
       router.add(middleware: ErrorAnswers())
       let page = TrialPage.html(needsKey: settings.apiKey != nil)
       router.get("/") { _, _ in page.response(type: "text/html; charset=utf-8") }
