@@ -7,7 +7,7 @@
   /// The server over real connections.
   @Suite struct ServerTests {
     /// Calls `body` with the port of a server, which ends afterwards.
-    private static func withServer(
+    static func withServer(
       settings: ServerSettings = .init(port: 0), engine: EngineSettings = .init(),
       _ body: @escaping @Sendable (_ port: Int, _ api: ServerAPI) throws -> Void
     ) async throws {
@@ -28,13 +28,13 @@
       try result?.get()
     }
 
-    private static func fields(_ answer: HTTPAnswer) throws -> Set<String> {
+    static func fields(_ answer: HTTPAnswer) throws -> Set<String> {
       let body = try JSONSerialization.jsonObject(with: Data(answer.body.utf8))
       let error = (body as? [String: Any])?["error"] as? [String: Any]
       return Set((error ?? [:]).keys)
     }
 
-    private static let four: Set = ["message", "type", "param", "code"]
+    static let four: Set = ["message", "type", "param", "code"]
 
     @Test func everyRouteAnswers() async throws {
       try await Self.withServer { port, _ in
@@ -119,10 +119,7 @@
         let body = #"{"prompt": "a", "max_tokens": 590, "n": 200, "stream": \#(streams)}"#
         do {
           let connection = try HTTPConnection(port: port)
-          connection.send(
-            Array(
-              "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
-                .utf8) + Array(body.utf8))
+          connection.ask("POST", "/v1/completions", body)
           if streams { _ = connection.receive() } else { usleep(50_000) }
         }
         let next = Array(#"{"prompt": "b", "max_tokens": 2}"#.utf8)

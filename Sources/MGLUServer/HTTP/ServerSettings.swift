@@ -16,15 +16,21 @@ public struct ServerSettings: Sendable {
   public var apiKey: String?
   /// Most bytes of a request's body.
   public var mostBytes: Int
+  /// How long a client may let the server wait with the rest of a request's body and with reading
+  /// what it is sent, at most the engine's time limit. A connection without a request is closed after
+  /// a quarter more.
+  public var patience: Duration
 
   /// Creates settings.
   public init(
-    host: String = "127.0.0.1", port: Int = 8080, apiKey: String? = nil, mostBytes: Int = 4 << 20
+    host: String = "127.0.0.1", port: Int = 8080, apiKey: String? = nil, mostBytes: Int = 4 << 20,
+    patience: Duration = .seconds(60)
   ) {
     self.host = host
     self.port = port
     self.apiKey = apiKey
     self.mostBytes = mostBytes
+    self.patience = patience
   }
 
   /// The key in the first line of `file`, or, without one, in `MGLU_API_KEY` of the environment;

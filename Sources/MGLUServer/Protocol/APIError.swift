@@ -27,6 +27,11 @@ package struct APIError: Error, Sendable, Equatable {
     invalid("the body is larger than \(most) bytes", code: "request_too_large", status: 413)
   }
 
+  /// The connection is not read any further.
+  static let bodyTimeout = invalid(
+    "the rest of the body did not come in time; send it anew, faster or in smaller requests",
+    code: "request_timeout", status: 408)
+
   static let unauthorised = APIError(
     status: 401, message: "the API key is missing or wrong; send it as Authorization: Bearer KEY",
     type: "authentication_error", code: "invalid_api_key")
