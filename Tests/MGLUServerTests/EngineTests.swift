@@ -61,9 +61,7 @@ import Testing
     }
     let length = texts[0].prompt.count
     #expect(length > 256)
-    guard case .text(let metrics, _) = ServerAPI(model.engine, model: "a").metrics() else { return }
-    let hits = try #require(metrics.firstMatch(of: /prefix_cache_hits_total\{.*\} (\d+)/)?.output.1)
-    #expect(try #require(Int(hits)) >= 3 * length)
+    #expect(try #require(model.metric("prefix_cache_hits_total")) >= 3 * length)
   }
 
   /// The scores of a prompt are those of its tokens read one by one.
@@ -174,19 +172,35 @@ import Testing
   }
 
   @Test func whoeverGoesMakesRoom() async throws {
-    let model = try ServedModel(settings: .init(mostTexts: 1))
-    let task = Task {
-      for await _ in try model.engine.submit([.init(prompt: [1], maximumTokens: 590)]) {}
+    let model = try ServedModel(settings: .init(mostTexts: 1), context: 12_000)
+    let text = TextRequest(prompt: [1], maximumTokens: 11_999)
+    // Nobody listens once it has begun.
+    try withExtendedLifetime(model.engine.submit([text])) {
+      try model.wait(until: "num_requests_running", is: 1)
     }
-    task.cancel()
-    _ = await task.result
     #expect(try await model.written(.init(prompt: [2], maximumTokens: 3)).count == 3)
+    // The long text was given up, not finished.
+    #expect(model.metric("request_success_total") == 1)
   }
 
-  @Test func requestsHaveALimitOfTime() async throws {
+  @Test func waitingRequestsHaveALimitOfTime() async throws {
     let model = try ServedModel(settings: .init(mostTexts: 1, timeLimit: .zero))
     let events = try await model.events([.init(prompt: [1], maximumTokens: 590)])
     #expect(events.failure == .timeout)
+    #expect(events.count == 1)
+  }
+
+  /// Texts that have all begun, and would take far longer than they may.
+  @Test func runningRequestsHaveALimitOfTime() async throws {
+    let model = try ServedModel(
+      settings: .init(mostTexts: 64, timeLimit: .milliseconds(500)), context: 6000)
+    let text = TextRequest(prompt: [1], maximumTokens: 5999)
+    let events = try await model.events(.init(repeating: text, count: 64))
+    #expect(events.failure == .timeout)
+    #expect(!events.ids(of: 63).isEmpty)
+    // The places are free again.
+    #expect(try await model.written(.init(prompt: [1], maximumTokens: 2)).count == 2)
+    #expect(model.metric("request_success_total") == 1)
   }
 
   @Test func drainingFinishesWhatWasTaken() async throws {
