@@ -17,7 +17,7 @@
     }
 
     /// Serves until the process is asked to end, or the task is cancelled; then finishes what was
-    /// begun.
+    /// begun: requests that have come in full. Other connections are closed.
     ///
     /// - Parameter onStart: Is told the port once requests are taken.
     public func run(onStart: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
