@@ -61,9 +61,7 @@ import Testing
     }
     let length = texts[0].prompt.count
     #expect(length > 256)
-    guard case .text(let metrics, _) = ServerAPI(model.engine, model: "a").metrics() else { return }
-    let hits = try #require(metrics.firstMatch(of: /prefix_cache_hits_total\{.*\} (\d+)/)?.output.1)
-    #expect(try #require(Int(hits)) >= 3 * length)
+    #expect(try #require(model.metric("prefix_cache_hits_total")) >= 3 * length)
   }
 
   /// The scores of a prompt are those of its tokens read one by one.
@@ -154,20 +152,55 @@ import Testing
     }
   }
 
-  @Test func whoeverGoesMakesRoom() async throws {
-    let model = try ServedModel(settings: .init(mostTexts: 1))
-    let task = Task {
-      for await _ in try model.engine.submit([.init(prompt: [1], maximumTokens: 590)]) {}
+  /// The queue's bound is one of requests, however many texts they have; what is counted is texts.
+  @Test func requestsWaitUntilTheirLastTextBegins() async throws {
+    let model = try ServedModel(settings: .init(mostTexts: 1, mostWaiting: 2), context: 4000)
+    let text = TextRequest(prompt: [1], maximumTokens: 2000)
+    var streams: [AsyncStream<RequestEvent>] = []
+    for _ in 0..<2 {
+      streams.append(try model.engine.submit(.init(repeating: text, count: 3)))
     }
-    task.cancel()
-    _ = await task.result
-    #expect(try await model.written(.init(prompt: [2], maximumTokens: 3)).count == 3)
+    #expect(throws: APIError.queueFull) { try model.engine.submit([text]) }
+    // All but the first text, for as long as that is written.
+    try model.wait(until: "num_requests_waiting", is: 5)
+    for stream in streams {
+      var events: [RequestEvent] = []
+      for await event in stream { events.append(event) }
+      for index in 0..<3 { #expect(events.ids(of: index).count == 2000) }
+    }
+    #expect(model.metric("num_requests_waiting") == 0)
   }
 
-  @Test func requestsHaveALimitOfTime() async throws {
+  @Test func whoeverGoesMakesRoom() async throws {
+    let model = try ServedModel(settings: .init(mostTexts: 1), context: 12_000)
+    let text = TextRequest(prompt: [1], maximumTokens: 11_999)
+    // Nobody listens once it has begun.
+    try withExtendedLifetime(model.engine.submit([text])) {
+      try model.wait(until: "num_requests_running", is: 1)
+    }
+    #expect(try await model.written(.init(prompt: [2], maximumTokens: 3)).count == 3)
+    // The long text was given up, not finished.
+    #expect(model.metric("request_success_total") == 1)
+  }
+
+  @Test func waitingRequestsHaveALimitOfTime() async throws {
     let model = try ServedModel(settings: .init(mostTexts: 1, timeLimit: .zero))
     let events = try await model.events([.init(prompt: [1], maximumTokens: 590)])
     #expect(events.failure == .timeout)
+    #expect(events.count == 1)
+  }
+
+  /// Texts that have all begun, and would take far longer than they may.
+  @Test func runningRequestsHaveALimitOfTime() async throws {
+    let model = try ServedModel(
+      settings: .init(mostTexts: 64, timeLimit: .milliseconds(500)), context: 6000)
+    let text = TextRequest(prompt: [1], maximumTokens: 5999)
+    let events = try await model.events(.init(repeating: text, count: 64))
+    #expect(events.failure == .timeout)
+    #expect(!events.ids(of: 63).isEmpty)
+    // The places are free again.
+    #expect(try await model.written(.init(prompt: [1], maximumTokens: 2)).count == 2)
+    #expect(model.metric("request_success_total") == 1)
   }
 
   @Test func drainingFinishesWhatWasTaken() async throws {

@@ -1,4 +1,6 @@
 #if Server
+  import Foundation
+
   #if canImport(Glibc)
     import Glibc
   #elseif canImport(Musl)
@@ -10,6 +12,8 @@
   /// A connection to a server on this machine, byte by byte: tests can say what no client would.
   final class HTTPConnection {
     private let descriptor: Int32
+    /// What was received and belongs to the next answer.
+    private var unread: [UInt8] = []
 
     init(port: Int) throws {
       #if canImport(Glibc)
@@ -49,6 +53,46 @@
       var buffer = [UInt8](repeating: 0, count: 1 << 14)
       let count = read(descriptor, &buffer, buffer.count)
       return Array(buffer.prefix(max(0, count)))
+    }
+
+    /// Asks for something, and leaves the connection open.
+    func ask(_ method: String, _ path: String, _ body: String = "") {
+      send(
+        Array(
+          "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+            .utf8) + Array(body.utf8))
+    }
+
+    /// What the server sends until `isEnough` of it is there, or it closes.
+    func receive(until isEnough: (String) -> Bool) -> String {
+      while !isEnough(String(decoding: unread, as: UTF8.self)) {
+        let part = receive()
+        if part.isEmpty { break }
+        unread += part
+      }
+      return String(decoding: unread, as: UTF8.self)
+    }
+
+    /// The next answer of a connection that stays open.
+    func receiveAnswer() -> HTTPAnswer {
+      let head = receive { $0.contains("\r\n\r\n") }
+      let end = head.range(of: "\r\n\r\n")?.upperBound ?? head.endIndex
+      var length = head[..<end].utf8.count
+      let fields = head[..<end].lowercased()
+      if fields.contains("transfer-encoding: chunked") {
+        let last = "\r\n0\r\n\r\n"
+        let text = receive { $0.contains(last) }
+        length = text.range(of: last).map { text[..<$0.upperBound].utf8.count } ?? unread.count
+      } else if let count = fields.firstMatch(of: /content-length: (\d+)/)?.output.1 {
+        length += Int(count) ?? 0
+        while unread.count < length {
+          let part = receive()
+          if part.isEmpty { break }
+          unread += part
+        }
+      }
+      defer { unread.removeFirst(min(length, unread.count)) }
+      return HTTPAnswer(String(decoding: unread.prefix(length), as: UTF8.self))
     }
 
     /// All that the server sends until it closes.

@@ -38,6 +38,20 @@ struct ServedModel {
     return events
   }
 
+  /// The value of the metric `name`.
+  func metric(_ name: String) -> Int? { ServerAPI(engine, model: "tiny").metric(name) }
+
+  /// Waits until the metric `name` is `value`. No other task has to run for that: where many tests
+  /// run at once, that may take longer than a text does.
+  func wait(until name: String, is value: Int) throws {
+    let begin = ContinuousClock.now
+    while metric(name) != value {
+      guard ContinuousClock.now - begin < .seconds(30) else { throw TimeOut() }
+    }
+  }
+
+  struct TimeOut: Error {}
+
   /// The tokens that the engine writes.
   func written(_ text: TextRequest) async throws -> [Int32] { try await events([text]).ids(of: 0) }
 }
@@ -78,5 +92,15 @@ extension [RequestEvent] {
   var failure: APIError? {
     for case .failed(let error) in self { return error }
     return nil
+  }
+}
+
+extension ServerAPI {
+  /// The value of the metric `name`.
+  func metric(_ name: String) -> Int? {
+    guard case .text(let text, _) = metrics() else { return nil }
+    let start = "mglu:\(name){"
+    let line = text.split(separator: "\n").first { $0.hasPrefix(start) }
+    return line?.split(separator: " ").last.flatMap { Int($0) }
   }
 }

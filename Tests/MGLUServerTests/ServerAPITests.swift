@@ -168,7 +168,19 @@ import Testing
     #expect(joined == text(whole, "message"))
     #expect((chunks.last?["usage"] as? [String: Int])?["completion_tokens"] == 9)
     #expect(chunks.last.map(Self.choices)?.isEmpty == true)
+    #expect(chunks.dropLast().allSatisfy { $0["usage"] is NSNull })
     #expect(Self.choices(chunks[chunks.count - 2])[0]["finish_reason"] as? String == "length")
+  }
+
+  @Test func usageIsThereWhereItIsWanted() async throws {
+    let body = #"{"prompt": "Hi", "max_tokens": 2, "stream": true}"#
+    guard case .events(let write) = try await Self.api().completions(Array(body.utf8)) else {
+      Issue.record("no events")
+      return
+    }
+    nonisolated(unsafe) var events = ""
+    try await write { events += $0 }
+    #expect(events.contains("finish_reason") && !events.contains("usage"))
   }
 
   @Test(arguments: [
@@ -221,8 +233,13 @@ import Testing
 
   @Test func keysAreCompared() {
     let settings = ServerSettings(apiKey: "secret")
-    #expect(settings.admits(authorisation: "Bearer secret"))
-    for wrong in ["Bearer secre", "Bearer secret!", "Bearer Secret", "secret", "", nil] {
+    for right in ["Bearer secret", "bearer secret", "BEARER  secret"] {
+      #expect(settings.admits(authorisation: right))
+    }
+    for wrong in [
+      "Bearersecret", "Basic secret", "Bearer", "Bearer ", "Bearer secretsecret", "Bearer secre",
+      "Bearer secret!", "Bearer Secret", "secret", "", nil,
+    ] {
       #expect(!settings.admits(authorisation: wrong))
     }
     #expect(ServerSettings().admits(authorisation: nil))

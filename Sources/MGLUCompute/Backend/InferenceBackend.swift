@@ -5,6 +5,8 @@
 public protocol InferenceBackend: Backend {
   /// The CPU of this machine: files and conversions are its work, whatever computes.
   var host: CPUBackend { get }
+  /// The memory of the device in bytes, or `nil` where it computes in the host's.
+  var deviceMemory: (free: Int, total: Int)? { get }
   /// How this backend can store weights.
   var weightTypes: [WeightType] { get }
   /// How it stores weights that are stored as `type`, where nothing is asked for.

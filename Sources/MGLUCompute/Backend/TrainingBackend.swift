@@ -10,8 +10,6 @@ public protocol TrainingBackend: InferenceBackend {
   var productType: DataType { get }
   /// The vocabulary is padded in memory to a multiple of this, for the sake of aligned products.
   var vocabularyMultiple: Int { get }
-  /// The memory of the device in bytes, or `nil` where it computes in the host's.
-  var deviceMemory: (free: Int, total: Int)? { get }
   /// What this backend chose by measuring and computes with from then on, as text: a run that goes
   /// on takes them up, so that its sums are rounded as before. Empty where nothing is measured.
   var choices: [String: String] { get set }

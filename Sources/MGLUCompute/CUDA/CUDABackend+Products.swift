@@ -6,10 +6,6 @@ extension CUDABackend {
   /// Rows of logits then begin on 128 bytes, as the fast algorithms want.
   public var vocabularyMultiple: Int { 64 }
 
-  public var deviceMemory: (free: Int, total: Int)? {
-    attempt { () throws(CUDAError) in try context.memory }
-  }
-
   public var choices: [String: String] {
     get { products?.choices ?? chosen }
     set {

@@ -72,6 +72,10 @@ public final class CUDABackend: TrainingBackend {
 
   // Memory ---------------------------------------------------------------------------------------
 
+  public var deviceMemory: (free: Int, total: Int)? {
+    attempt { () throws(CUDAError) in try context.memory }
+  }
+
   public func allocate<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
   ) throws(E) -> (arena: Arena, Result) {

@@ -32,6 +32,22 @@ public enum PhysicalMemory {
       remedy: remedy)
   }
 
+  /// Throws unless `bytes` bytes can be allocated where a backend computes: on its device, of which
+  /// ``InferenceBackend/deviceMemory`` is `device`, or, without one, in the machine's memory.
+  public static func require(
+    _ bytes: Double, on device: (free: Int, total: Int)?, for purpose: String, remedy: String
+  ) throws(MemoryError) {
+    guard let device else { return try require(bytes, for: purpose, remedy: remedy) }
+    // What kernels and their scratch need beside.
+    let reserve = 0x1p29
+    guard bytes + reserve > Double(device.free) else { return }
+    throw MemoryError(
+      .tooSmall,
+      "\(purpose) takes \(gibibytes(bytes)), and kernels some beside it: the GPU has "
+        + "\(gibibytes(Double(device.free))) of \(gibibytes(Double(device.total))) free",
+      remedy: remedy)
+  }
+
   /// As messages say it: 13.6 GiB.
   package static func gibibytes(_ bytes: Double) -> String {
     "\((bytes / 0x1p30 * 10).rounded() / 10) GiB"

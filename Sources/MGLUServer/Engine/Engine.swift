@@ -14,7 +14,7 @@ public final class Engine: Sendable {
 
   /// What waits, and whether more may come.
   private struct Queue {
-    var waiting: [TextJob] = []
+    var waiting = WaitingRequests()
     var state = State.open
   }
 
@@ -27,7 +27,8 @@ public final class Engine: Sendable {
     case failed
   }
 
-  /// Starts an engine over a model.
+  /// Starts an engine over a model. Throws where the device has no memory for as many texts, as long,
+  /// as `settings` allow.
   public init(
     _ decoder: InferenceDecoder, tokenizer: Tokenizer, settings: EngineSettings = .init()
   ) throws(MemoryError) {
@@ -37,8 +38,9 @@ public final class Engine: Sendable {
     settings.mostTexts = max(1, settings.mostTexts)
     let context = settings.context ?? decoder.configuration.contextLength
     let bytes = decoder.configuration.cacheByteCount(tokens: context)
+    // The memory is taken when texts come: a device that lacks it then computes nothing any more.
     try PhysicalMemory.require(
-      Double(bytes) * Double(settings.mostTexts),
+      Double(bytes) * Double(settings.mostTexts), on: decoder.backend.deviceMemory,
       for: "the memory of \(settings.mostTexts) texts of \(context) tokens",
       remedy: "choose a smaller --max-batch or --context")
     self.configuration = decoder.configuration
@@ -81,14 +83,9 @@ public final class Engine: Sendable {
       guard queue.state == .open else {
         return queue.state == .draining ? .stopping : .deviceFailed
       }
-      queue.waiting.removeAll(where: \.request.isOver)
-      var requests = 0
-      for index in queue.waiting.indices
-      where index == 0 || queue.waiting[index].request !== queue.waiting[index - 1].request {
-        requests += 1
-      }
-      guard requests < settings.mostWaiting else { return .queueFull }
-      queue.waiting += jobs
+      queue.waiting.removeEnded(at: .now)
+      guard queue.waiting.count < settings.mostWaiting else { return .queueFull }
+      queue.waiting.append(request, jobs)
       return nil
     }
     if let problem {
@@ -117,7 +114,7 @@ public final class Engine: Sendable {
       decoder, tokenizer: tokenizer, mostTexts: settings.mostTexts, capacity: context,
       metrics: metrics)
     while true {
-      let (jobs, isOver) = take(room: scheduler)
+      let (jobs, isOver) = take(most: scheduler.room)
       for job in jobs { scheduler.start(job) }
       if scheduler.isIdle {
         if isOver { return }
@@ -132,14 +129,11 @@ public final class Engine: Sendable {
   }
 
   /// What is to start now, and whether nothing will come any more.
-  private func take(room scheduler: Scheduler) -> (jobs: [TextJob], isOver: Bool) {
-    let now = ContinuousClock.now
-    return queue.withLock { queue in
-      for job in queue.waiting where job.request.hasExpired(at: now) { job.request.expire() }
-      queue.waiting.removeAll(where: \.request.isOver)
-      let jobs = Array(queue.waiting.prefix(scheduler.room))
-      queue.waiting.removeFirst(jobs.count)
-      metrics.setWaiting(queue.waiting.count)
+  private func take(most: Int) -> (jobs: [TextJob], isOver: Bool) {
+    queue.withLock { queue in
+      queue.waiting.removeEnded(at: .now)
+      let jobs = queue.waiting.takeTexts(most: most)
+      metrics.setWaiting(queue.waiting.textCount)
       return (jobs, queue.state != .open && queue.waiting.isEmpty)
     }
   }
@@ -148,10 +142,9 @@ public final class Engine: Sendable {
   private func fail() {
     let waiting = queue.withLock { queue in
       queue.state = .failed
-      defer { queue.waiting.removeAll() }
-      return queue.waiting
+      return queue.waiting.removeAll()
     }
-    for job in waiting { job.request.fail(.deviceFailed) }
+    for request in waiting { request.fail(.deviceFailed) }
   }
 }
 

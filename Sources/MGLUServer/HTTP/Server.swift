@@ -17,13 +17,17 @@
     }
 
     /// Serves until the process is asked to end, or the task is cancelled; then finishes what was
-    /// begun.
+    /// begun: requests that have come in full. Other connections are closed.
     ///
     /// - Parameter onStart: Is told the port once requests are taken.
     public func run(onStart: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
+      let timeLimit = api.engine.settings.timeLimit
+      let patience = min(settings.patience, timeLimit)
       var application = Application(
         router: router(),
-        server: .http1(configuration: .init(additionalChannelHandlers: [ClientWatch()])),
+        server: .http1(
+          configuration: .init(
+            additionalChannelHandlers: [ClientWatch(patience: patience, timeLimit: timeLimit)])),
         configuration: .init(
           address: .hostname(settings.host, port: settings.port), serverName: "mglu"),
         onServerRunning: { onStart($0.localAddress?.port ?? settings.port) })
@@ -31,7 +35,7 @@
       var configuration = ServiceGroupConfiguration(
         services: [EngineService(engine: api.engine), application],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: application.logger)
-      configuration.maximumGracefulShutdownDuration = api.engine.settings.timeLimit
+      configuration.maximumGracefulShutdownDuration = timeLimit
       let group = ServiceGroup(configuration: configuration)
       // In a task of its own: cancelling it would cut off answers, and close the listener twice.
       let serving = Task { try await group.run() }
@@ -51,7 +55,8 @@
     /// All routes.
     func router() -> Hummingbird.Router<ConnectionContext> {
       let api = api
-      let router = Hummingbird.Router(context: ConnectionContext.self)
+      let router = Hummingbird.Router(
+        context: ConnectionContext.self, options: .autoGenerateHeadEndpoints)
       router.add(middleware: ErrorAnswers())
       let page = TrialPage.html(needsKey: settings.apiKey != nil)
       router.get("/") { _, _ in page.response(type: "text/html; charset=utf-8") }
@@ -100,17 +105,9 @@
       _ answer: @escaping @Sendable ([UInt8]) async throws(APIError) -> ServerAPI.Reply
     ) async throws -> Response {
       let bytes = try await body(of: request)
-      let task = Task { try await answer(bytes) }
-      channel.closeFuture.whenComplete { _ in task.cancel() }
-      let reply = try await withTaskCancellationHandler {
-        try await task.value
-      } onCancel: {
-        task.cancel()
-      }
-      var response = Self.response(reply)
-      // Each request watches its connection, so that each has its own.
-      response.headers[.connection] = "close"
-      return response
+      let reply = try await ClientWatch.value(
+        of: Task { try await answer(bytes) }, forClientOf: channel)
+      return Self.response(reply)
     }
 
     static func response(_ reply: ServerAPI.Reply) -> Response {
@@ -124,7 +121,7 @@
             .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache",
           ],
           body: .init { writer in
-            try await write { try await writer.write(ByteBuffer(string: $0)) }
+            try await write { try await writer.write(piecesOf: $0) }
             try await writer.finish(nil)
           })
       }
@@ -144,9 +141,30 @@
 
   extension String {
     func response(type: String, status: HTTPResponse.Status = .ok) -> Response {
-      Response(
+      let buffer = ByteBuffer(string: self)
+      return Response(
         status: status, headers: [.contentType: type],
-        body: .init(byteBuffer: ByteBuffer(string: self)))
+        body: buffer.readableBytes <= Self.pieceLength
+          ? .init(byteBuffer: buffer)
+          : .init(contentLength: buffer.readableBytes) { writer in
+            try await writer.write(piecesOf: self)
+            try await writer.finish(nil)
+          })
+    }
+
+    /// Bytes that a connection is given at once.
+    fileprivate static let pieceLength = 1 << 16
+  }
+
+  extension ResponseBodyWriter {
+    /// Writes `text` no faster than it is read: the connection holds little of it, and it is seen
+    /// when a client does not read.
+    fileprivate mutating func write(piecesOf text: String) async throws {
+      var rest = ByteBuffer(string: text)
+      while rest.readableBytes > 0 {
+        let length = min(rest.readableBytes, String.pieceLength)
+        if let piece = rest.readSlice(length: length) { try await write(piece) }
+      }
     }
   }
 

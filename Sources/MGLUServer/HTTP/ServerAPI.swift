@@ -60,8 +60,9 @@ public struct ServerAPI: Sendable {
     prefix: String
   ) async throws(APIError) -> Reply {
     let id = String(UInt64.random(in: 0 ... .max), radix: 36)
-    let head = AnswerHead(id: prefix + id, created: Self.now, model: model)
-    var writer = AnswerWriter(format, head, texts: texts, includesUsage: fields.includesUsage)
+    let head = AnswerHead(
+      id: prefix + id, created: Self.now, model: model, chunksHaveUsage: fields.includesUsage)
+    var writer = AnswerWriter(format, head, texts: texts)
     let events = try engine.submit(texts)
     guard fields.isStreamed else { return .json(try await writer.document(events)) }
     // What fails before anything is there is answered with a status of its own.

@@ -1,12 +1,20 @@
 #if Server
   import Hummingbird
 
-  /// Every error as a status and four fields.
+  /// Every error as a status and four fields, and nothing but a head for whoever asks for that.
   struct ErrorAnswers: RouterMiddleware {
     func handle(
       _ request: Request, context: ConnectionContext,
       next: (Request, ConnectionContext) async throws -> Response
     ) async throws -> Response {
+      let response = await answer(request, context, next)
+      return request.method == .head ? response.createHeadResponse() : response
+    }
+
+    private func answer(
+      _ request: Request, _ context: ConnectionContext,
+      _ next: (Request, ConnectionContext) async throws -> Response
+    ) async -> Response {
       do { return try await next(request, context) } catch let error as APIError {
         return Self.response(error)
       } catch let error as HTTPError {
@@ -34,6 +42,7 @@
       var response = JSONBody.encode(error).response(
         type: "application/json", status: .init(code: error.status))
       if let seconds = error.retryAfter { response.headers[.retryAfter] = "\(seconds)" }
+      if error == .bodyTimeout { response.headers[.connection] = "close" }
       if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
       return response
     }

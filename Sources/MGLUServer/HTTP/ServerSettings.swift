@@ -16,15 +16,21 @@ public struct ServerSettings: Sendable {
   public var apiKey: String?
   /// Most bytes of a request's body.
   public var mostBytes: Int
+  /// How long a client may let the server wait with the rest of a request's body and with reading
+  /// what it is sent, at most the engine's time limit. A connection without a request is closed after
+  /// a quarter more.
+  public var patience: Duration
 
   /// Creates settings.
   public init(
-    host: String = "127.0.0.1", port: Int = 8080, apiKey: String? = nil, mostBytes: Int = 4 << 20
+    host: String = "127.0.0.1", port: Int = 8080, apiKey: String? = nil, mostBytes: Int = 4 << 20,
+    patience: Duration = .seconds(60)
   ) {
     self.host = host
     self.port = port
     self.apiKey = apiKey
     self.mostBytes = mostBytes
+    self.patience = patience
   }
 
   /// The key in the first line of `file`, or, without one, in `MGLU_API_KEY` of the environment;
@@ -60,13 +66,17 @@ public struct ServerSettings: Sendable {
     }
   }
 
-  /// Whether an `Authorization` header has the key. Takes as long for any header of a length.
+  /// Whether an `Authorization` header has the key. Takes as long for any key of a length.
   package func admits(authorisation: String?) -> Bool {
     guard let apiKey else { return true }
-    let expected = Array("Bearer \(apiKey)".utf8)
-    let found = Array((authorisation ?? "").utf8)
+    let header = Array((authorisation ?? "").utf8)
+    // The name of a scheme has no case, and any number of blanks follows it.
+    let scheme = header.prefix { $0 != UInt8(ascii: " ") }
+    guard String(decoding: scheme, as: UTF8.self).lowercased() == "bearer" else { return false }
+    let found = header[scheme.endIndex...].drop { $0 == UInt8(ascii: " ") }
+    let expected = Array(apiKey.utf8)
     var difference = UInt8(found.count == expected.count ? 0 : 1)
-    for index in found.indices { difference |= found[index] ^ expected[index % expected.count] }
+    for (a, b) in zip(found, expected) { difference |= a ^ b }
     return difference == 0
   }
 }

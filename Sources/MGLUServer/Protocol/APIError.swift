@@ -27,10 +27,15 @@ package struct APIError: Error, Sendable, Equatable {
     invalid("the body is larger than \(most) bytes", code: "request_too_large", status: 413)
   }
 
+  /// The connection is not read any further.
+  static let bodyTimeout = invalid(
+    "the rest of the body did not come in time; send it anew, faster or in smaller requests",
+    code: "request_timeout", status: 408)
+
   static let unauthorised = APIError(
     status: 401, message: "the API key is missing or wrong; send it as Authorization: Bearer KEY",
     type: "authentication_error", code: "invalid_api_key")
-  static let queueFull = APIError(
+  package static let queueFull = APIError(
     status: 429, message: "too many requests wait; come again in a moment",
     type: "rate_limit_error", code: "queue_full", retryAfter: 1)
   package static let stopping = APIError(

@@ -40,6 +40,8 @@ struct AnswerHead: Sendable {
   let id: String
   let created: Int
   let model: String
+  /// Whether chunks have a usage, which is null in all but the last.
+  let chunksHaveUsage: Bool
 }
 
 /// A document of an answer: whole, or a chunk.
@@ -50,6 +52,10 @@ struct AnswerDocument<Choice: Encodable>: Encodable {
   let model: String
   let choices: [Choice]
   let usage: Usage?
+  /// Whether there is such a field, be it null.
+  private let hasUsage: Bool
+
+  private enum CodingKeys: CodingKey { case id, object, created, model, choices, usage }
 
   init(_ head: AnswerHead, object: String, choices: [Choice], usage: Usage? = nil) {
     id = head.id
@@ -58,6 +64,17 @@ struct AnswerDocument<Choice: Encodable>: Encodable {
     self.object = object
     self.choices = choices
     self.usage = usage
+    hasUsage = usage != nil || head.chunksHaveUsage
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    var values = encoder.container(keyedBy: CodingKeys.self)
+    try values.encode(id, forKey: .id)
+    try values.encode(object, forKey: .object)
+    try values.encode(created, forKey: .created)
+    try values.encode(model, forKey: .model)
+    try values.encode(choices, forKey: .choices)
+    if hasUsage { try values.encode(usage, forKey: .usage) }
   }
 }
 

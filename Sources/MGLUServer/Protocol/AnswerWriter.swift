@@ -4,14 +4,12 @@ struct AnswerWriter<Format: AnswerFormat>: Sendable {
   private let head: AnswerHead
   private let count: Int
   private var usage: Usage
-  private let includesUsage: Bool
 
-  init(_ format: Format, _ head: AnswerHead, texts: [TextRequest], includesUsage: Bool) {
+  init(_ format: Format, _ head: AnswerHead, texts: [TextRequest]) {
     self.format = format
     self.head = head
     count = texts.count
     usage = Usage(promptTokens: texts.reduce(0) { $0 + $1.prompt.count })
-    self.includesUsage = includesUsage
   }
 
   /// The whole answer, once it is there.
@@ -43,7 +41,7 @@ struct AnswerWriter<Format: AnswerFormat>: Sendable {
       if error.status == Self.clientGone { throw error }
       try await write(Self.event(JSONBody.encode(error)))
     }
-    if includesUsage { try await write(Self.event(format.closing(usage, head))) }
+    if head.chunksHaveUsage { try await write(Self.event(format.closing(usage, head))) }
     try await write(Self.event("[DONE]"))
   }
 
