@@ -51,6 +51,10 @@ struct ServeCommand: AsyncParsableCommand {
       try settings.validate()
       let folder = try ModelFolder.locate(model.model)
       let (decoder, tokenizer) = try model.load(inference)
+      let longest = decoder.configuration.contextLength
+      if let context, context > longest {
+        throw ValidationError("--context \(context): the model reads at most \(longest) tokens")
+      }
       let engine = try Engine(
         decoder, tokenizer: tokenizer,
         settings: EngineSettings(

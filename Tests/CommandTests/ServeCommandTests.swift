@@ -65,7 +65,8 @@
         for (arguments, words) in [
           (["--port", "65536"], "65536"), (["--api-key", ""], "empty"),
           (["--api-key", "a b"], "blanks"), (["--api-key-file", folder + "/none"], "none"),
-          (["--port", "\(server.port)"], "port \(server.port)"),
+          (["--port", "\(server.port)"], "port \(server.port): Address already in use"),
+          (["--context", "100000"], "at most"),
           (["--host", "::bad::"], "::bad::"),
           (["--max-batch", "1000000000"], "--max-batch"), (["--device", "tpu"], "tpu"),
           (["--max-batch", "0"], "at least 1"), (["--max-queue", "-1"], "--max-queue"),

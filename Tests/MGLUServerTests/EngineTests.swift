@@ -28,6 +28,20 @@ import Testing
     }
   }
 
+  /// A model whose logits are no numbers fails the request, whatever it asks for, and no other.
+  @Test(arguments: [0, 1] as [Float], [1, 3])
+  func nothingIsMadeOfNoNumbers(temperature: Float, copies: Int) async throws {
+    let model = try ServedModel(isDamaged: true)
+    let text = TextRequest(
+      prompt: [1, 2], maximumTokens: 4, sampling: .init(temperature: temperature))
+    for _ in 0..<2 {
+      let events = try await model.events(Array(repeating: text, count: copies))
+      #expect(events.failure?.status == 500)
+      #expect(events.failure?.message.contains("number") == true)
+      #expect(events.count == 1)
+    }
+  }
+
   @Test func equalSeedsWriteEqualTextsInAnyCompany() async throws {
     let model = try ServedModel()
     func text(seed: UInt64) -> TextRequest {

@@ -6,13 +6,20 @@ struct ServedModel {
   let decoder: InferenceDecoder
   let engine: Engine
 
-  init(settings: EngineSettings = .init(), context: Int = 600, end: [Int32] = []) throws {
+  /// A damaged one has no weight that is a number.
+  init(
+    settings: EngineSettings = .init(), context: Int = 600, end: [Int32] = [],
+    isDamaged: Bool = false
+  ) throws {
     let decoder = try Decoder(
       DecoderConfiguration(
         vocabularySize: 257, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 8),
         feedForward: .init(hiddenSize: 16, intermediateSize: 24, unit: .masked(.init(count: 2))),
         contextLength: context, endOfText: end), on: CPUBackend(threads: 1))
     decoder.initialise(seed: 2)
+    for parameter in decoder.namedParameters where isDamaged {
+      parameter.tensor.assign(repeatElement(.nan, count: parameter.tensor.count))
+    }
     self.decoder = try InferenceDecoder(decoder, weights: .bfloat16, precision: .reduced)
     engine = try Engine(self.decoder, tokenizer: .bytes, settings: settings)
   }

@@ -193,6 +193,8 @@ import Testing
     #"{"prompt": "a", "n": 0}"#, #"{"prompt": "a", "n": 9223372036854775807}"#,
     #"{"prompt": "a", "logprobs": 21}"#, #"{"prompt": "a", "logprobs": true}"#,
     #"{"prompt": "a", "stop": 3}"#, #"{"prompt": "a", "presence_penalty": 1}"#,
+    #"{"prompt": "a", "logit_bias": {"5": 1}}"#,
+    #"{"prompt": "a", "response_format": {"type": "json_object"}}"#,
     #"{"prompt": "a", "best_of": 3}"#, #"{"prompt": "a", "suffix": "b"}"#, #"{}"#,
     #"{"prompt": "a", "stream": "yes"}"#,
     #"{"prompt": "a", "stop": ["# + String(repeating: #""b","#, count: 300) + #""b"]}"#,
@@ -207,6 +209,23 @@ import Testing
     let fields = try Self.object(.json(JSONBody.encode(try #require(error))))["error"]
     #expect(
       Set((fields as? [String: Any] ?? [:]).keys) == ["message", "type", "param", "code"])
+  }
+
+  /// What asks for nothing is no reason to refuse.
+  @Test func fieldsThatAskForNothingAreLeft() async throws {
+    let answer = try await Self.completion(
+      #"""
+      {"prompt": "a", "max_tokens": 1, "presence_penalty": 0, "logit_bias": {"5": 0},
+       "response_format": {"type": "text"}, "best_of": 1}
+      """#)
+    #expect(Self.choices(answer).count == 1)
+  }
+
+  @Test func numbersOfTheWrongKindAreTold() async throws {
+    let error = await #expect(throws: APIError.self) {
+      try await Self.shared.get().completions(Array(#"{"prompt": "a", "seed": 1.5}"#.utf8))
+    }
+    #expect(error?.code == "invalid_value" && error?.message.contains("whole number") == true)
   }
 
   @Test func invalidUTF8IsRefused() async throws {

@@ -59,7 +59,7 @@ public struct Sampler: Sendable {
       minP: configuration.minP, uniform: configuration.temperature > 0 ? random.nextUniform() : 0)
   }
 
-  /// The next token of `logits` `[V]`.
+  /// The next token of `logits` `[V]`; -1 where none of them is a number.
   public mutating func sample(_ logits: Span<Float>) -> Int32 {
     chooser.token(of: logits, by: nextChoice())
   }

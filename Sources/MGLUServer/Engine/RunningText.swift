@@ -93,6 +93,9 @@ final class RunningText {
 
   private func choose(_ logits: Span<Float>) {
     let id = sampler.sample(logits)
+    guard id >= 0 else {
+      return job.request.fail(.internalError(GenerationError.notFinite.message))
+    }
     chosen = (id, score(id, logits))
   }
 
@@ -102,6 +105,7 @@ final class RunningText {
 
   /// Tells the client what the step has brought.
   func finishStep() {
+    if hasEnded { return }
     if !isWriting {
       unread = unread.dropFirst(Scheduler.pieceLength)
       guard unread.isEmpty else { return }

@@ -4,6 +4,14 @@
   import NIOCore
   import ServiceLifecycle
 
+  #if canImport(Glibc)
+    import Glibc
+  #elseif canImport(Musl)
+    import Musl
+  #else
+    import Darwin
+  #endif
+
   /// The HTTP server: it brings requests to a ``ServerAPI`` and its answers back.
   public struct Server: Sendable {
     let api: ServerAPI
@@ -46,8 +54,10 @@
           Task { await group.triggerGracefulShutdown() }
         }
       } catch {
+        let reason =
+          (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
         throw ServerError(
-          .address, "cannot serve on \(settings.host), port \(settings.port): \(error)",
+          .address, "cannot serve on \(settings.host), port \(settings.port): \(reason)",
           remedy: "choose another --host or --port")
       }
     }

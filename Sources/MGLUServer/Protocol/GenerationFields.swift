@@ -12,11 +12,15 @@ struct GenerationFields: Decodable {
   private let streamOptions: StreamOptions?
   private let presencePenalty: Float?
   private let frequencyPenalty: Float?
+  private let logitBias: [String: Float]?
+  private let responseFormat: ResponseFormat?
 
   private struct StreamOptions: Decodable {
     let includeUsage: Bool?
     enum CodingKeys: String, CodingKey { case includeUsage = "include_usage" }
   }
+
+  private struct ResponseFormat: Decodable { let type: String }
 
   enum CodingKeys: String, CodingKey {
     case temperature
@@ -30,6 +34,8 @@ struct GenerationFields: Decodable {
     case streamOptions = "stream_options"
     case presencePenalty = "presence_penalty"
     case frequencyPenalty = "frequency_penalty"
+    case logitBias = "logit_bias"
+    case responseFormat = "response_format"
   }
 
   /// Most texts of one request.
@@ -61,9 +67,12 @@ struct GenerationFields: Decodable {
 
   /// How tokens of the text `index` of a prompt are chosen.
   func sampling(_ index: Int, defaultSeed: UInt64) throws(APIError) -> SamplerConfiguration {
-    for (name, penalty) in [
-      ("presence_penalty", presencePenalty), ("frequency_penalty", frequencyPenalty),
-    ] where penalty ?? 0 != 0 {
+    for (name, isAsked) in [
+      ("presence_penalty", presencePenalty ?? 0 != 0),
+      ("frequency_penalty", frequencyPenalty ?? 0 != 0),
+      ("logit_bias", logitBias?.values.contains { $0 != 0 } == true),
+      ("response_format", responseFormat.map { $0.type != "text" } == true),
+    ] where isAsked {
       throw .invalid("\(name) is not supported", param: name, code: "unsupported_parameter")
     }
     // vLLM's spelling of "all".

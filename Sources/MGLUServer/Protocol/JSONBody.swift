@@ -16,10 +16,20 @@ package enum JSONBody {
     do { return try JSONDecoder().decode(type, from: Data(bytes)) } catch let error as APIError {
       throw error
     } catch let error as DecodingError {
+      // Of a number that fits no integer Foundation says only that the JSON is none.
+      if case .dataCorrupted(let context) = error, context.codingPath.isEmpty, isJSON(bytes) {
+        throw .invalid(
+          "a number of the body has a fraction, or is too large, where a whole number is expected",
+          code: "invalid_value")
+      }
       throw describe(error)
     } catch {
       throw .invalid("the body is not valid JSON", code: "invalid_json")
     }
+  }
+
+  private static func isJSON(_ bytes: [UInt8]) -> Bool {
+    (try? JSONDecoder().decode(TemplateValue.self, from: Data(bytes))) != nil
   }
 
   /// `value` as JSON.
