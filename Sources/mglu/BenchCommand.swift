@@ -78,7 +78,7 @@ struct BenchCommand: ParsableCommand {
           NumberFormat.fixed(row.relativeError * 1e6, 1) + "e-6",
         ])
       }
-      for line in table.lines { Output.line(line) }
+      Output.table(table)
     }
 
     private func settings() throws -> [FeedForwardBenchmark.Setting] {

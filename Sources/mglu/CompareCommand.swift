@@ -73,7 +73,7 @@ struct CompareCommand: ParsableCommand {
       machine: backend.summary, plan: plan, paper: recipe?.paper)
     try report.write(to: output)
     if json { return Output.text(try Comparison.document(in: output)) }
-    for line in ComparisonTable(results, paper: recipe?.paper).lines { Output.line(line) }
+    Output.table(ComparisonTable(results, paper: recipe?.paper).text)
     Output.line("report: \(output)/report.html")
   }
 }

@@ -141,7 +141,7 @@ struct DemoCommand: ParsableCommand {
         NumberFormat.grouped(Int(entry.summary?.tokensPerSecond ?? 0)),
       ])
     }
-    for line in table.lines { Output.line(line) }
+    Output.table(table)
     for entry in entries {
       let generator = try TokenGenerator(
         InferenceDecoder(entry.decoder), tokenizer: .bytes, prompt: "", maximumTokens: 200,

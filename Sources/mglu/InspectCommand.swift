@@ -85,7 +85,7 @@ struct InspectCommand: ParsableCommand {
         ["\(index)"] + cells
           + [terminal.isInteractive ? ShareBar.text(mean, width: 16) : ""])
     }
-    for line in table.lines { Output.line(line) }
+    Output.table(table)
     if shown < masks { Output.line("(masks \(shown + 1) to \(masks): see --json)") }
   }
 }

@@ -28,6 +28,12 @@ enum Output {
   /// Writes a line.
   static func line(_ text: String) { self.text(text + "\n") }
 
+  /// Writes a table, as wide as a terminal, or as wide as it is where that is none.
+  static func table(_ table: Table) {
+    let terminal = Terminal.output
+    table.lines(width: terminal.isInteractive ? terminal.width : .max).forEach(line)
+  }
+
   /// Writes one JSON document, its keys in snake case.
   static func json(_ value: some Encodable) {
     let encoder = JSONEncoder()

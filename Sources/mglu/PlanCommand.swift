@@ -72,7 +72,7 @@ struct PlanCommand: ParsableCommand {
         ("gradients", memory.gradients), ("moments of AdamW", memory.moments),
         ("activations", memory.activations), ("together", memory.total),
       ] { table.append([name, NumberFormat.fixed(Double(bytes) / 0x1p30, 2)]) }
-      for line in table.lines { Output.line(line) }
+      Output.table(table)
       Output.line("")
       Output.line(
         "a step of \(NumberFormat.grouped(tokens * gradientAccumulation)) tokens: about "

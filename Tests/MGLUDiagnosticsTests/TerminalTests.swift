@@ -47,6 +47,20 @@ import Testing
       ])
   }
 
+  /// What does not fit follows below, with the first column again; a column alone may be too wide.
+  @Test func wideTablesFold() {
+    var table = Table([.init("name"), .init("count", .right), .init("note"), .init("more", .right)])
+    table.append(["longer", "1,000", "x", "12"])
+    #expect(
+      table.lines(width: 14) == [
+        "name    count", "longer  1,000", "", "name    note", "longer  x", "", "name    more",
+        "longer    12",
+      ])
+    #expect(table.lines(width: 25) == table.lines && table.lines.allSatisfy { $0.count <= 25 })
+    #expect(table.lines(width: 24).count == 5)
+    #expect(table.lines(width: 1).count == 8)
+  }
+
   @Test(arguments: [20, 40, 80])
   func chartsFitTheirWidthAndShowEveryCurve(width: Int) {
     let lines = LineChart(

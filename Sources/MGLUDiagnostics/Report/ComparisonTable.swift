@@ -56,11 +56,11 @@ package struct ComparisonTable {
     }
   }
 
-  /// The lines for a terminal.
-  package var lines: [String] {
+  /// The table as text.
+  package var text: Table {
     var table = Table(columns.map { .init($0.title, $0.isNumber ? .right : .left) })
     for row in rows { table.append(row) }
-    return table.lines
+    return table
   }
 
   /// Mean and standard deviation.

@@ -146,21 +146,15 @@ public enum ModelFolder {
       if case .masked(let masks) = decoder.configuration.feedForward.unit {
         masks.kind == .fixed
       } else { false }
-    let items = decoder.namedParameters.map { parameter in
+    let host = decoder.backend.host
+    let items = decoder.namedParameters.flatMap { parameter in
       if isFixed, let name = parameter.packedMasksName {
-        SafeTensorsWriter.Item(
-          name: name, tensor: MaskBits.pack(parameter.tensor, on: decoder.backend.host))
+        [SafeTensorsWriter.Item(name: name, tensor: MaskBits.pack(parameter.tensor, on: host))]
       } else if parameter.isProjection {
-        // Narrow copies are made one by one, when their turn to be written comes.
-        SafeTensorsWriter.Item(
-          name: parameter.name, dataType: weights.dataType, shape: parameter.tensor.shape
-        ) { file throws(FileError) in
-          let stored = StoredMatrix(weights: parameter.tensor)
-          let narrow = decoder.backend.host.converted(stored, to: weights).weights
-          try file.write(contentsOf: UnsafeRawBufferPointer(narrow.bytes))
-        }
+        SafeTensorsWriter.Item.matrix(
+          parameter.name, StoredMatrix(weights: parameter.tensor), as: weights, on: host)
       } else {
-        SafeTensorsWriter.Item(name: parameter.name, tensor: parameter.tensor)
+        [SafeTensorsWriter.Item(name: parameter.name, tensor: parameter.tensor)]
       }
     }
     return try write(

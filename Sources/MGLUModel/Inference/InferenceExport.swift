@@ -4,7 +4,8 @@ extension ModelFolder {
   ///
   /// An INT8 matrix `NAME` I8 `[rows, columns]` has FP16 scales `NAME_scale`
   /// `[rows, ceil(columns / 32)]`; an element is worth integer times scale. Norms and the router
-  /// stay float32. What ``loadForInference(_:weights:precision:on:)`` maps is read where it lies.
+  /// stay float32. Matrices are converted one by one, as they are written. What
+  /// ``loadForInference(_:weights:precision:on:)`` maps is read where it lies.
   public static func convertForInference(
     _ folder: String, weights: WeightType, to output: String, on backend: CPUBackend
   ) throws(CheckpointError) -> DecoderConfiguration {
@@ -19,11 +20,7 @@ extension ModelFolder {
         let stored = try tensors.matrix(
           name, rows: tensor.rows, columns: tensor.columns, on: backend)
         let type = parameter.isProjection ? weights : .float32
-        let matrix = backend.converted(stored, to: type)
-        items.append(.init(name: name, tensor: matrix.weights))
-        if let scales = matrix.scales {
-          items.append(.init(name: ParameterNames.scales(of: name), tensor: scales))
-        }
+        items += SafeTensorsWriter.Item.matrix(name, stored, as: type, on: backend)
       } else {
         let vector = try tensors.vector(name, count: tensor.count, on: backend)
         items.append(.init(name: name, tensor: vector))
