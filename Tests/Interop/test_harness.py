@@ -62,6 +62,8 @@ class Harness(unittest.TestCase):
                 file.write(json.dumps({"text": line}) + "\n")
         (folder / "choice.yaml").write_text(CHOICE.format(folder=folder))
         (folder / "perplexity.yaml").write_text(PERPLEXITY.format(folder=folder))
+        mglu("tokenizer", "train", "--data", folder / "text.txt", "--vocabulary-size", 512,
+             "--output", folder / "tokenizer")
 
     @classmethod
     def tearDownClass(cls):
@@ -79,8 +81,6 @@ class Harness(unittest.TestCase):
 
     def check(self, *unit):
         model = self.folder / "-".join(unit)
-        mglu("tokenizer", "train", "--data", self.folder / "text.txt", "--vocabulary-size", 512,
-             "--output", self.folder / "tokenizer")
         mglu("train", "--data", self.folder / "text.txt", "--tokenizer",
              self.folder / "tokenizer/tokenizer.json", "--context", 256, "--batch-size", 4,
              "--steps", 120, "--eval-every", 0, "--save-every", 0, "--ffn", *unit,
