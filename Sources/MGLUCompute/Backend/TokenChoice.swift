@@ -128,7 +128,7 @@ public struct TokenChooser: Sendable {
   /// are sorted: a vocabulary takes two walks and no sorting of its own.
   private mutating func keep(reaching target: Double, _ weight: (Float) -> Double) {
     func bin(_ probability: Float) -> Int { Int(probability.bitPattern >> 20) }
-    var bins = [Double](repeating: 0, count: bin(.infinity))
+    var bins = [Double](repeating: 0, count: bin(1) + 1)
     for candidate in candidates {
       bins[bin(candidate.probability)] += weight(candidate.probability)
     }
