@@ -127,7 +127,7 @@ static void check_product(const cmglu_kernels *kernels, bool transpose_a, bool t
   static double expected[M * N];
   fill(a, M * K, 1);
   fill(b, K * N, 1);
-  kernels->gemm(transpose_a, transpose_b, M, N, K, 1, a, transpose_a ? M : K, b,
+  kernels->gemm(transpose_a, transpose_b, M, N, K, a, transpose_a ? M : K, b,
                 transpose_b ? K : N, false, c, N, scratch);
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
