@@ -115,6 +115,19 @@ import Testing
     }
   }
 
+  /// Of a model that no run here made, nothing is replaced or removed.
+  @Test func modelsOfOthersAreNotResumed() throws {
+    try withTemporaryFolder { folder in
+      try ModelFolder.save(Self.trainer(in: nil).decoder, to: folder)
+      let names = try Folder.names(in: folder)
+      let error = #expect(throws: TrainingError.self) {
+        try Self.trainer(in: folder).prepareOutput(resume: true) { _ in }
+      }
+      #expect(error?.code == .outputExists && error?.message.contains("no checkpoint") == true)
+      #expect(try Folder.names(in: folder) == names)
+    }
+  }
+
   @Test func stepsThatAreNoneAreRefused() throws {
     try withTemporaryFolder { folder in
       let first = try Self.trainer(in: folder)

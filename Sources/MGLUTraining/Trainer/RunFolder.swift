@@ -40,10 +40,13 @@ struct RunFolder {
 
   /// Whether a run, or a model, lies in the folder.
   var holdsRun: Bool {
-    !ModelFolder.checkpoints(in: path).isEmpty
-      || ["config.json", "model.safetensors", MetricsLog.fileName].contains {
-        Folder.kind(of: path + "/" + $0) != nil
-      }
+    holdsModel || !ModelFolder.checkpoints(in: path).isEmpty
+      || Folder.kind(of: path + "/" + MetricsLog.fileName) != nil
+  }
+
+  /// Whether a model lies in the folder itself.
+  var holdsModel: Bool {
+    ["config.json", "model.safetensors"].contains { Folder.kind(of: path + "/" + $0) != nil }
   }
 
   /// Removes what a killed run left half-written, and nothing else.

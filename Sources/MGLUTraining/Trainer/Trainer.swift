@@ -102,6 +102,12 @@ public final class Trainer {
       observe(.notice($0))
     }
     guard let found else {
+      // A run has a model only once it has a checkpoint.
+      guard !output.holdsModel else {
+        throw TrainingError(
+          .outputExists, "\(output.path) holds a model, but no checkpoint to resume from",
+          remedy: "give another --output; --init begins with a model")
+      }
       observe(.notice("\(output.path) has no checkpoint to resume from: starting anew"))
       return
     }

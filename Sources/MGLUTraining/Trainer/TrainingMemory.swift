@@ -40,21 +40,11 @@ public struct TrainingMemory: Sendable, Equatable {
 
   /// Throws where a run cannot fit, and says what would make it fit.
   public func check(on backend: any TrainingBackend) throws(MemoryError) {
-    guard let memory = backend.deviceMemory else {
-      return try PhysicalMemory.require(
-        Double(total), for: "training this model", remedy: Self.remedy)
-    }
-    // What cuBLASLt, kernels and scratch need beside.
-    let reserve = 512 << 20
-    guard total + reserve > memory.free else { return }
-    func gibibytes(_ bytes: Int) -> String { PhysicalMemory.gibibytes(Double(bytes)) }
-    throw MemoryError(
-      .tooSmall,
-      "training this model takes \(gibibytes(total)), of which activations \(gibibytes(activations)):"
-        + " the GPU has \(gibibytes(memory.free)) free", remedy: Self.remedy)
+    let activations = PhysicalMemory.gibibytes(Double(activations))
+    try PhysicalMemory.require(
+      Double(total), on: backend.deviceMemory,
+      for: "training this model (activations \(activations))",
+      remedy: "use a smaller --batch-size with more --gradient-accumulation, --recompute, a "
+        + "shorter --context or a smaller model")
   }
-
-  private static let remedy =
-    "use a smaller --batch-size with more --gradient-accumulation, --recompute, a shorter --context "
-    + "or a smaller model"
 }
