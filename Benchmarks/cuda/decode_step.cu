@@ -1,10 +1,12 @@
-// decode_step: a decoder's step of all layers by decode.cu, beside the chain of flash.cu and
-// attention.cu that computes the same: time of a layer, and whether results are the same bits.
+// decode_step: a decoder's step by decode.cu, from a token to logits, beside the chain of tokens.cu,
+// flash.cu and attention.cu that computes the same: its time, and whether results are the same bits.
+// Then steps that follow one another, each with the choice of its token, and choices alone.
 //
 //     nvcc -O3 -std=c++20 -arch=sm_90 -DUNIT_MASKS=4 -DUNIT_PLANES=1 -o decode_step Benchmarks/cuda/decode_step.cu
 //     ./decode_step [pieces] [position] [KiB of the ring] ...
 //
-// Layers have the shape of paper-large (h 2048, d 8192, 32 heads, 8 key-value heads). SwiGLU is
+// The model has the shape of paper-large (16 layers, h 2048, d 8192, 32 heads, 8 key-value heads, 50,257
+// tokens in an embedding that is the head too). SwiGLU is
 // UNIT_MASKS 0 and UNIT_PLANES 2. Weights, caches and norms are random. With -DTIMELINE it prints when
 // the first block, half and all of them reach the points of a layer in the middle, in microseconds.
 // Needs compute capability 9.0.
@@ -13,6 +15,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
+#include <tuple>
 #include <vector>
 
 #define QUERIES 2
@@ -37,11 +41,14 @@ namespace chain_unit {
 namespace chain_attention {
 #include "../../Sources/CMGLUKernels/cuda/attention.cu"
 }
+namespace chain_tokens {
+#include "../../Sources/CMGLUKernels/cuda/tokens.cu"
+}
 
 constexpr int LAYERS = 16;
 #ifdef TIMELINE
-constexpr int POINTS = 13;
-__device__ unsigned long long timeline[LAYERS][POINTS][132];
+constexpr int POINTS = 13;  // two of each step, and three within attention
+__device__ unsigned long long timeline[LAYERS + 1][POINTS][132];
 #define STEP_MARK(layer, point)                                    \
   if (threadIdx.x == 0) {                                          \
     unsigned long long now;                                        \
@@ -58,7 +65,8 @@ __device__ unsigned long long timeline[LAYERS][POINTS][132];
   }
 
 constexpr int H = 2048, D = 8192, HEADS = 32, KV_HEADS = 8, CAPACITY = 1024;
-constexpr int QKV = (HEADS + 2 * KV_HEADS) * HEAD;
+constexpr int VOCABULARY = 50257, TOKEN = 4321;
+constexpr int ROWS = (HEADS + 2 * KV_HEADS) * HEAD;
 constexpr int UNIT_CELL = UNIT_PLANES * 2048 + UNIT_MASKS * 128;
 constexpr int ACTIVATION = 1, GATING = UNIT_MASKS ? 3 : UNIT_PLANES == 2 ? 1 : 0;
 static int pieces = 1, multiprocessors = 132;
@@ -96,7 +104,7 @@ template <class T> T *allocate(size_t bytes) {
 
 static unsigned seed = 1;
 static unsigned char *weights(int rows, int columns, int cell) {
-  const size_t count = (size_t)rows / 16 * (columns / 64);
+  const size_t count = (size_t)(rows + 15) / 16 * (columns / 64);
   auto *memory = allocate<unsigned char>(count * cell);
   randomise<<<2048, 256>>>((unsigned *)memory, count * cell / 4, seed += 77777);
   if (cell != 2048 && UNIT_MASKS) randomise_masks<<<2048, 256>>>(memory, count);
@@ -108,27 +116,36 @@ static float *floats(size_t count, float centre, float width) {
   return memory;
 }
 
-// A cluster of 0 blocks stands for all of them together, in plain order.
-template <class Arguments>
-void launch(void (*kernel)(Arguments), dim3 grid, int threads, int shared, int cluster, Arguments arguments) {
-  cudaLaunchAttribute attributes[2] = {};
-  if (cluster == 0) {
-    attributes[0].id = cudaLaunchAttributeCooperative;
-    attributes[0].val.cooperative = 1;
-  } else {
-    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  }
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {1, (unsigned)cluster, 1};
+// How a kernel is launched: EARLY before those ahead of it are done, TOGETHER all blocks at once.
+enum { IN_ORDER = 0, EARLY = 1, TOGETHER = 2 };
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, int shared, int cluster, int how,
+            Arguments... arguments) {
+  cudaLaunchAttribute attributes[3] = {};
   cudaLaunchConfig_t config = {};
   config.gridDim = grid, config.blockDim = threads, config.dynamicSmemBytes = shared, config.stream = stream;
-  config.attrs = attributes, config.numAttrs = cluster > 1 ? 2 : 1;
-  cudaFuncAttributes a;
-  CHECK(cudaFuncGetAttributes(&a, kernel));
-  CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (227 << 10) - (int)a.sharedSizeBytes));
-  CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100));
-  CHECK(cudaLaunchKernelEx(&config, kernel, arguments));
+  config.attrs = attributes;
+  if (how & TOGETHER) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeCooperative;
+    attributes[config.numAttrs++].val.cooperative = 1;
+  }
+  if (how & EARLY) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 1) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+    attributes[config.numAttrs++].val.clusterDim = {1, (unsigned)cluster, 1};
+  }
+  static std::set<const void *> prepared;
+  if (prepared.insert((const void *)kernel).second) {
+    cudaFuncAttributes a;
+    CHECK(cudaFuncGetAttributes(&a, kernel));
+    CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (227 << 10) - (int)a.sharedSizeBytes));
+    CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100));
+  }
+  CHECK(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }
 
 static void multiply(
@@ -139,12 +156,17 @@ static void multiply(
   f.activation = isUnit ? ACTIVATION : 5, f.gating = isUnit ? GATING : 0;
   f.accumulate = norm == nullptr, f.epsilon = 1e-5f, f.isChained = 1;
   const int streams = !isUnit ? 1 : UNIT_PLANES == 2 ? 2 : UNIT_MASKS + 1, cell = isUnit ? UNIT_CELL : 2048;
-  const int grid = std::min(rows / 16, multiprocessors), own = columns / 64 / 8 * ((rows / 16 + grid - 1) / grid);
+  const int tiles = (rows + 15) / 16, grid = std::min(tiles, multiprocessors), own = columns / 64 / 8 * ((tiles + grid - 1) / grid);
   const int fixed = pieces * (columns / 64 * 128 + 64) + pieces * 2 * 8 * streams * 16 * 4 + 64;
+  f.places = 2;
   f.stages = std::min({12, own, ((150 << 10) - fixed - 256) / (8 * (cell + 8))});
   const int shared = 8 * f.stages * cell + (8 * f.stages * 8 + 127) / 128 * 128 + fixed;
-  if (!isUnit) launch(chain_projection::flash_projection, grid, 256, shared, 1, f);
-  else launch(chain_unit::flash_unit, grid, 256, shared, 1, *(chain_unit::Flash *)&f);
+  if (!isUnit) launch(chain_projection::flash_projection, grid, 256, shared, 1, EARLY, f);
+  else launch(chain_unit::flash_unit, grid, 256, shared, 1, EARLY, *(chain_unit::Flash *)&f);
+}
+
+static void choose(const float *logits, const float *choice, int *token, int how = EARLY) {
+  launch(chain_tokens::choose, 1, 512, 0, 1, how, logits, choice, token, VOCABULARY, nullptr, nullptr, nullptr);
 }
 
 template <class Body> cudaGraphExec_t record(Body body) {
@@ -157,22 +179,26 @@ template <class Body> cudaGraphExec_t record(Body body) {
   return step;
 }
 
-static float time(cudaGraphExec_t step) {
+// The median microseconds of `steps` at a time, of a step.
+template <class Body> float time(int steps, Body body) {
   std::vector<float> times;
   for (int i = 0; i < 25; i++) {
     cudaEvent_t start, end;
     CHECK(cudaEventCreate(&start));
     CHECK(cudaEventCreate(&end));
     CHECK(cudaEventRecord(start, stream));
-    CHECK(cudaGraphLaunch(step, stream));
+    for (int step = 0; step < steps; step++) body();
     CHECK(cudaEventRecord(end, stream));
     CHECK(cudaEventSynchronize(end));
     float milliseconds;
     CHECK(cudaEventElapsedTime(&milliseconds, start, end));
-    if (i >= 5) times.push_back(milliseconds * 1000 / LAYERS);
+    if (i >= 5) times.push_back(milliseconds * 1000 / steps);
   }
   std::sort(times.begin(), times.end());
   return times[times.size() / 2];
+}
+static float time(cudaGraphExec_t step) {
+  return time(1, [&] { CHECK(cudaGraphLaunch(step, stream)); });
 }
 
 int main(int count, char **arguments) {
@@ -183,35 +209,45 @@ int main(int count, char **arguments) {
   std::vector<Layer> layers;
   const size_t cache = (size_t)KV_HEADS * CAPACITY * HEAD;
   for (int l = 0; l < LAYERS; l++)
-    layers.push_back({weights(QKV, H, 2048), weights(H, H, 2048), weights(D, H, UNIT_CELL), weights(H, D, 2048),
+    layers.push_back({weights(ROWS, H, 2048), weights(H, H, 2048), weights(D, H, UNIT_CELL), weights(H, D, 2048),
                       floats(H, 1, 0.5), floats(H, 1, 0.5), floats(cache, 0, 2), floats(cache, 0, 2)});
-  auto *x = floats(H, 0, 1), *initial = allocate<float>(4 * H);
+  auto *embedding = weights(VOCABULARY, H, 2048);
+  auto *norm = floats(H, 1, 0.5), *x = allocate<float>(4 * H), *logits = allocate<float>(4 * VOCABULARY);
+  auto *token = allocate<int>(4);
   CHECK(cudaDeviceSynchronize());
-  CHECK(cudaMemcpy(initial, x, 4 * H, cudaMemcpyDeviceToDevice));
-  auto *qkv = allocate<float>(4 * QKV), *attended = allocate<float>(4 * H), *a = allocate<float>(4 * D);
+  CHECK(cudaMemcpy(token, &TOKEN, 4, cudaMemcpyHostToDevice));
+  float *choice;  // the likeliest
+  int *chosen;
+  CHECK(cudaMallocHost(&choice, 20));
+  CHECK(cudaMallocHost(&chosen, 4));
+  choice[0] = choice[1] = choice[3] = choice[4] = 0, choice[2] = 1;
+  auto *qkv = allocate<float>(4 * ROWS), *attended = allocate<float>(4 * H), *a = allocate<float>(4 * D);
   auto *table = floats(CAPACITY * HEAD, 0, 1);
   auto *position = allocate<int>(4);
   CHECK(cudaMemcpy(position, &at, 4, cudaMemcpyHostToDevice));
 
   auto chain = record([&] {
+    launch(chain_tokens::embed, 1, 256, 0, 1, IN_ORDER, token, embedding, x, H, 0);
     for (auto &l : layers) {
-      multiply(false, (unsigned char *)l.qkv, x, qkv, l.inputNorm, QKV, H);
+      multiply(false, (unsigned char *)l.qkv, x, qkv, l.inputNorm, ROWS, H);
       chain_attention::Attention p = {};
       p.qkv = qkv, p.keys = l.keys, p.values = l.values, p.output = attended, p.positions = position;
       p.cosine = table, p.sine = table + CAPACITY * HEAD / 2;
       p.heads = HEADS, p.kvHeads = KV_HEADS, p.capacity = CAPACITY, p.scale = 0.125f;
-      launch(chain_attention::attention, dim3(HEADS / QUERIES, SPLITS), 256, 0, SPLITS, p);
+      launch(chain_attention::attention, dim3(HEADS / QUERIES, SPLITS), 256, 0, SPLITS, EARLY, p);
       multiply(false, (unsigned char *)l.output, attended, x, nullptr, H, H);
       multiply(true, (unsigned char *)l.up, x, a, l.unitNorm, D, H);
       multiply(false, (unsigned char *)l.down, a, x, nullptr, H, D);
     }
+    multiply(false, embedding, x, logits, norm, VOCABULARY, H);
   });
-  const double bytes = 2. * QKV * H + 2. * H * H + 2. * D * H + (double)D * H * UNIT_CELL / 1024;
+  const double layer = 2. * ROWS * H + 2. * H * H + 2. * D * H + (double)D * H * UNIT_CELL / 1024;
+  const double bytes = LAYERS * layer + 2. * VOCABULARY * H;
   auto report = [&](const char *name, float us) {
-    printf("%-28s %6.1f us a layer of %.1f MB: %.2f TB/s\n", name, us, bytes / 1e6, bytes / us / 1e6);
+    printf("%-36s %6.1f us of %.0f MB: %.2f TB/s\n", name, us, bytes / 1e6, bytes / us / 1e6);
   };
   report("chain", time(chain));
-  // Results of one step: the residual, and the new row of every cache.
+  // Results of one step: logits, the residual, and the new row of every cache.
   auto results = [&](cudaGraphExec_t step) {
     const size_t row = (size_t)at * HEAD;
     for (auto &l : layers)
@@ -219,13 +255,15 @@ int main(int count, char **arguments) {
         CHECK(cudaMemset(l.keys + (size_t)kv * CAPACITY * HEAD + row, 0xff, 4 * HEAD));
         CHECK(cudaMemset(l.values + (size_t)kv * CAPACITY * HEAD + row, 0xff, 4 * HEAD));
       }
-    CHECK(cudaMemcpy(x, initial, 4 * H, cudaMemcpyDeviceToDevice));
+    CHECK(cudaMemset(x, 0xff, 4 * H));
+    CHECK(cudaMemset(logits, 0xff, 4 * VOCABULARY));
     CHECK(cudaDeviceSynchronize());
     CHECK(cudaGraphLaunch(step, stream));
     CHECK(cudaStreamSynchronize(stream));
-    std::vector<float> all(H + (size_t)LAYERS * 2 * KV_HEADS * HEAD);
-    CHECK(cudaMemcpy(all.data(), x, 4 * H, cudaMemcpyDeviceToHost));
-    size_t i = H;
+    std::vector<float> all(VOCABULARY + H + (size_t)LAYERS * 2 * KV_HEADS * HEAD);
+    CHECK(cudaMemcpy(all.data(), logits, 4 * VOCABULARY, cudaMemcpyDeviceToHost));
+    CHECK(cudaMemcpy(&all[VOCABULARY], x, 4 * H, cudaMemcpyDeviceToHost));
+    size_t i = VOCABULARY + H;
     for (auto &l : layers)
       for (int kv = 0; kv < KV_HEADS; kv++)
         for (auto *from : {l.keys, l.values}) {
@@ -238,25 +276,28 @@ int main(int count, char **arguments) {
 
   Decode d = {};
   std::copy(layers.begin(), layers.end(), d.layers);
-  d.position = position, d.residual = x, d.cosine = table, d.sine = table + CAPACITY * HEAD / 2;
+  d.token = token, d.position = position, d.embedding = d.head = embedding, d.norm = norm;
+  d.residual = x, d.logits = logits, d.vocabulary = VOCABULARY, d.cosine = table, d.sine = table + CAPACITY * HEAD / 2;
   d.splits = SPLITS;
-  d.words = allocate<u64>(8ul * (2 + 2 * H + QKV + HEADS * HEAD + D + HEADS * SPLITS * (HEAD + 2)));
+  d.words = allocate<u64>(8ul * (2 + 2 * H + ROWS + HEADS * HEAD + D + HEADS * SPLITS * (HEAD + 2)));
   d.count = LAYERS, d.hidden = H, d.intermediate = D, d.heads = HEADS, d.kvHeads = KV_HEADS, d.capacity = CAPACITY;
   d.pieces = pieces, d.activation = ACTIVATION, d.gating = GATING, d.scale = 0.125f, d.epsilon = 1e-5f;
   cudaFuncAttributes attributes;
   CHECK(cudaFuncGetAttributes(&attributes, decode));
-  const int fixed = pieces * (D / 64 * 128 + 64) + 2 * 8 * unit::STREAMS * 16 * pieces * 4 + 32 + 64 + LAYERS * 64 + 128;
+  const int fixed = pieces * (D / 64 * 128 + 64) + 2 * 8 * unit::STREAMS * 16 * pieces * 4 + 32 + 64 + (LAYERS + 1) * 64 + 128;
   const long most = (227 << 10) - (int)attributes.sharedSizeBytes - fixed;
   printf("decode: %d registers, %d bytes of local and %d of static shared memory, at most %ld bytes of ring\n", attributes.numRegs,
          (int)attributes.localSizeBytes, (int)attributes.sharedSizeBytes, most);
-  cudaGraphExec_t last = nullptr;
+  choose(logits, choice, chosen);
+  CHECK(cudaStreamSynchronize(stream));
+  const int expected_token = *chosen;
   for (int i = 3; i < count; i++) {
-    const long bytes = std::min(most, atol(arguments[i]) << 10) * PLANE / (WARPS * PLANE + 16) / 128 * 128;
-    d.ringBytes = std::max<long>(3 * CELL, bytes);
-    d.stages = d.ringBytes / PLANE;
-    const int shared = WARPS * d.ringBytes + (d.stages * 16 + 127) / 128 * 128 + fixed;
-    last = record([&] { launch(decode, multiprocessors, THREADS + 32, shared, 0, d); });
-    const auto found = results(last);
+    const long bytes = std::min(most, atol(arguments[i]) << 10) * WARPS * PLANE / (WARPS * PLANE + 16) / 1024 * 1024;
+    d.ringBytes = std::max<long>(3 * WARPS * CELL, bytes);
+    d.stages = d.ringBytes / (WARPS * PLANE);
+    const int shared = d.ringBytes + (d.stages * 16 + 127) / 128 * 128 + fixed;
+    const auto step = record([&] { launch(decode, multiprocessors, THREADS + 32, shared, 1, TOGETHER, d); });
+    const auto found = results(step);
     size_t different = 0;
     double square = 0, error = 0;
     for (size_t j = 0; j < found.size(); j++) {
@@ -265,25 +306,43 @@ int main(int count, char **arguments) {
       error += ((double)found[j] - expected[j]) * ((double)found[j] - expected[j]);
     }
     char name[64];
-    snprintf(name, 64, "a ring of %d KiB", WARPS * d.ringBytes >> 10);
-    report(name, time(last));
+    snprintf(name, 64, "a ring of %d KiB", d.ringBytes >> 10);
+    report(name, time(step));
     if (different) printf("    %zu of %zu numbers differ, relative error %.2e\n", different, found.size(), sqrt(error / square));
-    const auto again = results(last);
+    const auto again = results(step);
     if (memcmp(again.data(), found.data(), found.size() * 4)) printf("    and a second step differs from the first\n");
+    for (int how = EARLY; how <= (EARLY | TOGETHER); how++) {
+      *chosen = -2;
+      snprintf(name, 64, "    %s%s, with choice", how & TOGETHER ? "together " : "", how & EARLY ? "early" : "in order");
+      report(name, time(50, [&] {
+               launch(decode, multiprocessors, THREADS + 32, shared, 1, how, d);
+               choose(logits, choice, chosen);
+             }));
+      if (*chosen != expected_token) printf("    token %d, expected %d\n", *chosen, expected_token);
+    }
+  }
+  // Temperature, top-k, top-p.
+  auto *drawn = floats(VOCABULARY, 0, 3);
+  for (const auto &[temperature, k, p] : {std::tuple{0.f, 0.f, 1.f}, {1.f, 0.f, 1.f}, {1.f, 40.f, 1.f}, {1.f, 40.f, 0.9f}}) {
+    CHECK(cudaStreamSynchronize(stream));
+    choice[0] = temperature, choice[1] = k, choice[2] = p, choice[4] = 0.5f;
+    printf("a choice, temperature %g, top-k %2g, top-p %g: %.1f us\n", temperature, k, p,
+           time(50, [&] { choose(drawn, choice, chosen, IN_ORDER); }));
   }
 #ifdef TIMELINE
-  if (!last) return 0;
-  static unsigned long long all[LAYERS][POINTS][132];
+  if (count < 4) return 0;
+  static unsigned long long all[LAYERS + 1][POINTS][132];
   CHECK(cudaMemcpyFromSymbol(all, timeline, sizeof all));
-  const char *points[] = {"down done", "x staged", "qkv done", "attention done", "attended staged",
-                          "output done", "x staged", "up done", "inner staged", "down done",
-                          "queries staged", "positions done", "found merged"};
-  for (int point = 0; point < POINTS; point++) {
+  const std::pair<int, const char *> points[] = {
+      {0, "x staged"}, {1, "qkv done"}, {10, "queries staged"}, {11, "positions done"}, {12, "found"},
+      {3, "merged"}, {4, "attended staged"}, {5, "output done"}, {6, "x staged"}, {7, "up done"},
+      {8, "inner staged"}, {9, "down done"}};
+  for (const auto &[point, name] : points) {
     std::vector<double> times;
     for (int block = 0; block < 128; block++)
-      times.push_back(((double)all[8][point][block] - (double)all[8][0][64]) / 1e3);
+      times.push_back(((double)all[8][point][block] - (double)all[7][9][64]) / 1e3);
     std::sort(times.begin(), times.end());
-    printf("%-18s %6.1f %6.1f %6.1f\n", points[point], times[0], times[64], times[127]);
+    printf("%-18s %6.1f %6.1f %6.1f\n", name, times[0], times[64], times[127]);
   }
 #endif
 }

@@ -119,6 +119,7 @@ static void multiply(
   const int streams = kind == PROJECTION ? 1 : masks ? masks + 1 : 2, cell = cell_bytes(kind);
   const int grid = std::min(rows / 16, multiprocessors), own = columns / 64 / 8 * ((rows / 16 + grid - 1) / grid);
   const int fixed = columns / 64 * 128 + 64 + 2 * 8 * streams * 16 * 4 + 64;
+  f.places = 2;
   f.stages = std::min({12, own, ((kibibytes << 10) - fixed - 256) / (8 * (cell + 8))});
   const int shared = 8 * f.stages * cell + (8 * f.stages * 8 + 127) / 128 * 128 + fixed;
   if (kind == PROJECTION) launch(projection::flash_projection, grid, shared, 1, f);

@@ -29,6 +29,9 @@ static const char decode_attention_cu[] = {
 static const char decode_exchange_cu[] = {
 #embed "cuda/decode_exchange.cu" suffix(, 0)
 };
+static const char decode_filling_cu[] = {
+#embed "cuda/decode_filling.cu" suffix(, 0)
+};
 static const char decode_products_cu[] = {
 #embed "cuda/decode_products.cu" suffix(, 0)
 };
@@ -101,10 +104,10 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(attention), SOURCE(attention_rows), SOURCE(attention_train),
     SOURCE(attention_train_backward), SOURCE(attention_train_forward),
     SOURCE(attention_train_tiles), SOURCE(decode), SOURCE(decode_attention),
-    SOURCE(decode_exchange), SOURCE(decode_products), SOURCE(decode_ring), SOURCE(decode_share),
-    SOURCE(flash), SOURCE(flash_cell), SOURCE(flash_copies), SOURCE(flash_input),
-    SOURCE(flash_numbers), SOURCE(flash_unit), SOURCE(gatings), SOURCE(pack), SOURCE(plain),
-    SOURCE(read), SOURCE(tokens), SOURCE(tokens_choice), SOURCE(training),
+    SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),
+    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(flash), SOURCE(flash_cell),
+    SOURCE(flash_copies), SOURCE(flash_input), SOURCE(flash_numbers), SOURCE(flash_unit),
+    SOURCE(gatings), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_choice), SOURCE(training),
     SOURCE(training_embedding), SOURCE(training_loss), SOURCE(training_norm),
     SOURCE(training_optimiser), SOURCE(training_rows), SOURCE(training_units),
 };

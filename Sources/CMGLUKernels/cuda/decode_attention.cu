@@ -9,14 +9,14 @@ struct Attending {
 };
 
 __device__ __forceinline__ void attention_of_block(
-    const Decode &d, Ring &ring, const Layer &layer, const Exchange &words, const Part &part,
+    const Decode &d, Ring &ring, const Layer &layer, const Exchange &words, const Share &share,
     int position, u32 epoch, int l, const float (&cosine)[attend::PAIRS],
     const float (&sine)[attend::PAIRS], Attending &shared) {
   using attend::HALF, attend::PAIRS, attend::KeyValue, attend::Running, attend::load_pairs;
   const int thread = thread_index();
   const int lane = thread & 31, warp = thread >> 5;
-  const int first = part.group * QUERIES;
-  if (part.split >= d.splits) return;
+  const int first = share.group * QUERIES;
+  if (share.split >= d.splits) return;
 
   auto load_added = [&](int which, bool isRotated, float (&pairs)[PAIRS][2]) {
     load_pairs(shared.added[which], lane, pairs);
@@ -26,8 +26,8 @@ __device__ __forceinline__ void attention_of_block(
   };
   for (int item = thread; item < (QUERIES + 2) * HEAD; item += THREADS) {
     const int which = item / HEAD - QUERIES;
-    const int head = which < 0 ? first + which + QUERIES : d.heads + which * d.kvHeads + part.kv;
-    (&shared.added[0][0])[item] = await(words.qkv + head * HEAD + item % HEAD, epoch);
+    const int head = which < 0 ? first + which + QUERIES : d.heads + which * d.kvHeads + share.kv;
+    (&shared.added[0][0])[item] = await(words.qkv + place(head * HEAD + item % HEAD), epoch);
   }
   meet();
   STEP_MARK(l, 10);
@@ -43,35 +43,35 @@ __device__ __forceinline__ void attention_of_block(
   }
   Running running[QUERIES];
   attend::clear(running);
-  for (int from = part.from; from < part.to; from += WARPS * attend::AHEAD) {
+  for (int from = share.from; from < share.to; from += WARPS * attend::AHEAD) {
     const int j = from + warp * attend::AHEAD;
-    const float *keys = (const float *)ring.part(warp);
-    const float *values = keys + PLANE / 8;
-    projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
+    const float *keys = (const float *)ring.part(0, PLANE) + warp * attend::AHEAD * HEAD;
+    const float *values = keys + VALUES / 4;
+    ring.await();
     KeyValue rows[attend::AHEAD] = {};
 #pragma unroll
     for (int ahead = 0; ahead < attend::AHEAD; ahead++)
       if (j + ahead == position) {
         load_added(QUERIES, true, rows[ahead].key);
         load_added(QUERIES + 1, false, rows[ahead].value);
-      } else if (j + ahead < part.to) {
+      } else if (j + ahead < share.to) {
         load_pairs(keys + ahead * HEAD, lane, rows[ahead].key);
         load_pairs(values + ahead * HEAD, lane, rows[ahead].value);
       }
-    release(ring.empty + ring.stage * 8, lane);
+    ring.release(lane);
     ring.next(PLANE);
-    if (j < part.to) attend::add_rows(running, query, rows, part.to - j);
+    if (j < share.to) attend::add_rows(running, query, rows, share.to - j);
   }
   STEP_MARK(l, 11);
   // The new row goes to the cache.
-  if (part.writes && warp == 0) {
+  if (share.writes && warp == 0) {
     KeyValue added;
     load_added(QUERIES, true, added.key);
     load_added(QUERIES + 1, false, added.value);
 #pragma unroll
     for (int pair = 0; pair < PAIRS; pair++) {
       const int i = pair * 32 + lane;
-      const long long at = ((long long)part.kv * d.capacity + position) * HEAD + i;
+      const long long at = ((long long)share.kv * d.capacity + position) * HEAD + i;
       if (i < HALF) {
         layer.keys[at] = added.key[pair][0], layer.keys[at + HALF] = added.key[pair][1];
         layer.values[at] = added.value[pair][0], layer.values[at + HALF] = added.value[pair][1];
@@ -81,17 +81,17 @@ __device__ __forceinline__ void attention_of_block(
 
   attend::leave(running, shared.found[warp], lane);
   meet();
-  u64 *all = words.found + (long long)part.group * d.splits * QUERIES * (HEAD + 2);
+  u64 *all = words.found + (long long)share.group * d.splits * QUERIES * (HEAD + 2);
   for (int item = thread; item < QUERIES * HEAD; item += THREADS) {
     const int q = item / HEAD, i = item % HEAD;
     float largest, sum;
     const float value = attend::merge(shared.found, q, i, largest, sum);
-    u64 *own = all + (part.split * QUERIES + q) * (HEAD + 2);
+    u64 *own = all + (share.split * QUERIES + q) * (HEAD + 2);
     publish(own + i, value, epoch);
     if (i == 0) publish(own + HEAD, largest, epoch), publish(own + HEAD + 1, sum, epoch);
   }
   STEP_MARK(l, 12);
-  for (int item = thread * d.splits + part.split; item < QUERIES * HEAD; item += THREADS * d.splits) {
+  for (int item = thread * d.splits + share.split; item < QUERIES * HEAD; item += THREADS * d.splits) {
     const int q = item / HEAD, i = item % HEAD;
     u64 word[SPLITS][3];
     const u64 *first_found = all + q * (HEAD + 2);
@@ -123,6 +123,6 @@ __device__ __forceinline__ void attention_of_block(
         sum += factor * number(s, 1);
         value += factor * number(s, 2);
       }
-    publish(words.attended + first * HEAD + item, value / sum, epoch);
+    publish(words.attended + place(first * HEAD + item), value / sum, epoch);
   }
 }

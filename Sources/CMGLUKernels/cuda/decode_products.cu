@@ -16,48 +16,81 @@ struct Block {
 __device__ __forceinline__ void stage_input(
     const Decode &d, Block &block, const u64 *words, int columns, u32 epoch) {
   const int thread = thread_index();
-  const int stride = projection::input_stride(columns), step = THREADS * 8;
+  const int stride = projection::input_stride(columns);
   projection::Flash f;
   f.pieces = d.pieces;
-  for (int k = thread * 8; k < columns; k += step) {
-    float value[8];
-    await_chunk(words + k, epoch, thread & 31, value);
-    projection::store_chunk(f, block.xs, stride, 0, k, value);
+  for (int k = thread * 8; k < columns; k += AWAITED * STEP) {
+    await_tiles<AWAITED>(words, k, columns, epoch, thread & 31);
+#pragma unroll
+    for (int first = 0; first < AWAITED; first += TAKEN) {
+      float value[TAKEN][8];
+      take_chunks(words, k + first * STEP, columns, epoch, value);
+#pragma unroll
+      for (int a = 0; a < TAKEN; a++)
+        if (k + (first + a) * STEP < columns)
+          projection::store_chunk(f, block.xs, stride, 0, k + (first + a) * STEP, value[a]);
+    }
   }
   meet();
 }
 
-// A normalised input, from words or from `plain`: at most as long as the threads can hold.
+// A token's row of the embedding, where it lies in the matrix's cells. One that is none, after
+// logits of which none was a number, is read as another.
+struct Embedded {
+  const unsigned char *row;
+
+  __device__ __forceinline__ Embedded(const Decode &d) {
+    const int token = max(*d.token, 0);
+    row = d.embedding + (long long)(token >> 4) * (d.hidden / 64) * PLANE + (token >> 3 & 1) * 512 +
+          (token & 7) * 64;
+  }
+  // Eight elements, from a multiple of eight on.
+  __device__ __forceinline__ const uint4 *chunk(int k) const {
+    return (const uint4 *)(row + (k >> 6) * PLANE + (k >> 5 & 1) * 1024 + (k >> 3 & 3) * 16);
+  }
+  __device__ __forceinline__ void load(int k, float (&value)[8]) const {
+    const uint4 packed = *chunk(k);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const float2 pair = projection::widen(projection::component(packed, i));
+      value[2 * i] = pair.x, value[2 * i + 1] = pair.y;
+    }
+  }
+  __device__ __forceinline__ float operator[](int k) const {
+    const float2 pair = projection::widen(((const u32 *)chunk(k))[k >> 1 & 3]);
+    return k & 1 ? pair.y : pair.x;
+  }
+};
+
+// A normalised input, from words or from the embedding: at most as long as the threads can hold.
 __device__ __forceinline__ void stage_normalised(
-    const Decode &d, Block &block, const u64 *words, const float *plain, const float *norm,
+    const Decode &d, Block &block, const u64 *words, bool isEmbedded, const float *norm,
     u32 epoch) {
   const int thread = thread_index();
-  const int stride = projection::input_stride(d.hidden), step = THREADS * 8;
+  const int stride = projection::input_stride(d.hidden);
   projection::Flash f;
   f.pieces = d.pieces;
   // Weights are on their way while the input is waited for; beyond its end all are zeros.
   float value[NORMALISED][8] = {}, weight[NORMALISED][8] = {}, sum = 0.f;
 #pragma unroll
   for (int a = 0; a < NORMALISED; a++) {
-    const int k = thread * 8 + a * step;
+    const int k = thread * 8 + a * STEP;
     if (k < d.hidden) {
       *(float4 *)weight[a] = *(const float4 *)(norm + k);
       *(float4 *)(weight[a] + 4) = *(const float4 *)(norm + k + 4);
     }
   }
+  if (isEmbedded) {
 #pragma unroll
-  for (int a = 0; a < NORMALISED; a++) {
-    const int k = thread * 8 + a * step;
-    if (k < d.hidden) {
-      if (plain) {
-        *(float4 *)value[a] = *(const float4 *)(plain + k);
-        *(float4 *)(value[a] + 4) = *(const float4 *)(plain + k + 4);
-      } else {
-        await_chunk(words + k, epoch, thread & 31, value[a]);
-      }
-    }
-    sum += projection::squares(value[a]);
+    for (int a = 0; a < NORMALISED; a++)
+      if (thread * 8 + a * STEP < d.hidden)
+        Embedded(d).load(thread * 8 + a * STEP, value[a]);
+  } else {
+    await_tiles<NORMALISED>(words, thread * 8, d.hidden, epoch, thread & 31);
+    take_chunks(words, thread * 8, d.hidden, epoch, value);
   }
+#pragma unroll
+  for (int a = 0; a < NORMALISED; a++) sum += projection::squares(value[a]);
   sum = projection::warp_sum(sum);
   if ((thread & 31) == 0) block.scratch[thread >> 5] = sum;
   meet();
@@ -67,7 +100,7 @@ __device__ __forceinline__ void stage_normalised(
   const float scale = rsqrtf(total / d.hidden + d.epsilon);
 #pragma unroll
   for (int a = 0; a < NORMALISED; a++) {
-    const int k = thread * 8 + a * step;
+    const int k = thread * 8 + a * STEP;
 #pragma unroll
     for (int i = 0; i < 8; i++) value[a][i] *= scale * weight[a][i];
     if (k < d.hidden) projection::store_chunk(f, block.xs, stride, 0, k, value[a]);
@@ -75,45 +108,36 @@ __device__ __forceinline__ void stage_normalised(
   meet();
 }
 
-// This block's tiles of a matrix over the staged input. Results become words; what adds to the
-// residual does so first.
+// This block's tiles of a matrix over the staged input. Results become words, or logits where there
+// are none; what adds to the residual does so first.
 template <bool isUnit>
 __device__ __forceinline__ void multiply_tiles(
-    const Decode &d, Block &block, int rows, int columns, int first, u64 *words, bool isResidual,
-    u32 epoch) {
+    const Decode &d, Block &block, const Matrix &matrix, u64 *words, bool isResidual, u32 epoch) {
   constexpr int MASKS = isUnit ? UNIT_MASKS : 0, PLANES = isUnit ? UNIT_PLANES : 1;
+  constexpr int SIZE = isUnit ? CELL : PLANE;
   constexpr int STREAMS = isUnit ? unit::STREAMS : 1, TERMS = isUnit ? unit::TERMS : 1;
   const int thread = thread_index();
-  const int lane = thread & 31, warp = thread >> 5, own = columns / 64 / WARPS;
-  const unsigned char *x = block.xs + (lane & 3) * 16 + warp * own * 128 +
-                           min(lane >> 2, d.pieces - 1) * projection::input_stride(columns);
+  const int lane = thread & 31, warp = thread >> 5, own = matrix.columns / 64 / WARPS;
+  const unsigned char *x = block.xs + (lane & 3) * 16 + warp * 128 +
+                           min(lane >> 2, d.pieces - 1) * projection::input_stride(matrix.columns);
   const int sums = WARPS * unit::STREAMS * 16 * d.pieces;
   Ring &ring = block.ring;
   unit::Flash f;
   f.activation = d.activation, f.gating = d.gating;
-  for (int tile = first; tile < rows / 16; tile += gridDim.x, block.round++) {
+  for (int tile = matrix.first; tile < matrix.tiles(); tile += gridDim.x, block.round++) {
     const int item = (thread + (block.round & 1) * (THREADS / 2)) % THREADS;
     const int row = tile * 16 + item / TERMS;
     float sum[STREAMS][1][4] = {};
     for (int cell = 0; cell < own; cell++) {
-      const unsigned char *from = ring.part(warp);
-      const u32 empty = ring.empty + ring.stage * 8;
-      projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
-      ring.next(isUnit ? CELL : PLANE);
-      if constexpr (isUnit) {
-        int stride = 0;
-        const u32 second = ring.empty + ring.stage * 8;
-        if (PLANES == 2) {
-          stride = (int)(ring.part(warp) - from);
-          projection::barrier_wait(ring.full + ring.stage * 8, ring.parity);
-          ring.next(PLANE);
-        }
-        unit::add_cell(sum, from, stride, x + cell * 128, x, lane);
-        if (PLANES == 2) release(second, lane);
-      } else {
-        projection::add_cell(sum, from, 0, x + cell * 128, x, lane);
-      }
-      release(empty, lane);
+      // Of cells of two planes, four warps have theirs in one stage and four in the next.
+      if (PLANES == 2 && warp >= WARPS / 2) ring.pass(SIZE, lane);
+      ring.await();
+      const unsigned char *from = ring.part(PLANES == 2 ? warp % (WARPS / 2) : warp, PLANES * SIZE);
+      if constexpr (isUnit) unit::add_cell(sum, from, PLANE, x + cell * (WARPS * 128), x, lane);
+      else projection::add_cell(sum, from, PLANE, x + cell * (WARPS * 128), x, lane);
+      ring.release(lane);
+      ring.next(SIZE);
+      if (PLANES == 2 && warp < WARPS / 2) ring.pass(SIZE, lane);
     }
 
     // [warp][piece][row 16][STREAMS]
@@ -148,6 +172,7 @@ __device__ __forceinline__ void multiply_tiles(
       float &kept = block.residual[tile / gridDim.x * 16 + item];
       d.residual[row] = kept = a += kept;
     }
-    publish(words + row, a, epoch);
+    if (words) publish(words + place(row), a, epoch);
+    else if (row < matrix.rows) d.logits[row] = a;
   }
 }

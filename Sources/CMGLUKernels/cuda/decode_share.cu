@@ -1,14 +1,15 @@
-// decode_share: which part of every matrix and of the cache is a block's, and its copy into the
-// ring. A part of decode.cu, which includes it: it takes its Decode and Layer, and decode_ring.cu.
+// decode_share: which part of every matrix and of the cache is a block's, and in which order they go
+// through the ring. A part of decode.cu, which includes it: it takes its Decode and Layer, and the
+// steps of a layer.
 
 // A block's part of attention: query heads and positions.
-struct Part {
+struct Share {
   int group, split;  // of query heads, of positions
   int kv;
   bool writes;       // the new row to the cache
   int from, to;      // positions, none for a block without a part
 
-  __device__ __forceinline__ Part(const Decode &d, int position) {
+  __device__ __forceinline__ Share(const Decode &d, int position) {
     const int across = d.heads / QUERIES, groups = d.heads / d.kvHeads / QUERIES;
     group = blockIdx.x % across, split = blockIdx.x / across, kv = group / groups;
     writes = split == 0 && group % groups == 0;
@@ -17,36 +18,63 @@ struct Part {
   }
 };
 
-// Copies this block's tiles of a matrix.
-__device__ __forceinline__ void copy_tiles(
-    Filling &filling, const unsigned char *cells, int rows, int columns, int first, int planes,
-    int bytes, int lane, u64 policy) {
-  const int across = columns / 64, own = across / WARPS;
-  for (int tile = first; tile < rows / 16; tile += gridDim.x)
-    for (int cell = 0; cell < own; cell++)
-      for (int plane = 0; plane < planes; plane++) {
-        begin_stage(filling, bytes, WARPS * bytes, lane);
-        if (lane < WARPS)
-          copy(filling.ring, lane, 0,
-               cells + (((long long)tile * across + lane * own + cell) * planes + plane) * bytes, bytes,
-               policy);
-        filling.ring.next(bytes);
-      }
-}
+// A matrix and a block's tiles of it: from the first on, as many apart as there are blocks. A stage of
+// the ring has a cell of a tile for each warp or, of a unit of two planes, half of one.
+struct Matrix {
+  const unsigned char *cells;
+  int rows, columns, first;
+  int stages, size;  // of a tile; bytes of a stage for each warp
 
-// Copies this block's part of a cache: to each warp its next positions' keys, then their values.
-__device__ __forceinline__ void copy_cache(
-    const Decode &d, Filling &filling, const Layer &layer, const Part &part, int lane, u64 policy) {
-  const long long cache = (long long)part.kv * d.capacity * HEAD;
-  for (int from = part.from; from < part.to; from += WARPS * attend::AHEAD) {
-    const int count = min(part.to - from, WARPS * attend::AHEAD);
-    begin_stage(filling, PLANE, count * HEAD * 8, lane);
-    const int own = min(count - lane * attend::AHEAD, attend::AHEAD);
-    if (lane < WARPS && own > 0) {
-      const long long at = cache + (long long)(from + lane * attend::AHEAD) * HEAD;
-      copy(filling.ring, lane, 0, layer.keys + at, own * HEAD * 4, policy);
-      copy(filling.ring, lane, PLANE / 2, layer.values + at, own * HEAD * 4, policy);
+  __device__ __forceinline__ Matrix(const Decode &d, const Layer &own, bool isHead, int step) {
+    int planes = 1;
+    rows = d.hidden, columns = d.hidden, first = blockIdx.x, size = PLANE;
+    switch (step) {
+      case QKV:
+        cells = own.qkv, first = gridDim.x - 1 - blockIdx.x;
+        rows = isHead ? d.vocabulary : (d.heads + 2 * d.kvHeads) * HEAD;
+        break;
+      case OUTPUT: cells = own.output, columns = d.heads * HEAD; break;
+      case UP:
+        cells = own.up, rows = d.intermediate, size = CELL, planes = UNIT_PLANES;
+        break;
+      default: cells = own.down, columns = d.intermediate;
     }
-    filling.ring.next(PLANE);
+    stages = columns / 64 * planes / WARPS;
   }
-}
+  __device__ __forceinline__ int tiles() const { return (rows + 15) / 16; }
+};
+
+// What of a block's share comes next: a stage of a matrix, or all of a cache.
+struct Course {
+  int layer, step, tile, stage;
+  Matrix matrix;
+
+  __device__ __forceinline__ Course(const Decode &d, const Layer *layers)
+      : layer(0), step(QKV), stage(0), matrix(d, layers[0], false, QKV) {
+    tile = matrix.first;
+    find(d, layers);
+  }
+  __device__ __forceinline__ bool is_end(const Decode &d) const { return ::is_end(d, layer, step); }
+
+  __device__ __forceinline__ void next(const Decode &d, const Layer *layers) {
+    if (step != ATTENTION && ++stage < matrix.stages) return;
+    stage = 0;
+    if (step != ATTENTION) tile += gridDim.x;
+    else begin_next(d, layers);
+    find(d, layers);
+  }
+  // Goes on to what the block has a tile of.
+  __device__ __forceinline__ void find(const Decode &d, const Layer *layers) {
+    while (!is_end(d) && step != ATTENTION && tile >= matrix.tiles()) begin_next(d, layers);
+  }
+  __device__ __forceinline__ void begin_next(const Decode &d, const Layer *layers) {
+    if (step == DOWN) step = QKV, layer++;
+    else step++;
+    if (is_end(d) || step == ATTENTION) return;
+    matrix = Matrix(d, layers[layer], layer == d.count, step);
+    tile = matrix.first;
+  }
+  __device__ __forceinline__ const unsigned char *from() const {
+    return matrix.cells + ((long long)tile * matrix.stages + stage) * (WARPS * matrix.size);
+  }
+};

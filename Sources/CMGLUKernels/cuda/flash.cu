@@ -12,18 +12,18 @@
 // flash_cell.cu says how weights lie and how masks are applied. Inputs are rounded to the weights'
 // type, or split into pieces (FP16 2, BF16 3) that take a column each and add up to float32.
 //
-// Work. A block takes tiles blockIdx.x, + gridDim.x, ...; its 8 warps split the columns, each with a
-// ring of stages of its own that bulk copies fill (cp.async before Hopper). The ring is filled
+// Work. A block takes tiles blockIdx.x, + gridDim.x, ...; its 8 warps take their cells in turn, each
+// with a ring of stages of its own that bulk copies fill (cp.async before Hopper). The ring is filled
 // before the kernel waits for the one that computes its input (programmatic dependent launch), so
 // the memory stays busy between kernels; a few stages at a time, because small reads queue behind
 // copies on their way. Sums of the warps meet in shared memory in a fixed order: a row's result
 // depends neither on its batch nor on the grid.
 //
-// Measured on an H100 (2026-11-24, FP16, batch 1, cold weights, graph replay), microseconds at
+// Measured on an H100 (2026-11-25, FP16, batch 1, cold weights, graph replay), microseconds at
 // 8192 x 2048 and 14336 x 4096; the bytes at the read bandwidth of that card, 3.09 TB/s, and the
 // prototype of a warp per row with float32 masked additions:
 //     n_m            1            2            4            8
-//     this       12.1  41.3   12.8  43.1   14.4  48.4   17.9  59.4
+//     this       12.0  40.9   12.8  43.1   14.3  48.1   17.7  58.9
 //     bytes      11.5  40.4   12.2  42.8   13.6  47.5   16.3  57.0
 //     prototype  13.9  42.9   14.9  45.9   17.1  52.5   22.0  63.4
 // Steps on the way, n_m = 8: shifts on the unit of the logic operations 21.3 and 61.9; as products,
@@ -55,11 +55,11 @@ flash(const __grid_constant__ Flash f) {
   MARK(0);
   const int columns = f.batch * f.pieces;
   const int cells = (f.columns + 63) / 64;
-  const int first = warp * cells / WARPS, own = (warp + 1) * cells / WARPS - first;
+  const int own = (cells - warp + WARPS - 1) / WARPS;  // every eighth
   const int tiles = (f.rows + 15) / 16;
   const int stride = input_stride(f.columns);
 
-  // [ring WARPS][barriers WARPS][x unless STAGED][sums 2 x WARPS x STREAMS x 16 x columns][scratch]
+  // [ring WARPS][barriers WARPS][x unless STAGED][sums places x WARPS x STREAMS x 16 x columns][scratch]
   unsigned char *ring = memory + warp * f.stages * CELL_BYTES;
   unsigned char *after = memory + WARPS * f.stages * CELL_BYTES;
   const u32 barriers = shared_address(after) + warp * f.stages * 8;
@@ -77,7 +77,7 @@ flash(const __grid_constant__ Flash f) {
 #if __CUDA_ARCH__ >= 900
   asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
 #endif
-  float *scratch = partial + 2 * sums;
+  float *scratch = partial + f.places * sums;
   volatile int *has_input = (volatile int *)(scratch + WARPS + columns - 1);
   if (threadIdx.x == 0) *has_input = 0;
   // Small reads first: behind the copies of the ring they would wait for all of them.
@@ -98,7 +98,7 @@ flash(const __grid_constant__ Flash f) {
     if (next_tile >= tiles || own == 0) return;
     copy_stage(
         shared_address(ring + stage * CELL_BYTES),
-        f.cells + ((long long)next_tile * cells + first + next_cell) * CELL_BYTES, CELL_BYTES,
+        f.cells + ((long long)next_tile * cells + next_cell * WARPS + warp) * CELL_BYTES, CELL_BYTES,
         barriers + stage * 8, lane, policy);
     if (++next_cell == own) next_cell = 0, next_tile += gridDim.x;
   };
@@ -137,7 +137,7 @@ flash(const __grid_constant__ Flash f) {
   if (f.isChained) launch_dependents();
 
   // This lane's column of x, and of the second tile; surplus columns repeat one that exists.
-  const unsigned char *mine = xs + (lane & 3) * 16 + first * 128;
+  const unsigned char *mine = xs + (lane & 3) * 16 + warp * 128;
   const unsigned char *x0 = mine + (long long)min(lane >> 2, columns - 1) * stride;
   const unsigned char *x1 = mine + (long long)min(8 + (lane >> 2), columns - 1) * stride;
 
@@ -158,14 +158,16 @@ flash(const __grid_constant__ Flash f) {
     for (int cell = 0; cell < own; cell++) {
       barrier_wait(barriers + stage * 8, parity);
       add_cell(
-          sum, ring + stage * CELL_BYTES, PLANE_BYTES, x0 + cell * 128, x1 + cell * 128, lane);
+          sum, ring + stage * CELL_BYTES, PLANE_BYTES, x0 + cell * (WARPS * 128),
+          x1 + cell * (WARPS * 128), lane);
       __syncwarp();
       fill(stage);
       if (++stage == f.stages) stage = 0, parity ^= 1;
     }
 
     // [warp][column][row 16][STREAMS]
-    float *all = partial + (round & 1) * sums, *own_sums = all + warp * columns * 16 * STREAMS;
+    if (f.places == 1 && round > 0) __syncthreads();
+    float *all = partial + (round & (f.places - 1)) * sums, *own_sums = all + warp * columns * 16 * STREAMS;
 #pragma unroll
     for (int stream = 0; stream < STREAMS; stream++)
 #pragma unroll

@@ -39,6 +39,7 @@ struct Flash {
   int activation, gating;
   int accumulate;              // output += a
   int stages;                  // of a warp's ring, a cell each
+  int places;                  // 1 or 2, which sums of a tile take turns in
   float epsilon;
   int isChained;               // whether kernels before and after depend on each other
 };

@@ -1,7 +1,8 @@
 // tokens: the two ends of a decoder's step and the small operations between, none of which reads
 // much: copies of tokens and positions, rows of the embedding, the choice of routes and of tokens.
 //
-// embed        x [rows][columns] = rows of a matrix in the cells of flash.cu (one plane, no masks).
+// embed        x [rows][columns] = rows of a matrix in the cells of flash.cu (one plane, no masks); a
+//              token that is none, chosen where no logit was a number, is read as another.
 // embed_rows   the same from a float32 matrix.
 // copy_words   32-bit words, from or to memory of the host too.
 // route        routes [rows][count] = softmax over the topK largest of each row of logits, 0
@@ -22,7 +23,7 @@ __device__ __forceinline__ void wait_for_input() {
 extern "C" __global__ void embed(
     const int *tokens, const unsigned char *cells, float *x, int columns, int isBFloat) {
   wait_for_input();
-  const int token = tokens[blockIdx.x], perTile = (columns + 63) / 64, row = token & 15;
+  const int token = max(tokens[blockIdx.x], 0), perTile = (columns + 63) / 64, row = token & 15;
   const unsigned char *tile = cells + (long long)(token >> 4) * perTile * 2048;
   for (int k = threadIdx.x; k < columns; k += blockDim.x) {
     const int within = k & 63;
@@ -38,7 +39,7 @@ extern "C" __global__ void embed(
 
 extern "C" __global__ void embed_rows(const int *tokens, const float *table, float *x, int columns) {
   wait_for_input();
-  const float *row = table + (long long)tokens[blockIdx.x] * columns;
+  const float *row = table + (long long)max(tokens[blockIdx.x], 0) * columns;
   for (int k = threadIdx.x; k < columns; k += blockDim.x)
     x[(long long)blockIdx.x * columns + k] = row[k];
 }

@@ -1,13 +1,16 @@
 // tokens_choice: the token that follows. A part of tokens.cu, which includes it: it takes its u32
 // and u64, and wait_for_input.
 //
-// choose(logits, choice, token, count): temperature, top-k, top-p, min-p and a draw are choice[0...4].
-// One block of 512 threads. Masses are integers of 2^-40, so that sums do not depend on an order; tokens
-// as probable as the last one kept are kept too.
+// choose(logits, choice, token, count, position, nextToken, nextPosition): temperature, top-k, top-p,
+// min-p and a draw are choice[0...4]. The token, and the position after `position`, are left for the
+// step that follows too, unless these are null. One block of 512 threads; logits at a multiple of 16
+// bytes. Masses are integers of 2^-40, so that sums do not depend on an order; tokens as probable as
+// the last one kept are kept too.
 //
-// Measured on an H100 (2026-11-25), 50,257 random logits, microseconds: the likeliest 10.5; a draw from
-// all 31; top-k of 40 82 (537 with one set of bins for all warps and no bound), top-p of 0.9 of these
-// too 151 (589). The launch and the way to the host's memory are some 5 of them.
+// Measured on an H100 (2026-11-25), 50,257 random logits, kernels in order, microseconds: the likeliest
+// 9.5 (10.5 with loads of one number); a draw from all 30; top-k of 40 80 (537 with one set of bins for
+// all warps and no bound), top-p of 0.9 of these too 154 (589). The launch and the way to the host's
+// memory are some 5 of them (Benchmarks/cuda/decode_step.cu).
 
 constexpr int THREADS = 512, WARPS = THREADS / 32;
 constexpr float MASS = 1099511627776.f;  // 2^40
@@ -29,19 +32,36 @@ __device__ __forceinline__ u64 mass(float logit, float largest, float temperatur
   return p > 0.f ? (u64)(p * MASS) : 0;  // also for what is no number
 }
 
-// take(i, logits[i], whether i < last) for every step-th of them from `first` on. A warp's lanes have
-// neighbours and stay together. One block has a whole vocabulary to read: many loads must be on their
-// way.
-template <class Take>
+// take(i, logits[i], whether i < last) for those from `first`, a multiple of four, to `last`, by
+// `threads` of which this is the one of `index`: four neighbours each. A warp stays together. One
+// block has a whole vocabulary to read: AHEAD loads of each thread are on their way.
+template <int AHEAD, class Take>
 __device__ __forceinline__ void read(
-    const float *logits, int first, int last, int step, Take take) {
-  constexpr int AHEAD = 8;
-  for (int i = first; i - (int)(threadIdx.x & 31) < last; i += AHEAD * step) {
-    float value[AHEAD];
+    const float *logits, int first, int last, int index, int threads, Take take) {
+  const int step = threads * 4, lane = threadIdx.x & 31;
+  for (int i = first + index * 4; i - lane * 4 < last; i += AHEAD * step) {
+    float4 value[AHEAD];
 #pragma unroll
-    for (int a = 0; a < AHEAD; a++) value[a] = i + a * step < last ? logits[i + a * step] : 0.f;
+    for (int a = 0; a < AHEAD; a++) {
+      const int at = i + a * step;
+      value[a] = make_float4(0.f, 0.f, 0.f, 0.f);
+      if (at + 4 <= last) {
+        value[a] = *(const float4 *)(logits + at);
+      } else {
+        if (at < last) value[a].x = logits[at];
+        if (at + 1 < last) value[a].y = logits[at + 1];
+        if (at + 2 < last) value[a].z = logits[at + 2];
+      }
+    }
 #pragma unroll
-    for (int a = 0; a < AHEAD; a++) take(i + a * step, value[a], i + a * step < last);
+    for (int a = 0; a < AHEAD; a++) {
+      const int at = i + a * step;
+      if (at - lane * 4 >= last) break;
+      take(at, value[a].x, at < last);
+      take(at + 1, value[a].y, at + 1 < last);
+      take(at + 2, value[a].z, at + 2 < last);
+      take(at + 3, value[a].w, at + 3 < last);
+    }
   }
 }
 
@@ -105,7 +125,7 @@ __device__ __forceinline__ u32 cut(
     for (int bin = lane; bin < 256; bin += 32) bins[warp][bin] = 0;
     __syncthreads();
     const u32 high = prefix;
-    read(logits, threadIdx.x, count, THREADS, [&](int, float logit, bool is) {
+    read<2>(logits, 0, count, threadIdx.x, THREADS, [&](int, float logit, bool is) {
       const u32 key = order(logit);
       is = is && key >= floor && (shift == 24 || key >> (shift + 8) == high >> (shift + 8));
       if (__any_sync(~0u, is))
@@ -142,17 +162,24 @@ __device__ __forceinline__ u32 cut(
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-choose(const float *logits, const float *choice, int *token, int count) {
+choose(
+    const float *logits, const float *choice, int *token, int count, const int *position,
+    int *nextToken, int *nextPosition) {
   __shared__ u64 bins[WARPS][256];
   u64 *const scratch = bins[0];
   __shared__ float settings[5];
+  // One thread asks the host's memory for them, which wrote them before the launch.
+  float setting = 0.f;
+  if (threadIdx.x < 5) setting = choice[threadIdx.x];
   wait_for_input();
-  // One thread asks the host's memory for them.
-  if (threadIdx.x == 0)
-    for (int i = 0; i < 5; i++) settings[i] = choice[i];
+  if (threadIdx.x == 5 && nextPosition) *nextPosition = *position + 1;
+  const auto leave = [&](int chosen) {
+    *token = chosen;
+    if (nextToken) *nextToken = chosen;
+  };
 
   u64 best = 0;
-  read(logits, threadIdx.x, count, THREADS, [&](int i, float logit, bool is) {
+  read<16>(logits, 0, count, threadIdx.x, THREADS, [&](int i, float logit, bool is) {
     const u64 candidate = (u64)order(logit) << 32 | (u32)(count - 1 - i);
     if (is && candidate > best) best = candidate;
   });
@@ -163,16 +190,17 @@ choose(const float *logits, const float *choice, int *token, int count) {
     if (other > best) best = other;
   }
   if ((threadIdx.x & 31) == 0) scratch[threadIdx.x >> 5] = best;
+  if (threadIdx.x < 5) settings[threadIdx.x] = setting;
   __syncthreads();
   for (int i = 0; i < WARPS; i++) best = scratch[i] > best ? scratch[i] : best;
   if (best >> 32 == 0) {  // no number at all
-    if (threadIdx.x == 0) *token = -1;
+    if (threadIdx.x == 0) leave(-1);
     return;
   }
   const int likeliest = count - 1 - (int)(u32)best;
   const float temperature = settings[0];
   if (temperature == 0.f) {
-    if (threadIdx.x == 0) *token = likeliest;
+    if (threadIdx.x == 0) leave(likeliest);
     return;
   }
   const float largest = logits[likeliest];
@@ -183,7 +211,7 @@ choose(const float *logits, const float *choice, int *token, int count) {
     floor = cut(logits, count, false, (u64)settings[1], 0, ownKey, largest, temperature, bins);
   if (topP < 1.f) {
     u64 own = 0;
-    read(logits, threadIdx.x, count, THREADS, [&](int, float logit, bool is) {
+    read<8>(logits, 0, count, threadIdx.x, THREADS, [&](int, float logit, bool is) {
       if (is && order(logit) >= floor) own += mass(logit, largest, temperature);
     });
     const u64 target = (u64)((double)topP * (double)block_sum(own, scratch));
@@ -204,7 +232,7 @@ choose(const float *logits, const float *choice, int *token, int count) {
     const int share = (to - from + THREADS - 1) / THREADS * 32;
     const int first = min(from + warp * share, to), last = min(first + share, to);
     u64 own = 0;
-    read(logits, first + lane, last, 32, [&](int, float logit, bool is) { own += is ? kept(logit) : 0; });
+    read<4>(logits, first, last, lane, 32, [&](int, float logit, bool is) { own += is ? kept(logit) : 0; });
 #pragma unroll
     for (int offset = 16; offset; offset >>= 1) own += __shfl_xor_sync(~0u, own, offset);
     __syncthreads();
@@ -227,8 +255,8 @@ choose(const float *logits, const float *choice, int *token, int count) {
       const u64 other = __shfl_up_sync(~0u, upTo, offset);
       if (lane >= offset) upTo += other;
     }
-    if (warp == 0 && drawn >= upTo - m && drawn < upTo) *token = from + lane;
+    if (warp == 0 && drawn >= upTo - m && drawn < upTo) leave(from + lane);
     return;
   }
-  if (threadIdx.x == 0) *token = likeliest;
+  if (threadIdx.x == 0) leave(likeliest);
 }

@@ -88,6 +88,7 @@ _Static_assert(sizeof(void *) != 8 || offsetof(cmglu_cuda_launch, attribute_coun
   FUNCTION(cuStreamCreate, "cuStreamCreate", (cmglu_cuda_stream *stream, unsigned flags))          \
   FUNCTION(cuStreamDestroy, "cuStreamDestroy_v2", (cmglu_cuda_stream stream))                      \
   FUNCTION(cuStreamSynchronize, "cuStreamSynchronize", (cmglu_cuda_stream stream))                 \
+  FUNCTION(cuStreamQuery, "cuStreamQuery", (cmglu_cuda_stream stream))                             \
   FUNCTION(cuStreamBeginCapture, "cuStreamBeginCapture_v2", (cmglu_cuda_stream stream, int mode))  \
   FUNCTION(cuStreamEndCapture, "cuStreamEndCapture",                                               \
            (cmglu_cuda_stream stream, cmglu_cuda_graph *graph))                                    \
@@ -252,10 +253,11 @@ typedef struct {
   int64_t output_stride;
   int32_t rows, columns, batch, pieces, input_type, output_type, activation, gating, accumulate;
   int32_t stages;
+  int32_t places;
   float epsilon;
   int32_t is_chained;
 } cmglu_cuda_flash;
-_Static_assert(sizeof(cmglu_cuda_flash) == 104, "Flash of flash.cu");
+_Static_assert(sizeof(cmglu_cuda_flash) == 112, "Flash of flash.cu");
 
 typedef struct {
   cmglu_address qkv, keys, values, output, cosine, sine, positions, partial, counters;
@@ -270,13 +272,13 @@ typedef struct {
 } cmglu_cuda_layer;
 
 typedef struct {
-  cmglu_address position, residual, cosine, sine, words;
-  int32_t count, hidden, intermediate, heads, kv_heads, capacity, pieces, activation, gating;
-  int32_t splits, ring_bytes, stages;
+  cmglu_address token, position, embedding, head, norm, residual, logits, cosine, sine, words;
+  int32_t count, hidden, intermediate, vocabulary, heads, kv_heads, capacity;
+  int32_t pieces, activation, gating, splits, ring_bytes, stages;
   float scale, epsilon;
   cmglu_cuda_layer layers[48];
 } cmglu_cuda_decode;
-_Static_assert(sizeof(cmglu_cuda_decode) == 3168, "Decode of decode.cu");
+_Static_assert(sizeof(cmglu_cuda_decode) == 3216, "Decode of decode.cu");
 
 typedef struct {
   cmglu_address qkv, output, log_sum_exp, upstream, gradient, scratch;
@@ -291,6 +293,20 @@ typedef struct {
   float epsilon;
 } cmglu_cuda_plain;
 _Static_assert(sizeof(cmglu_cuda_plain) == 88, "Plain of plain.cu");
+
+// What a word that the GPU writes holds, once it is not `pending` any more or after some microseconds.
+static inline int32_t cmglu_cuda_poll(const int32_t *word, int32_t pending) {
+  int32_t value = pending;
+  for (int i = 0; i < 1000 && value == pending; i++) {
+    value = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+  }
+  return value;
+}
 
 // A CUDA source file of this package, embedded as text.
 typedef struct {

@@ -55,12 +55,13 @@ public protocol InferenceBackend: Backend {
     _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
     values: Tensor, into output: Tensor)
 
-  /// Runs one row's residual `[1, h]` through all layers as one operation, where this backend has
-  /// that for them: the bits that projections, attention and units have one by one. Else it does
-  /// nothing and returns false.
+  /// One row's whole step as one operation, where this backend has that: the bits that the operations
+  /// have one by one. Else it does nothing and returns false.
+  ///
+  /// residual `[1, h]` = the row after all layers of the token (int32 `[1]`) at the position (int32
+  /// `[1]`); logits `[1, V]` = what follows, unless they are not wanted.
   func decode(
-    _ layers: [CachedLayer], _ residual: Tensor, shape: AttentionShape, position: Tensor,
-    table: RotaryTable, precision: ActivationPrecision
+    _ decoder: CachedDecoder, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool
 
   /// routes = softmax over the `topK` largest logits of each row `[n, m]`, 0 elsewhere; of equal
@@ -69,8 +70,45 @@ public protocol InferenceBackend: Backend {
 
   /// token (int32 `[1]`) = the choice of `choice` from logits `[1, V]`; both small tensors are shared
   /// (``allocateShared(_:)``), `choice` holds the elements of a ``TokenChoice``. Where no logit is a
-  /// number the token is -1.
-  func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor)
+  /// number the token is -1. Where a row is to read the token next, it is left for that too.
+  func choose(
+    _ logits: Tensor, by choice: Tensor, into token: Tensor, preparing next: NextRow?)
+
+  /// Whether operations are computed after their calls return.
+  var isAsynchronous: Bool { get }
+  /// Waits until a shared token, which was ``TokenChoice/pending``, is chosen, while what was enqueued
+  /// later goes on. It is not where the device failed: ``finish()`` tells.
+  func wait(for token: Tensor)
+}
+
+/// Where the row that reads a chosen token has it, and its position (int32 `[1]` each): the one after
+/// `previous`, which may be the same memory.
+public struct NextRow: Sendable {
+  let (token, position, previous): (Tensor, Tensor, Tensor)
+
+  /// The row after the one at `previous`.
+  public init(token: Tensor, position: Tensor, after previous: Tensor) {
+    (self.token, self.position, self.previous) = (token, position, previous)
+  }
+}
+
+/// The weights of a decoder of unrouted units, and one text's cache.
+public struct CachedDecoder: Sendable {
+  let (embedding, head): (FlashWeights, FlashWeights)
+  let layers: [CachedLayer]
+  let norm: RMSNorm
+  let shape: AttentionShape
+  let table: RotaryTable
+  let precision: ActivationPrecision
+
+  /// A decoder; `norm` is before the head, `table` has the rotations of positions.
+  public init(
+    embedding: FlashWeights, layers: [CachedLayer], norm: RMSNorm, head: FlashWeights,
+    shape: AttentionShape, table: RotaryTable, precision: ActivationPrecision
+  ) {
+    (self.embedding, self.layers, self.norm, self.head) = (embedding, layers, norm, head)
+    (self.shape, self.table, self.precision) = (shape, table, precision)
+  }
 }
 
 /// The weights of a decoder's block, of an unrouted unit, and one text's cache.
@@ -118,9 +156,17 @@ extension InferenceBackend {
   }
 
   public func decode(
-    _ layers: [CachedLayer], _ residual: Tensor, shape: AttentionShape, position: Tensor,
-    table: RotaryTable, precision: ActivationPrecision
+    _ decoder: CachedDecoder, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool { false }
+
+  public var isAsynchronous: Bool { false }
+
+  public func wait(for token: Tensor) {}
+
+  /// The choice of `choice` from logits, which nothing reads next.
+  public func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor) {
+    choose(logits, by: choice, into: token, preparing: nil)
+  }
 
   /// As they are, or in half precision.
   public func weightType(for type: WeightType) -> WeightType {

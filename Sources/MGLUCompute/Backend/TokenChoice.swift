@@ -29,6 +29,9 @@ public struct TokenChoice: Sendable, Equatable {
     self.uniform = uniform
   }
 
+  /// What stands in a token's place until it is chosen.
+  public static let pending = Int32.min
+
   /// How many elements describe a choice to a backend.
   public static let elementCount = 5
 

@@ -153,9 +153,14 @@ extension CPUBackend {
     }
   }
 
-  public func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor) {
+  public func choose(
+    _ logits: Tensor, by choice: Tensor, into token: Tensor, preparing next: NextRow?
+  ) {
     let choice = choice.withFloats { TokenChoice(elements: $0) }
     token.integers[0] = logits.withFloats { chooser.token(of: $0, by: choice) }
+    guard let next else { return }
+    next.token.integers[0] = max(token.integers[0], 0)
+    next.position.integers[0] = next.previous.integers[0] + 1
   }
 
   /// A float32 matrix as `type`: rounded to the nearest, ties to even; ``WeightType/int8`` in groups

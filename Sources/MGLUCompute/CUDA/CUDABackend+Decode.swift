@@ -1,15 +1,15 @@
 import CMGLUKernels
 
-// All layers of a decoder for one row, in one kernel.
+// A decoder's step for one row, in one kernel.
 
 extension CUDABackend {
   public func decode(
-    _ layers: [CachedLayer], _ residual: Tensor, shape: AttentionShape, position: Tensor,
-    table: RotaryTable, precision: ActivationPrecision
+    _ decoder: CachedDecoder, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool {
+    let (layers, shape) = (decoder.layers, decoder.shape)
     guard let first = layers.first else { return false }
     let (up, capacity) = (first.up, first.keys.shape[1])
-    let pieces = precision.pieces(of: up.type)
+    let pieces = decoder.precision.pieces(of: up.type)
     guard
       let launch = DecodeLaunch(
         layers: layers.count, hidden: up.columns, intermediate: up.rows, attention: shape,
@@ -18,18 +18,24 @@ extension CUDABackend {
         on: context.device)
     else { return false }
     var arguments = cmglu_cuda_decode()
+    arguments.token = token.deviceAddress
     arguments.position = position.deviceAddress
+    arguments.embedding = decoder.embedding.cells
+    arguments.head = decoder.head.cells
+    arguments.norm = decoder.norm.weight.deviceAddress
     arguments.residual = residual.deviceAddress
-    arguments.cosine = table.cosine.deviceAddress
-    arguments.sine = table.sine.deviceAddress
+    arguments.logits = logits?.deviceAddress ?? 0
+    arguments.cosine = decoder.table.cosine.deviceAddress
+    arguments.sine = decoder.table.sine.deviceAddress
     // The epoch, what layers exchange, and what parts of attention find.
     let words =
-      2 + 2 * up.columns + shape.rowWidth + shape.queryWidth + up.rows
+      2 + 2 * up.columns + (shape.rowWidth + 255) / 256 * 256 + shape.queryWidth + up.rows
       + shape.heads * launch.splits * (shape.headSize + 2)
     arguments.words = scratch(.exchange, ofBytes: words * 8)
     arguments.count = Int32(layers.count)
     arguments.hidden = Int32(up.columns)
     arguments.intermediate = Int32(up.rows)
+    arguments.vocabulary = Int32(decoder.head.rows)
     arguments.heads = Int32(shape.heads)
     arguments.kv_heads = Int32(shape.kvHeads)
     arguments.capacity = Int32(capacity)
@@ -57,16 +63,19 @@ extension CUDABackend {
 
 extension cmglu_cuda_layer {
   fileprivate init(_ layer: CachedLayer) {
-    func cells(_ weights: FlashWeights) -> UInt64 {
-      guard case .cells(let cells) = weights.storage else {
-        preconditionFailure("weights of another backend")
-      }
-      return cells.deviceAddress
-    }
     self.init(
-      qkv: cells(layer.qkv), output: cells(layer.output), up: cells(layer.up),
-      down: cells(layer.down), input_norm: layer.inputNorm.weight.deviceAddress,
+      qkv: layer.qkv.cells, output: layer.output.cells, up: layer.up.cells,
+      down: layer.down.cells, input_norm: layer.inputNorm.weight.deviceAddress,
       unit_norm: layer.unitNorm.weight.deviceAddress, keys: layer.keys.deviceAddress,
       values: layer.values.deviceAddress)
+  }
+}
+
+extension FlashWeights {
+  fileprivate var cells: UInt64 {
+    guard case .cells(let cells) = storage else {
+      preconditionFailure("weights of another backend")
+    }
+    return cells.deviceAddress
   }
 }

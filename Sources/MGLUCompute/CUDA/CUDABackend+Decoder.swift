@@ -79,10 +79,25 @@ extension CUDABackend {
       Int32(logits.columns), Int32(topK))
   }
 
-  public func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor) {
+  public func choose(
+    _ logits: Tensor, by choice: Tensor, into token: Tensor, preparing next: NextRow?
+  ) {
+    precondition(logits.deviceAddress % 16 == 0, "logits are read 16 bytes at a time")
     launch(
       "tokens", "choose", grid: 1, block: 512,
       arguments: logits.deviceAddress, choice.deviceAddress, token.deviceAddress,
-      Int32(logits.count))
+      Int32(logits.count), next?.previous.deviceAddress ?? 0, next?.token.deviceAddress ?? 0,
+      next?.position.deviceAddress ?? 0)
+    // The tokens and positions of a step are read before kernels wait for their input.
+    if next != nil { orderNext() }
+  }
+
+  public var isAsynchronous: Bool { true }
+
+  public func wait(for token: Tensor) {
+    while cmglu_cuda_poll(token.integers, TokenChoice.pending) == TokenChoice.pending {
+      let isDone = attempt { () throws(CUDAError) in try stream.isDone }
+      if isDone ?? true { return }
+    }
   }
 }

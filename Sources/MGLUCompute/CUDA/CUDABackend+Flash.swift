@@ -65,6 +65,7 @@ extension CUDABackend {
     arguments.gating = weights.gating.cudaValue
     arguments.accumulate = accumulate ? 1 : 0
     arguments.stages = Int32(launch.stages)
+    arguments.places = Int32(launch.places)
     arguments.epsilon = norm?.epsilon ?? 0
     arguments.is_chained = isChained ? 1 : 0
     if isStaged {

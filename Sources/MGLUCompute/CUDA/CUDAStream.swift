@@ -28,6 +28,16 @@ public final class CUDAStream: Sendable {
       context.current().cuStreamSynchronize(handle), "cuStreamSynchronize")
   }
 
+  /// Whether all that was enqueued is done; throws what went wrong in it.
+  public var isDone: Bool {
+    get throws(CUDAError) {
+      let (result, notReady) = (try context.current().cuStreamQuery(handle), Int32(600))
+      if result == notReady { return false }
+      try context.driver.check(result, "cuStreamQuery")
+      return true
+    }
+  }
+
   /// Copies host memory to the GPU. Memory that is not pinned may be changed when this returns;
   /// pinned memory only when the copy is done.
   package func copy(

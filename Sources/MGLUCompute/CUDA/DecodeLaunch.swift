@@ -4,7 +4,7 @@ package struct DecodeLaunch: Equatable {
   package let options: [String]
   /// Parts of the positions that are attended to side by side.
   package let splits: Int
-  /// Bytes of a warp's ring.
+  /// Bytes of the ring.
   package let ringBytes: Int
   /// Most stages that it holds.
   package let stages: Int
@@ -43,16 +43,18 @@ package struct DecodeLaunch: Equatable {
     let input = pieces * (max(hidden, intermediate, shape.queryWidth) * 2 + 64)
     let sums = 2 * warps * streams * 16 * pieces * 4
     let residual = (hidden / 16 + grid - 1) / grid * 64
-    let fixed = input + sums + warps * 4 + residual + layers * 64
+    let fixed = input + sums + warps * 4 + residual + (layers + 1) * 64
     let attending = ((queries + 2) * 64 + warps * queries * 66) * 4
     // A stage is a cell of every warp or a plane of one, which is the least, and two barriers; the
     // input begins a line of its own.
-    let plane = FlashVariant.cellBytes(masks: 0, planes: 1)
+    let plane = warps * FlashVariant.cellBytes(masks: 0, planes: 1)
     let available = device.sharedBytesPerBlock - attending - fixed - 128
-    ringBytes = available * plane / (warps * plane + 16) / 128 * 128
+    ringBytes = available * plane / (plane + 16) / 1024 * 1024
     stages = ringBytes / plane
-    guard ringBytes >= 3 * FlashVariant.cellBytes(masks: masks, planes: 1) else { return nil }
-    sharedBytes = warps * ringBytes + (stages * 16 + 127) / 128 * 128 + fixed
+    guard ringBytes >= 3 * warps * FlashVariant.cellBytes(masks: masks, planes: 1) else {
+      return nil
+    }
+    sharedBytes = ringBytes + (stages * 16 + 127) / 128 * 128 + fixed
     options = [
       "-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
       "-DHEAD=64", "-DQUERIES=\(queries)",

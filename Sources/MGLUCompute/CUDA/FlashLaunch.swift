@@ -4,7 +4,9 @@
 /// waited for: for matrices that keep a multiprocessor busy for some ten microseconds, two small
 /// blocks on each, one of which may belong to the next kernel and read ahead for it; for larger ones
 /// a single block with all the shared memory. Over several rows even two blocks with rings of two
-/// stages are faster than one (8192 x 2048, 4 masks, 8 rows: 21.4 us in place of 25.1). In a decoder's
+/// stages are faster than one (8192 x 2048, 4 masks, 8 rows: 21.4 us in place of 25.1), and a third
+/// stage is worth more than a second place for sums (17.4 in place of 18.4; where a single block has
+/// room for both, it is not: 30.3 in place of 28.5 with 8 masks). In a decoder's
 /// step, where every kernel waits for the one before: one block of 150 KiB, which the next follows as
 /// multiprocessors become free (58 us a layer of 122 MB, against 64 with two kernels side by side).
 package struct FlashVariant {
@@ -41,9 +43,9 @@ package struct FlashVariant {
   var inputStride: Int { (width + 63) / 64 * 128 + 64 }
 
   /// Shared memory with a ring of `stages` cells for every warp.
-  private func sharedBytes(stages: Int, isStaged: Bool) -> Int {
+  private func sharedBytes(stages: Int, places: Int, isStaged: Bool) -> Int {
     let ring = Self.warps * stages * cellBytes + (Self.warps * stages * 8 + 127) / 128 * 128
-    let sums = 2 * Self.warps * streams * 16 * columns * 4
+    let sums = places * Self.warps * streams * 16 * columns * 4
     return ring + (isStaged ? 0 : columns * inputStride) + sums + (Self.warps + columns) * 4
   }
 
@@ -74,7 +76,8 @@ package struct FlashVariant {
       : isSmall ? [(2, half), (1, device.sharedBytesPerBlock)] : [(1, device.sharedBytesPerBlock)]
     for (residents, budget) in sizes {
       let grid = max(1, min(tileRows, residents * device.multiprocessorCount))
-      let fixed = sharedBytes(stages: 0, isStaged: isStaged)
+      let places = residents == 2 && columns > 1 ? 1 : 2
+      let fixed = sharedBytes(stages: 0, places: places, isStaged: isStaged)
       // Where barriers begin a line of their own.
       let stages = (budget - fixed - 128) / (Self.warps * (cellBytes + 8))
       // A staged row alone is the least there is: a ring of one is slow, and right.
@@ -84,8 +87,8 @@ package struct FlashVariant {
       let used = min(
         stages, 12, (cells + Self.warps - 1) / Self.warps * ((tileRows + grid - 1) / grid))
       return FlashLaunch(
-        options: options(isStaged: isStaged), stages: used,
-        sharedBytes: sharedBytes(stages: used, isStaged: isStaged),
+        options: options(isStaged: isStaged), stages: used, places: places,
+        sharedBytes: sharedBytes(stages: used, places: places, isStaged: isStaged),
         grid: grid)
     }
     return nil
@@ -123,6 +126,8 @@ package struct FlashLaunch: Equatable {
   package let options: [String]
   /// Cells of a warp's ring.
   package let stages: Int
+  /// How many tiles' sums there is room for, which take turns.
+  package let places: Int
   /// Shared memory of a block.
   package let sharedBytes: Int
   /// Blocks.

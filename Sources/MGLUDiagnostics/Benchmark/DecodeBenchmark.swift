@@ -103,13 +103,13 @@ package struct DecodeBenchmark {
   /// Tokens/s of writing, each the likeliest.
   private func write(_ session: DecodingSession) throws -> Double {
     session.reset()
-    let vocabulary = session.decoder.configuration.vocabularySize
     let likeliest = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
     return try Double(writtenTokens)
       / seconds {
-        for index in 0..<writtenTokens {
-          _ = try session.append(
-            CollectionOfOne(Int32(index * 7 % vocabulary)), choosing: likeliest)
+        var token: Int32 = 0
+        for left in (0..<writtenTokens).reversed() {
+          token = try session.append(
+            CollectionOfOne(token), choosing: likeliest, then: left > 0 ? likeliest : nil)
         }
       }
   }

@@ -44,7 +44,7 @@ extension Verification {
         rows: 67, columns: 41, elements: decoder.logits(tokens).map(Double.init))
       findings[1].add(whole, expected: expected, bound: 1e-5, kind.label)
     }
-    return try findings + narrowDecoders()
+    return try findings + narrowDecoders() + wideDecoders() + [writtenAhead()]
   }
 
   /// Decoders over 16-bit weights, exact and reduced. Two layers pass the errors of 13 products of
@@ -54,17 +54,10 @@ extension Verification {
     for type in [WeightType.float16, .bfloat16] {
       for precision in ActivationPrecision.allCases {
         var finding = Finding("decoder, cached", on: set, weights: type, activations: precision)
-        let bound =
-          switch (type, precision) {
-          case (.bfloat16, .reduced): 2e-2
-          case (.float16, .reduced) where isGPU: 2.5e-3
-          default: 1e-5
-          }
+        let bound = decoderBound(type, precision)
         for kind in [Self.units[2], Self.units[3], Self.units[8], Self.units[12]] {
           let decoder = try Self.decoder(kind, on: backend.host)
-          for matrix in decoder.matrices {
-            backend.host.dequantise(backend.host.quantise(matrix, as: type), into: matrix)
-          }
+          decoder.round(to: type)
           let tokens = (0..<67).map { Int32($0 * 17 % 41) }
           let session = try DecodingSession(inference(decoder, as: type, precision))
           try addCached(
@@ -77,13 +70,13 @@ extension Verification {
     return findings
   }
 
-  /// Reads 50 tokens at once and the others one by one.
-  private func addCached(
+  /// Reads all but 17 tokens at once and the others one by one.
+  func addCached(
     _ session: DecodingSession, _ tokens: [Int32], _ expected: ReferenceMatrix, bound: Double,
     _ label: String, to finding: inout Finding
   ) throws {
     var position = 0
-    for count in [50] + Array(repeating: 1, count: tokens.count - 50) {
+    for count in [tokens.count - 17] + Array(repeating: 1, count: 17) {
       let logits = try session.append(tokens[position..<position + count])
       position += count
       finding.add(
@@ -92,14 +85,22 @@ extension Verification {
     }
   }
 
-  private func inference(
+  func inference(
     _ decoder: Decoder, as type: WeightType, _ precision: ActivationPrecision
   ) throws -> InferenceDecoder {
     try InferenceDecoder(
       decoder.configuration, from: decoder, weights: type, precision: precision, on: backend)
   }
 
-  private static func decoder(
+  func decoderBound(_ type: WeightType, _ precision: ActivationPrecision) -> Double {
+    switch (type, precision) {
+    case (.bfloat16, .reduced): 2e-2
+    case (.float16, .reduced) where isGPU: 2.5e-3
+    default: 1e-5
+    }
+  }
+
+  static func decoder(
     _ kind: FeedForwardUnitKind, on host: CPUBackend
   ) throws -> Decoder {
     let decoder = try Decoder(
@@ -113,9 +114,12 @@ extension Verification {
 }
 
 extension Decoder {
-  /// The matrices that inference stores narrow: all but the routers'.
-  fileprivate var matrices: [Tensor] {
-    namedParameters.filter { $0.tensor.shape.count == 2 && !$0.name.contains("router") }
-      .map(\.tensor)
+  /// Rounds the matrices that inference stores narrow, which are all but the routers'.
+  func round(to type: WeightType) {
+    let host = backend.host
+    for (name, tensor) in namedParameters.map({ ($0.name, $0.tensor) })
+    where tensor.shape.count == 2 && !name.contains("router") {
+      host.dequantise(host.quantise(tensor, as: type), into: tensor)
+    }
   }
 }

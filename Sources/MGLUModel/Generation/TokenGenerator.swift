@@ -16,6 +16,7 @@ public final class TokenGenerator {
 
   private let session: DecodingSession
   private var sampler: Sampler
+  private var choice: TokenChoice
   private var text: TokenTextStream
   private var history: [Int32]
   private var unread: [Int32]
@@ -46,6 +47,7 @@ public final class TokenGenerator {
       throw GenerationError(.sampling, "\(maximumTokens) tokens: expected 0 or more")
     }
     sampler = try Sampler(sampling)
+    choice = sampler.nextChoice()
     // No more room than the text can take.
     let (length, overflow) = tokens.count.addingReportingOverflow(maximumTokens)
     session = DecodingSession(decoder, capacity: overflow ? context : min(context, length))
@@ -64,7 +66,9 @@ public final class TokenGenerator {
       unread = Array(history.suffix(max(1, session.capacity / 2)))
       session.reset()
     }
-    let id = try session.append(unread, choosing: sampler.nextChoice())
+    let next = sampler.nextChoice()
+    let id = try session.append(unread, choosing: choice, then: remaining > 0 ? next : nil)
+    choice = next
     if session.decoder.configuration.endOfText.contains(id) {
       remaining = 0
       let rest = text.finish()

@@ -16,9 +16,25 @@ public final class DecodingSession {
   private let single: RowActivations
   private let caches: [KeyValueCache]
   private let exchange: Exchange
-  /// The next token's whole step: logits for the host, or a choice made where they are.
-  private var logitsStep: (() -> Void)?
-  private var choiceStep: (() -> Void)?
+  /// Steps of one row, recorded when they are first wanted.
+  private var steps: [Step: () -> Void] = [:]
+  /// Whether a step is begun before the token that it reads is returned.
+  package var worksAhead: Bool
+  /// The token that was returned last, and the step that reads it already.
+  private var chosen: Int32 = 0
+  private var ahead: (choice: TokenChoice, slot: Int)?
+
+  /// What a step reads and leaves. Slots take turns.
+  private enum Step: Hashable {
+    /// Entered tokens; nothing but their keys and values, as more tokens come.
+    case part
+    /// Entered tokens; logits for this machine.
+    case logits
+    /// Entered tokens; a choice in the first slot.
+    case choice
+    /// The chosen token where the device has it; a choice in a slot.
+    case following(slot: Int)
+  }
 
   /// Room for `capacity` tokens, by default and at most the model's context.
   public init(_ decoder: InferenceDecoder, capacity: Int? = nil) {
@@ -27,6 +43,7 @@ public final class DecodingSession {
     self.decoder = decoder
     self.capacity = capacity
     let backend = decoder.backend
+    worksAhead = backend.isAsynchronous
     let count = max(1, min(capacity, 256))
     (_, rows) = backend.allocate { RowActivations(configuration, rows: count, in: &$0) }
     single = rows[0..<1]
@@ -34,30 +51,67 @@ public final class DecodingSession {
     (_, exchange) = backend.allocateShared { Exchange(configuration, rows: count, in: &$0) }
   }
 
+  deinit { abandonAhead() }
+
   /// Forgets everything.
-  public func reset() { position = 0 }
+  public func reset() {
+    abandonAhead()
+    position = 0
+  }
 
   /// Reads `tokens` and returns the logits `[1, V]` of what follows the last of them, valid until
   /// the next call.
   public func append(_ tokens: some Collection<Int32>) throws(GenerationError) -> Tensor {
-    try read(tokens, choosing: false)
+    abandonAhead()
+    try read(tokens, as: .logits)
+    try decoder.finish()
     return exchange.logits
   }
 
   /// Reads `tokens` and returns the token that `choice` makes of what follows the last of them; the
   /// logits stay where they were computed.
+  ///
+  /// With the choice that comes after it, a device that computes on its own reads the returned token
+  /// at once: what is then appended, if it is that token with that choice, has been under way since.
+  /// Anything else may be appended as well.
   public func append(
-    _ tokens: some Collection<Int32>, choosing choice: TokenChoice
+    _ tokens: some Collection<Int32>, choosing choice: TokenChoice, then next: TokenChoice? = nil
   ) throws(GenerationError) -> Int32 {
-    exchange.choice.assign(choice.elements)
-    try read(tokens, choosing: true)
-    let token = exchange.token.integers[0]
-    guard token >= 0 else { throw .notFinite }
-    return token
+    var slot = 0
+    if let ahead, ahead.choice == choice, tokens.count == 1, tokens.first == chosen {
+      slot = ahead.slot
+      self.ahead = nil
+      position += 1
+    } else {
+      abandonAhead()
+      exchange.slots[slot].begin(choice)
+      try read(tokens, as: .choice)
+    }
+    if let next, worksAhead, position < capacity {
+      ahead = (next, 1 - slot)
+      exchange.slots[1 - slot].begin(next)
+      run(.following(slot: 1 - slot))
+      decoder.backend.wait(for: exchange.slots[slot].token)
+    }
+    chosen = exchange.slots[slot].token.integers[0]
+    if ahead == nil || chosen < 0 {
+      ahead = nil
+      try decoder.finish()
+      chosen = exchange.slots[slot].token.integers[0]
+    }
+    guard chosen >= 0 else { throw .notFinite }
+    return chosen
   }
 
+  /// Lets a step end that nobody asks for; what it wrote lies beyond the position.
+  private func abandonAhead() {
+    if ahead != nil { decoder.backend.synchronize() }
+    ahead = nil
+  }
+
+  /// Enqueues `tokens`, the last of them as a step of `kind`.
   private func read(
-    _ tokens: some Collection<Int32>, choosing: Bool
+    _ tokens: some Collection<Int32>, as kind: Step
   ) throws(GenerationError) {
     try decoder.check(tokens, at: position, capacity: capacity)
     var remaining = tokens[...]
@@ -66,33 +120,43 @@ public final class DecodingSession {
       remaining = remaining.dropFirst(chunk.count)
       exchange.entered.enter(chunk, at: position)
       position += chunk.count
-      if chunk.count == 1 {
-        step(choosing: choosing)()
-      } else {
-        enqueue(rows[0..<chunk.count], count: chunk.count, choosing: choosing)
-      }
-      // What is shared is written again for the next chunk.
-      try decoder.finish()
+      let step = remaining.isEmpty ? kind : .part
+      if chunk.count == 1 { run(step) } else { enqueue(rows[0..<chunk.count], as: step) }
+      // What is entered is written again for the next chunk.
+      if !remaining.isEmpty { try decoder.finish() }
     }
   }
 
-  private func step(choosing: Bool) -> () -> Void {
-    if let made = choosing ? choiceStep : logitsStep { return made }
-    let made = decoder.backend.recording { [unowned self, single] in
-      enqueue(single, count: 1, choosing: choosing)
-    }
-    if choosing { choiceStep = made } else { logitsStep = made }
-    return made
+  /// Enqueues a step of one row.
+  private func run(_ step: Step) {
+    if let made = steps[step] { return made() }
+    let made = decoder.backend.recording { [unowned self, single] in enqueue(single, as: step) }
+    steps[step] = made
+    made()
   }
 
-  /// Runs the entered rows through the model, and leaves the last one's logits or the choice.
-  private func enqueue(_ a: RowActivations, count: Int, choosing: Bool) {
-    let (backend, precision) = (decoder.backend, decoder.precision)
-    decoder.enqueue(exchange.entered, into: a, texts: [(a, caches)])
-    let last = count == 1 ? single.residual : rows.residual[count - 1..<count]
-    let logits = choosing ? a.logits : exchange.logits
-    backend.flash(decoder.head, last, norm: decoder.norm, precision: precision, into: logits)
-    if choosing { backend.choose(logits, by: exchange.choice, into: exchange.token) }
+  private func enqueue(_ a: RowActivations, as step: Step) {
+    let texts = [(rows: a, caches: caches)]
+    switch step {
+    case .part: decoder.enqueue(exchange.entered, into: a, texts: texts)
+    case .logits:
+      decoder.enqueue(exchange.entered, into: a, texts: texts, logits: exchange.logits)
+    case .choice:
+      decoder.enqueue(exchange.entered, into: a, texts: texts, logits: a.logits)
+      choose(after: a, in: exchange.slots[0])
+    case .following(let slot):
+      decoder.enqueue(nil, into: a, texts: texts, logits: a.logits)
+      choose(after: a, in: exchange.slots[slot])
+    }
+  }
+
+  /// Enqueues the choice of what follows the last row, and leaves it for the row that reads it.
+  private func choose(after a: RowActivations, in slot: Exchange.Slot) {
+    let last = a.positions.count - 1
+    decoder.backend.choose(
+      a.logits, by: slot.choice, into: slot.token,
+      preparing: NextRow(
+        token: single.tokens, position: single.positions, after: a.positions[last..<last + 1]))
   }
 }
 
@@ -100,13 +164,27 @@ public final class DecodingSession {
 private struct Exchange {
   let entered: EnteredRows
   let logits: Tensor
-  let choice: Tensor
-  let token: Tensor
+  /// Two, as a step may be under way while the one before is read.
+  let slots: [Slot]
+
+  /// How a token is chosen, and which it is.
+  struct Slot {
+    let choice: Tensor
+    let token: Tensor
+
+    /// Makes ready for a step that chooses by `choice`.
+    func begin(_ choice: TokenChoice) {
+      self.choice.assign(choice.elements)
+      token.integers[0] = TokenChoice.pending
+    }
+  }
 
   init(_ c: DecoderConfiguration, rows: Int, in layout: inout ArenaLayout) {
     entered = EnteredRows(rows, in: &layout)
     logits = layout.tensor([1, c.vocabularySize])
-    choice = layout.tensor([TokenChoice.elementCount])
-    token = layout.tensor([1], .int32)
+    slots = [0, 1].map { _ in
+      Slot(
+        choice: layout.tensor([TokenChoice.elementCount]), token: layout.tensor([1], .int32))
+    }
   }
 }

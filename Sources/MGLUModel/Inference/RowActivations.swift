@@ -117,22 +117,25 @@ extension InferenceDecoder {
     }
   }
 
-  /// Runs entered rows through every block, into the residuals of `a`. Projections and units see
-  /// all rows at once; attention sees a text's rows and its cache.
+  /// Runs the rows of `a` through every block, into their residuals, and leaves the logits of what
+  /// follows the last row where they are wanted. Projections and units see all rows at once;
+  /// attention sees a text's rows and its cache. Rows that are entered are brought to `a` first.
   func enqueue(
-    _ entered: EnteredRows, into a: RowActivations,
-    texts: [(rows: RowActivations, caches: [KeyValueCache])]
+    _ entered: EnteredRows?, into a: RowActivations,
+    texts: [(rows: RowActivations, caches: [KeyValueCache])], logits: Tensor? = nil
   ) {
-    backend.copy(entered.tokens[0..<a.tokens.count], into: a.tokens)
-    backend.copy(entered.positions[0..<a.positions.count], into: a.positions)
-    backend.embed(a.tokens, table: embedding, into: a.residual)
-    if a.tokens.count == 1, let layers = cachedLayers(texts[0].caches),
+    let count = a.tokens.count
+    if let entered {
+      backend.copy(entered.tokens[0..<count], into: a.tokens)
+      backend.copy(entered.positions[0..<count], into: a.positions)
+    }
+    if count == 1, let cached = cached(texts[0].caches),
       backend.decode(
-        layers, a.residual, shape: configuration.attention, position: a.positions, table: rotary,
-        precision: precision)
+        cached, token: a.tokens, position: a.positions, residual: a.residual, logits: logits)
     {
       return
     }
+    backend.embed(a.tokens, table: embedding, into: a.residual)
     for (index, layer) in layers.enumerated() {
       backend.flash(
         layer.qkv, a.residual, norm: layer.inputNorm, precision: precision, into: a.qkv)
@@ -151,15 +154,22 @@ extension InferenceDecoder {
         layer.down, a.feedForward.output, precision: precision, accumulate: true,
         into: a.residual)
     }
+    guard let logits else { return }
+    backend.flash(
+      head, a.residual[count - 1..<count], norm: norm, precision: precision, into: logits)
   }
-  /// The layers with a text's caches, or `nil` where units are routed.
-  private func cachedLayers(_ caches: [KeyValueCache]) -> [CachedLayer]? {
+
+  /// The model with a text's caches, or `nil` where units are routed.
+  private func cached(_ caches: [KeyValueCache]) -> CachedDecoder? {
     if layers.contains(where: { $0.unit.router != nil }) { return nil }
-    return zip(layers, caches).map { layer, cache in
+    let layers = zip(layers, caches).map { layer, cache in
       CachedLayer(
         inputNorm: layer.inputNorm, qkv: layer.qkv, output: layer.output,
         unitNorm: layer.postAttentionNorm, up: layer.unit.weights, down: layer.down,
         keys: cache.keys, values: cache.values)
     }
+    return CachedDecoder(
+      embedding: embedding, layers: layers, norm: norm, head: head,
+      shape: configuration.attention, table: rotary, precision: precision)
   }
 }

@@ -1,0 +1,104 @@
+// decode_filling: the one thread of a block that fills its ring. A part of decode.cu, which includes
+// it: it takes its Decode and Layer, its WINDOW and LEAD, decode_ring.cu and decode_share.cu.
+//
+// A stage is one copy, or two of a cache: each costs the thread some 60 cycles. While the ring has no
+// room, what comes after it goes to the L2.
+
+constexpr int VALUES = WARPS * PLANE / 2;  // bytes from a stage's keys to its values
+
+struct Filling {
+  const Decode &d;
+  const Layer *layers;
+  Ring ring, oldest;  // where it is filled, and the oldest stage that is not known to be released
+  int count, live;    // stages begun, and from the oldest on
+  u64 areCells;       // a bit for each of these, the newest the lowest
+  Course next, ahead;
+  int lead;           // stages from the one to the other
+  u64 policy;
+
+  __device__ __forceinline__ Filling(const Decode &d, const Layer *layers, const Ring &ring)
+      : d(d), layers(layers), ring(ring), oldest(ring), count(0), live(0), areCells(0),
+        next(d, layers), ahead(next), lead(0) {
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  }
+
+  // Whether a stage of `size` bytes for each warp overwrites nothing.
+  __device__ __forceinline__ bool has_room(int size) const {
+    return live == 0 || (live < ring.stages && (oldest.offset < ring.offset ||
+                                                ring.offset + WARPS * size <= oldest.offset));
+  }
+
+  __device__ __forceinline__ void look_ahead() {
+    if (lead >= LEAD || ahead.is_end(d)) return;
+    if (ahead.step != ATTENTION)
+      asm volatile("cp.async.bulk.prefetch.L2.global.L2::cache_hint [%0], %1, %2;" ::"l"(ahead.from()),
+                   "r"(WARPS * ahead.matrix.size), "l"(policy)
+                   : "memory");
+    ahead.next(d, layers);
+    lead++;
+  }
+
+  // Waits until a stage of `size` bytes for each warp may be filled, and says how many will come.
+  __device__ __forceinline__ void begin_stage(int size, int bytes) {
+    while (!has_room(size))
+      if (projection::is_complete(oldest.empty + oldest.stage * 8, oldest.parity))
+        oldest.next(areCells >> --live & 1 ? CELL : PLANE);
+      else
+        look_ahead();
+    if (count >= WINDOW) {
+      const int back = ring.stage - WINDOW;
+      projection::barrier_wait(
+          ring.full + (back < 0 ? back + ring.stages : back) * 8,
+          back < 0 ? ring.parity ^ 1 : ring.parity);
+    }
+    count++, live++;
+    areCells = areCells << 1 | (size == CELL);
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(ring.full + ring.stage * 8),
+                 "r"(bytes)
+                 : "memory");
+  }
+
+  __device__ __forceinline__ void copy(int offset, const void *from, int bytes) const {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
+        " [%0], [%1], %2, [%3], %4;" ::"r"(
+            projection::shared_address(ring.memory + ring.offset + offset)),
+        "l"(from), "r"(bytes), "r"(ring.full + ring.stage * 8), "l"(policy)
+        : "memory");
+  }
+
+  // This block's part of a cache: the next positions' keys for all warps, then their values.
+  __device__ __forceinline__ void copy_cache(const Layer &layer, const Share &share) {
+    const long long cache = (long long)share.kv * d.capacity * HEAD;
+    for (int from = share.from; from < share.to; from += WARPS * attend::AHEAD) {
+      const int rows = min(share.to - from, WARPS * attend::AHEAD);
+      const long long at = cache + (long long)from * HEAD;
+      begin_stage(PLANE, rows * HEAD * 8);
+      copy(0, layer.keys + at, rows * HEAD * 4);
+      copy(VALUES, layer.values + at, rows * HEAD * 4);
+      ring.next(PLANE);
+    }
+  }
+
+  // Fills until there is nothing more. The position is there when the kernels before are done.
+  __device__ __forceinline__ void run() {
+    bool has_position = false;
+    for (; !next.is_end(d); advance()) {
+      if (next.step == ATTENTION) {
+        if (!has_position) projection::wait_for_input(), has_position = true;
+        copy_cache(layers[next.layer], Share(d, *d.position));
+        continue;
+      }
+      const int size = next.matrix.size;
+      begin_stage(size, WARPS * size);
+      copy(0, next.from(), WARPS * size);
+      ring.next(size);
+    }
+  }
+
+  __device__ __forceinline__ void advance() {
+    next.next(d, layers);
+    if (lead > 0) lead--;
+    else ahead = next;
+  }
+};

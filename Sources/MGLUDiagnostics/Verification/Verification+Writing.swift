@@ -1,0 +1,113 @@
+import MGLUModel
+
+/// Writing text: a GPU's whole step in one kernel, and steps that begin before the token is read.
+extension Verification {
+  /// Decoders of widths for which a GPU has a step in one kernel, at positions that a block takes in
+  /// several parts. The CPU's kernels know no such widths.
+  func wideDecoders() throws -> [Finding] {
+    guard isGPU else { return [] }
+    let kinds: [FeedForwardUnitKind] =
+      [.linear, .gated] + [1, 4, 11].map { .masked(.init(count: $0)) }
+    let tokens = (0..<140).map { Int32($0 * 17 % 301) }
+    var findings: [Finding] = []
+    for type in [WeightType.float16, .bfloat16] {
+      var found = ActivationPrecision.allCases.map {
+        Finding("decoder, one kernel", on: set, weights: type, activations: $0)
+      }
+      for kind in kinds {
+        let decoder = try Self.wideDecoder(kind, on: backend.host)
+        decoder.round(to: type)
+        let expected = ReferenceDecoder(decoder).logits(tokens, length: tokens.count)
+        for (index, precision) in ActivationPrecision.allCases.enumerated() {
+          let model = try inference(decoder, as: type, precision)
+          let bound = decoderBound(type, precision)
+          // Positions are split among four blocks at this capacity, more of them than a stage holds.
+          try addCached(
+            DecodingSession(model, capacity: tokens.count), tokens, expected, bound: bound,
+            kind.label, to: &found[index])
+          try addServed(model, tokens, expected, bound: bound, kind.label, to: &found[index])
+        }
+      }
+      findings += found
+    }
+    return findings
+  }
+
+  /// The same as a server does: the rows of a step first, then the logits that are wanted of them.
+  private func addServed(
+    _ decoder: InferenceDecoder, _ tokens: [Int32], _ expected: ReferenceMatrix, bound: Double,
+    _ label: String, to finding: inout Finding
+  ) throws {
+    let session = BatchedDecodingSession(
+      decoder, rowLimit: tokens.count, capacity: tokens.count)
+    let text = session.begin()
+    var position = 0
+    for count in [tokens.count - 3, 1, 1, 1] {
+      let piece = BatchedDecodingSession.Piece(
+        text, tokens[position..<position + count], logits: count - 1..<count)
+      position += count
+      try session.read([piece]) { _, _, logits in
+        let found = ReferenceMatrix(
+          rows: 1, columns: logits.count, elements: logits.indices.map { Double(logits[$0]) })
+        finding.add(
+          found, expected: expected.rows(position - 1..<position), bound: bound,
+          "\(label), served, position \(position - 1)")
+      }
+    }
+  }
+
+  /// Tokens of steps that are under way before they are asked for, and of steps that are not: the
+  /// same, also where something else is asked for than was announced.
+  func writtenAhead() throws -> Finding {
+    var finding = Finding("tokens, ahead", on: set, weights: .float16)
+    let makers = isGPU ? [Self.decoder, Self.wideDecoder] : [Self.decoder]
+    for make in makers {
+      for kind in [Self.units[0], Self.units[2], Self.units[3], Self.units[6]] {
+        let decoder = try make(kind, backend.host)
+        let session = try DecodingSession(inference(decoder, as: .float16, .exact))
+        session.worksAhead = true
+        let plain = try Self.text(session, isAhead: false)
+        let ahead = try Self.text(session, isAhead: true)
+        finding.add(
+          error: plain == ahead ? 0 : .infinity, bound: 1, "\(kind.label): \(ahead), not \(plain)")
+      }
+    }
+    return finding
+  }
+
+  /// Twenty tokens after a prompt, which is read in parts where the context is long. The 7th is read
+  /// as another, the 13th is chosen otherwise than was announced, at the 16th the text begins anew.
+  private static func text(_ session: DecodingSession, isAhead: Bool) throws -> [Int32] {
+    var random = Philox(seed: 17, purpose: .synthetic)
+    let choices = (0...20).map { _ in
+      TokenChoice(temperature: 1, topK: 0, topP: 1, minP: 0, uniform: random.nextUniform())
+    }
+    let likeliest = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+    session.reset()
+    var text: [Int32] = []
+    let vocabulary = Int32(session.decoder.configuration.vocabularySize)
+    var read = (0..<Int32(session.capacity - 30)).map { $0 * 17 % vocabulary }
+    for index in 0..<20 {
+      if index == 7 { read[0] = (read[0] + 1) % vocabulary }
+      if index == 16 { session.reset() }
+      let token = try session.append(
+        read, choosing: index == 13 ? likeliest : choices[index],
+        then: isAhead ? choices[index + 1] : nil)
+      text.append(token)
+      read = [token]
+    }
+    return text
+  }
+
+  private static func wideDecoder(
+    _ kind: FeedForwardUnitKind, on host: CPUBackend
+  ) throws -> Decoder {
+    let decoder = try Decoder(
+      DecoderConfiguration(
+        vocabularySize: 301, layers: 2, attention: .init(heads: 8, kvHeads: 2, headSize: 64),
+        feedForward: .init(hiddenSize: 512, intermediateSize: 1024, unit: kind),
+        contextLength: 300), on: host)
+    decoder.initialise(seed: 3)
+    return decoder
+  }
+}
