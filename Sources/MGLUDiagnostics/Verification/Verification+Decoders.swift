@@ -100,14 +100,18 @@ extension Verification {
     }
   }
 
+  /// A decoder of widths that fill nothing, or of those that a GPU has a kernel of a whole step for.
   static func decoder(
-    _ kind: FeedForwardUnitKind, on host: CPUBackend
+    _ kind: FeedForwardUnitKind, isWide: Bool = false, on host: CPUBackend
   ) throws -> Decoder {
+    let (h, d, vocabulary, context) = isWide ? (512, 1024, 301, 300) : (23, 31, 41, 67)
     let decoder = try Decoder(
       DecoderConfiguration(
-        vocabularySize: 41, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
-        feedForward: .init(hiddenSize: 23, intermediateSize: 31, unit: kind),
-        contextLength: 67), on: host)
+        vocabularySize: vocabulary, layers: 2,
+        attention: isWide
+          ? .init(heads: 8, kvHeads: 2, headSize: 64) : .init(heads: 4, kvHeads: 2, headSize: 6),
+        feedForward: .init(hiddenSize: h, intermediateSize: d, unit: kind),
+        contextLength: context), on: host)
     decoder.initialise(seed: 3)
     return decoder
   }

@@ -15,7 +15,7 @@ extension Verification {
         Finding("decoder, one kernel", on: set, weights: type, activations: $0)
       }
       for kind in kinds {
-        let decoder = try Self.wideDecoder(kind, on: backend.host)
+        let decoder = try Self.decoder(kind, isWide: true, on: backend.host)
         decoder.round(to: type)
         let expected = ReferenceDecoder(decoder).logits(tokens, length: tokens.count)
         for (index, precision) in ActivationPrecision.allCases.enumerated() {
@@ -60,10 +60,9 @@ extension Verification {
   /// same, also where something else is asked for than was announced.
   func writtenAhead() throws -> Finding {
     var finding = Finding("tokens, ahead", on: set, weights: .float16)
-    let makers = isGPU ? [Self.decoder, Self.wideDecoder] : [Self.decoder]
-    for make in makers {
+    for isWide in isGPU ? [false, true] : [false] {
       for kind in [Self.units[0], Self.units[2], Self.units[3], Self.units[6]] {
-        let decoder = try make(kind, backend.host)
+        let decoder = try Self.decoder(kind, isWide: isWide, on: backend.host)
         let session = try DecodingSession(inference(decoder, as: .float16, .exact))
         session.worksAhead = true
         let plain = try Self.text(session, isAhead: false)
@@ -97,17 +96,5 @@ extension Verification {
       read = [token]
     }
     return text
-  }
-
-  private static func wideDecoder(
-    _ kind: FeedForwardUnitKind, on host: CPUBackend
-  ) throws -> Decoder {
-    let decoder = try Decoder(
-      DecoderConfiguration(
-        vocabularySize: 301, layers: 2, attention: .init(heads: 8, kvHeads: 2, headSize: 64),
-        feedForward: .init(hiddenSize: 512, intermediateSize: 1024, unit: kind),
-        contextLength: 300), on: host)
-    decoder.initialise(seed: 3)
-    return decoder
   }
 }
