@@ -79,7 +79,8 @@
     @Test func errorsHaveFourFields() async throws {
       try await Self.withServer(settings: .init(port: 0, mostBytes: 1000)) { port, _ in
         for (method, path, body, status) in [
-          ("GET", "/nowhere", "", 404), ("GET", "/v1/completions", "", 404),
+          ("GET", "/nowhere", "", 404), ("GET", "/v1/completions", "", 405),
+          ("DELETE", "/v1/models", "", 405), ("PUT", "/", "", 405),
           ("POST", "/v1/completions", "{", 400), ("POST", "/v1/completions", "", 400),
           ("POST", "/v1/chat/completions", "{}", 400),
           ("POST", "/v1/completions", #"{"prompt": "a", "max_tokens": -1, "stream": true}"#, 400),
@@ -88,6 +89,9 @@
           let answer = try HTTPAnswer(method, path, Array(body.utf8), port: port)
           #expect(answer.status == status, "\(method) \(path) \(answer.head)")
           #expect(try Self.fields(answer) == Self.four)
+          let allowed = answer.head.contains(
+            "\r\nAllow: \(path.hasSuffix("ions") ? "POST" : "GET, HEAD")")
+          #expect(allowed == (status == 405), "\(answer.head)")
         }
       }
     }
@@ -98,7 +102,7 @@
         for (path, key, status) in [
           ("/", "", 200), ("/health", "", 200), ("/v1/models", "secret", 200),
           ("/metrics", "secret", 200), ("/v1/models", "", 401), ("/nowhere", "", 404),
-          ("/v1/completions", "secret", 404),
+          ("/v1/completions", "secret", 405),
         ] {
           let headers = key.isEmpty ? "" : "Authorization: Bearer \(key)\r\n"
           let answer = try HTTPAnswer("HEAD", path, headers: headers, port: port)

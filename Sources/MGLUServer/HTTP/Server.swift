@@ -69,25 +69,25 @@
         context: ConnectionContext.self, options: .autoGenerateHeadEndpoints)
       router.add(middleware: ErrorAnswers())
       let page = TrialPage.html(needsKey: settings.apiKey != nil)
-      router.get("/") { _, _ in page.response(type: "text/html; charset=utf-8") }
-      router.get("health") { _, _ in Self.response(try api.health()) }
+      router.only(.get, "/") { _, _ in page.response(type: "text/html; charset=utf-8") }
+      router.only(.get, "health") { _, _ in Self.response(try api.health()) }
       let guarded = router.group().add(middleware: KeyCheck(settings: settings))
-      guarded.get("metrics") { _, _ in Self.response(api.metrics()) }
-      guarded.get("v1/models") { _, _ in Self.response(api.models()) }
-      guarded.get("v1/models/:id") { _, _ in Self.response(api.modelInfo()) }
-      guarded.get("tokenizer_info") { _, _ in Self.response(api.tokenizerInfo()) }
-      guarded.post("tokenize") { request, _ in
+      guarded.only(.get, "metrics") { _, _ in Self.response(api.metrics()) }
+      guarded.only(.get, "v1/models") { _, _ in Self.response(api.models()) }
+      guarded.only(.get, "v1/models/:id") { _, _ in Self.response(api.modelInfo()) }
+      guarded.only(.get, "tokenizer_info") { _, _ in Self.response(api.tokenizerInfo()) }
+      guarded.only(.post, "tokenize") { request, _ in
         Self.response(try api.tokenize(try await body(of: request)))
       }
-      guarded.post("detokenize") { request, _ in
+      guarded.only(.post, "detokenize") { request, _ in
         Self.response(try api.detokenize(try await body(of: request)))
       }
-      guarded.post("v1/completions") { request, context in
+      guarded.only(.post, "v1/completions") { request, context in
         try await generated(request, context.channel) { body throws(APIError) in
           try await api.completions(body)
         }
       }
-      guarded.post("v1/chat/completions") { request, context in
+      guarded.only(.post, "v1/chat/completions") { request, context in
         try await generated(request, context.channel) { body throws(APIError) in
           try await api.chat(body)
         }
@@ -134,6 +134,24 @@
             try await write { try await writer.write(piecesOf: $0) }
             try await writer.finish(nil)
           })
+      }
+    }
+  }
+
+  extension RouterMethods where Context == ConnectionContext {
+    /// A route, and at its address a refusal of all methods but its own.
+    fileprivate func only(
+      _ method: HTTPRequest.Method, _ path: RouterPath,
+      use handler: @Sendable @escaping (Request, Context) async throws -> Response
+    ) {
+      on(path, method: method, use: handler)
+      let allowed = method == .get ? "GET, HEAD" : method.rawValue
+      let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete, .options]
+      for other in methods where other != method {
+        on(path, method: other) { request, _ -> Response in
+          throw APIError.wrongMethod(
+            request.method.rawValue, request.uri.path, allowed: allowed)
+        }
       }
     }
   }

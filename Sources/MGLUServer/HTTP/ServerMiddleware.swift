@@ -42,6 +42,7 @@
       var response = JSONBody.encode(error).response(
         type: "application/json", status: .init(code: error.status))
       if let seconds = error.retryAfter { response.headers[.retryAfter] = "\(seconds)" }
+      if let allowed = error.allowed { response.headers[.allow] = allowed }
       if error == .bodyTimeout { response.headers[.connection] = "close" }
       if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
       return response

@@ -8,6 +8,8 @@ package struct APIError: Error, Sendable, Equatable {
   package var code: String?
   /// After how many seconds it makes sense to come again.
   package var retryAfter: Int?
+  /// The methods that there are where another was tried.
+  package var allowed: String?
 
   /// A request that is wrong in itself.
   static func invalid(
@@ -25,6 +27,13 @@ package struct APIError: Error, Sendable, Equatable {
 
   static func tooLarge(most: Int) -> APIError {
     invalid("the body is larger than \(most) bytes", code: "request_too_large", status: 413)
+  }
+
+  static func wrongMethod(_ method: String, _ path: String, allowed: String) -> APIError {
+    var error = invalid(
+      "\(method) \(path): expected \(allowed)", code: "method_not_allowed", status: 405)
+    error.allowed = allowed
+    return error
   }
 
   /// The connection is not read any further.
