@@ -61,10 +61,11 @@ public struct TokenChooser: Sendable {
     if logits[best].isNaN { return -1 }
     guard choice.temperature > 0 else { return Int32(best) }
     keepCandidates(logits, largest: logits[best], choice)
-    let total = candidates.reduce(0) { $0 + $1.probability }
-    var left = choice.uniform * total
+    // In float64: of a large vocabulary's float32 sums the last places differ from device to device.
+    let total = candidates.reduce(0) { $0 + Double($1.probability) }
+    var left = Double(choice.uniform) * total
     for candidate in candidates {
-      left -= candidate.probability
+      left -= Double(candidate.probability)
       if left < 0 { return candidate.id }
     }
     return candidates.last?.id ?? Int32(best)
