@@ -117,8 +117,7 @@ struct KernelCompilationTests {
     // 17 sums of 16 columns are 136 of a thread's 255 registers, which leaves too few for a cell's
     // words and weights: a dozen values go to memory once for each cell, on GPUs newer than 9.0.
     ("flash", ["-DMASKS=16", "-DTILES=2"]),
-    // Nine warps leave a thread 168 registers: three values too few beside a cell's with 8 masks, some
-    // ten with 11, outside its loop.
+    // Nine warps leave a thread 168 registers: three values too few with 8 masks, some ten with 11.
     ("decode", ["-DUNIT_MASKS=8"]), ("decode", ["-DUNIT_MASKS=11"]),
     ("decode", ["-DUNIT_MASKS=16"]),
     // The gradients of 64 keys and values of 128 elements are 128 registers, and what a step needs

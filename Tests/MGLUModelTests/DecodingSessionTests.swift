@@ -4,7 +4,6 @@ import Testing
 /// Steps that begin before the token is returned that they read, and steps that do not. The judge is
 /// the same choice from the logits of a session that never works ahead.
 @Suite struct DecodingSessionTests {
-  static let likeliest = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
   static let choices = {
     var random = Philox(seed: 17, purpose: .synthetic)
     return (0...30).map { _ in
@@ -38,7 +37,7 @@ import Testing
         for session in [session, judge] { _ = try session.append([3]) }
         position += 1
       }
-      let choice = index == 9 ? Self.likeliest : Self.choices[index]
+      let choice = index == 9 ? TokenChoice.likeliest : Self.choices[index]
       let expected = try judge.append(read).withFloats { chooser.token(of: $0, by: choice) }
       let token = try session.append(read, choosing: choice, then: Self.choices[index + 1])
       #expect(token == expected, "token \(index)")
@@ -70,11 +69,11 @@ import Testing
     let session = try Self.session(worksAhead: true)
     var token: Int32 = 1
     for _ in 0..<24 {
-      token = try session.append([token], choosing: Self.likeliest, then: Self.likeliest)
+      token = try session.append([token], choosing: .likeliest, then: .likeliest)
     }
     #expect(session.position == 24)
     let error = #expect(throws: GenerationError.self) {
-      try session.append([token], choosing: Self.likeliest, then: Self.likeliest)
+      try session.append([token], choosing: .likeliest, then: .likeliest)
     }
     #expect(error?.code == .contextLength)
   }
@@ -84,17 +83,17 @@ import Testing
     let decoder = try TokenGeneratorTests.decoder()
     let session = DecodingSession(try InferenceDecoder(decoder))
     session.worksAhead = true
-    let first = try session.append([5], choosing: Self.likeliest, then: Self.likeliest)
+    let first = try session.append([5], choosing: .likeliest, then: .likeliest)
     let norm = decoder.weights.norm.array
     decoder.weights.norm.assign([Float](repeating: .nan, count: norm.count))
     let error = #expect(throws: GenerationError.self) {
       for _ in 0..<2 {
-        _ = try session.append([6], choosing: Self.likeliest, then: Self.likeliest)
+        _ = try session.append([6], choosing: .likeliest, then: .likeliest)
       }
     }
     #expect(error?.code == .notFinite)
     decoder.weights.norm.assign(norm)
     session.reset()
-    #expect(try session.append([5], choosing: Self.likeliest, then: Self.likeliest) == first)
+    #expect(try session.append([5], choosing: .likeliest, then: .likeliest) == first)
   }
 }

@@ -33,10 +33,10 @@
 //     n_m = 8     766     610
 //     n_m = 4     685     566   886
 //     n_m = 1     639     534   842
-// Steps on the way, n_m = 4: words in the order of their elements, of which lanes took eight each,
-// 742; in the order in which lanes take two of each eighth, whole lines at a time, 695; stages beyond
-// a full ring to the L2, 685. One copy a stage in place of one for each warp: nothing by itself, but
-// without waiting for results 2.91 TB/s in place of 2.68. Three stages on their way 723, one 814;
+// Steps on the way, n_m = 4: a copy for each warp of a stage, and words in the order of their elements,
+// of which lanes took eight each, 742; one copy a stage 762, though without waiting for results it is
+// 2.91 TB/s in place of 2.68; words in the order in which lanes take two of each eighth, whole lines
+// at a time, 695; stages beyond a full ring to the L2, 685. Three stages on their way 723, one 814;
 // spaced in time 690 to 860. Nothing came of loading a cell while the one before is multiplied (706),
 // of norms that are not read, of more to the L2 or of one text for all steps of a layer (697).
 // What bounds it: half of the time the ring is full, while eight warps stage inputs (1.1 us for the way

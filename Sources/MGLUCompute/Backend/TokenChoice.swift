@@ -29,6 +29,10 @@ public struct TokenChoice: Sendable, Equatable {
     self.uniform = uniform
   }
 
+  /// The largest logit.
+  public static let likeliest = TokenChoice(
+    temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+
   /// What stands in a token's place until it is chosen.
   public static let pending = Int32.min
 

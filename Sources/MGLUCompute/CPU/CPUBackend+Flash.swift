@@ -159,6 +159,7 @@ extension CPUBackend {
     let choice = choice.withFloats { TokenChoice(elements: $0) }
     token.integers[0] = logits.withFloats { chooser.token(of: $0, by: choice) }
     guard let next else { return }
+    // A token that is none is read as another, as a GPU's kernels do; what follows is not looked at.
     next.token.integers[0] = max(token.integers[0], 0)
     next.position.integers[0] = next.previous.integers[0] + 1
   }

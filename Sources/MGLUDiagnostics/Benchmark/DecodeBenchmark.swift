@@ -103,15 +103,7 @@ package struct DecodeBenchmark {
   /// Tokens/s of writing, each the likeliest.
   private func write(_ session: DecodingSession) throws -> Double {
     session.reset()
-    let likeliest = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
-    return try Double(writtenTokens)
-      / seconds {
-        var token: Int32 = 0
-        for left in (0..<writtenTokens).reversed() {
-          token = try session.append(
-            CollectionOfOne(token), choosing: likeliest, then: left > 0 ? likeliest : nil)
-        }
-      }
+    return try Double(writtenTokens) / seconds { try session.writeLikeliest(writtenTokens) }
   }
 
   /// Weights, masks and the mean of the cache that a written token reads.

@@ -81,7 +81,6 @@ extension Verification {
     let choices = (0...20).map { _ in
       TokenChoice(temperature: 1, topK: 0, topP: 1, minP: 0, uniform: random.nextUniform())
     }
-    let likeliest = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
     session.reset()
     var text: [Int32] = []
     let vocabulary = Int32(session.decoder.configuration.vocabularySize)
@@ -90,7 +89,7 @@ extension Verification {
       if index == 7 { read[0] = (read[0] + 1) % vocabulary }
       if index == 16 { session.reset() }
       let token = try session.append(
-        read, choosing: index == 13 ? likeliest : choices[index],
+        read, choosing: index == 13 ? .likeliest : choices[index],
         then: isAhead ? choices[index + 1] : nil)
       text.append(token)
       read = [token]

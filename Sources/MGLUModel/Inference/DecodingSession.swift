@@ -20,8 +20,7 @@ public final class DecodingSession {
   private var steps: [Step: () -> Void] = [:]
   /// Whether a step is begun before the token that it reads is returned.
   package var worksAhead: Bool
-  /// The token that was returned last, and the step that reads it already.
-  private var chosen: Int32 = 0
+  /// The step that reads the token of the other slot, which was returned last.
   private var ahead: (choice: TokenChoice, slot: Int)?
 
   /// What a step reads and leaves. Slots take turns.
@@ -78,7 +77,9 @@ public final class DecodingSession {
     _ tokens: some Collection<Int32>, choosing choice: TokenChoice, then next: TokenChoice? = nil
   ) throws(GenerationError) -> Int32 {
     var slot = 0
-    if let ahead, ahead.choice == choice, tokens.count == 1, tokens.first == chosen {
+    if let ahead, ahead.choice == choice, tokens.count == 1,
+      tokens.first == exchange.slots[1 - ahead.slot].token.integers[0]
+    {
       slot = ahead.slot
       self.ahead = nil
       position += 1
@@ -93,14 +94,22 @@ public final class DecodingSession {
       run(.following(slot: 1 - slot))
       decoder.backend.wait(for: exchange.slots[slot].token)
     }
-    chosen = exchange.slots[slot].token.integers[0]
-    if ahead == nil || chosen < 0 {
+    let token = exchange.slots[slot].token
+    if ahead == nil || token.integers[0] < 0 {
       ahead = nil
       try decoder.finish()
-      chosen = exchange.slots[slot].token.integers[0]
     }
-    guard chosen >= 0 else { throw .notFinite }
-    return chosen
+    guard token.integers[0] >= 0 else { throw .notFinite }
+    return token.integers[0]
+  }
+
+  /// Writes `count` tokens after token 0, each the likeliest: what decoding is timed with.
+  package func writeLikeliest(_ count: Int) throws(GenerationError) {
+    var token: Int32 = 0
+    for left in (0..<count).reversed() {
+      token = try append(
+        CollectionOfOne(token), choosing: .likeliest, then: left > 0 ? .likeliest : nil)
+    }
   }
 
   /// Lets a step end that nobody asks for; what it wrote lies beyond the position.
