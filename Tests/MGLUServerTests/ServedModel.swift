@@ -41,7 +41,7 @@ struct ServedModel {
   /// All that happens to a request.
   func events(_ texts: [TextRequest]) async throws -> [RequestEvent] {
     var events: [RequestEvent] = []
-    for await event in try engine.submit(texts) { events.append(event) }
+    for await event in try engine.submit(texts).events { events.append(event) }
     return events
   }
 

@@ -153,7 +153,7 @@ import Testing
     }
     let whole = Self.choices(try Self.object(try await reply("")))[0]
     let streamed = try await reply(#", "stream": true, "stream_options": {"include_usage": true}"#)
-    guard case .events(let write) = streamed else {
+    guard case .events(_, let write) = streamed else {
       Issue.record("no events")
       return
     }
@@ -174,7 +174,7 @@ import Testing
 
   @Test func usageIsThereWhereItIsWanted() async throws {
     let body = #"{"prompt": "Hi", "max_tokens": 2, "stream": true}"#
-    guard case .events(let write) = try await Self.api().completions(Array(body.utf8)) else {
+    guard case .events(_, let write) = try await Self.api().completions(Array(body.utf8)) else {
       Issue.record("no events")
       return
     }

@@ -65,8 +65,11 @@ public final class Engine: Sendable {
     wake.signal()
   }
 
-  /// Takes the texts of a request, and returns what happens to them.
-  package func submit(_ texts: [TextRequest]) throws(APIError) -> AsyncStream<RequestEvent> {
+  /// Takes the texts of a request. Returns what happens to them, and what gives them up; so does
+  /// whoever stops listening.
+  package func submit(
+    _ texts: [TextRequest]
+  ) throws(APIError) -> (events: AsyncStream<RequestEvent>, cancel: @Sendable () -> Void) {
     let (request, events) = ServedRequest.make(
       texts: texts.count, timeLimit: settings.timeLimit, metrics: metrics)
     var jobs: [TextJob] = []
@@ -93,7 +96,7 @@ public final class Engine: Sendable {
       throw problem
     }
     wake.signal()
-    return events
+    return (events, request.cancel)
   }
 
   private func check(_ text: TextRequest) throws(APIError) {

@@ -11,7 +11,7 @@ final class ServedRequest: Sendable {
   private let hasEnded = Atomic(false)
   private let metrics: ServerMetrics
 
-  /// A request of `texts` texts, and the stream of what happens to it.
+  /// A request of `texts` texts, and the stream of what happens to it, which ends with it.
   static func make(
     texts: Int, timeLimit: Duration, metrics: ServerMetrics
   ) -> (request: ServedRequest, events: AsyncStream<RequestEvent>) {
@@ -58,7 +58,10 @@ final class ServedRequest: Sendable {
   func expire() { fail(.timeout) }
 
   /// Ends it without a word.
-  func cancel() { hasEnded.store(true, ordering: .relaxed) }
+  func cancel() {
+    hasEnded.store(true, ordering: .relaxed)
+    events.finish()
+  }
 }
 
 /// A text of a request, checked, and what the engine needs for it.

@@ -41,22 +41,33 @@
       answerLimit = TimeAmount(min(timeLimit, longest)) + self.patience
     }
 
+    /// What `body` returns. If the client of `channel` goes before, or has gone, `cancel` is called
+    /// by the connection's thread: it waits for no task that may be busy.
+    static func run<Value>(
+      forClientOf channel: any Channel, cancel: @escaping @Sendable () -> Void,
+      _ body: () async throws -> Value
+    ) async throws -> Value {
+      @Sendable func onLeaving(_ action: (@Sendable () -> Void)?) {
+        channel.eventLoop.execute {
+          let watch = try? channel.pipeline.syncOperations.handler(type: ClientWatch.self)
+          if let watch { watch.cancel = action } else { cancel() }
+        }
+      }
+      onLeaving(cancel)
+      defer { onLeaving(nil) }
+      return try await body()
+    }
+
     /// What `task` returns; it is cancelled if the client of `channel` goes before.
     static func value<Value: Sendable>(
       of task: Task<Value, any Error>, forClientOf channel: any Channel
     ) async throws -> Value {
-      @Sendable func onLeaving(_ cancel: (@Sendable () -> Void)?) {
-        channel.eventLoop.execute {
-          let watch = try? channel.pipeline.syncOperations.handler(type: ClientWatch.self)
-          if let watch { watch.cancel = cancel } else { task.cancel() }
+      try await run(forClientOf: channel, cancel: { task.cancel() }) {
+        try await withTaskCancellationHandler {
+          try await task.value
+        } onCancel: {
+          task.cancel()
         }
-      }
-      onLeaving { task.cancel() }
-      defer { onLeaving(nil) }
-      return try await withTaskCancellationHandler {
-        try await task.value
-      } onCancel: {
-        task.cancel()
       }
     }
 

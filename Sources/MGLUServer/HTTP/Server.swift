@@ -69,18 +69,18 @@
         context: ConnectionContext.self, options: .autoGenerateHeadEndpoints)
       router.add(middleware: ErrorAnswers())
       let page = TrialPage.html(needsKey: settings.apiKey != nil)
-      router.only(.get, "/") { _, _ in page.response(type: "text/html; charset=utf-8") }
-      router.only(.get, "health") { _, _ in Self.response(try api.health()) }
+      router.only(.get, "/") { _, _ in .text(page, type: "text/html; charset=utf-8") }
+      router.only(.get, "health") { _, _ in try api.health() }
       let guarded = router.group().add(middleware: KeyCheck(settings: settings))
-      guarded.only(.get, "metrics") { _, _ in Self.response(api.metrics()) }
-      guarded.only(.get, "v1/models") { _, _ in Self.response(api.models()) }
-      guarded.only(.get, "v1/models/:id") { _, _ in Self.response(api.modelInfo()) }
-      guarded.only(.get, "tokenizer_info") { _, _ in Self.response(api.tokenizerInfo()) }
+      guarded.only(.get, "metrics") { _, _ in api.metrics() }
+      guarded.only(.get, "v1/models") { _, _ in api.models() }
+      guarded.only(.get, "v1/models/:id") { _, _ in api.modelInfo() }
+      guarded.only(.get, "tokenizer_info") { _, _ in api.tokenizerInfo() }
       guarded.only(.post, "tokenize") { request, _ in
-        Self.response(try api.tokenize(try await body(of: request)))
+        try api.tokenize(try await body(of: request))
       }
       guarded.only(.post, "detokenize") { request, _ in
-        Self.response(try api.detokenize(try await body(of: request)))
+        try api.detokenize(try await body(of: request))
       }
       guarded.only(.post, "v1/completions") { request, context in
         try await generated(request, context.channel) { body throws(APIError) in
@@ -113,25 +113,29 @@
     private func generated(
       _ request: Request, _ channel: any Channel,
       _ answer: @escaping @Sendable ([UInt8]) async throws(APIError) -> ServerAPI.Reply
-    ) async throws -> Response {
+    ) async throws -> ServerAPI.Reply {
       let bytes = try await body(of: request)
-      let reply = try await ClientWatch.value(
+      return try await ClientWatch.value(
         of: Task { try await answer(bytes) }, forClientOf: channel)
-      return Self.response(reply)
     }
 
-    static func response(_ reply: ServerAPI.Reply) -> Response {
+    /// A reply to the client of `channel`.
+    fileprivate static func response(
+      _ reply: ServerAPI.Reply, forClientOf channel: any Channel
+    ) -> Response {
       switch reply {
       case .json(let text): text.response(type: "application/json")
       case .text(let text, let type): text.response(type: type)
-      case .events(let write):
+      case .events(let cancel, let send):
         Response(
           status: .ok,
           headers: [
             .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache",
           ],
           body: .init { writer in
-            try await write { try await writer.write(piecesOf: $0) }
+            try await ClientWatch.run(forClientOf: channel, cancel: cancel) {
+              try await send { try await writer.write(piecesOf: $0) }
+            }
             try await writer.finish(nil)
           })
       }
@@ -142,9 +146,11 @@
     /// A route, and at its address a refusal of all methods but its own.
     fileprivate func only(
       _ method: HTTPRequest.Method, _ path: RouterPath,
-      use handler: @Sendable @escaping (Request, Context) async throws -> Response
+      use handler: @Sendable @escaping (Request, Context) async throws -> ServerAPI.Reply
     ) {
-      on(path, method: method, use: handler)
+      on(path, method: method) { request, context in
+        Server.response(try await handler(request, context), forClientOf: context.channel)
+      }
       let allowed = method == .get ? "GET, HEAD" : method.rawValue
       let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete, .options]
       for other in methods where other != method {

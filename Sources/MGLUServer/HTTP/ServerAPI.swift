@@ -16,8 +16,11 @@ public struct ServerAPI: Sendable {
   package enum Reply: Sendable {
     case json(String)
     case text(String, type: String)
-    /// Server-sent events; the closure writes them and throws when the client has gone.
-    case events(@Sendable (_ write: (String) async throws -> Void) async throws -> Void)
+    /// Server-sent events: `send` writes them and throws when the client has gone; `cancel` ends
+    /// what is computed for them.
+    case events(
+      cancel: @Sendable () -> Void,
+      send: @Sendable (_ write: (String) async throws -> Void) async throws -> Void)
   }
 
   /// Answers about the model of `engine`, which is called `model`.
@@ -63,13 +66,13 @@ public struct ServerAPI: Sendable {
     let head = AnswerHead(
       id: prefix + id, created: Self.now, model: model, chunksHaveUsage: fields.includesUsage)
     var writer = AnswerWriter(format, head, texts: texts)
-    let events = try engine.submit(texts)
+    let (events, cancel) = try engine.submit(texts)
     guard fields.isStreamed else { return .json(try await writer.document(events)) }
     // What fails before anything is there is answered with a status of its own.
     var iterator = events.makeAsyncIterator()
     let first = await iterator.next()
     if case .failed(let error) = first { throw error }
-    return .events { [writer] write in
+    return .events(cancel: cancel) { [writer] write in
       var writer = writer
       try await writer.stream(events, first: first, to: write)
     }

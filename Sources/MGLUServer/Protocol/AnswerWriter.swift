@@ -58,7 +58,7 @@ struct AnswerWriter<Format: AnswerFormat>: Sendable {
 
   private mutating func chunk(_ event: RequestEvent) throws(APIError) -> String? {
     let piece = try piece(event)
-    // A token without text is sent too: only by sending is it seen that a client has gone.
+    // A token without text is sent too, as a sign of life.
     if case .text(_, .prompt) = event, piece.isEmpty { return nil }
     return Self.event(format.chunk(piece, head))
   }
