@@ -118,7 +118,7 @@
       process.standardError = try FileHandle(forWritingTo: log)
       try process.run()
       var found: Int?
-      for _ in 0..<1000 where found == nil && process.isRunning {
+      for _ in 0..<3000 where found == nil && process.isRunning {
         Thread.sleep(forTimeInterval: 0.02)
         let text = String(decoding: try Data(contentsOf: log), as: UTF8.self)
         guard text.hasSuffix("\n"), let line = text.split(separator: "\n").last else { continue }
@@ -181,6 +181,7 @@
     /// Sends `body`, and does not wait.
     func post(_ path: String, _ body: String) throws -> Answer {
       var request = try request(path)
+      request.timeoutInterval = 600
       request.httpMethod = "POST"
       request.httpBody = Data(body.utf8)
       return Answer(to: request)

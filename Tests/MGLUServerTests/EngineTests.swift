@@ -169,19 +169,20 @@ import Testing
 
   /// The queue's bound is one of requests, however many texts they have; what is counted is texts.
   @Test func requestsWaitUntilTheirLastTextBegins() async throws {
-    let model = try ServedModel(settings: .init(mostTexts: 1, mostWaiting: 2), context: 4000)
-    let text = TextRequest(prompt: [1], maximumTokens: 2000)
-    var streams: [AsyncStream<RequestEvent>] = []
-    for _ in 0..<2 {
-      streams.append(try model.engine.submit(.init(repeating: text, count: 3)).events)
+    let model = try ServedModel(settings: .init(mostTexts: 1, mostWaiting: 2), context: 12_000)
+    // The first text is long enough to look around for as long as it is written.
+    let lengths = [[11_999, 20, 30], [20, 20, 20]]
+    let streams = try lengths.map { lengths in
+      try model.engine.submit(lengths.map { .init(prompt: [1], maximumTokens: $0) }).events
     }
-    #expect(throws: APIError.queueFull) { try model.engine.submit([text]) }
-    // All but the first text, for as long as that is written.
+    #expect(throws: APIError.queueFull) {
+      try model.engine.submit([.init(prompt: [1], maximumTokens: 1)])
+    }
     try model.wait(until: "num_requests_waiting", is: 5)
-    for stream in streams {
+    for (stream, lengths) in zip(streams, lengths) {
       var events: [RequestEvent] = []
       for await event in stream { events.append(event) }
-      for index in 0..<3 { #expect(events.ids(of: index).count == 2000) }
+      #expect(lengths.indices.map { events.ids(of: $0).count } == lengths)
     }
     #expect(model.metric("num_requests_waiting") == 0)
   }
@@ -221,7 +222,7 @@ import Testing
   /// Texts that have all begun, and would take far longer than they may.
   @Test func runningRequestsHaveALimitOfTime() async throws {
     let model = try ServedModel(
-      settings: .init(mostTexts: 64, timeLimit: .milliseconds(500)), context: 6000)
+      settings: .init(mostTexts: 64, timeLimit: .seconds(2)), context: 6000)
     let text = TextRequest(prompt: [1], maximumTokens: 5999)
     let events = try await model.events(.init(repeating: text, count: 64))
     #expect(events.failure == .timeout)
