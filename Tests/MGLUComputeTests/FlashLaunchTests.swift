@@ -98,6 +98,35 @@ import Testing
     }
   }
 
+  /// Whatever the shape, a block's memory holds what it is launched with.
+  @Test func layersInOneKernelHaveRoom() throws {
+    let hopper = Self.devices[3]
+    var queries: Set<Int> = []
+    for (heads, kvHeads, capacity) in [
+      (8, 8, 2048), (16, 8, 64), (32, 8, 2048), (24, 8, 2048), (64, 16, 4096),
+    ] {
+      for (hidden, intermediate) in [(512, 8192), (1024, 8192), (2048, 8192), (4096, 14_336)] {
+        for (layers, pieces) in (1...48).flatMap({ layers in (1...3).map { (layers, $0) } }) {
+          for (masks, planes) in [(0, 2), (0, 1), (1, 1), (4, 1), (8, 1), (16, 1)] {
+            guard
+              let made = DecodeLaunch(
+                layers: layers, hidden: hidden, intermediate: intermediate,
+                attention: AttentionShape(heads: heads, kvHeads: kvHeads, headSize: 64),
+                capacity: capacity, masks: masks, planes: planes, type: .bfloat16, pieces: pieces,
+                on: hopper)
+            else { continue }
+            let option = try #require(made.options.last { $0.hasPrefix("-DQUERIES=") })
+            let count = try #require(Int(option.dropFirst("-DQUERIES=".count)))
+            queries.insert(count)
+            let needed = made.sharedBytes + DecodeLaunch.attendingBytes(queries: count)
+            #expect(needed <= hopper.sharedBytesPerBlock, "\(made)")
+          }
+        }
+      }
+    }
+    #expect(queries == [1, 2, 3, 4])
+  }
+
   /// All layers in one kernel: for any unit on an H100, with a ring that holds what the memory reads
   /// while blocks wait, in the shared memory that there is.
   @Test func layersOfThePaperAreOneKernelOnHopper() throws {
@@ -113,7 +142,8 @@ import Testing
     for (masks, planes) in (0...16).map({ ($0, 1) }) + [(0, 2)] {
       let made = try #require(launch(masks, planes, on: hopper), "\(masks) masks")
       #expect(made.stages >= 3 && made.splits == 8 && made.grid == hopper.multiprocessorCount)
-      #expect(made.sharedBytes + 5248 <= hopper.sharedBytesPerBlock)
+      #expect(
+        made.sharedBytes + DecodeLaunch.attendingBytes(queries: 2) <= hopper.sharedBytesPerBlock)
     }
     // What the input, sums and queries leave of 227 KiB: four planes for every cell of 2,560 bytes.
     #expect(try #require(launch(4, 1, on: hopper)).ringBytes >> 10 == 178)

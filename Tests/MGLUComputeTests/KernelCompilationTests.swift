@@ -8,6 +8,7 @@ struct KernelUsage: Sendable, Equatable {
   var stackBytes = 0
   var spillStoreBytes = 0
   var spillLoadBytes = 0
+  var sharedBytes = 0
 
   /// Reads the log of a compilation with `--ptxas-options=-v`.
   static func parse(_ log: String) -> [KernelUsage] {
@@ -29,6 +30,7 @@ struct KernelUsage: Sendable, Equatable {
       if let bytes = number(before: "bytes stack frame") { usages[last].stackBytes = bytes }
       if let bytes = number(before: "bytes spill stores") { usages[last].spillStoreBytes = bytes }
       if let bytes = number(before: "bytes spill loads") { usages[last].spillLoadBytes = bytes }
+      if let bytes = number(before: "bytes smem") { usages[last].sharedBytes = bytes }
       if line.contains("Used "), let count = number(before: "registers") {
         usages[last].registers = count
       }
@@ -164,7 +166,19 @@ struct KernelCompilationTests {
     #expect(!program.log.contains("warning"), "\(program.log)")
   }
 
-  /// The check above can fail: a kernel with more live values than registers.
+  /// What a launch of decode.cu leaves of a block's memory is what the compiler takes.
+  @Test(arguments: 1...4)
+  func decodingTakesTheSharedMemoryThatIsLeftForIt(queries: Int) throws {
+    let options = [
+      "-DUNIT_MASKS=0", "-DUNIT_PLANES=1", "-DBF16=0", "-DHEAD=64", "-DQUERIES=\(queries)",
+    ]
+    let program = try NVRTC.shared().compile(
+      .named("decode"), for: Self.architectures[1], options: options + ["--ptxas-options=-v"])
+    let usage = try #require(KernelUsage.parse(program.log).first)
+    #expect(usage.sharedBytes == DecodeLaunch.attendingBytes(queries: queries), "\(program.log)")
+  }
+
+  /// The check of spills can fail: a kernel with more live values than registers.
   @Test func spillsAreSeen() throws {
     let values = (0..<64).map { "float a\($0) = p[\($0) * threadIdx.x];" }.joined(separator: "\n")
     let steps = (0..<64).map { "a\($0) = a\($0) * a\(($0 + 7) % 64) + p[j];" }.joined()

@@ -5,7 +5,6 @@
 // compute, bit for bit. A block stays on each multiprocessor. One thread of it copies the block's share
 // of all weights, in their order, through one ring of shared memory, and a little further to the L2:
 // weights depend on nothing, so the memory is busy while eight warps wait for other blocks' results.
-// It begins before the token is known that the step reads.
 //
 // Exchange. A result is a word of 64 bits, the number and the epoch it belongs to, written at once;
 // who needs it reads the word until the epoch is there. That is one way through the L2 and one back,
@@ -227,7 +226,10 @@ decode(const __grid_constant__ Decode d) {
       STEP_MARK(l, 2 * step + 1);
     }
   }
-  // Everyone has read it: what this block got depends on all the others.
-  if (blockIdx.x == 0 && threadIdx.x == 0) *words.epoch = epoch + d.count;
+  // Who comes here last moves it on: by then every block has read it, also one that has tiles of the
+  // head alone, on which no other block's input depends. The count is 0 again.
+  meet();
+  if (threadIdx.x == 0 && atomicInc(words.finished, gridDim.x - 1) == gridDim.x - 1)
+    *words.epoch = epoch + d.count;
 #endif
 }

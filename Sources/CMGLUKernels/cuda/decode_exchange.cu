@@ -3,7 +3,8 @@
 
 // Where each result lies among the words.
 struct Exchange {
-  u32 *epoch;  // of the layer before the first; grows by their number
+  u32 *epoch;     // of the layer before the first; grows by their number
+  u32 *finished;  // blocks that are done
   u64 *afterOutput, *afterDown, *qkv, *found, *attended, *inner;
 
   // What a step reads, and what becomes of it.
@@ -17,7 +18,7 @@ struct Exchange {
 
 __device__ __forceinline__ Exchange exchanged(const Decode &d) {
   Exchange e;
-  e.epoch = (u32 *)d.words;
+  e.epoch = (u32 *)d.words, e.finished = e.epoch + 2;
   e.afterOutput = d.words + 2;
   e.afterDown = e.afterOutput + d.hidden;
   e.qkv = e.afterDown + d.hidden;

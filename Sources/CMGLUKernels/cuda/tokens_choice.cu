@@ -165,10 +165,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 choose(
     const float *logits, const float *choice, int *token, int count, const int *position,
     int *nextToken, int *nextPosition) {
-  __shared__ u64 bins[WARPS][256];
+  __shared__ __align__(16) u64 bins[WARPS][256];  // read two at a time
   u64 *const scratch = bins[0];
   __shared__ float settings[5];
-  // One thread asks the host's memory for them, which wrote them before the launch.
+  // Each is asked of the host's memory once; the host wrote them before the launch.
   float setting = 0.f;
   if (threadIdx.x < 5) setting = choice[threadIdx.x];
   wait_for_input();

@@ -27,7 +27,7 @@ extension CUDABackend {
     arguments.logits = logits?.deviceAddress ?? 0
     arguments.cosine = decoder.table.cosine.deviceAddress
     arguments.sine = decoder.table.sine.deviceAddress
-    // The epoch, what layers exchange, and what parts of attention find.
+    // The epoch, a count of blocks, what layers exchange, and what parts of attention find.
     let words =
       2 + 2 * up.columns + (shape.rowWidth + 255) / 256 * 256 + shape.queryWidth + up.rows
       + shape.heads * launch.splits * (shape.headSize + 2)

@@ -88,7 +88,7 @@ extension CUDABackend {
       arguments: logits.deviceAddress, choice.deviceAddress, token.deviceAddress,
       Int32(logits.count), next?.previous.deviceAddress ?? 0, next?.token.deviceAddress ?? 0,
       next?.position.deviceAddress ?? 0)
-    // The tokens and positions of a step are read before kernels wait for their input.
+    // A step's position is read before kernels wait for their input.
     if next != nil { orderNext() }
   }
 

@@ -1,8 +1,9 @@
 import CMGLUKernels
 import Synchronization
 
-/// An NVIDIA GPU as a backend: every operation is a kernel on one stream, started before the one
-/// ahead of it is done (programmatic dependent launch), so that it reads its weights meanwhile.
+/// An NVIDIA GPU as a backend: operations are kernels on one stream. Those of inference start before
+/// the one ahead of them is done (programmatic dependent launch) and read their weights meanwhile, but
+/// for `decode`.
 ///
 /// What fails is remembered and thrown by ``finish()``; until then nothing more is enqueued.
 public final class CUDABackend: TrainingBackend {
@@ -144,7 +145,7 @@ public final class CUDABackend: TrainingBackend {
     launch(
       "tokens", "copy_words", grid: LaunchSize(min(1024, (words + 255) / 256)), block: 256,
       arguments: source.deviceAddress, target.deviceAddress, UInt64(words))
-    // Tokens and positions are read by kernels before they wait for their input.
+    // Positions are read by kernels before they wait for their input.
     orderNext()
   }
 

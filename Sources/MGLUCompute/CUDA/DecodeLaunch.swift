@@ -16,6 +16,12 @@ package struct DecodeLaunch: Equatable {
   /// Most layers that the kernel's argument has room for.
   static let mostLayers = 48
 
+  /// Static shared memory of a block, which holds what attention finds: before dynamic memory that is
+  /// aligned to a line, it is whole lines.
+  package static func attendingBytes(queries: Int) -> Int {
+    (((queries + 2) * 64 + FlashVariant.warps * queries * 66) * 4 + 127) / 128 * 128
+  }
+
   /// A launch for `layers` layers of 16-bit weights, whose unit has `masks` masks or two `planes`, over
   /// caches of `capacity` positions, or `nil` where decode.cu is not made for them.
   package init?(
@@ -44,7 +50,7 @@ package struct DecodeLaunch: Equatable {
     let sums = 2 * warps * streams * 16 * pieces * 4
     let residual = (hidden / 16 + grid - 1) / grid * 64
     let fixed = input + sums + warps * 4 + residual + (layers + 1) * 64
-    let attending = ((queries + 2) * 64 + warps * queries * 66) * 4
+    let attending = Self.attendingBytes(queries: queries)
     // A stage is a cell of every warp or a plane of one, which is the least, and two barriers; the
     // input begins a line of its own.
     let plane = warps * FlashVariant.cellBytes(masks: 0, planes: 1)
