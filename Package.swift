@@ -64,6 +64,9 @@ let package = Package(
       dependencies: [
         "MGLUDiagnostics", "MGLUServer", "MGLUTraining",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(
+          name: "UnixSignals", package: "swift-service-lifecycle",
+          condition: .when(traits: ["Server"])),
       ]),
     .testTarget(name: "MGLUComputeTests", dependencies: ["MGLUCompute", "MGLUDiagnostics"]),
     .testTarget(name: "MGLUTests", dependencies: ["MGLU", "MGLUDiagnostics"]),

@@ -36,6 +36,8 @@ struct BenchCommand: ParsableCommand {
     var inOrder = false
     @Flag(help: "Print one JSON document instead of text.") var json = false
 
+    func validate() throws { _ = try settings() }
+
     func run() throws {
       let settings = try self.settings()
       let backend = try device.backend(threads: threads)

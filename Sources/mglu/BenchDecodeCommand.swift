@@ -28,9 +28,7 @@ struct DecodeBenchmarkCommand: ParsableCommand {
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func validate() throws {
-    if (model != nil) == (shape.preset != nil || shape.config != nil) {
-      throw ValidationError("give either --model DIR, or --preset NAME or --config FILE")
-    }
+    try shape.validate(besides: model)
     for (name, value) in [
       ("prompt", prompt), ("generate", generate), ("repetitions", repetitions),
     ] where !(1...1 << 20).contains(value) {

@@ -32,7 +32,7 @@ struct DemoCommand: ParsableCommand {
 
   func run() throws {
     guard seconds > 0, seconds < 1e6 else {
-      throw TrainingError(.setting, "seconds \(seconds): expected more than 0")
+      throw TrainingError(.setting, "seconds \(seconds): expected more than 0, less than a million")
     }
     let backend = try CPUBackend(threads: threads)
     let tokenizer = Tokenizer.bytes

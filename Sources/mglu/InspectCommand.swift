@@ -34,9 +34,7 @@ struct InspectCommand: ParsableCommand {
       }
       return
     }
-    if (model != nil) == (shape.preset != nil || shape.config != nil) {
-      throw ValidationError("give either --model DIR, or --preset NAME or --config FILE")
-    }
+    try shape.validate(besides: model)
   }
 
   func run() throws {

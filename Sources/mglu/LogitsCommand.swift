@@ -52,7 +52,7 @@ struct LogitsCommand: ParsableCommand {
   func run() throws {
     let (decoder, tokenizer) = try model.loadTokenizerIfAny(inference)
     guard let tokens = ids?.ids ?? text.flatMap({ tokenizer?.encode($0) }) else {
-      throw ValidationError("the model has no tokenizer.json: give --ids")
+      throw TokenizerError(.unreadable, "the model has no tokenizer.json", remedy: "give --ids")
     }
     let session = DecodingSession(decoder, capacity: tokens.count)
     var document = Document(ids: tokens, tokens: [], logits: all ? [] : nil)

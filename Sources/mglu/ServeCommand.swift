@@ -1,6 +1,21 @@
 import ArgumentParser
 import MGLUServer
 
+#if Server
+  import UnixSignals
+
+  #if canImport(Glibc)
+    import Glibc
+  #elseif canImport(Musl)
+    import Musl
+  #else
+    import Darwin
+  #endif
+
+  /// `exit`, which commands have of their own.
+  private func endProcess(_ status: Int32) { exit(status) }
+#endif
+
 /// `mglu serve`.
 struct ServeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,7 +28,8 @@ struct ServeCommand: AsyncParsableCommand {
         mglu serve --model run --host 0.0.0.0 --api-key-file key
 
       Concurrent requests are computed together, and get the answers that they would get alone. \
-      At / is a page to try a prompt. Ctrl-C and SIGTERM finish what was begun.
+      At / is a page to try a prompt. Ctrl-C and SIGTERM finish what was begun; a second one does \
+      not wait for that.
 
       A key that every request must carry comes from --api-key-file or from the environment \
       (MGLU_API_KEY): others on the machine can read the arguments of a process, --api-key among \
@@ -53,7 +69,8 @@ struct ServeCommand: AsyncParsableCommand {
       let (decoder, tokenizer) = try model.load(inference)
       let longest = decoder.configuration.contextLength
       if let context, context > longest {
-        throw ValidationError("--context \(context): the model reads at most \(longest) tokens")
+        throw ServerError(
+          .context, "--context \(context): the model reads at most \(longest) tokens")
       }
       let engine = try Engine(
         decoder, tokenizer: tokenizer,
@@ -68,6 +85,12 @@ struct ServeCommand: AsyncParsableCommand {
         Output.note("\(problem); /v1/chat/completions will refuse, the rest is served")
       }
       let api = ServerAPI(engine, model: name, template: template)
+      let impatience = Task {
+        for await signal in await UnixSignalsSequence(trapping: .sigint, .sigterm).dropFirst() {
+          endProcess(128 + signal.rawValue)
+        }
+      }
+      defer { impatience.cancel() }
       let host = host.contains(":") ? "[\(host)]" : host
       try await Server(api, settings: settings).run { port in
         Output.note("serving \(name) at http://\(host):\(port)")

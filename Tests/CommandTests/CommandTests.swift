@@ -135,6 +135,9 @@ import Testing
     ["generate", "--model", "/none", "--prompt", "a"], ["tokenizer", "encode"],
     ["tokenizer", "decode", "999"], ["data", "pack", "--data", "/none", "--output", "/tmp/x.bin"],
     ["convert", "--model", "/none", "--to", "onnx", "--output", "x"],
+    ["inspect", "--model", "/none", "--layers", "2"], ["bench", "ffn", "--shapes", "x"],
+    ["tokenizer", "train", "--data", "/dev/null", "--output", "/tmp/x.json"]
+      + ["--vocabulary-size=-9223372036854775808"],
   ])
   func wrongCommandLinesFail(arguments: [String]) throws {
     let result = try mglu(arguments)

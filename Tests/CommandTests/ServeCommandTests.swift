@@ -43,6 +43,29 @@
       }
     }
 
+    /// Nothing is waited for after a second signal.
+    @Test func aSecondSignalEndsAtOnce() throws {
+      try Self.withModel { _, model in
+        let server = try RunningServer(["--model", model, "--threads", "1"])
+        // Texts for minutes.
+        let body = #"{"prompt": "Line", "max_tokens": 200, "n": 1000}"#
+        let answers = try (0..<20).map { _ in try server.post("/v1/completions", body) }
+        var isWriting = false
+        for _ in 0..<1000 where !isWriting {
+          isWriting = try server.get("/metrics").body
+            .contains("num_requests_running{model_name=\"run\"} 8")
+        }
+        #expect(isWriting)
+        server.terminate()
+        // Once it takes no more requests the first has been seen.
+        for _ in 0..<1000 where (try? server.get("/health").status) == 200 {}
+        server.terminate()
+        #expect(server.exitStatus() == 128 + SIGTERM)
+        let isLastAnswered = answers.last?.wait() != nil
+        #expect(!isLastAnswered)
+      }
+    }
+
     @Test(arguments: ["environment", "file"])
     func keysComeUnseen(from source: String) throws {
       try Self.withModel { folder, model in

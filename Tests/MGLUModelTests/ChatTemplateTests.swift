@@ -65,9 +65,37 @@ import Testing
     "{% set ns = namespace(t='xxx') %}{% for i in range(99) %}"
       + "{% set ns.t = ns.t | replace('x', ns.t) %}{% endfor %}",
     "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "{{ range(9223372036854775807) }}",
+    "{% set ns = namespace(t=[range(99999)]) %}{% for i in range(60) %}{% set ns.t = [ns.t] %}"
+      + "{% endfor %}{{ ns.t | tojson(indent=256) }}",
+    "{% set ns = namespace(x='a') %}{% for i in range(22) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
+      + "{% set ns.t = [ns.x] %}{% for i in range(10) %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}"
+      + "{{ ns.t }}",
   ])
   func runawaysAreStopped(source: String) {
     #expect(Self.code(source) == .limit)
+  }
+
+  /// A text that almost is where it is looked for, at each of four million places.
+  @Test(arguments: [
+    "y in ns.x", "ns.x.find(y) < 0", "ns.x.count(y)", "ns.x.replace(y, '') == ns.x",
+  ])
+  func searchesTakeTheirTextsTime(search: String) throws {
+    let source =
+      "{% set ns = namespace(x='a') %}{% for i in range(22) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
+      + "{% set y = ns.x[:1000000] ~ 'b' %}{{ \(search) }}"
+    let found = try ChatTemplate(source: source).render([])
+    #expect(found == ["y in ns.x": "False", "ns.x.count(y)": "0"][search] ?? "True")
+  }
+
+  @Test(arguments: [
+    ("-1", #"[\n1,\n2\n]"#), ("0", #"[\n1,\n2\n]"#), ("2", #"[\n  1,\n  2\n]"#), ("257", ""),
+    ("9223372036854775807", ""),
+  ])
+  func indentsOfJSONAreNoTrap(indent: String, expected: String) {
+    let source = "{{ [1, 2] | tojson(indent=\(indent)) }}"
+    let text = try? ChatTemplate(source: source).render([])
+    #expect(
+      text == (expected.isEmpty ? nil : expected.replacingOccurrences(of: #"\n"#, with: "\n")))
   }
 
   /// What would exhaust the stack of who reads or renders it.

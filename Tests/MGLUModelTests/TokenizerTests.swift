@@ -74,6 +74,8 @@ import Testing
     "", "[]", "{", #"{"model":{}}"#, #"{"model":{"type":"WordPiece","vocab":{},"merges":[]}}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":0},"merges":[]}}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":-5},"merges":[]}}"#,
+    #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":-5},"merges":[]},"#
+      + #""added_tokens":[{"id":-300,"content":"b"}]}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":2147483647},"merges":[]}}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":1e99},"merges":[]}}"#,
     #"{"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{},"merges":[]}}"#,

@@ -23,6 +23,11 @@
       return false
     }
 
+    /// Waits until something runs.
+    static func waitUntilRunning(_ api: ServerAPI) {
+      for _ in 0..<3000 where api.metric("num_requests_running") == 0 { usleep(10_000) }
+    }
+
     /// A client that asks again and again by one connection, and then leaves amid an answer.
     @Test(arguments: [true, false])
     func connectionsAreKept(streams: Bool) async throws {
@@ -44,7 +49,7 @@
           if streams {
             #expect(connection.receive { $0.contains("data: {") }.contains("200 OK"))
           } else {
-            usleep(50_000)
+            Self.waitUntilRunning(api)
           }
           // Behind it another one, which nobody will wait for either.
           connection.ask("POST", "/v1/completions", Self.short)
@@ -77,6 +82,15 @@
           #expect(answer.head.lowercased().contains("connection: close"))
           #expect(try ServerTests.fields(answer) == ServerTests.four)
         }
+      }
+    }
+
+    @Test func malformedBodiesAreTheClientsFault() async throws {
+      try await ServerTests.withServer { port, _ in
+        let connection = try HTTPConnection(port: port)
+        connection.send(
+          Array("POST /tokenize HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".utf8))
+        #expect(HTTPAnswer(connection.receiveAll()).status == 400)
       }
     }
 
@@ -138,7 +152,7 @@
         let connection = try HTTPConnection(port: port)
         connection.ask("POST", "/v1/completions", #"{"prompt": "a", "max_tokens": 590, "n": 40}"#)
         connections.append(connection)
-        for _ in 0..<3000 where api.metric("num_requests_running") == 0 { usleep(10_000) }
+        Self.waitUntilRunning(api)
         begin = .now
       }
       // Far below the patience for a client. Other tests may keep the threads that tasks need.

@@ -221,6 +221,26 @@ import Testing
     #expect(Self.choices(answer).count == 1)
   }
 
+  /// What is given to a template is small; looking at it costs more than its bytes.
+  @Test(arguments: [
+    String(repeating: "[", count: 17) + String(repeating: "]", count: 17),
+    String(repeating: "[", count: 500) + String(repeating: "]", count: 500),
+    "[" + String(repeating: "1,", count: 1000) + "1]",
+    #"{"b": "# + String(repeating: "[", count: 99),
+  ])
+  func largeTemplateVariablesAreRefused(value: String) async throws {
+    let body =
+      #"{"messages": [{"role": "user", "content": "a"}], "chat_template_kwargs": {"a": \#(value)}}"#
+    let error = await #expect(throws: APIError.self) {
+      try await Self.api("{{ a }}").chat(Array(body.utf8))
+    }
+    #expect(error?.status == 400)
+    if value.hasSuffix("]") {
+      #expect(error?.param?.hasPrefix("chat_template_kwargs.a") == true)
+      #expect(error?.message.contains("at most 1000 values, 16 deep") == true)
+    }
+  }
+
   @Test func numbersOfTheWrongKindAreTold() async throws {
     let error = await #expect(throws: APIError.self) {
       try await Self.shared.get().completions(Array(#"{"prompt": "a", "seed": 1.5}"#.utf8))

@@ -80,7 +80,7 @@
       try await Self.withServer(settings: .init(port: 0, mostBytes: 1000)) { port, _ in
         for (method, path, body, status) in [
           ("GET", "/nowhere", "", 404), ("GET", "/v1/completions", "", 405),
-          ("DELETE", "/v1/models", "", 405), ("PUT", "/", "", 405),
+          ("DELETE", "/v1/models", "", 405), ("PUT", "/", "", 405), ("TRACE", "/", "", 405),
           ("POST", "/v1/completions", "{", 400), ("POST", "/v1/completions", "", 400),
           ("POST", "/v1/chat/completions", "{}", 400),
           ("POST", "/v1/completions", #"{"prompt": "a", "max_tokens": -1, "stream": true}"#, 400),
@@ -133,7 +133,7 @@
         do {
           let connection = try HTTPConnection(port: port)
           connection.ask("POST", "/v1/completions", body)
-          if streams { _ = connection.receive() } else { usleep(50_000) }
+          if streams { _ = connection.receive() } else { ConnectionTests.waitUntilRunning(api) }
         }
         let next = Array(#"{"prompt": "b", "max_tokens": 2}"#.utf8)
         #expect(try HTTPAnswer("POST", "/v1/completions", next, port: port).status == 200)

@@ -5,8 +5,8 @@
 #endif
 
 extension DecodingError {
-  /// The key and what was wrong with it, in one line.
-  var summary: String {
+  /// The key of `document` and what was wrong with it, in one line.
+  func summary(of document: Data) -> String {
     func place(_ context: Context) -> String {
       let path = context.codingPath.map(\.stringValue).joined(separator: ".")
       return path.isEmpty ? "the document" : path
@@ -16,8 +16,25 @@ extension DecodingError {
     case .typeMismatch(let type, let context): "\(place(context)) is not of type \(type)"
     case .valueNotFound(let type, let context): "\(place(context)) is null, expected \(type)"
     case .dataCorrupted(let context):
-      context.codingPath.isEmpty ? "not valid JSON" : "\(place(context)) has an invalid value"
+      if !context.codingPath.isEmpty {
+        "\(place(context)) has an invalid value"
+      } else if document.isJSON {
+        // Of a number that does not fit Foundation says only that the JSON is none.
+        "a number is beyond its range, or no whole number where one is expected"
+      } else {
+        "not valid JSON"
+      }
     @unknown default: "cannot be decoded"
     }
   }
+}
+
+extension Data {
+  /// Whether it is JSON, of whatever kind.
+  package var isJSON: Bool { (try? JSONDecoder().decode(AnyDocument.self, from: self)) != nil }
+}
+
+/// The decoder looks over the whole document before it asks what to make of it.
+private struct AnyDocument: Decodable {
+  init(from decoder: any Swift.Decoder) {}
 }

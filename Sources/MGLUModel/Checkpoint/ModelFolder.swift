@@ -221,12 +221,14 @@ public enum ModelFolder {
   package static func decode<T: Decodable>(_ type: T.Type, path: String) throws(CheckpointError)
     -> T
   {
+    var document = Data()
     do {
-      return try JSONDecoder().decode(type, from: Data(try MappedFile(path: path).contents))
+      document = Data(try MappedFile(path: path).contents)
+      return try JSONDecoder().decode(type, from: document)
     } catch let error as FileError {
       throw CheckpointError(reading: error)
     } catch let error as DecodingError {
-      throw CheckpointError(.malformed, "\(path): \(error.summary)")
+      throw CheckpointError(.malformed, "\(path): \(error.summary(of: document))")
     } catch {
       throw CheckpointError(.malformed, "\(path): not valid JSON")
     }

@@ -70,20 +70,29 @@ extension String {
   }
 }
 
-extension Collection where Element == UInt8, SubSequence: Collection {
-  /// Where the bytes of `part` are first found.
+extension Collection where Element == UInt8 {
+  /// Where the bytes of `part` are first found, in time that grows with the sum of both lengths
+  /// (Knuth, Morris, Pratt).
   func firstRange(of part: String) -> Range<Index>? {
     let part = Array(part.utf8)
-    guard let first = part.first else { return startIndex..<startIndex }
-    var rest = self[...]
-    while let start = rest.firstIndex(of: first) {
-      let tail = self[start...]
-      if let end = tail.index(tail.startIndex, offsetBy: part.count, limitedBy: tail.endIndex),
-        tail[..<end].elementsEqual(part)
-      {
-        return start..<end
+    guard !part.isEmpty else { return startIndex..<startIndex }
+    // For each beginning of `part`, the longest shorter one that it ends with.
+    var borders = [0]
+    for byte in part.dropFirst() {
+      var length = borders[borders.count - 1]
+      while length > 0, part[length] != byte { length = borders[length - 1] }
+      borders.append(part[length] == byte ? length + 1 : 0)
+    }
+    var (start, end, matched) = (startIndex, startIndex, 0)
+    while end != endIndex {
+      while matched > 0, part[matched] != self[end] {
+        start = index(start, offsetBy: matched - borders[matched - 1])
+        matched = borders[matched - 1]
       }
-      rest = self[index(after: start)...][...]
+      let isMatch = part[matched] == self[end]
+      formIndex(after: &end)
+      if isMatch { matched += 1 } else { start = end }
+      if matched == part.count { return start..<end }
     }
     return nil
   }

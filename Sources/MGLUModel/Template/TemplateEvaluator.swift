@@ -16,7 +16,7 @@ struct TemplateEvaluator {
 
   /// The most work: a unit is a step, or 64 bytes or values looked at.
   private static let mostWork = 4_000_000
-  private static let mostBytes = 32 << 20
+  private static let mostBytes = TemplateValue.mostBytes
   private static let deepestCall = 16
 
   /// What follows a statement.

@@ -74,7 +74,13 @@ extension TemplateEvaluator {
     case .indent: return try indent(text, given)
     case .tojson:
       if given[0]?.isTrue == true { throw .unknown("ensure_ascii of tojson", line: line) }
-      guard let json = value.json(indent: given[1]?.integer) else {
+      // Python indents by nothing where the number is negative.
+      let indent = given[1]?.integer.map { max(0, $0) }
+      if let indent {
+        guard indent <= 256 else { throw fault("an indent of \(indent)") }
+        try require(bytes: indent * value.nesting * (value.size ?? 0))
+      }
+      guard let json = value.json(indent: indent) else {
         throw fault("tojson of \(value.kind), or of something in it that has no JSON")
       }
       return .text(json)

@@ -63,27 +63,44 @@ public enum TemplateValue: Sendable {
   /// An integer, or a boolean as one.
   var integer: Int? { if case .integer(let value) = number { value } else { nil } }
 
-  /// Most values in a value, and how deep they may lie in each other.
+  /// Most values in a value, how deep they may lie in each other, and most bytes of their texts.
   private static let mostValues = 200_000
   private static let deepest = 64
+  static let mostBytes = 32 << 20
 
   /// How much it takes to look at the value: the bytes of a text, the values in a list. `nil` for a
   /// value that is too large; values that share their parts may be so without taking memory.
   var size: Int? {
     if case .text(let text) = self { return text.utf8.count }
-    var count = 0
-    return countValues(into: &count, depth: 0) ? count : nil
+    var (count, bytes) = (0, 0)
+    return isSmall(&count, &bytes, depth: 0) ? count : nil
   }
 
-  private func countValues(into count: inout Int, depth: Int) -> Bool {
+  /// Adds up values and bytes as long as they are not too many.
+  private func isSmall(_ count: inout Int, _ bytes: inout Int, depth: Int) -> Bool {
     count += 1
-    guard count <= Self.mostValues, depth <= Self.deepest else { return false }
+    if case .text(let text) = self { bytes += text.utf8.count }
+    guard count <= Self.mostValues, bytes <= Self.mostBytes, depth <= Self.deepest else {
+      return false
+    }
     switch self {
     case .list(let values):
-      return values.allSatisfy { $0.countValues(into: &count, depth: depth + 1) }
+      return values.allSatisfy { $0.isSmall(&count, &bytes, depth: depth + 1) }
     case .mapping(let values):
-      return values.values.allSatisfy { $0.countValues(into: &count, depth: depth + 1) }
+      return values.allSatisfy { key, value in
+        bytes += key.utf8.count
+        return value.isSmall(&count, &bytes, depth: depth + 1)
+      }
     default: return true
+    }
+  }
+
+  /// How many lists and mappings lie in each other at most.
+  var nesting: Int {
+    switch self {
+    case .list(let values): 1 + (values.map(\.nesting).max() ?? 0)
+    case .mapping(let values): 1 + (values.values.map(\.nesting).max() ?? 0)
+    default: 0
     }
   }
 
@@ -148,29 +165,49 @@ extension TemplateValue: Decodable {
     init?(intValue: Int) { nil }
   }
 
-  /// Any JSON.
+  /// Most values of a document, and how deep they may lie in each other. A decoder does not say of
+  /// what kind a value is: one kind after the other is tried, and each failure costs as much as the
+  /// value lies deep.
+  private static let mostDecoded = 1000
+  private static let deepestDecoded = 16
+
+  /// Any JSON of at most 1000 values, 16 of which may lie in each other.
   public init(from decoder: any Swift.Decoder) throws {
+    var left = Self.mostDecoded
+    self = try Self.read(decoder, depth: 0, &left)
+  }
+
+  private static func read(
+    _ decoder: any Swift.Decoder, depth: Int, _ left: inout Int
+  ) throws -> TemplateValue {
+    guard left > 0, depth < deepestDecoded else {
+      throw DecodingError.dataCorrupted(
+        .init(
+          codingPath: decoder.codingPath,
+          debugDescription: "is too much: expected at most \(mostDecoded) values, "
+            + "\(deepestDecoded) deep"))
+    }
+    left -= 1
+    if var values = try? decoder.unkeyedContainer() {
+      var list: [TemplateValue] = []
+      while !values.isAtEnd {
+        list.append(try read(try values.superDecoder(), depth: depth + 1, &left))
+      }
+      return .list(list)
+    }
     if let values = try? decoder.container(keyedBy: Key.self) {
       var mapping: OrderedDictionary<String, TemplateValue> = [:]
       for key in values.allKeys.sorted(by: { $0.stringValue < $1.stringValue }) {
-        mapping[key.stringValue] = try values.decode(TemplateValue.self, forKey: key)
+        mapping[key.stringValue] =
+          try read(try values.superDecoder(forKey: key), depth: depth + 1, &left)
       }
-      self = .mapping(mapping)
-      return
+      return .mapping(mapping)
     }
     let value = try decoder.singleValueContainer()
-    if value.decodeNil() {
-      self = .none
-    } else if let boolean = try? value.decode(Bool.self) {
-      self = .boolean(boolean)
-    } else if let integer = try? value.decode(Int.self) {
-      self = .integer(integer)
-    } else if let real = try? value.decode(Double.self) {
-      self = .real(real)
-    } else if let text = try? value.decode(String.self) {
-      self = .text(text)
-    } else {
-      self = .list(try value.decode([TemplateValue].self))
-    }
+    if value.decodeNil() { return .none }
+    if let text = try? value.decode(String.self) { return .text(text) }
+    if let integer = try? value.decode(Int.self) { return .integer(integer) }
+    if let real = try? value.decode(Double.self) { return .real(real) }
+    return .boolean(try value.decode(Bool.self))
   }
 }

@@ -25,13 +25,14 @@ public struct BPETrainer {
   public func train(
     vocabularySize: Int, specialTokens: [String] = [Tokenizer.endOfTextText]
   ) throws(TokenizerError) -> Tokenizer {
-    let wanted = vocabularySize - 256 - specialTokens.count
-    guard wanted >= 0, vocabularySize <= 1 << 24 else {
+    let least = 256 + specialTokens.count
+    guard least <= vocabularySize, vocabularySize <= 1 << 24 else {
       throw TokenizerError(
         .vocabularySize,
         "a vocabulary of \(vocabularySize): expected "
-          + "\(256 + specialTokens.count) to \(1 << 24)")
+          + "\(least) to \(1 << 24)")
     }
+    let wanted = vocabularySize - least
     var state = MergeState(wordCounts)
     var tokenBytes: [[UInt8]?] = (0..<256).map { [UInt8($0)] }
     var merges: [TokenPair: Tokenizer.Merge] = [:]

@@ -9,13 +9,14 @@ extension Tokenizer {
   public init(contentsOf path: String) throws(TokenizerError) {
     let path = Folder.kind(of: path) == .folder ? path + "/tokenizer.json" : path
     let file: TokenizerFile
+    var document = Data()
     do {
-      file = try JSONDecoder().decode(
-        TokenizerFile.self, from: Data(try MappedFile(path: path).contents))
+      document = Data(try MappedFile(path: path).contents)
+      file = try JSONDecoder().decode(TokenizerFile.self, from: document)
     } catch let error as FileError {
       throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
     } catch let error as DecodingError {
-      throw TokenizerError(.malformed, "\(path): \(error.summary)")
+      throw TokenizerError(.malformed, "\(path): \(error.summary(of: document))")
     } catch {
       throw TokenizerError(.malformed, "\(path): not valid JSON")
     }

@@ -140,8 +140,9 @@ extension TokenizerFile {
       ids[bytes] = id
     }
     let highest = max(ids.values.max() ?? -1, addedTokens.map(\.id).max() ?? -1)
-    guard highest < 1 << 24 else {
-      throw TokenizerError(.malformed, "token id \(highest) is beyond \(1 << 24)")
+    guard (0..<1 << 24).contains(highest) else {
+      throw TokenizerError(
+        .malformed, "the highest token id is \(highest): expected 0 to \(1 << 24 - 1)")
     }
     var tokenBytes = [[UInt8]?](repeating: nil, count: Int(highest) + 1)
     let named = ids.map { ($0.value, $0.key) } + addedTokens.map { ($0.id, Array($0.text.utf8)) }

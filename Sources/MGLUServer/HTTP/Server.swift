@@ -43,7 +43,8 @@
       var configuration = ServiceGroupConfiguration(
         services: [EngineService(engine: api.engine), application],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: application.logger)
-      configuration.maximumGracefulShutdownDuration = timeLimit
+      // As good as for ever; longer ones overflow.
+      configuration.maximumGracefulShutdownDuration = min(timeLimit, .seconds(1 << 30))
       let group = ServiceGroup(configuration: configuration)
       // In a task of its own: cancelling it would cut off answers, and close the listener twice.
       let serving = Task { try await group.run() }
@@ -100,10 +101,16 @@
     private func body(of request: Request) async throws -> [UInt8] {
       var bytes: [UInt8] = []
       var count = 0
-      for try await part in request.body {
-        count += part.readableBytes
-        if count <= settings.mostBytes { bytes += part.readableBytesView }
-        if count > 16 * settings.mostBytes { break }
+      do {
+        for try await part in request.body {
+          count += part.readableBytes
+          if count <= settings.mostBytes { bytes += part.readableBytesView }
+          if count > 16 * settings.mostBytes { break }
+        }
+      } catch let error as APIError {
+        throw error
+      } catch {
+        throw APIError.invalid("the body cannot be read: \(error)")
       }
       guard count <= settings.mostBytes else { throw APIError.tooLarge(most: settings.mostBytes) }
       return bytes
@@ -152,7 +159,9 @@
         Server.response(try await handler(request, context), forClientOf: context.channel)
       }
       let allowed = method == .get ? "GET, HEAD" : method.rawValue
-      let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete, .options]
+      let methods: [HTTPRequest.Method] = [
+        .get, .post, .put, .patch, .delete, .options, .trace, .connect,
+      ]
       for other in methods where other != method {
         on(path, method: other) { request, _ -> Response in
           throw APIError.wrongMethod(

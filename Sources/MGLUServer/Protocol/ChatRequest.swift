@@ -29,8 +29,15 @@ struct ChatRequest: Decodable {
       ?? values.decodeIfPresent(Int.self, forKey: .maximumTokens)
     wantsLogprobs = try values.decodeIfPresent(Bool.self, forKey: .logprobs) ?? false
     topLogprobs = try values.decodeIfPresent(Int.self, forKey: .topLogprobs) ?? 0
-    templateVariables =
-      try values.decodeIfPresent([String: TemplateValue].self, forKey: .templateVariables) ?? [:]
+    switch try values.decodeIfPresent(TemplateValue.self, forKey: .templateVariables) {
+    case nil: templateVariables = [:]
+    case .mapping(let variables)?:
+      templateVariables = Dictionary(uniqueKeysWithValues: variables.map { ($0.key, $0.value) })
+    default:
+      throw APIError.invalid(
+        "chat_template_kwargs is not an object", param: "chat_template_kwargs",
+        code: "invalid_value")
+    }
     guard !messages.isEmpty else {
       throw APIError.invalid("messages is empty", param: "messages", code: "invalid_value")
     }

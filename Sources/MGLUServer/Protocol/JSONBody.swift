@@ -13,23 +13,20 @@ package enum JSONBody {
     guard String(validating: bytes, as: UTF8.self) != nil else {
       throw .invalid("the body is not valid UTF-8", code: "invalid_utf8")
     }
-    do { return try JSONDecoder().decode(type, from: Data(bytes)) } catch let error as APIError {
+    let document = Data(bytes)
+    do { return try JSONDecoder().decode(type, from: document) } catch let error as APIError {
       throw error
     } catch let error as DecodingError {
-      // Of a number that fits no integer Foundation says only that the JSON is none.
-      if case .dataCorrupted(let context) = error, context.codingPath.isEmpty, isJSON(bytes) {
+      // Of a number that does not fit Foundation says only that the JSON is none.
+      if case .dataCorrupted(let context) = error, context.codingPath.isEmpty, document.isJSON {
         throw .invalid(
-          "a number of the body has a fraction, or is too large, where a whole number is expected",
+          "a number of the body is beyond its range, or no whole number where one is expected",
           code: "invalid_value")
       }
       throw describe(error)
     } catch {
       throw .invalid("the body is not valid JSON", code: "invalid_json")
     }
-  }
-
-  private static func isJSON(_ bytes: [UInt8]) -> Bool {
-    (try? JSONDecoder().decode(TemplateValue.self, from: Data(bytes))) != nil
   }
 
   /// `value` as JSON.

@@ -61,6 +61,16 @@ struct ShapeOptions: ParsableArguments {
     }
   }
 
+  /// Throws unless there is a shape or the folder of a model, which has one.
+  func validate(besides model: String?) throws {
+    if (model != nil) == (preset != nil || config != nil) {
+      throw ValidationError("give either --model DIR, or --preset NAME or --config FILE")
+    }
+    if model != nil, !isEmpty {
+      throw ValidationError("--model has a shape: leave out the options of shapes")
+    }
+  }
+
   /// The shape of a model, over the tokenizer's vocabulary where one is given.
   func configuration(tokenizer: Tokenizer?, context: Int?) throws -> DecoderConfiguration {
     var shape =
