@@ -19,6 +19,9 @@ enum Interrupt {
   /// The exit status of a process that Ctrl-C ended.
   static let exitStatus: Int32 = 130
 
+  /// Ends the process with the status of one that a signal ended.
+  static func endProcess(after signal: Int32) -> Never { exit(128 + signal) }
+
   /// Listens from now on.
   static func listen() {
     // Touched before the handler may run: making it there would not be safe.

@@ -3,17 +3,6 @@ import MGLUServer
 
 #if Server
   import UnixSignals
-
-  #if canImport(Glibc)
-    import Glibc
-  #elseif canImport(Musl)
-    import Musl
-  #else
-    import Darwin
-  #endif
-
-  /// `exit`, which commands have of their own.
-  private func endProcess(_ status: Int32) { exit(status) }
 #endif
 
 /// `mglu serve`.
@@ -69,8 +58,8 @@ struct ServeCommand: AsyncParsableCommand {
       let (decoder, tokenizer) = try model.load(inference)
       let longest = decoder.configuration.contextLength
       if let context, context > longest {
-        throw ServerError(
-          .context, "--context \(context): the model reads at most \(longest) tokens")
+        throw GenerationError(
+          .contextLength, "--context \(context): the model reads at most \(longest) tokens")
       }
       let engine = try Engine(
         decoder, tokenizer: tokenizer,
@@ -87,7 +76,7 @@ struct ServeCommand: AsyncParsableCommand {
       let api = ServerAPI(engine, model: name, template: template)
       let impatience = Task {
         for await signal in await UnixSignalsSequence(trapping: .sigint, .sigterm).dropFirst() {
-          endProcess(128 + signal.rawValue)
+          Interrupt.endProcess(after: signal.rawValue)
         }
       }
       defer { impatience.cancel() }

@@ -28,12 +28,7 @@
         #expect(try server.get("/health").status == 200)
         let answer = try server.post(
           "/v1/completions", #"{"prompt": "Line", "max_tokens": 60, "n": 1000}"#)
-        var isWriting = false
-        for _ in 0..<1000 where !isWriting {
-          isWriting = try server.get("/metrics").body
-            .contains("num_requests_running{model_name=\"run\"} 8")
-        }
-        #expect(isWriting)
+        #expect(try server.isWriting())
         server.terminate()
         let (status, body) = try #require(answer.wait())
         #expect(status == 200 && body.contains("\"finish_reason\""))
@@ -50,16 +45,8 @@
         // Texts for minutes.
         let body = #"{"prompt": "Line", "max_tokens": 200, "n": 1000}"#
         let answers = try (0..<20).map { _ in try server.post("/v1/completions", body) }
-        var isWriting = false
-        for _ in 0..<1000 where !isWriting {
-          isWriting = try server.get("/metrics").body
-            .contains("num_requests_running{model_name=\"run\"} 8")
-        }
-        #expect(isWriting)
-        server.terminate()
-        // Once it takes no more requests the first has been seen.
-        for _ in 0..<1000 where (try? server.get("/health").status) == 200 {}
-        server.terminate()
+        #expect(try server.isWriting())
+        server.terminateAgainAndAgain()
         #expect(server.exitStatus() == 128 + SIGTERM)
         let isLastAnswered = answers.last?.wait() != nil
         #expect(!isLastAnswered)
@@ -162,7 +149,24 @@
       String(decoding: (try? Data(contentsOf: log)) ?? Data(), as: UTF8.self)
     }
 
+    /// Whether it comes to write as many texts as it can.
+    func isWriting() throws -> Bool {
+      for _ in 0..<1000 {
+        let metrics = try get("/metrics").body
+        if metrics.contains("num_requests_running{model_name=\"run\"} 8") { return true }
+      }
+      return false
+    }
+
     func terminate() { process.terminate() }
+
+    /// Until it has ended: two signals may arrive as one.
+    func terminateAgainAndAgain() {
+      while process.isRunning {
+        process.terminate()
+        usleep(100_000)
+      }
+    }
 
     func exitStatus() -> Int32 {
       process.waitUntilExit()

@@ -23,11 +23,6 @@
       return false
     }
 
-    /// Waits until something runs.
-    static func waitUntilRunning(_ api: ServerAPI) {
-      for _ in 0..<3000 where api.metric("num_requests_running") == 0 { usleep(10_000) }
-    }
-
     /// A client that asks again and again by one connection, and then leaves amid an answer.
     @Test(arguments: [true, false])
     func connectionsAreKept(streams: Bool) async throws {
@@ -49,7 +44,7 @@
           if streams {
             #expect(connection.receive { $0.contains("data: {") }.contains("200 OK"))
           } else {
-            Self.waitUntilRunning(api)
+            try api.wait(until: "num_requests_running", is: 1)
           }
           // Behind it another one, which nobody will wait for either.
           connection.ask("POST", "/v1/completions", Self.short)
@@ -152,7 +147,7 @@
         let connection = try HTTPConnection(port: port)
         connection.ask("POST", "/v1/completions", #"{"prompt": "a", "max_tokens": 590, "n": 40}"#)
         connections.append(connection)
-        Self.waitUntilRunning(api)
+        try api.wait(until: "num_requests_running", is: EngineSettings().mostTexts)
         begin = .now
       }
       // Far below the patience for a client. Other tests may keep the threads that tasks need.

@@ -1,3 +1,4 @@
+import Foundation
 import MGLUModel
 import MGLUServer
 
@@ -48,16 +49,10 @@ struct ServedModel {
   /// The value of the metric `name`.
   func metric(_ name: String) -> Int? { ServerAPI(engine, model: "tiny").metric(name) }
 
-  /// Waits until the metric `name` is `value`. No other task has to run for that: where many tests
-  /// run at once, that may take longer than a text does.
+  /// Waits until the metric `name` is `value`.
   func wait(until name: String, is value: Int) throws {
-    let begin = ContinuousClock.now
-    while metric(name) != value {
-      guard ContinuousClock.now - begin < .seconds(30) else { throw TimeOut() }
-    }
+    try ServerAPI(engine, model: "tiny").wait(until: name, is: value)
   }
-
-  struct TimeOut: Error {}
 
   /// The tokens that the engine writes.
   func written(_ text: TextRequest) async throws -> [Int32] { try await events([text]).ids(of: 0) }
@@ -110,4 +105,16 @@ extension ServerAPI {
     let line = text.split(separator: "\n").first { $0.hasPrefix(start) }
     return line?.split(separator: " ").last.flatMap { Int($0) }
   }
+
+  /// Waits until the metric `name` is `value`. No other task has to run for that: where many tests
+  /// run at once, that may take longer than a text does, and a request may wait for minutes.
+  func wait(until name: String, is value: Int) throws {
+    let begin = ContinuousClock.now
+    while metric(name) != value {
+      guard ContinuousClock.now - begin < .seconds(600) else { throw TimeOut() }
+      usleep(1000)
+    }
+  }
+
+  struct TimeOut: Error {}
 }

@@ -133,7 +133,11 @@
         do {
           let connection = try HTTPConnection(port: port)
           connection.ask("POST", "/v1/completions", body)
-          if streams { _ = connection.receive() } else { ConnectionTests.waitUntilRunning(api) }
+          if streams {
+            _ = connection.receive()
+          } else {
+            try api.wait(until: "num_requests_running", is: 1)
+          }
         }
         let next = Array(#"{"prompt": "b", "max_tokens": 2}"#.utf8)
         #expect(try HTTPAnswer("POST", "/v1/completions", next, port: port).status == 200)

@@ -19,7 +19,6 @@ extension DecodingError {
       if !context.codingPath.isEmpty {
         "\(place(context)) has an invalid value"
       } else if document.isJSON {
-        // Of a number that does not fit Foundation says only that the JSON is none.
         "a number is beyond its range, or no whole number where one is expected"
       } else {
         "not valid JSON"
@@ -30,11 +29,10 @@ extension DecodingError {
 }
 
 extension Data {
-  /// Whether it is JSON, of whatever kind.
+  /// Whether it is JSON, of whatever kind: of a number that does not fit Foundation says only that the
+  /// JSON is none.
   package var isJSON: Bool { (try? JSONDecoder().decode(AnyDocument.self, from: self)) != nil }
 }
 
 /// The decoder looks over the whole document before it asks what to make of it.
-private struct AnyDocument: Decodable {
-  init(from decoder: any Swift.Decoder) {}
-}
+private struct AnyDocument: Decodable {}

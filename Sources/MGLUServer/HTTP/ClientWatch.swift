@@ -33,12 +33,10 @@
     private var cancel: (() -> Void)?
 
     /// Waits for `patience`, and a quarter longer for a next request; computing an answer takes at
-    /// most `timeLimit`.
+    /// most `timeLimit`. Neither is so long that their sum overflows.
     init(patience: Duration, timeLimit: Duration) {
-      // As good as for ever, and no sum of them overflows.
-      let longest = Duration.seconds(1 << 30)
-      self.patience = TimeAmount(min(patience, longest))
-      answerLimit = TimeAmount(min(timeLimit, longest)) + self.patience
+      self.patience = TimeAmount(patience)
+      answerLimit = TimeAmount(timeLimit) + self.patience
     }
 
     /// What `body` returns. If the client of `channel` goes before, or has gone, `cancel` is called

@@ -29,7 +29,8 @@
     ///
     /// - Parameter onStart: Is told the port once requests are taken.
     public func run(onStart: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
-      let timeLimit = api.engine.settings.timeLimit
+      // As good as for ever, and no sum of them overflows.
+      let timeLimit = min(api.engine.settings.timeLimit, .seconds(1 << 30))
       let patience = min(settings.patience, timeLimit)
       var application = Application(
         router: router(),
@@ -43,8 +44,7 @@
       var configuration = ServiceGroupConfiguration(
         services: [EngineService(engine: api.engine), application],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: application.logger)
-      // As good as for ever; longer ones overflow.
-      configuration.maximumGracefulShutdownDuration = min(timeLimit, .seconds(1 << 30))
+      configuration.maximumGracefulShutdownDuration = timeLimit
       let group = ServiceGroup(configuration: configuration)
       // In a task of its own: cancelling it would cut off answers, and close the listener twice.
       let serving = Task { try await group.run() }

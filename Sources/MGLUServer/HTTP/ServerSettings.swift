@@ -87,8 +87,6 @@ public enum ServerProblem: Sendable {
   case address
   /// The key is none.
   case key
-  /// Texts cannot be as long.
-  case context
   /// This program was built without it.
   case unavailable
 }

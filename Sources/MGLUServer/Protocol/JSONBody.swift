@@ -17,7 +17,6 @@ package enum JSONBody {
     do { return try JSONDecoder().decode(type, from: document) } catch let error as APIError {
       throw error
     } catch let error as DecodingError {
-      // Of a number that does not fit Foundation says only that the JSON is none.
       if case .dataCorrupted(let context) = error, context.codingPath.isEmpty, document.isJSON {
         throw .invalid(
           "a number of the body is beyond its range, or no whole number where one is expected",
