@@ -91,6 +91,6 @@ extension ComparisonReport {
     .bar { fill: var(--c); }
     .mark { fill: none; stroke: var(--c); stroke-width: 2; }
     .whisker { stroke: var(--ink); stroke-width: 1.5; }
-    \((0..<colours).map { ".s\($0) { --c: var(--c\($0)); }" }.joined(separator: "\n"))
+    \((0..<colors).map { ".s\($0) { --c: var(--c\($0)); }" }.joined(separator: "\n"))
     """
 }
