@@ -1,16 +1,39 @@
-import MGLUModel
+/// A token and its log-probability under the model.
+public struct TokenLogprob: Sendable, Equatable {
+  /// A token with its log-probability.
+  public struct Alternative: Sendable, Equatable {
+    /// The token.
+    public let id: Int32
+    /// Its log-probability in nats.
+    public let logprob: Float
+  }
+
+  /// The token.
+  public let id: Int32
+  /// In nats; `nil` for a prompt's first token, before which there is none.
+  public let logprob: Float?
+  /// The most probable tokens, most probable first, and the token itself where it is not among them.
+  public let alternatives: [Alternative]
+
+  init(id: Int32, logprob: Float?, alternatives: [Alternative]) {
+    (self.id, self.logprob, self.alternatives) = (id, logprob, alternatives)
+  }
+
+  /// A token without a log-probability.
+  init(_ id: Int32) { self.init(id: id, logprob: nil, alternatives: []) }
+}
 
 /// Log-probabilities of tokens from logits.
 package struct LogprobScorer {
-  /// What stands for the logarithm of 0 and for what is no number, neither of which JSON can say.
-  static let least: Float = -9999
+  /// What stands for the logarithm of 0 and for not-a-number, neither of which JSON can say.
+  package static let minimum: Float = -9999
 
   private let backend: CPUBackend
 
   /// A scorer whose sums over the vocabulary are computed by `backend`.
   package init(on backend: CPUBackend) { self.backend = backend }
 
-  /// The score of `id` and of the `count` most probable tokens under `logits` `[V]`.
+  /// The log-probability of `id` and of the `count` most probable tokens under `logits` `[V]`.
   ///
   /// Equal ids get equal numbers, bit for bit, wherever they appear.
   package func score(
@@ -19,7 +42,7 @@ package struct LogprobScorer {
     let normalizer = backend.logSumExp(logits)
     func alternative(_ id: Int) -> TokenLogprob.Alternative {
       let logprob = logits[id] - normalizer
-      return .init(id: Int32(id), logprob: logprob >= Self.least ? logprob : Self.least)
+      return .init(id: Int32(id), logprob: logprob >= Self.minimum ? logprob : Self.minimum)
     }
     var alternatives = largest(count, of: logits).map(alternative)
     let own = alternative(Int(id))

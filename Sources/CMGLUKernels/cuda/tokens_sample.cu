@@ -1,13 +1,14 @@
-// tokens_choice: the token that follows. A part of tokens.cu, which includes it: it takes its u32
-// and u64, and wait_for_input.
+// tokens_sample: samples the next token of each sequence. A part of tokens.cu, which includes it: it
+// takes its u32 and u64, and wait_for_input.
 //
-// choose(logits, choice, token, count, position, nextToken, nextPosition): temperature, top-k, top-p,
-// min-p and a draw are choice[0...4]. The token, and the position after `position`, are left for the
-// step that follows too, unless these are null. One block of 512 threads; logits at a multiple of 16
-// bytes. Masses are integers of 2^-40, so that sums do not depend on an order; tokens as probable as
-// the last one kept are kept too.
+// sample(logits, parameters, tokens, count, stride, positions, nextTokens, nextPositions): a block of
+// 512 threads samples one row. A row of logits has `count` elements; rows begin `stride` elements
+// apart, each at a multiple of 16 bytes. parameters[row][0...4] are temperature, top-k, top-p, min-p
+// and a draw. The kernel also leaves the token, and the position after positions[row], for the step
+// that follows, unless these are null. Masses are integers of 2^-40, so sums do not depend on their
+// order; tokens as probable as the last one kept are kept too.
 //
-// Measured on an H100 (2026-11-25), 50,257 random logits, kernels in order, microseconds: the likeliest
+// Measured on an H100 (2026-11-25), 50,257 random logits, kernels in order, microseconds: the greedy
 // 9.5 (10.5 with loads of one number); a draw from all 30; top-k of 40 80 (537 with one set of bins for
 // all warps and no bound), top-p of 0.9 of these too 154 (589). The launch and the way to the host's
 // memory are some 5 of them (Benchmarks/cuda/decode_step.cu).
@@ -162,20 +163,22 @@ __device__ __forceinline__ u32 cut(
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-choose(
-    const float *logits, const float *choice, int *token, int count, const int *position,
-    int *nextToken, int *nextPosition) {
+sample(
+    const float *logits, const float *parameters, int *tokens, int count, int stride,
+    const int *positions, int *nextTokens, int *nextPositions) {
   __shared__ __align__(16) u64 bins[WARPS][256];  // read two at a time
   u64 *const scratch = bins[0];
   __shared__ float settings[5];
   // Each is asked of the host's memory once; the host wrote them before the launch.
   float setting = 0.f;
-  if (threadIdx.x < 5) setting = choice[threadIdx.x];
+  const int row = blockIdx.x;
+  if (threadIdx.x < 5) setting = parameters[row * 5 + threadIdx.x];
+  logits += (long long)row * stride;
   wait_for_input();
-  if (threadIdx.x == 5 && nextPosition) *nextPosition = *position + 1;
-  const auto leave = [&](int chosen) {
-    *token = chosen;
-    if (nextToken) *nextToken = chosen;
+  if (threadIdx.x == 5 && nextPositions) nextPositions[row] = positions[row] + 1;
+  const auto leave = [&](int token) {
+    tokens[row] = token;
+    if (nextTokens) nextTokens[row] = token;
   };
 
   u64 best = 0;
@@ -197,13 +200,13 @@ choose(
     if (threadIdx.x == 0) leave(-1);
     return;
   }
-  const int likeliest = count - 1 - (int)(u32)best;
+  const int greedy = count - 1 - (int)(u32)best;
   const float temperature = settings[0];
   if (temperature == 0.f) {
-    if (threadIdx.x == 0) leave(likeliest);
+    if (threadIdx.x == 0) leave(greedy);
     return;
   }
-  const float largest = logits[likeliest];
+  const float largest = logits[greedy];
   const float topP = settings[2];
   const u64 least = (u64)(settings[3] * MASS);
   u32 floor = 0;
@@ -258,5 +261,5 @@ choose(
     if (warp == 0 && drawn >= upTo - m && drawn < upTo) leave(from + lane);
     return;
   }
-  if (threadIdx.x == 0) leave(likeliest);
+  if (threadIdx.x == 0) leave(greedy);
 }
