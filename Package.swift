@@ -28,7 +28,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "CMGLUKernels", exclude: ["cuda"]),
-    .target(name: "CMGLUTransformers", exclude: ["python"]),
+    .target(name: "CMGLUResources", exclude: ["pages", "python"]),
     .target(name: "MGLUCompute", dependencies: ["CMGLUKernels"]),
     .target(name: "MGLU", dependencies: ["MGLUCompute"]),
     .target(
@@ -39,7 +39,7 @@ let package = Package(
     .target(
       name: "MGLUModel",
       dependencies: [
-        "MGLU", "MGLUTemplates", "CMGLUTransformers",
+        "MGLU", "MGLUTemplates", "CMGLUResources",
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "OrderedCollections", package: "swift-collections"),
       ]),
@@ -47,7 +47,7 @@ let package = Package(
     .target(
       name: "MGLUServer",
       dependencies: [
-        "MGLUModel",
+        "MGLUModel", "CMGLUResources",
         .product(
           name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Server"])),
         .product(
@@ -62,7 +62,7 @@ let package = Package(
       name: "MGLUReference",
       dependencies: ["MGLUTraining", .product(name: "RealModule", package: "swift-numerics")]),
     .target(name: "MGLUBenchmark", dependencies: ["MGLUReference"]),
-    .target(name: "MGLUReports", dependencies: ["MGLUTraining"]),
+    .target(name: "MGLUReports", dependencies: ["MGLUTraining", "CMGLUResources"]),
     .executableTarget(
       name: "mglu",
       dependencies: [

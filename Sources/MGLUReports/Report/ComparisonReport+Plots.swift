@@ -1,7 +1,7 @@
 import MGLUTraining
 
 extension ComparisonReport {
-  /// How many colours the page has; further units are dashed.
+  /// How many colours the embedded page has (`.s0` and on); further units are dashed.
   static let colours = 8
 
   private var units: [String] {
