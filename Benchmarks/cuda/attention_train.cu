@@ -206,7 +206,7 @@ static bool check(const Shape &s, float amplitude) {
 
 // Time -------------------------------------------------------------------------------------------
 
-__global__ void randomise(u16 *values, size_t count) {
+__global__ void randomize(u16 *values, size_t count) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count; i += (size_t)gridDim.x * blockDim.x) {
     u32 z = (u32)i * 2654435761u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13;
@@ -237,8 +237,8 @@ static void time(const Shape &s) {
   auto *scratch = (float *)allocate<unsigned char>(s.scratchBytes());
   for (int i = 0; i < 12; i++) {
     layers.push_back(arguments(s, scratch));
-    randomise<<<1024, 256>>>((u16 *)layers[i].qkv, s.tokens() * s.width());
-    randomise<<<1024, 256>>>((u16 *)layers[i].upstream, s.tokens() * s.outputWidth());
+    randomize<<<1024, 256>>>((u16 *)layers[i].qkv, s.tokens() * s.width());
+    randomize<<<1024, 256>>>((u16 *)layers[i].upstream, s.tokens() * s.outputWidth());
   }
   const float first = microseconds(12, [&] { for (auto &a : layers) forward(s, a); });
   const float both = microseconds(12, [&] { for (auto &a : layers) queries(s, a), keys(s, a); });

@@ -1,5 +1,5 @@
 // decode_step: a decoder's step by decode.cu, from a token to logits, beside the chain of tokens.cu,
-// flash.cu and attention.cu that computes the same: its time, and whether results are the same bits.
+// fused_linear.cu and attention.cu that computes the same: its time, and whether results are the same bits.
 // Then steps that follow one another, each with the choice of its token, and choices alone.
 //
 //     nvcc -O3 -std=c++20 -arch=sm_90 -DUNIT_MASKS=4 -DUNIT_PLANES=1 -o decode_step Benchmarks/cuda/decode_step.cu
@@ -22,20 +22,20 @@
 #define QUERIES 2
 #define MASKS 0
 #define PLANES 1
-#define flash flash_projection
+#define fused_linear fused_linear_projection
 namespace chain_projection {
-#include "../../Sources/CMGLUKernels/cuda/flash.cu"
+#include "../../Sources/CMGLUKernels/cuda/fused_linear.cu"
 }
-#undef flash
+#undef fused_linear
 #undef MASKS
 #undef PLANES
 #define MASKS UNIT_MASKS
 #define PLANES UNIT_PLANES
-#define flash flash_unit
+#define fused_linear fused_linear_unit
 namespace chain_unit {
-#include "../../Sources/CMGLUKernels/cuda/flash.cu"
+#include "../../Sources/CMGLUKernels/cuda/fused_linear.cu"
 }
-#undef flash
+#undef fused_linear
 #undef MASKS
 #undef PLANES
 namespace chain_attention {
@@ -72,7 +72,7 @@ constexpr int ACTIVATION = 1, GATING = UNIT_MASKS ? 3 : UNIT_PLANES == 2 ? 1 : 0
 static int pieces = 1, multiprocessors = 132;
 static cudaStream_t stream;
 
-__global__ void randomise(unsigned *words, size_t count, unsigned seed) {
+__global__ void randomize(unsigned *words, size_t count, unsigned seed) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count; i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = ((unsigned)i + seed) * 2654435761u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
@@ -80,18 +80,18 @@ __global__ void randomise(unsigned *words, size_t count, unsigned seed) {
   }
 }
 // Masks' words become random bits.
-__global__ void randomise_masks(unsigned char *cells, size_t count) {
+__global__ void randomize_masks(unsigned char *cells, size_t count) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count * UNIT_MASKS * 32; i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = (unsigned)i * 2246822519u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
     ((unsigned *)(cells + i / (UNIT_MASKS * 32 + !UNIT_MASKS) * UNIT_CELL + UNIT_PLANES * 2048))[i % (UNIT_MASKS * 32 + !UNIT_MASKS)] = z;
   }
 }
-__global__ void randomise_floats(float *x, size_t count, unsigned seed, float centre, float width) {
+__global__ void randomize_floats(float *x, size_t count, unsigned seed, float center, float width) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count; i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = ((unsigned)i + seed) * 2654435761u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
-    x[i] = centre + width * ((float)z / 2147483648.f - 1.f);
+    x[i] = center + width * ((float)z / 2147483648.f - 1.f);
   }
 }
 
@@ -106,13 +106,13 @@ static unsigned seed = 1;
 static unsigned char *weights(int rows, int columns, int cell) {
   const size_t count = (size_t)(rows + 15) / 16 * (columns / 64);
   auto *memory = allocate<unsigned char>(count * cell);
-  randomise<<<2048, 256>>>((unsigned *)memory, count * cell / 4, seed += 77777);
-  if (cell != 2048 && UNIT_MASKS) randomise_masks<<<2048, 256>>>(memory, count);
+  randomize<<<2048, 256>>>((unsigned *)memory, count * cell / 4, seed += 77777);
+  if (cell != 2048 && UNIT_MASKS) randomize_masks<<<2048, 256>>>(memory, count);
   return memory;
 }
-static float *floats(size_t count, float centre, float width) {
+static float *floats(size_t count, float center, float width) {
   auto *memory = allocate<float>(count * 4);
-  randomise_floats<<<2048, 256>>>(memory, count, seed += 77777, centre, width);
+  randomize_floats<<<2048, 256>>>(memory, count, seed += 77777, center, width);
   return memory;
 }
 
@@ -150,7 +150,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, int shared, i
 
 static void multiply(
     bool isUnit, unsigned char *cells, float *x, float *output, const float *norm, int rows, int columns) {
-  chain_projection::Flash f = {};
+  chain_projection::FusedLinear f = {};
   f.cells = cells, f.x = x, f.output = output, f.norm = norm;
   f.outputStride = f.rows = rows, f.columns = columns, f.batch = 1, f.pieces = pieces;
   f.activation = isUnit ? ACTIVATION : 5, f.gating = isUnit ? GATING : 0;
@@ -161,8 +161,8 @@ static void multiply(
   f.places = 2;
   f.stages = std::min({12, own, ((150 << 10) - fixed - 256) / (8 * (cell + 8))});
   const int shared = 8 * f.stages * cell + (8 * f.stages * 8 + 127) / 128 * 128 + fixed;
-  if (!isUnit) launch(chain_projection::flash_projection, grid, 256, shared, 1, EARLY, f);
-  else launch(chain_unit::flash_unit, grid, 256, shared, 1, EARLY, *(chain_unit::Flash *)&f);
+  if (!isUnit) launch(chain_projection::fused_linear_projection, grid, 256, shared, 1, EARLY, f);
+  else launch(chain_unit::fused_linear_unit, grid, 256, shared, 1, EARLY, *(chain_unit::FusedLinear *)&f);
 }
 
 static void choose(const float *logits, const float *choice, int *token, int how = EARLY) {

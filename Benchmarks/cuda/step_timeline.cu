@@ -27,27 +27,27 @@ __device__ __forceinline__ void mark(void *timeline, int point, int block) {
 #define MARK(point) mark(f.staged, point, blockIdx.x)
 #define MASKS 0
 #define PLANES 1
-#define flash flash_projection
+#define fused_linear fused_linear_projection
 namespace projection {
-#include "../../Sources/CMGLUKernels/cuda/flash.cu"
+#include "../../Sources/CMGLUKernels/cuda/fused_linear.cu"
 }
-#undef flash
+#undef fused_linear
 #undef PLANES
 #define PLANES 2
-#define flash flash_gated
+#define fused_linear fused_linear_gated
 namespace gated {
-#include "../../Sources/CMGLUKernels/cuda/flash.cu"
+#include "../../Sources/CMGLUKernels/cuda/fused_linear.cu"
 }
-#undef flash
+#undef fused_linear
 #undef MASKS
 #undef PLANES
 #define MASKS 4
 #define PLANES 1
-#define flash flash_masked
+#define fused_linear fused_linear_masked
 namespace masked {
-#include "../../Sources/CMGLUKernels/cuda/flash.cu"
+#include "../../Sources/CMGLUKernels/cuda/fused_linear.cu"
 }
-#undef flash
+#undef fused_linear
 #undef MARK
 #define MARK(point) mark(a.partial, point, blockIdx.x + blockIdx.y * gridDim.x)
 #define QUERIES 2
@@ -69,7 +69,7 @@ static cudaStream_t stream;
 static unsigned long long *timeline;  // [kernel][POINTS][BLOCKS]
 static int kernel_index;
 
-__global__ void randomise(unsigned *words, size_t count) {
+__global__ void randomize(unsigned *words, size_t count) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count; i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = (unsigned)i * 2654435761u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13;
@@ -89,7 +89,7 @@ static int cell_bytes(Kind kind) { return kind == PROJECTION ? 2048 : masks ? 20
 static unsigned char *weights(int rows, int columns, Kind kind) {
   const size_t bytes = (size_t)rows / 16 * (columns / 64) * cell_bytes(kind);
   auto *memory = allocate<unsigned char>(bytes);
-  randomise<<<2048, 256>>>((unsigned *)memory, bytes / 4);
+  randomize<<<2048, 256>>>((unsigned *)memory, bytes / 4);
   return memory;
 }
 
@@ -110,7 +110,7 @@ void launch(void (*kernel)(Arguments), dim3 grid, int shared, int cluster, Argum
 
 static void multiply(
     Kind kind, unsigned char *cells, float *x, float *output, float *norm, int rows, int columns) {
-  projection::Flash f = {};
+  projection::FusedLinear f = {};
   f.cells = cells, f.x = x, f.output = output, f.norm = norm;
   f.staged = (unsigned char *)(timeline + (size_t)kernel_index++ * POINTS * BLOCKS);
   f.outputStride = f.rows = rows, f.columns = columns, f.batch = f.pieces = 1;
@@ -122,9 +122,9 @@ static void multiply(
   f.places = 2;
   f.stages = std::min({12, own, ((kibibytes << 10) - fixed - 256) / (8 * (cell + 8))});
   const int shared = 8 * f.stages * cell + (8 * f.stages * 8 + 127) / 128 * 128 + fixed;
-  if (kind == PROJECTION) launch(projection::flash_projection, grid, shared, 1, f);
-  else if (masks) launch(masked::flash_masked, grid, shared, 1, *(masked::Flash *)&f);
-  else launch(gated::flash_gated, grid, shared, 1, *(gated::Flash *)&f);
+  if (kind == PROJECTION) launch(projection::fused_linear_projection, grid, shared, 1, f);
+  else if (masks) launch(masked::fused_linear_masked, grid, shared, 1, *(masked::FusedLinear *)&f);
+  else launch(gated::fused_linear_gated, grid, shared, 1, *(gated::FusedLinear *)&f);
 }
 
 int main(int count, char **arguments) {

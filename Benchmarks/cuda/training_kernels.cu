@@ -366,9 +366,9 @@ static void try_loss(int rows, int vocabulary, int width, float scale, bool is_s
   compare("cross_entropy: loss", losses, loss);
 }
 
-// Optimiser ---------------------------------------------------------------------------------------
+// Optimizer ---------------------------------------------------------------------------------------
 
-static void try_optimiser(size_t count, double squared_norm) {
+static void try_optimizer(size_t count, double squared_norm) {
   Floats w(count), g(count), m(count), v(count, 0.5, 0.5);
   Bytes16 copy(count);
   Buffer<double> norm(1), sum(1), sums(1024);
@@ -407,7 +407,7 @@ static void try_optimiser(size_t count, double squared_norm) {
 
 // Time --------------------------------------------------------------------------------------------
 
-__global__ void randomise(unsigned *words, size_t count) {
+__global__ void randomize(unsigned *words, size_t count) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count;
        i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = (unsigned)i * 2654435761u;
@@ -422,7 +422,7 @@ template <class T> static T *area(size_t count) {
   static size_t used = 0, size = 12ull << 30;
   if (!base) {
     CHECK(cudaMalloc(&base, size));
-    randomise<<<2048, 256>>>((unsigned *)base, size / 4);
+    randomize<<<2048, 256>>>((unsigned *)base, size / 4);
   }
   T *start = (T *)(base + used);
   used += (count * sizeof(T) + 255) / 256 * 256;
@@ -579,10 +579,10 @@ int main(int count, char **arguments) {
     try_loss(9, 5003, WIDE ? 5056 : 5003, 0.3f, false);
     try_loss(9, 50257, WIDE ? 50304 : 50257, 1e-4f, true);
     try_loss(9, 5, WIDE ? 24 : 5, 0, false);
-    try_optimiser(100003, 9);
-    try_optimiser(70, 0.25);
-    try_optimiser(1027, INFINITY);
-    try_optimiser(1027, NAN);
+    try_optimizer(100003, 9);
+    try_optimizer(70, 0.25);
+    try_optimizer(1027, INFINITY);
+    try_optimizer(1027, NAN);
   }
   if (count > 1 && !strcmp(arguments[1], "--time")) {
     time_units();

@@ -41,23 +41,23 @@ static const char decode_ring_cu[] = {
 static const char decode_share_cu[] = {
 #embed "cuda/decode_share.cu" suffix(, 0)
 };
-static const char flash_cu[] = {
-#embed "cuda/flash.cu" suffix(, 0)
+static const char fused_linear_cu[] = {
+#embed "cuda/fused_linear.cu" suffix(, 0)
 };
-static const char flash_cell_cu[] = {
-#embed "cuda/flash_cell.cu" suffix(, 0)
+static const char fused_linear_cell_cu[] = {
+#embed "cuda/fused_linear_cell.cu" suffix(, 0)
 };
-static const char flash_copies_cu[] = {
-#embed "cuda/flash_copies.cu" suffix(, 0)
+static const char fused_linear_copies_cu[] = {
+#embed "cuda/fused_linear_copies.cu" suffix(, 0)
 };
-static const char flash_input_cu[] = {
-#embed "cuda/flash_input.cu" suffix(, 0)
+static const char fused_linear_input_cu[] = {
+#embed "cuda/fused_linear_input.cu" suffix(, 0)
 };
-static const char flash_numbers_cu[] = {
-#embed "cuda/flash_numbers.cu" suffix(, 0)
+static const char fused_linear_numbers_cu[] = {
+#embed "cuda/fused_linear_numbers.cu" suffix(, 0)
 };
-static const char flash_unit_cu[] = {
-#embed "cuda/flash_unit.cu" suffix(, 0)
+static const char fused_linear_unit_cu[] = {
+#embed "cuda/fused_linear_unit.cu" suffix(, 0)
 };
 static const char gatings_cu[] = {
 #embed "cuda/gatings.cu" suffix(, 0)
@@ -89,8 +89,8 @@ static const char training_loss_cu[] = {
 static const char training_norm_cu[] = {
 #embed "cuda/training_norm.cu" suffix(, 0)
 };
-static const char training_optimiser_cu[] = {
-#embed "cuda/training_optimiser.cu" suffix(, 0)
+static const char training_optimizer_cu[] = {
+#embed "cuda/training_optimizer.cu" suffix(, 0)
 };
 static const char training_rows_cu[] = {
 #embed "cuda/training_rows.cu" suffix(, 0)
@@ -105,11 +105,11 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(attention_train_backward), SOURCE(attention_train_forward),
     SOURCE(attention_train_tiles), SOURCE(decode), SOURCE(decode_attention),
     SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),
-    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(flash), SOURCE(flash_cell),
-    SOURCE(flash_copies), SOURCE(flash_input), SOURCE(flash_numbers), SOURCE(flash_unit),
+    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_cell),
+    SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers), SOURCE(fused_linear_unit),
     SOURCE(gatings), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_choice), SOURCE(training),
     SOURCE(training_embedding), SOURCE(training_loss), SOURCE(training_norm),
-    SOURCE(training_optimiser), SOURCE(training_rows), SOURCE(training_units),
+    SOURCE(training_optimizer), SOURCE(training_rows), SOURCE(training_units),
 };
 
 const cmglu_cuda_source *cmglu_cuda_source_at(int index) {

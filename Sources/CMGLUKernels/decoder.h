@@ -1,4 +1,4 @@
-// The rest of the decoder: norm, rotary embedding, attention's rows, loss, optimiser.
+// The rest of the decoder: norm, rotary embedding, attention's rows, loss, optimizer.
 
 static void rms_norm(const float *x, const float *weight, float eps, float *y, float *inverse_rms,
                      int64_t width, int64_t begin, int64_t end) {

@@ -15,12 +15,12 @@ const char *cmglu_instruction_set(int index) {
 }
 
 extern const cmglu_kernels cmglu_kernels_baseline;
-extern const cmglu_flash cmglu_flash_baseline;
+extern const cmglu_fused_linear cmglu_fused_linear_baseline;
 
 #if defined(__x86_64__)
 extern const cmglu_kernels cmglu_kernels_avx2, cmglu_kernels_avx512;
-extern const cmglu_flash cmglu_flash_avx2, cmglu_flash_avx512, cmglu_flash_avx512vnni,
-    cmglu_flash_avx512bf16;
+extern const cmglu_fused_linear cmglu_fused_linear_avx2, cmglu_fused_linear_avx512, cmglu_fused_linear_avx512vnni,
+    cmglu_fused_linear_avx512bf16;
 
 static bool supports(const char *name) {
   __builtin_cpu_init();
@@ -44,14 +44,14 @@ const cmglu_kernels *cmglu_kernels_named(const char *name) {
   return strcmp(name, "baseline") == 0 ? &cmglu_kernels_baseline : 0;
 }
 
-const cmglu_flash *cmglu_flash_named(const char *name) {
+const cmglu_fused_linear *cmglu_fused_linear_named(const char *name) {
 #if defined(__x86_64__)
-  const cmglu_flash *tables[] = {&cmglu_flash_avx512bf16, &cmglu_flash_avx512vnni,
-                                 &cmglu_flash_avx512, &cmglu_flash_avx2};
+  const cmglu_fused_linear *tables[] = {&cmglu_fused_linear_avx512bf16, &cmglu_fused_linear_avx512vnni,
+                                 &cmglu_fused_linear_avx512, &cmglu_fused_linear_avx2};
   for (int i = 0; i < 4; i++)
     if (strcmp(name, tables[i]->name) == 0) return supports(name) ? tables[i] : 0;
 #endif
-  return strcmp(name, "baseline") == 0 ? &cmglu_flash_baseline : 0;
+  return strcmp(name, "baseline") == 0 ? &cmglu_fused_linear_baseline : 0;
 }
 
 int cmglu_processor_count(void) {

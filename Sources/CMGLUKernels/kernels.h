@@ -8,7 +8,7 @@
 
 #include "gemm.h"
 
-#include "flash.h"
+#include "fused_linear.h"
 
 extern const cmglu_kernels CMGLU_TABLE(CMGLU_NAME);
 const cmglu_kernels CMGLU_TABLE(CMGLU_NAME) = {

@@ -1,4 +1,4 @@
-// Names made of CMGLU_NAME, which a kernels_<isa>.c or flash_<isa>.c defines.
+// Names made of CMGLU_NAME, which a kernels_<isa>.c or fused_linear_<isa>.c defines.
 #define CMGLU_JOIN_(a, b) a##b
 #define CMGLU_JOIN(a, b) CMGLU_JOIN_(a, b)
 #define CMGLU_STRING_(name) #name

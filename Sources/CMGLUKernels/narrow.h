@@ -71,7 +71,7 @@ INLINE uint16_t bfloat_of_float(float value) {
 
 // Up to 32 values as integers times a scale; `narrow_scale` rounds the scale to FP16, so that the
 // integers fit the scale that is kept. One that is no number makes the scale none.
-INLINE float quantise(const float *x, int64_t count, bool narrow_scale, int8_t *q) {
+INLINE float quantize(const float *x, int64_t count, bool narrow_scale, int8_t *q) {
   float largest = 0;
   for (int64_t k = 0; k < count; k++) {
     const float magnitude = fabsf(x[k]);
@@ -109,7 +109,7 @@ static void pack_weights(cmglu_weight_type type, const float *values, int64_t co
     case CMGLU_I8:
       for (int64_t k = 0; k < columns; k += CMGLU_GROUP) {
         const int64_t left = columns - k, count = left < CMGLU_GROUP ? left : CMGLU_GROUP;
-        const uint16_t scale = half_of_float(quantise(values + k, count, true, (int8_t *)w + k));
+        const uint16_t scale = half_of_float(quantize(values + k, count, true, (int8_t *)w + k));
         memcpy((char *)scales + k / CMGLU_GROUP * 2, &scale, 2);
       }
       break;

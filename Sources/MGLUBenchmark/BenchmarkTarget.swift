@@ -98,7 +98,7 @@ package final class CUDATarget: BenchmarkTarget {
   package func timer(
     of body: @escaping (Int) -> Void
   ) throws(BackendError) -> (_ round: Int) throws -> Double {
-    let sequence = gpu.recording { for call in 0..<Self.calls { body(call) } }
+    let sequence = gpu.capture { for call in 0..<Self.calls { body(call) } }
     try gpu.finish()
     return { [start, end, gpu] _ in
       try start.record(on: gpu.stream)

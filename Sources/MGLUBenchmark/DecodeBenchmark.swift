@@ -9,11 +9,11 @@ package struct DecodeBenchmark {
   /// A model and what the table calls it.
   package struct Entry {
     let name: String
-    let decoder: InferenceDecoder
+    let model: InferenceModel
 
     /// A model under `name`.
-    package init(name: String, decoder: InferenceDecoder) {
-      (self.name, self.decoder) = (name, decoder)
+    package init(name: String, model: InferenceModel) {
+      (self.name, self.model) = (name, model)
     }
   }
 
@@ -45,7 +45,7 @@ package struct DecodeBenchmark {
     _ entries: [Entry], promptTokens: Int, writtenTokens: Int, repetitions: Int,
     on target: any BenchmarkTarget
   ) {
-    let context = entries.map(\.decoder.configuration.contextLength).min() ?? 0
+    let context = entries.map(\.model.configuration.contextLength).min() ?? 0
     self.entries = entries
     self.target = target
     self.promptTokens = min(promptTokens, context)
@@ -56,10 +56,10 @@ package struct DecodeBenchmark {
   /// Read bandwidth in GB/s, and the tests of each model.
   package func run() throws -> (readGBPerS: Double, results: [Result]) {
     let sessions = entries.map {
-      DecodingSession($0.decoder, capacity: max(promptTokens, writtenTokens))
+      DecodingSession($0.model, capacity: max(promptTokens, writtenTokens))
     }
     // Of the weights themselves: memory need not be as fast everywhere.
-    let readings = try entries.map { try target.reading(of: [$0.decoder.matrices]) }
+    let readings = try entries.map { try target.reading(of: [$0.model.matrices]) }
     func bandwidth(_ index: Int) throws -> Double {
       let reading = readings[index]
       return Double(reading.byteCount) / (try reading.microseconds(0) * 1e-6)
@@ -95,7 +95,7 @@ package struct DecodeBenchmark {
   /// Tokens/s of reading a prompt.
   private func read(_ session: DecodingSession) throws -> Double {
     session.reset()
-    let vocabulary = session.decoder.configuration.vocabularySize
+    let vocabulary = session.model.configuration.vocabularySize
     let tokens = (0..<promptTokens).map { Int32($0 * 7 % vocabulary) }
     return try Double(promptTokens) / seconds { _ = try session.append(tokens) }
   }
@@ -108,9 +108,9 @@ package struct DecodeBenchmark {
 
   /// Weights, masks and the mean of the cache that a written token reads.
   private func bytesPerToken(_ entry: Entry) -> Double {
-    let c = entry.decoder.configuration
+    let c = entry.model.configuration
     let cache = 2 * 4 * c.layers * c.attention.kvWidth
-    return Double(entry.decoder.byteCountPerToken) + Double(cache) * Double(writtenTokens + 1) / 2
+    return Double(entry.model.byteCountPerToken) + Double(cache) * Double(writtenTokens + 1) / 2
   }
 
   private func seconds(_ body: () throws -> Void) rethrows -> Double {
@@ -124,9 +124,9 @@ package struct DecodeBenchmark {
     let mean = own.reduce(0, +) / Double(own.count)
     let variance = own.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(1, own.count - 1))
     return Result(
-      model: entry.name, weights: entry.decoder.weightType.rawValue,
-      sizeBytes: entry.decoder.byteCountPerToken,
-      parameters: entry.decoder.configuration.weightCount, test: test, tokensPerS: mean,
+      model: entry.name, weights: entry.model.weightType.rawValue,
+      sizeBytes: entry.model.byteCountPerToken,
+      parameters: entry.model.configuration.weightCount, test: test, tokensPerS: mean,
       msPerToken: 1000 / mean, standardDeviation: variance.squareRoot(),
       predictedTokensPerS: shares.map { mean / $0.median },
       percentOfPrediction: shares.map { 100 * $0.median },

@@ -4,7 +4,7 @@ import MGLUReference
 /// Times units over cold weights beside the read bandwidth of the same moments.
 ///
 /// Every round times each job once, in an order drawn anew, on the next of several copies of its
-/// weights, so that nothing stays in a cache and every ratio compares neighbours in time: machines
+/// weights, so that nothing stays in a cache and every ratio compares neighbors in time: machines
 /// switch between a fast and a slow memory mode.
 package struct FeedForwardBenchmark {
   /// What is timed, once for each weight type and shape.
@@ -18,7 +18,7 @@ package struct FeedForwardBenchmark {
     /// How weights are stored.
     package var weights: WeightType
     /// How much of x the products see.
-    package var activations: ActivationPrecision
+    package var activations: InputPrecision
     /// Rows of x.
     package var batch: Int
     /// Rounds, after three that do not count.
@@ -27,7 +27,7 @@ package struct FeedForwardBenchmark {
     /// Creates a setting.
     package init(
       intermediateSize: Int, hiddenSize: Int, masks: [Int], weights: WeightType,
-      activations: ActivationPrecision, batch: Int, rounds: Int
+      activations: InputPrecision, batch: Int, rounds: Int
     ) {
       self.intermediateSize = intermediateSize
       self.hiddenSize = hiddenSize
@@ -98,7 +98,7 @@ package struct FeedForwardBenchmark {
     input.withMutableFloats { span in
       for index in span.indices { span[index] = random.nextNormal() }
     }
-    let first = host.quantise(values, as: setting.weights)
+    let first = host.quantize(values, as: setting.weights)
     let count = Self.copies(ofBytes: first.byteCount, on: target)
     let planes = [first] + (1..<count).map { _ in target.copied(first) }
     var bits: [Int: Tensor] = [:]
@@ -117,7 +117,7 @@ package struct FeedForwardBenchmark {
       }
     }
     (self.planes, self.bits, self.units) = (planes, bits, units)
-    (self.input, x) = (input, backend.resident(input))
+    (self.input, x) = (input, backend.toDevice(input))
     try backend.finish()
   }
 
@@ -143,7 +143,7 @@ package struct FeedForwardBenchmark {
     let (_, a) = backend.allocate { $0.tensor([setting.batch, setting.intermediateSize]) }
     func pass(_ masks: Int, _ copy: Int) {
       let all = units[masks]!
-      backend.flash(
+      backend.fusedLinear(
         all[copy % all.count].weights, x, precision: setting.activations, into: a)
     }
     let reading = try target.reading(of: planes.map { [$0.weights] })
@@ -202,11 +202,11 @@ package struct FeedForwardBenchmark {
     let (d, h) = (min(64, setting.intermediateSize), setting.hiddenSize)
     let (host, stored) = (backend.host, units[masks]![0].weights.type)
     let (_, wide) = host.allocate { $0.tensor([setting.intermediateSize, h]) }
-    host.dequantise(host.converted(planes[0], to: stored), into: wide)
+    host.dequantize(host.converted(planes[0], to: stored), into: wide)
     let (_, a) = backend.allocateShared {
       $0.tensor([setting.batch, setting.intermediateSize])
     }
-    backend.flash(units[masks]![0].weights, x, precision: setting.activations, into: a)
+    backend.fusedLinear(units[masks]![0].weights, x, precision: setting.activations, into: a)
     try backend.finish()
     let weight = ReferenceMatrix(wide[0..<d])
     var reference = ReferenceUnit(

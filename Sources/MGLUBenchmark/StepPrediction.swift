@@ -24,7 +24,7 @@ package struct StepPrediction {
   ///   - productRate: 10^12 floating-point operations a second of a large product.
   ///   - copyRate: Bytes a second, read and written together, of a copy.
   package init(
-    _ configuration: DecoderConfiguration, memory: TrainingMemory, tokens: Int, length: Int,
+    _ configuration: ModelConfiguration, memory: TrainingMemory, tokens: Int, length: Int,
     accumulation: Int, recomputes: Bool, productRate: Double, copyRate: Double
   ) {
     let again = recomputes ? 4.0 / 3 : 1

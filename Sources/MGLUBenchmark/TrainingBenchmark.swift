@@ -18,7 +18,7 @@ package struct TrainingBenchmark {
     package let tflopPerS: Double
     /// That over the rate of the large product.
     package let percentOfProduct: Double
-    /// Bytes of parameters, optimiser and activations.
+    /// Bytes of parameters, optimizer and activations.
     package let plannedBytes: Int
     /// What the GPU's memory held after the steps, of this process and others.
     package let deviceBytes: Int?
@@ -36,7 +36,7 @@ package struct TrainingBenchmark {
     }
   }
 
-  package let shape: DecoderConfiguration
+  package let shape: ModelConfiguration
   package let units: [UnitSpecification]
   package let batchSize: Int
   package let steps: Int
@@ -45,7 +45,7 @@ package struct TrainingBenchmark {
 
   /// A benchmark of `shape` under each of `units`; `steps` are timed after three that are not.
   package init(
-    _ shape: DecoderConfiguration, units: [UnitSpecification], batchSize: Int, steps: Int,
+    _ shape: ModelConfiguration, units: [UnitSpecification], batchSize: Int, steps: Int,
     purpose: ActivationPurpose, on backend: any TrainingBackend
   ) {
     self.shape = shape
@@ -104,10 +104,10 @@ package struct TrainingBenchmark {
     let memory = TrainingMemory(
       configuration, sequences: batchSize, length: length, purpose: purpose, on: backend)
     try memory.check(on: backend)
-    let decoder = try Decoder(configuration, on: backend)
-    decoder.initialise(seed: 1)
-    let optimizer = AdamW(AdamW.Settings(), for: decoder)
-    let activations = decoder.makeActivations(
+    let model = try LanguageModel(configuration, on: backend)
+    model.initialize(seed: 1)
+    let optimizer = AdamW(AdamW.Settings(), for: model)
+    let activations = model.makeActivations(
       sequences: batchSize, length: length, purpose: purpose)
     var random = Philox(seed: 2, purpose: .synthetic)
     let tokens = Double(batchSize * length)
@@ -119,8 +119,8 @@ package struct TrainingBenchmark {
       let duration = try ContinuousClock().measure {
         activations.tokens.assign(integers: ids.dropLast())
         activations.targets.assign(integers: ids.dropFirst())
-        decoder.lossAndGradients(activations, into: optimizer.gradients, scale: Float(1 / tokens))
-        optimizer.step(decoder, learningRate: 1e-4, step: step)
+        model.lossAndGradients(activations, into: optimizer.gradients, scale: Float(1 / tokens))
+        optimizer.step(model, learningRate: 1e-4, step: step)
         try backend.finish()
       }
       if step > 3 { times.append(duration / .seconds(1)) }

@@ -52,12 +52,12 @@ extension String {
   func ends(with other: String) -> Bool { utf8.reversed().starts(with: other.utf8.reversed()) }
 
   /// The first scalar in upper case, the rest in lower case.
-  var capitalised: String {
+  var capitalized: String {
     guard let first = unicodeScalars.first else { return self }
     return first.properties.titlecaseMapping + String(unicodeScalars.dropFirst()).lowercased()
   }
 
-  /// Every word capitalised; a word ends where `isEnd` says so.
+  /// Every word capitalized; a word ends where `isEnd` says so.
   func titled(_ isEnd: (Unicode.Scalar) -> Bool) -> String {
     var result = ""
     var isStart = true

@@ -67,7 +67,7 @@ extension TemplateEvaluator {
     case .string, .safe: return .text(text)
     case .upper: return .text(text.uppercased())
     case .lower: return .text(text.lowercased())
-    case .capitalize: return .text(text.capitalised)
+    case .capitalize: return .text(text.capitalized)
     case .title:
       return .text(text.titled { $0.isBlank || "-({[<".unicodeScalars.contains($0) })
     case .replace: return .text(try replaced(text, given))

@@ -96,7 +96,7 @@ extension TemplateEvaluator {
     case .upper: return .text(text.uppercased())
     case .lower: return .text(text.lowercased())
     case .title: return .text(text.titled { !$0.properties.isAlphabetic })
-    case .capitalize: return .text(text.capitalised)
+    case .capitalize: return .text(text.capitalized)
     case .replace: return .text(try replaced(text, given))
     case .find:
       let part = try self.text(given[0], of: "find")

@@ -172,13 +172,13 @@ extension TemplateValue: Decodable {
   private static let deepestDecoded = 16
 
   /// Any JSON of at most 1000 values, 16 of which may lie in each other.
-  public init(from decoder: any Swift.Decoder) throws {
+  public init(from decoder: any Decoder) throws {
     var left = Self.mostDecoded
     self = try Self.read(decoder, depth: 0, &left)
   }
 
   private static func read(
-    _ decoder: any Swift.Decoder, depth: Int, _ left: inout Int
+    _ decoder: any Decoder, depth: Int, _ left: inout Int
   ) throws -> TemplateValue {
     guard left > 0, depth < deepestDecoded else {
       throw DecodingError.dataCorrupted(

@@ -28,7 +28,7 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Mask counts, separated by commas.") var masks = "1,2,4,8"
     @Option(help: "Weights: fp32, fp16, bf16, int8, separated by commas.") var weights = "bf16"
     @Option(help: "What products see of their input: bf16 is as narrow as the weights.")
-    var activations: ActivationPrecision = .reduced
+    var activations: InputPrecision = .reduced
     @Option(help: "Rows of the input.") var batch = 1
     @Option(help: "Rounds.") var rounds = 60
     @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu

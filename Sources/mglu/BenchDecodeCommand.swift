@@ -63,10 +63,10 @@ struct DecodeBenchmarkCommand: ParsableCommand {
 
   private func entries(on backend: any InferenceBackend) throws -> [DecodeBenchmark.Entry] {
     if let model {
-      let decoder = try ModelFolder.loadForInference(
+      let model = try ModelFolder.loadForInference(
         ModelFolder.locate(model), weights: inference.weights, precision: inference.activations,
         on: backend)
-      return [.init(name: decoder.configuration.feedForward.name, decoder: decoder)]
+      return [.init(name: model.configuration.feedForward.name, model: model)]
     }
     let own = try shape.configuration(tokenizer: nil, context: nil)
     try own.validate()
@@ -80,14 +80,14 @@ struct DecodeBenchmarkCommand: ParsableCommand {
     return try configurations.map { configuration in
       DecodeBenchmark.Entry(
         name: configuration.feedForward.name,
-        decoder: try InferenceDecoder(
+        model: try InferenceModel(
           configuration, from: RandomWeights(), weights: weights,
           precision: inference.activations, on: backend))
     }
   }
 
   private func checkMemory(
-    _ configurations: [DecoderConfiguration], _ weights: WeightType
+    _ configurations: [ModelConfiguration], _ weights: WeightType
   ) throws(MemoryError) {
     let bytes = configurations.reduce(0.0) { sum, c in
       let cache = 2 * 4 * Double(c.layers) * Double(c.attention.kvWidth)

@@ -90,18 +90,18 @@ struct ConvertCommand: ParsableCommand {
   }
 
   /// The MGLU in place of a GLU, where one is asked for; tells of its error.
-  private func masked(_ decoder: Decoder) throws -> Decoder {
-    guard let masks else { return decoder }
-    let (result, errors) = try decoder.maskedFromGated(masks: masks)
+  private func masked(_ model: LanguageModel) throws -> LanguageModel {
+    guard let masks else { return model }
+    let (result, errors) = try model.maskedFromGated(masks: masks)
     for (layer, error) in errors.enumerated() {
       Output.note("layer \(layer): relative error \(NumberFormat.fixed(error, 4))")
     }
     return result
   }
 
-  private func write(_ decoder: Decoder) throws -> DecoderConfiguration {
+  private func write(_ model: LanguageModel) throws -> ModelConfiguration {
     try ModelFolder.save(
-      decoder, weights: dtype ?? .float32, stockLlama: to == .llama, to: output)
-    return decoder.configuration
+      model, weights: dtype ?? .float32, stockLlama: to == .llama, to: output)
+    return model.configuration
   }
 }

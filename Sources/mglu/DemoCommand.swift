@@ -25,7 +25,7 @@ struct DemoCommand: ParsableCommand {
   private struct Entry {
     let title: String
     let folder: String
-    let decoder: Decoder
+    let model: LanguageModel
     var curve: [(x: Double, y: Double)] = []
     var summary: TrainingSummary?
   }
@@ -49,13 +49,13 @@ struct DemoCommand: ParsableCommand {
     ] {
       var shape = ModelPreset.nano.configuration
       shape.feedForward.unit = unit
-      shape.endOfText = tokenizer.endOfText.map { [$0] } ?? []
-      let decoder = try Decoder(shape, on: backend)
-      decoder.initialise(seed: seed)
-      entries.append(Entry(title: title, folder: "\(output)/\(folder)", decoder: decoder))
+      shape.eosTokenIDs = tokenizer.eosTokenIDs.map { [$0] } ?? []
+      let model = try LanguageModel(shape, on: backend)
+      model.initialize(seed: seed)
+      entries.append(Entry(title: title, folder: "\(output)/\(folder)", model: model))
     }
     // The same steps for both, as many as the slower speed of a few trial steps allows in time.
-    let steps = try plannedSteps(entries.map(\.decoder), corpus)
+    let steps = try plannedSteps(entries.map(\.model), corpus)
     Interrupt.listen()
     for index in entries.indices { try train(&entries[index], corpus, steps: steps) }
     try report(entries)
@@ -79,16 +79,16 @@ struct DemoCommand: ParsableCommand {
       evaluateEvery: max(1, steps / 12), evaluationTokens: 8192, saveEvery: 0, keptCheckpoints: 1)
   }
 
-  private func plannedSteps(_ decoders: [Decoder], _ corpus: Corpus) throws -> Int {
+  private func plannedSteps(_ models: [LanguageModel], _ corpus: Corpus) throws -> Int {
     Output.note("measuring the speed of a few steps")
     var secondsPerStep = 0.0
-    for decoder in decoders {
+    for model in models {
       let trial = settings(steps: 15)
       let speed = try Trainer(
-        decoder, tokenizer: .bytes, corpus: corpus, configuration: trial
+        model, tokenizer: .bytes, corpus: corpus, configuration: trial
       ).run().tokensPerSecond
       secondsPerStep += Double(trial.tokensPerStep) / max(1, speed)
-      decoder.initialise(seed: seed)
+      model.initialize(seed: seed)
     }
     let steps = Int(seconds / secondsPerStep)
     if steps < 20 {
@@ -102,7 +102,7 @@ struct DemoCommand: ParsableCommand {
   private func train(_ entry: inout Entry, _ corpus: Corpus, steps: Int) throws {
     try Folder.remove(entry.folder)
     let trainer = try Trainer(
-      entry.decoder, tokenizer: .bytes, corpus: corpus, configuration: settings(steps: steps),
+      entry.model, tokenizer: .bytes, corpus: corpus, configuration: settings(steps: steps),
       output: entry.folder)
     try trainer.prepareOutput(resume: false) { _ in }
     var progress = TrainingProgress(trainer.configuration)
@@ -133,7 +133,7 @@ struct DemoCommand: ParsableCommand {
       .init("all MiB", .right), .init("tokens/s", .right),
     ])
     for entry in entries {
-      let shape = entry.decoder.configuration
+      let shape = entry.model.configuration
       table.append([
         entry.title, NumberFormat.fixed(entry.summary?.validation?.loss ?? .nan, 4),
         NumberFormat.fixed(shape.mebibytesOfFeedForward, 2),
@@ -144,8 +144,8 @@ struct DemoCommand: ParsableCommand {
     Output.table(table)
     for entry in entries {
       let generator = try TokenGenerator(
-        InferenceDecoder(entry.decoder), tokenizer: .bytes, prompt: "", maximumTokens: 200,
-        sampling: SamplerConfiguration(temperature: 0.7, seed: seed))
+        InferenceModel(entry.model), tokenizer: .bytes, prompt: "", maximumTokens: 200,
+        sampling: SamplingParameters(temperature: 0.7, seed: seed))
       var text = ""
       while let token = try generator.next() { text += token.text }
       Output.line("\n--- a sample of \(entry.title)")

@@ -25,8 +25,8 @@ struct EvaluateCommand: ParsableCommand {
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func run() throws {
-    let (decoder, tokenizer) = try model.load(on: device.backend(threads: model.threads))
-    let longest = decoder.configuration.contextLength
+    let (model, tokenizer) = try model.load(on: device.backend(threads: model.threads))
+    let longest = model.configuration.contextLength
     let length = context ?? min(longest, 1024)
     guard (1...longest).contains(length) else {
       throw TrainingError(.setting, "context \(length): expected 1 to \(longest), the model's")
@@ -34,8 +34,8 @@ struct EvaluateCommand: ParsableCommand {
     let tokens = try Corpus.tokens(at: data, tokenizer: tokenizer)
     Interrupt.listen()
     let evaluator = Evaluator(
-      decoder, tokenizer: tokenizer,
-      activations: decoder.makeActivations(sequences: 16, length: length, purpose: .inference))
+      model, tokenizer: tokenizer,
+      activations: model.makeActivations(sequences: 16, length: length, purpose: .inference))
     guard let result = try evaluator.evaluate(tokens, isCancelled: { Interrupt.isRequested })
     else { throw ExitCode(Interrupt.exitStatus) }
     guard result.loss.isFinite else {

@@ -30,12 +30,12 @@ struct GenerateCommand: AsyncParsableCommand {
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func run() async throws {
-    let sampling = SamplerConfiguration(
+    let sampling = SamplingParameters(
       temperature: temperature, topK: topK, topP: topP, minP: minP, seed: seed)
     try sampling.validate()
-    let (decoder, tokenizer) = try model.load(inference)
+    let (model, tokenizer) = try model.load(inference)
     let generator = try TokenGenerator(
-      decoder, tokenizer: tokenizer, prompt: prompt, maximumTokens: maxTokens, sampling: sampling)
+      model, tokenizer: tokenizer, prompt: prompt, maximumTokens: maxTokens, sampling: sampling)
     if json { return try await printDocument(generator) }
     Output.text(prompt)
     for try await token in TokenStream(generator) { Output.text(token.text) }

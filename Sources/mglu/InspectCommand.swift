@@ -39,12 +39,12 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     guard diff.isEmpty else { return try compareMasks() }
-    let configuration: DecoderConfiguration
+    let configuration: ModelConfiguration
     var shares: [[Double]] = []
     if let model {
-      let decoder = try ModelFolder.load(ModelFolder.locate(model), on: CPUBackend(threads: 1))
-      configuration = decoder.configuration
-      shares = decoder.gateShares
+      let model = try ModelFolder.load(ModelFolder.locate(model), on: CPUBackend(threads: 1))
+      configuration = model.configuration
+      shares = model.gateShares
     } else {
       configuration = try shape.configuration(tokenizer: nil, context: nil)
     }
@@ -99,7 +99,7 @@ private struct InspectionDocument: Encodable {
   let mebibytes: Double
   let layers: [Layer]
 
-  init(_ configuration: DecoderConfiguration, shares: [[Double]]) {
+  init(_ configuration: ModelConfiguration, shares: [[Double]]) {
     parameters = configuration.weightCount
     maskBits = configuration.maskBitCount
     mebibytes = Double(configuration.deployedByteCount) / 1_048_576

@@ -50,11 +50,11 @@ struct LogitsCommand: ParsableCommand {
   }
 
   func run() throws {
-    let (decoder, tokenizer) = try model.loadTokenizerIfAny(inference)
+    let (model, tokenizer) = try model.loadTokenizerIfAny(inference)
     guard let tokens = ids?.ids ?? text.flatMap({ tokenizer?.encode($0) }) else {
       throw TokenizerError(.unreadable, "the model has no tokenizer.json", remedy: "give --ids")
     }
-    let session = DecodingSession(decoder, capacity: tokens.count)
+    let session = DecodingSession(model, capacity: tokens.count)
     var document = Document(ids: tokens, tokens: [], logits: all ? [] : nil)
     var previous: [Float]?
     for token in tokens {
@@ -101,21 +101,21 @@ private struct Document: Encodable {
 
 extension [Float] {
   /// log softmax of this row, less the logit itself.
-  private var logNormaliser: Double {
+  private var logNormalizer: Double {
     let highest = Double(self.max() ?? 0)
     return highest + log(reduce(0.0) { $0 + exp(Double($1) - highest) })
   }
 
   fileprivate func logprob(of id: Int32) -> Float? {
-    indices.contains(Int(id)) ? Float(Double(self[Int(id)]) - logNormaliser) : nil
+    indices.contains(Int(id)) ? Float(Double(self[Int(id)]) - logNormalizer) : nil
   }
 
   /// The `count` most probable tokens; of equal ones the lower ids first.
   fileprivate func top(_ count: Int) -> [Document.Choice] {
-    let normaliser = logNormaliser
+    let normalizer = logNormalizer
     let order = indices.sorted { (self[$1], $0) < (self[$0], $1) }
     return order.prefix(count).map {
-      Document.Choice(id: Int32($0), logprob: Float(Double(self[$0]) - normaliser))
+      Document.Choice(id: Int32($0), logprob: Float(Double(self[$0]) - normalizer))
     }
   }
 }

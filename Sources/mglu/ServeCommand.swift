@@ -55,14 +55,14 @@ struct ServeCommand: AsyncParsableCommand {
       let settings = ServerSettings(host: host, port: port, apiKey: key)
       try settings.validate()
       let folder = try ModelFolder.locate(model.model)
-      let (decoder, tokenizer) = try model.load(inference)
-      let longest = decoder.configuration.contextLength
+      let (model, tokenizer) = try model.load(inference)
+      let longest = model.configuration.contextLength
       if let context, context > longest {
         throw GenerationError(
           .contextLength, "--context \(context): the model reads at most \(longest) tokens")
       }
       let engine = try Engine(
-        decoder, tokenizer: tokenizer,
+        model, tokenizer: tokenizer,
         settings: EngineSettings(
           mostTexts: maxBatch, mostWaiting: maxQueue, context: context,
           timeLimit: .seconds(timeLimit)))

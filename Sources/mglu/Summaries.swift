@@ -25,7 +25,7 @@ extension EvaluationResult {
   }
 }
 
-extension DecoderConfiguration {
+extension ModelConfiguration {
   /// Unit and sizes in a line.
   var summary: String {
     let mebibytes = Double(deployedByteCount) / 1_048_576

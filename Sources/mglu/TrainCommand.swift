@@ -59,12 +59,12 @@ struct TrainCommand: ParsableCommand {
       try ModelFolder.locate(folder)
     }
     let tokenizer = try Tokenizer.named(tokenizer ?? source ?? "byte")
-    let decoder = try decoder(from: source, tokenizer: tokenizer, on: backend)
-    let configuration = decoder.configuration
+    let model = try model(from: source, tokenizer: tokenizer, on: backend)
+    let configuration = model.configuration
     let settings = try training.configuration(contextLength: configuration.contextLength)
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
     let trainer = try Trainer(
-      decoder, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
+      model, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
       tensorBoard: tensorBoard, recomputesActivations: recompute)
 
     var progress = TrainingProgress(settings)
@@ -95,9 +95,9 @@ struct TrainCommand: ParsableCommand {
 
 extension TrainCommand {
   /// The model in `folder`, which must know the tokenizer's tokens, or a new one.
-  private func decoder(
+  private func model(
     from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend
-  ) throws -> Decoder {
+  ) throws -> LanguageModel {
     let configuration =
       if let folder {
         try ModelFolder.configuration(in: folder)
@@ -111,13 +111,13 @@ extension TrainCommand {
       purpose: recompute ? .recomputingTraining : .training, on: backend
     ).check(on: backend)
     if let folder {
-      let decoder = try ModelFolder.load(folder, on: backend)
-      try tokenizer.check(for: decoder.configuration, folder: folder)
-      return decoder
+      let model = try ModelFolder.load(folder, on: backend)
+      try tokenizer.check(for: model.configuration, folder: folder)
+      return model
     }
-    let decoder = try Decoder(configuration, on: backend)
-    decoder.initialise(seed: training.seed)
-    return decoder
+    let model = try LanguageModel(configuration, on: backend)
+    model.initialize(seed: training.seed)
+    return model
   }
 }
 

@@ -18,7 +18,7 @@ struct VerifyCommand: ParsableCommand {
       Every instruction set that the machine has, or a GPU, over odd shapes, batches, weight types \
       and mask counts, and over a matrix of more than 2^31 elements where memory allows. An error is \
       ||a - b|| / ||b||; of drawn tokens, how many draws one is off. A GPU's training is held against \
-      the CPU's: every operation, relative to each element or to the largest, whole decoders, and \
+      the CPU's: every operation, relative to each element or to the largest, whole models, and \
       runs of 50 steps. Ends with status 1 where one is beyond its bound.
       """)
 

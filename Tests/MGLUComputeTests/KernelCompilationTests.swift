@@ -65,16 +65,16 @@ struct KernelCompilationTests {
   }
 
   /// Options to compile a source with for every generation, one list for each variant; a source that
-  /// is not here has one without options. Of flash.cu's some 140 variants, and of decode.cu's and
+  /// is not here has one without options. Of fused_linear.cu's some 140 variants, and of decode.cu's and
   /// training_units.cu's, the corners: no masks, one, vectors of them, as many as two blocks share a
   /// multiprocessor with, all; GLU; every ablation.
   static let options: [String: [[String]]] = [
     "read": [[], ["-DUNROLL=4"]],
-    "flash": [(0, 1), (1, 1), (4, 1), (8, 1), (16, 1), (0, 2)].flatMap { masks, planes in
+    "fused_linear": [(0, 1), (1, 1), (4, 1), (8, 1), (16, 1), (0, 2)].flatMap { masks, planes in
       [
-        flash(masks, planes), flash(masks, planes, batch: 16),
-        flash(masks, planes, .bfloat16, isStaged: true),
-        flash(masks, planes, .bfloat16, batch: 16, isStaged: true),
+        fusedLinear(masks, planes), fusedLinear(masks, planes, batch: 16),
+        fusedLinear(masks, planes, .bfloat16, isStaged: true),
+        fusedLinear(masks, planes, .bfloat16, batch: 16, isStaged: true),
       ]
     },
     "decode": [(0, 1), (0, 2), (1, 1), (4, 1), (8, 1), (11, 1), (16, 1)].flatMap { masks, planes in
@@ -103,15 +103,17 @@ struct KernelCompilationTests {
   ]
 
   /// And for 9.0 alone: every count of masks that a single row may meet.
-  static let hopperOptions = ["flash": (1...15).map { flash($0, 1, .float16) }]
+  static let hopperOptions = ["fused_linear": (1...15).map { fusedLinear($0, 1, .float16) }]
 
-  /// The options of a variant of flash.cu, as the launcher makes them.
-  static func flash(
+  /// The options of a variant of fused_linear.cu, as the launcher makes them.
+  static func fusedLinear(
     _ masks: Int, _ planes: Int, _ type: WeightType = .float16, batch: Int = 1,
     isStaged: Bool = false
   ) -> [String] {
-    FlashVariant(masks: masks, planes: planes, type: type, batch: batch, pieces: 1, width: 2048)
-      .options(isStaged: isStaged)
+    FusedLinearVariant(
+      masks: masks, planes: planes, type: type, batch: batch, pieces: 1, width: 2048
+    )
+    .options(isStaged: isStaged)
   }
 
   /// Kernels that may use local memory, by the beginning of their names, in the variants that have
@@ -119,7 +121,7 @@ struct KernelCompilationTests {
   static let mayUseLocalMemory: [(kernel: String, options: [String])] = [
     // 17 sums of 16 columns are 136 of a thread's 255 registers, which leaves too few for a cell's
     // words and weights: a dozen values go to memory once for each cell, on GPUs newer than 9.0.
-    ("flash", ["-DMASKS=16", "-DTILES=2"]),
+    ("fused_linear", ["-DMASKS=16", "-DTILES=2"]),
     // Nine warps leave a thread 168 registers: three values too few with 8 masks, some ten with 11.
     ("decode", ["-DUNIT_MASKS=8"]), ("decode", ["-DUNIT_MASKS=11"]),
     ("decode", ["-DUNIT_MASKS=16"]),

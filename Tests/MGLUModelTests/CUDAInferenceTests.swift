@@ -26,11 +26,11 @@ struct CUDAInferenceTests {
 
   @Test(arguments: [WeightType.float32, .float16, .bfloat16])
   func unitsAgreeWithTheReference(type: WeightType) throws {
-    expect(try Verification(on: backend).flashUnits(type))
+    expect(try Verification(on: backend).inferenceUnits(type))
   }
 
   @Test func decodersAgreeWithTheReference() throws {
-    expect(try Verification(on: backend).decoders())
+    expect(try Verification(on: backend).models())
   }
 
   @Test func attentionAgreesWithTheReference() throws {
@@ -61,8 +61,8 @@ struct CUDAInferenceTests {
   @Test(arguments: units, shapes.indices)
   func modelsWriteWhatTheCPUWrites(unit: FeedForwardUnitKind, index: Int) throws {
     let shape = Self.shapes[index]
-    let decoder = try Decoder.drawn(
-      DecoderConfiguration(
+    let model = try LanguageModel.drawn(
+      ModelConfiguration(
         vocabularySize: 301, layers: 2, attention: shape.attention,
         feedForward: .init(hiddenSize: shape.h, intermediateSize: shape.d, unit: unit),
         contextLength: 420), on: backend.host)
@@ -70,7 +70,7 @@ struct CUDAInferenceTests {
     for type in [WeightType.float32, .float16, .bfloat16] {
       func session(_ backend: any InferenceBackend) throws -> DecodingSession {
         try DecodingSession(
-          InferenceDecoder(decoder.configuration, from: decoder, weights: type, on: backend))
+          InferenceModel(model.configuration, from: model, weights: type, on: backend))
       }
       let (ours, theirs) = (try session(backend), try session(backend.host))
       var position = 0
@@ -83,7 +83,7 @@ struct CUDAInferenceTests {
         #expect(error < 2e-5, "\(type), position \(position): \(error)")
       }
       // The choice is another recording than the logits.
-      let greedy = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+      let greedy = SamplingStep(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
       var (last, other) = (tokens[0], tokens[0])
       for _ in 0..<5 {
         last = try ours.append([last], choosing: greedy)
@@ -94,8 +94,8 @@ struct CUDAInferenceTests {
   }
 
   /// A recording does what its operations do one by one, each time anew on what the tensors hold.
-  @Test(arguments: [ActivationPrecision.exact, .reduced])
-  func recordingsComputeWhatTheirOperationsCompute(precision: ActivationPrecision) throws {
+  @Test(arguments: [InputPrecision.exact, .reduced])
+  func recordingsComputeWhatTheirOperationsCompute(precision: InputPrecision) throws {
     let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 16)
     let synthetic = SyntheticUnit(
       .init(
@@ -106,7 +106,7 @@ struct CUDAInferenceTests {
       RotaryTable(positions: 320, headSize: shape.headSize, in: &$0)
     }
     table.fill(theta: 10_000)
-    let rotary = table.resident(on: backend)
+    let rotary = table.toDevice(on: backend)
     let (_, (x, positions, output)) = backend.allocateShared { layout in
       (
         layout.tensor([1, 64]), layout.tensor([1], .int32),
@@ -163,7 +163,7 @@ struct CUDAInferenceTests {
       let (_, x) = backend.host.allocate { $0.tensor([3, 65]) }
       #expect(throws: BackendError.self) { try unit(x, on: backend) }
     }
-    backend.recording { backend.clear(huge) }()
+    backend.capture { backend.clear(huge) }()
     #expect(throws: BackendError.self) { try backend.finish() }
     // Another backend on the same GPU is not concerned.
     let other = try CUDABackend(backend.context.device, host: backend.host)

@@ -4,7 +4,7 @@ import Testing
 
 /// Reading a text piece by piece through the key-value cache against the full forward pass.
 @Suite struct CachedDecodingTests {
-  /// Sums in float32 against float64; the same bound as for the decoder in training.
+  /// Sums in float32 against float64; the same bound as for the model in training.
   static let bound = 1e-5
 
   /// Sizes of the pieces that a text of 29 tokens is read in.
@@ -12,12 +12,12 @@ import Testing
     Array(repeating: 1, count: 29), Array(repeating: 2, count: 14) + [1], [29], [17, 1, 1, 10],
   ]
 
-  @Test(arguments: DecoderAgreementTests.units, pieces)
+  @Test(arguments: ModelAgreementTests.units, pieces)
   func piecesGiveTheLogitsOfTheWhole(unit: FeedForwardUnitKind, pieces: [Int]) throws {
-    let decoder = try Self.decoder(unit, context: 31)
+    let model = try Self.model(unit, context: 31)
     let tokens = (0..<29).map { Int32($0 * 11 % 23) }
-    let whole = ReferenceDecoder(decoder).logits(tokens, length: 29)
-    let session = try DecodingSession(InferenceDecoder(decoder))
+    let whole = ReferenceModel(model).logits(tokens, length: 29)
+    let session = try DecodingSession(InferenceModel(model))
     // The second time after a reset: nothing of the first text may remain.
     for _ in 0..<2 {
       session.reset()
@@ -33,7 +33,7 @@ import Testing
       #expect(position == tokens.count)
     }
     let full = ReferenceMatrix(
-      rows: 29, columns: 23, elements: decoder.logits(tokens).map(Double.init))
+      rows: 29, columns: 23, elements: model.logits(tokens).map(Double.init))
     let last = ReferenceMatrix(try session.logits(after: tokens))
     #expect(relativeError(last, full.rows(28..<29)) < Self.bound)
   }
@@ -41,20 +41,20 @@ import Testing
   /// A prompt longer than the 256 rows that a session reads at a time.
   @Test(arguments: [false, true])
   func longPromptsAreReadInChunks(routed: Bool) throws {
-    let decoder = try Self.decoder(
+    let model = try Self.model(
       .masked(.init(count: 2, routerTopK: routed ? 1 : nil)), context: 530)
     let tokens = (0..<521).map { Int32($0 * $0 % 23) }
-    let whole = ReferenceDecoder(decoder).logits(tokens, length: 521)
-    let session = try DecodingSession(InferenceDecoder(decoder))
+    let whole = ReferenceModel(model).logits(tokens, length: 521)
+    let session = try DecodingSession(InferenceModel(model))
     let prompt = ReferenceMatrix(try session.append(tokens.prefix(519)))
     #expect(relativeError(prompt, whole.rows(518..<519)) < Self.bound)
     let next = ReferenceMatrix(try session.append(tokens.suffix(2)))
     #expect(relativeError(next, whole.rows(520..<521)) < Self.bound)
   }
 
-  private static func decoder(_ unit: FeedForwardUnitKind, context: Int) throws -> Decoder {
-    try Decoder.drawn(
-      DecoderConfiguration(
+  private static func model(_ unit: FeedForwardUnitKind, context: Int) throws -> LanguageModel {
+    try LanguageModel.drawn(
+      ModelConfiguration(
         vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
         feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit),
         contextLength: context), on: CPUBackend(threads: 2))

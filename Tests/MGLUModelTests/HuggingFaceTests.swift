@@ -7,7 +7,7 @@ import Testing
 /// asks those readers themselves.
 @Suite struct HuggingFaceTests {
   /// The config.json of a small Llama with other keys.
-  private func configuration(_ keys: [String: Any]) throws -> DecoderConfiguration {
+  private func configuration(_ keys: [String: Any]) throws -> ModelConfiguration {
     var all: [String: Any] = [
       "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24,
       "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -46,20 +46,20 @@ import Testing
   func tokensThatBeginAndEndTextsAreKept(start: Int?, ends: [Int]) throws {
     var keys: [String: Any] = ["eos_token_id": ends]
     keys["bos_token_id"] = start
-    let model = try Decoder(configuration(keys), on: CPUBackend(threads: 1))
+    let model = try LanguageModel(configuration(keys), on: CPUBackend(threads: 1))
     try withTemporaryFolder { folder in
       try ModelFolder.save(model, to: folder)
       let bytes = Data(try MappedFile(path: folder + "/config.json").contents)
       let written = try JSONSerialization.jsonObject(with: bytes) as? [String: Any]
       #expect(written?["bos_token_id"] as? Int == start ?? ends[0])
-      #expect(try ModelFolder.configuration(in: folder).endOfText == ends.map(Int32.init))
+      #expect(try ModelFolder.configuration(in: folder).eosTokenIDs == ends.map(Int32.init))
     }
   }
 
   @Test func contextsThatNoMemoryHoldsAreRefused() throws {
     let long = try configuration(["max_position_embeddings": Int(Int32.max)])
     let error = #expect(throws: ConfigurationError.self) {
-      try Decoder(long, on: CPUBackend(threads: 1))
+      try LanguageModel(long, on: CPUBackend(threads: 1))
     }
     // Eight elements of a head: 64 GiB. A machine that has them may pass.
     let isHeld = PhysicalMemory.byteCount > 64 << 30
@@ -89,17 +89,17 @@ import Testing
   @Test(arguments: [WeightType.float32, .float16, .bfloat16])
   func savedModelsOfEveryTypeAreReadBack(weights: WeightType) throws {
     try withTemporaryFolder { folder in
-      var configuration = try LlamaExportTests.decoder(.gated).configuration
+      var configuration = try LlamaExportTests.model(.gated).configuration
       configuration.ropeScaling = .linear(factor: 2)
       configuration.feedForward.unit = .masked(.init(count: 2, routerTopK: 1))
-      let decoder = try Decoder(configuration, on: CPUBackend(threads: 2))
-      decoder.initialise(seed: 3)
-      let files = try ModelFolder.save(decoder, weights: weights, to: folder)
+      let model = try LanguageModel(configuration, on: CPUBackend(threads: 2))
+      model.initialize(seed: 3)
+      let files = try ModelFolder.save(model, weights: weights, to: folder)
       #expect(files["modeling_mglu.py"] != nil && files["configuration_mglu.py"] != nil)
       let again = try ModelFolder.load(folder, on: CPUBackend(threads: 2))
       #expect(again.configuration == configuration)
       let tokens = LlamaExportTests.tokens
-      let largest = zip(again.logits(tokens), decoder.logits(tokens)).map { abs($0 - $1) }.max()
+      let largest = zip(again.logits(tokens), model.logits(tokens)).map { abs($0 - $1) }.max()
       #expect(try #require(largest) <= (weights == .float32 ? 0 : 0.02))
     }
   }
@@ -107,9 +107,9 @@ import Testing
   /// Only what needs code brings code: stock Llamas and integers do not.
   @Test func pythonFilesLieBesideOtherUnitsOnly() throws {
     try withTemporaryFolder { folder in
-      let gated = try LlamaExportTests.decoder(.gated)
+      let gated = try LlamaExportTests.model(.gated)
       #expect(try ModelFolder.save(gated, to: folder + "/llama").count == 2)
-      try ModelFolder.save(LlamaExportTests.decoder(.masked(.init(count: 2))), to: folder + "/mglu")
+      try ModelFolder.save(LlamaExportTests.model(.masked(.init(count: 2))), to: folder + "/mglu")
       _ = try ModelFolder.convertForInference(
         folder + "/mglu", weights: .int8, to: folder + "/int8", on: CPUBackend(threads: 1))
       #expect(Folder.kind(of: folder + "/mglu/modeling_mglu.py") == .file)

@@ -22,7 +22,7 @@ import Testing
 
   /// A GLU whose gate and value never meet in an element is an MGLU of one mask already.
   @Test func disjointMatricesAreKeptExactly() throws {
-    let glu = try LlamaExportTests.decoder(.gated)
+    let glu = try LlamaExportTests.model(.gated)
     for layer in glu.weights.layers {
       guard let unit = layer.unit as? GatedLinearUnit else { continue }
       for index in 0..<unit.gate.count {

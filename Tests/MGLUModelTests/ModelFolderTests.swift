@@ -12,11 +12,11 @@ import Testing
   @Test(arguments: units, [true, false])
   func savedModelsAreReadBack(unit: FeedForwardUnitKind, tied: Bool) throws {
     try withTemporaryFolder { folder in
-      let decoder = try LlamaExportTests.decoder(unit, tied: tied)
-      try ModelFolder.save(decoder, to: folder)
+      let model = try LlamaExportTests.model(unit, tied: tied)
+      try ModelFolder.save(model, to: folder)
       let again = try ModelFolder.load(folder, on: CPUBackend(threads: 2))
-      #expect(again.configuration == decoder.configuration)
-      #expect(again.logits(LlamaExportTests.tokens) == decoder.logits(LlamaExportTests.tokens))
+      #expect(again.configuration == model.configuration)
+      #expect(again.logits(LlamaExportTests.tokens) == model.logits(LlamaExportTests.tokens))
     }
   }
 
@@ -47,10 +47,10 @@ import Testing
   ])
   func configurationsThatDisagreeAreRefused(old: String, new: String) throws {
     try withTemporaryFolder { folder in
-      var configuration = try LlamaExportTests.decoder(.masked(.init(count: 3))).configuration
+      var configuration = try LlamaExportTests.model(.masked(.init(count: 3))).configuration
       configuration.feedForward.hiddenSize = 24
-      let decoder = try Decoder(configuration, on: CPUBackend(threads: 1))
-      try ModelFolder.save(decoder, to: folder)
+      let model = try LanguageModel(configuration, on: CPUBackend(threads: 1))
+      try ModelFolder.save(model, to: folder)
       let path = folder + "/config.json"
       let text = String(decoding: try MappedFile(path: path).contents, as: UTF8.self)
       let parts = text.split(separator: old, maxSplits: 1)

@@ -32,21 +32,21 @@ import Testing
   @Test func countsAreThoseOfTheParameters() throws {
     var configuration = ModelPreset.nano.configuration
     configuration.feedForward.unit = .masked(.init(count: 3, routerTopK: 2))
-    let decoder = try Decoder(configuration, on: CPUBackend(threads: 1))
+    let model = try LanguageModel(configuration, on: CPUBackend(threads: 1))
     let isMask = { (parameter: NamedTensor) in parameter.name.hasSuffix("mask_logits") }
-    let weights = decoder.namedParameters.filter { !isMask($0) }.reduce(0) { $0 + $1.tensor.count }
-    let masks = decoder.namedParameters.filter(isMask).reduce(0) { $0 + $1.tensor.count }
+    let weights = model.namedParameters.filter { !isMask($0) }.reduce(0) { $0 + $1.tensor.count }
+    let masks = model.namedParameters.filter(isMask).reduce(0) { $0 + $1.tensor.count }
     #expect(weights == configuration.weightCount && masks == configuration.maskBitCount)
   }
 
   @Test func gateSharesCountOnes() throws {
-    let decoder = try LlamaExportTests.decoder(.masked(.init(count: 2)))
-    let unit = try #require(decoder.weights.layers[1].unit as? MaskedGatedLinearUnit)
+    let model = try LlamaExportTests.model(.masked(.init(count: 2)))
+    let unit = try #require(model.weights.layers[1].unit as? MaskedGatedLinearUnit)
     let size = unit.weight.count
     // A logit of exactly 0 is mask 0.
     unit.maskLogits.assign((0..<2 * size).map { $0 < 7 ? 1 : $0 < size ? 0 : -1 })
-    #expect(decoder.gateShares[1] == [7 / Double(size), 0])
-    #expect(decoder.gateShares[0].allSatisfy { (0.4...0.6).contains($0) })
-    #expect(try LlamaExportTests.decoder(.gated).gateShares == [[], [], []])
+    #expect(model.gateShares[1] == [7 / Double(size), 0])
+    #expect(model.gateShares[0].allSatisfy { (0.4...0.6).contains($0) })
+    #expect(try LlamaExportTests.model(.gated).gateShares == [[], [], []])
   }
 }

@@ -12,7 +12,7 @@ import Testing
     Float(share.exponent) * 0.6931472
   }
 
-  static func draw(_ configuration: SamplerConfiguration, _ count: Int) throws -> [Int] {
+  static func draw(_ configuration: SamplingParameters, _ count: Int) throws -> [Int] {
     var sampler = try Sampler(configuration)
     var counts = [Int](repeating: 0, count: logits.count)
     for _ in 0..<count { counts[Int(sampler.sample(logits.span))] += 1 }
@@ -20,21 +20,21 @@ import Testing
   }
 
   // 20,000 draws: five standard deviations of a share p are 5 sqrt(p (1 - p) / 20000) <= 0.018.
-  static let distributions: [(SamplerConfiguration, [Float])] = [
-    (SamplerConfiguration(temperature: 1), shares),
-    (SamplerConfiguration(temperature: 0.5), [1, 64, 4, 1, 16].map { $0 / 86 }),
-    (SamplerConfiguration(temperature: 1, topK: 2), [0, 2 / 3, 0, 0, 1 / 3]),
-    (SamplerConfiguration(temperature: 1, topP: 0.8), [0, 4 / 7, 1 / 7, 0, 2 / 7]),
+  static let distributions: [(SamplingParameters, [Float])] = [
+    (SamplingParameters(temperature: 1), shares),
+    (SamplingParameters(temperature: 0.5), [1, 64, 4, 1, 16].map { $0 / 86 }),
+    (SamplingParameters(temperature: 1, topK: 2), [0, 2 / 3, 0, 0, 1 / 3]),
+    (SamplingParameters(temperature: 1, topP: 0.8), [0, 4 / 7, 1 / 7, 0, 2 / 7]),
     // Top-p is of what top-k left: 0.5 + 0.25 of 0.875 reach 0.85.
-    (SamplerConfiguration(temperature: 1, topK: 3, topP: 0.85), [0, 2 / 3, 0, 0, 1 / 3]),
-    (SamplerConfiguration(temperature: 1, minP: 0.2), [0, 4 / 7, 1 / 7, 0, 2 / 7]),
+    (SamplingParameters(temperature: 1, topK: 3, topP: 0.85), [0, 2 / 3, 0, 0, 1 / 3]),
+    (SamplingParameters(temperature: 1, minP: 0.2), [0, 4 / 7, 1 / 7, 0, 2 / 7]),
     // A tie at the edge of top-k, and of top-p: both are kept.
-    (SamplerConfiguration(temperature: 1, topK: 4), shares),
-    (SamplerConfiguration(temperature: 1, topP: 0.9), shares),
+    (SamplingParameters(temperature: 1, topK: 4), shares),
+    (SamplingParameters(temperature: 1, topP: 0.9), shares),
   ]
 
   @Test(arguments: distributions)
-  func drawsFollowTheDistribution(configuration: SamplerConfiguration, expected: [Float]) throws {
+  func drawsFollowTheDistribution(configuration: SamplingParameters, expected: [Float]) throws {
     let counts = try Self.draw(configuration, 20_000)
     for (count, share) in zip(counts, expected) {
       #expect(abs(Float(count) / 20_000 - share) < 0.018)
@@ -46,8 +46,8 @@ import Testing
   /// a GPU: a seed writes the same text there. A top-k beyond every float drops nothing.
   @Test(arguments: [(0, 1), (.max, 1), (3, 1), (0, 0.8)] as [(Int, Float)])
   func drawsFallInTheOrderOfTheTokens(topK: Int, topP: Float) {
-    var choice = TokenChoice(temperature: 1, topK: topK, topP: topP, minP: 0, uniform: 0)
-    var chooser = TokenChooser()
+    var choice = SamplingStep(temperature: 1, topK: topK, topP: topP, minP: 0, uniform: 0)
+    var chooser = HostSampler()
     let drawn = (0..<100).map { index in
       choice.uniform = Float(index) / 100
       return chooser.token(of: Self.logits.span, by: choice)
@@ -72,8 +72,8 @@ import Testing
         sum += exponential($0); return sum >= mass * (1 - 1e-6)
       } ?? kept.last!
     kept = kept.filter { $0 >= least }
-    var choice = TokenChoice(temperature: 1, topK: topK, topP: topP, minP: 0, uniform: 0)
-    var chooser = TokenChooser()
+    var choice = SamplingStep(temperature: 1, topK: topK, topP: topP, minP: 0, uniform: 0)
+    var chooser = HostSampler()
     var found: Set<Float> = []
     for index in 0..<4000 {
       choice.uniform = (Float(index) + 0.5) / 4000
@@ -85,7 +85,7 @@ import Testing
   private func exponential(_ x: Float) -> Double { exp(Double(x)) }
 
   @Test func zeroTemperatureTakesTheLargestAndTheFirstOfEqualOnes() throws {
-    var sampler = try Sampler(SamplerConfiguration())
+    var sampler = try Sampler(SamplingParameters())
     #expect(sampler.sample(Self.logits.span) == 1)
     let ties: [Float] = [.nan, 2, 2, -.infinity]
     #expect(sampler.sample(ties.span) == 1)
@@ -96,19 +96,19 @@ import Testing
   @Test func equalSeedsDrawEqualTokens() throws {
     let seeds = [UInt64(1), 1, 2]
     let drawn = try seeds.map { seed in
-      var sampler = try Sampler(SamplerConfiguration(temperature: 1, seed: seed))
+      var sampler = try Sampler(SamplingParameters(temperature: 1, seed: seed))
       return (0..<64).map { _ in sampler.sample(Self.logits.span) }
     }
     #expect(drawn[0] == drawn[1] && drawn[0] != drawn[2])
   }
 
   @Test(arguments: [
-    SamplerConfiguration(temperature: -1), SamplerConfiguration(temperature: .nan),
-    SamplerConfiguration(topK: -1), SamplerConfiguration(topP: 0),
-    SamplerConfiguration(topP: 1.5), SamplerConfiguration(minP: -0.1),
-    SamplerConfiguration(minP: 2),
+    SamplingParameters(temperature: -1), SamplingParameters(temperature: .nan),
+    SamplingParameters(topK: -1), SamplingParameters(topP: 0),
+    SamplingParameters(topP: 1.5), SamplingParameters(minP: -0.1),
+    SamplingParameters(minP: 2),
   ])
-  func settingsOutOfRangeAreRefused(configuration: SamplerConfiguration) {
+  func settingsOutOfRangeAreRefused(configuration: SamplingParameters) {
     #expect(throws: GenerationError.self) { try Sampler(configuration) }
   }
 }

@@ -2,24 +2,24 @@ import MGLUModel
 import Testing
 
 @Suite struct TokenGeneratorTests {
-  static func decoder(context: Int = 24) throws -> Decoder {
-    let decoder = try Decoder(
-      DecoderConfiguration(
+  static func model(context: Int = 24) throws -> LanguageModel {
+    let model = try LanguageModel(
+      ModelConfiguration(
         vocabularySize: 257, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 8),
         feedForward: .init(hiddenSize: 16, intermediateSize: 24, unit: .masked(.init(count: 2))),
-        contextLength: context, endOfText: [256]), on: CPUBackend(threads: 1))
-    decoder.initialise(seed: 2)
-    return decoder
+        contextLength: context, eosTokenIDs: [256]), on: CPUBackend(threads: 1))
+    model.initialize(seed: 2)
+    return model
   }
 
   @Test func greedyTokensAreThoseOfTheFullForward() throws {
-    let decoder = try Self.decoder()
+    let model = try Self.model()
     let generator = try TokenGenerator(
-      InferenceDecoder(decoder), tokenizer: .bytes, prompt: "ab", maximumTokens: 20)
+      InferenceModel(model), tokenizer: .bytes, prompt: "ab", maximumTokens: 20)
     var ids = Tokenizer.bytes.encode("ab")
     var count = 0
     while let token = try generator.next() {
-      let last = decoder.logits(ids).suffix(257)
+      let last = model.logits(ids).suffix(257)
       let best = last.indices.max { (last[$0], $1) < (last[$1], $0) }
       #expect(token.id == best.map { Int32($0 - last.startIndex) })
       ids.append(token.id)
@@ -31,7 +31,7 @@ import Testing
   @Test func equalSeedsWriteEqualTexts() async throws {
     func text(seed: UInt64) async throws -> String {
       let generator = try TokenGenerator(
-        InferenceDecoder(Self.decoder()), tokenizer: .bytes, prompt: "x", maximumTokens: 20,
+        InferenceModel(Self.model()), tokenizer: .bytes, prompt: "x", maximumTokens: 20,
         sampling: .init(temperature: 1, seed: seed))
       var text = ""
       for try await token in TokenStream(generator) { text += token.text }
@@ -43,37 +43,37 @@ import Testing
   }
 
   @Test func writingGoesOnBeyondTheContext() throws {
-    let decoder = try Self.decoder(context: 5)
+    let model = try Self.model(context: 5)
     let generator = try TokenGenerator(
-      InferenceDecoder(decoder), tokenizer: .bytes, prompt: "abcde", maximumTokens: 40)
+      InferenceModel(model), tokenizer: .bytes, prompt: "abcde", maximumTokens: 40)
     var count = 0
     while try generator.next() != nil { count += 1 }
     #expect(count == 40)
   }
 
   @Test func endOfTextEndsTheText() throws {
-    let decoder = try Self.decoder()
+    let model = try Self.model()
     // The embedding row of the end decides: tied to the head, it wins every comparison.
-    decoder.weights.norm.assign([Float](repeating: 0, count: 16))
+    model.weights.norm.assign([Float](repeating: 0, count: 16))
     let generator = try TokenGenerator(
-      InferenceDecoder(decoder), tokenizer: .bytes, prompt: "a", maximumTokens: 4)
+      InferenceModel(model), tokenizer: .bytes, prompt: "a", maximumTokens: 4)
     // All logits are 0: the lowest id is taken, which is content.
     #expect(try generator.next()?.id == 0)
-    var configuration = decoder.configuration
-    configuration.endOfText = [0]
-    let ending = try Decoder(configuration, on: decoder.backend)
+    var configuration = model.configuration
+    configuration.eosTokenIDs = [0]
+    let ending = try LanguageModel(configuration, on: model.backend)
     let stopped = try TokenGenerator(
-      InferenceDecoder(ending), tokenizer: .bytes, prompt: "a", maximumTokens: 4)
+      InferenceModel(ending), tokenizer: .bytes, prompt: "a", maximumTokens: 4)
     #expect(try stopped.next() == nil)
     #expect(try stopped.next() == nil)
   }
 
   @Test func impossibleRequestsAreRefused() throws {
-    let decoder = try Self.decoder(context: 3)
+    let model = try Self.model(context: 3)
     func code(_ prompt: String, tokens: Int = 1, temperature: Float = 0) -> GenerationProblem? {
       #expect(throws: GenerationError.self) {
         try TokenGenerator(
-          InferenceDecoder(decoder), tokenizer: .bytes, prompt: prompt, maximumTokens: tokens,
+          InferenceModel(model), tokenizer: .bytes, prompt: prompt, maximumTokens: tokens,
           sampling: .init(temperature: temperature))
       }?.code
     }
@@ -84,7 +84,7 @@ import Testing
 
   @Test func cancellingEndsTheStream() async throws {
     let generator = try TokenGenerator(
-      InferenceDecoder(Self.decoder()), tokenizer: .bytes, prompt: "a", maximumTokens: 1_000_000_000
+      InferenceModel(Self.model()), tokenizer: .bytes, prompt: "a", maximumTokens: 1_000_000_000
     )
     let task = Task {
       var count = 0

@@ -35,7 +35,7 @@ import Testing
         try tokenizer.save(to: folder)
         let again = try Tokenizer(contentsOf: folder)
         #expect(again.vocabularySize == tokenizer.vocabularySize)
-        #expect(again.endOfText == tokenizer.endOfText)
+        #expect(again.eosTokenIDs == tokenizer.eosTokenIDs)
         for vector in try Self.vectors() {
           #expect(again.encode(vector.text) == tokenizer.encode(vector.text))
           let ids = tokenizer.encode(vector.text, parsingAddedTokens: false)
@@ -57,7 +57,7 @@ import Testing
 
   @Test func streamsGiveOutWholeCharactersOnly() {
     let text = "aé日👍🏽 ok"
-    var stream = TokenTextStream(.bytes)
+    var stream = StreamingDetokenizer(.bytes)
     var result = ""
     for id in Tokenizer.bytes.encode(text) {
       let piece = stream.append(id)

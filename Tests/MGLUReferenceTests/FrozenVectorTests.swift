@@ -8,8 +8,8 @@ import Testing
   /// Two float64 computations of one formula in other orders of summation: some roundings of
   /// 1e-16, and room for another machine's exponential.
   static let bound = 1e-14
-  /// A decoder adds up some hundred roundings, and its attention cancels some of the digits.
-  static let decoderBound = 1e-12
+  /// A model adds up some hundred roundings, and its attention cancels some of the digits.
+  static let modelBound = 1e-12
 
   static let unitCases: [UnitCase] = {
     var cases: [UnitCase] = []
@@ -127,7 +127,7 @@ import Testing
       relativeError(gradient, try vectors.require("loss/logits_gradient")) < Self.bound)
   }
 
-  static let decoders: [(String, FeedForwardUnitKind, Activation)] = [
+  static let models: [(String, FeedForwardUnitKind, Activation)] = [
     ("linear_gelu_tied", .linear, .gelu), ("gated_silu", .gated, .silu),
     ("shared_silu_tied", .sharedGated, .silu),
     ("masked_2_silu_tied", .masked(.init(count: 2)), .silu),
@@ -137,19 +137,20 @@ import Testing
     ("masked_3_top2_tied", .masked(.init(count: 3, routerTopK: 2)), .silu),
   ]
 
-  @Test(arguments: decoders)
+  @Test(arguments: models)
   func decoderAgreesWithPyTorch(
     name: String, unit: FeedForwardUnitKind, activation: Activation
   ) throws {
     let vectors = try frozenVectors("decoder_\(name)")
     let tied = name.hasSuffix("tied")
-    let configuration = DecoderConfiguration(
+    let configuration = ModelConfiguration(
       vocabularySize: 11, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
       feedForward: .init(
         hiddenSize: 7, intermediateSize: 5, unit: unit, activation: activation),
       contextLength: 5, normEpsilon: 0x1p-17, tiesEmbeddings: tied)
-    let names = try Decoder(configuration, on: CPUBackend(threads: 1)).namedParameters.map(\.name)
-    let reference = ReferenceDecoder(
+    let names = try LanguageModel(configuration, on: CPUBackend(threads: 1)).namedParameters.map(
+      \.name)
+    let reference = ReferenceModel(
       configuration,
       parameters: Dictionary(
         uniqueKeysWithValues: try names.map { ($0, try vectors.require("parameter/\($0)")) }))
@@ -157,25 +158,25 @@ import Testing
       try vectors.require("tokens").elements.map { Int32($0) },
       targets: try vectors.require("targets").elements.map { Int32($0) }, length: 5)
     let losses = ReferenceMatrix(rows: 1, columns: 10, elements: result.losses)
-    #expect(relativeError(losses, try vectors.require("losses")) < Self.decoderBound)
-    #expect(relativeError(result.logits, try vectors.require("logits")) < Self.decoderBound)
+    #expect(relativeError(losses, try vectors.require("losses")) < Self.modelBound)
+    #expect(relativeError(result.logits, try vectors.require("logits")) < Self.modelBound)
     for name in names {
       let gradient = try #require(result.gradients[name])
       let expected = try vectors.require("gradient/\(name)")
-      #expect(relativeError(gradient, expected) < Self.decoderBound, "\(name)")
+      #expect(relativeError(gradient, expected) < Self.modelBound, "\(name)")
     }
   }
 
-  @Test func optimiserAgreesWithPyTorch() throws {
+  @Test func optimizerAgreesWithPyTorch() throws {
     let vectors = try frozenVectors("adamw")
-    var optimiser = ReferenceAdamW(beta1: 0.9, beta2: 0.99, epsilon: 1e-8, clipNorm: 1)
+    var optimizer = ReferenceAdamW(beta1: 0.9, beta2: 0.99, epsilon: 1e-8, clipNorm: 1)
     var parameters = [
       "matrix": try vectors.require("matrix/0"), "norm": try vectors.require("norm/0"),
     ]
     var norms: [Double] = []
     for step in 1...3 {
       norms.append(
-        optimiser.step(
+        optimizer.step(
           &parameters,
           gradients: [
             "matrix": try vectors.require("matrix_gradient/\(step)"),

@@ -6,9 +6,9 @@ import Testing
 @Suite struct ReferenceDifferenceTests {
   /// As for the units: truncation and cancellation of a central difference, with margin.
   static let bound = 1e-8
-  /// A decoder's loss is of order 10, so its difference quotients cancel to some 1e-10; against
+  /// A model's loss is of order 10, so its difference quotients cancel to some 1e-10; against
   /// its smallest gradients, of norm 1e-3, that is 1e-7.
-  static let decoderBound = 1e-6
+  static let modelBound = 1e-6
 
   @Test func normGradientsAreDifferenceQuotients() {
     var random = Philox(seed: 3, purpose: .synthetic)
@@ -87,13 +87,13 @@ import Testing
 
   @Test(arguments: units, [true, false])
   func everyDecoderGradientIsADifferenceQuotient(unit: FeedForwardUnitKind, tied: Bool) throws {
-    let configuration = DecoderConfiguration(
+    let configuration = ModelConfiguration(
       vocabularySize: 7, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 2),
       feedForward: .init(hiddenSize: 5, intermediateSize: 3, unit: unit), contextLength: 3,
       tiesEmbeddings: tied)
-    let decoder = try Decoder(configuration, on: CPUBackend(threads: 1))
+    let model = try LanguageModel(configuration, on: CPUBackend(threads: 1))
     var random = Philox(seed: 8, purpose: .synthetic)
-    var reference = ReferenceDecoder(decoder)
+    var reference = ReferenceModel(model)
     reference.masking = .realValued
     for (name, parameter) in reference.parameters.sorted(by: { $0.key < $1.key }) {
       reference.parameters[name] = .normal(
@@ -101,7 +101,7 @@ import Testing
     }
     let (tokens, targets): ([Int32], [Int32]) = ([1, 4, 1, 0, 6, 2], [4, 1, 3, -1, 2, 5])
     let result = reference.lossAndGradients(tokens, targets: targets, length: 3)
-    #expect(result.gradients.count == decoder.namedParameters.count)
+    #expect(result.gradients.count == model.namedParameters.count)
     for (name, value) in reference.parameters {
       let measured = FiniteDifference.gradient(at: value) {
         var moved = reference
@@ -109,7 +109,7 @@ import Testing
         return moved.loss(tokens, targets: targets, length: 3)
       }
       let gradient = try #require(result.gradients[name])
-      #expect(relativeError(gradient, measured) < Self.decoderBound, "\(name)")
+      #expect(relativeError(gradient, measured) < Self.modelBound, "\(name)")
     }
   }
 }

@@ -92,8 +92,8 @@ import Testing
     }
     #expect(scores.map(\.id) == prompt)
     #expect(scores[0].logprob == nil)
-    let session = DecodingSession(model.decoder)
-    let scorer = TokenScorer(on: model.decoder.backend.host)
+    let session = DecodingSession(model.model)
+    let scorer = LogprobScorer(on: model.model.backend.host)
     for index in 0..<prompt.count - 1 {
       let logits = try session.append([prompt[index]])
       let expected = logits.withFloats { scorer.score(prompt[index + 1], under: $0, top: 1) }

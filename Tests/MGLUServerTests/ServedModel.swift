@@ -4,7 +4,7 @@ import MGLUServer
 
 /// A small model of bytes that never ends a text by itself, and an engine over it.
 struct ServedModel {
-  let decoder: InferenceDecoder
+  let model: InferenceModel
   let engine: Engine
 
   /// A damaged one has no weight that is a number.
@@ -12,25 +12,25 @@ struct ServedModel {
     settings: EngineSettings = .init(), context: Int = 600, end: [Int32] = [],
     isDamaged: Bool = false
   ) throws {
-    let decoder = try Decoder(
-      DecoderConfiguration(
+    let model = try LanguageModel(
+      ModelConfiguration(
         vocabularySize: 257, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 8),
         feedForward: .init(hiddenSize: 16, intermediateSize: 24, unit: .masked(.init(count: 2))),
-        contextLength: context, endOfText: end), on: CPUBackend(threads: 1))
-    decoder.initialise(seed: 2)
-    for parameter in decoder.namedParameters where isDamaged {
+        contextLength: context, eosTokenIDs: end), on: CPUBackend(threads: 1))
+    model.initialize(seed: 2)
+    for parameter in model.namedParameters where isDamaged {
       parameter.tensor.assign(repeatElement(.nan, count: parameter.tensor.count))
     }
-    self.decoder = try InferenceDecoder(decoder, weights: .bfloat16, precision: .reduced)
-    engine = try Engine(self.decoder, tokenizer: .bytes, settings: settings)
+    self.model = try InferenceModel(model, weights: .bfloat16, precision: .reduced)
+    engine = try Engine(self.model, tokenizer: .bytes, settings: settings)
   }
 
   /// The tokens that follow `prompt` when nothing else runs and no batch is involved.
   func greedy(_ prompt: [Int32], count: Int) throws -> [Int32] {
-    let session = DecodingSession(decoder)
+    let session = DecodingSession(model)
     var unread = prompt
     var ids: [Int32] = []
-    let choice = TokenChoice(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
+    let choice = SamplingStep(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
     while ids.count < count {
       let id = try session.append(unread, choosing: choice)
       ids.append(id)
@@ -68,7 +68,7 @@ extension [RequestEvent] {
   }
 
   /// The scores of the prompt of the text `index`.
-  func promptScores(of index: Int) -> [TokenScore] {
+  func promptScores(of index: Int) -> [TokenLogprob] {
     for case .text(index, .prompt(let scores)) in self { return scores }
     return []
   }

@@ -273,15 +273,15 @@ import Testing
   @Test func keysAreCompared() {
     let settings = ServerSettings(apiKey: "secret")
     for right in ["Bearer secret", "bearer secret", "BEARER  secret"] {
-      #expect(settings.admits(authorisation: right))
+      #expect(settings.admits(authorization: right))
     }
     for wrong in [
       "Bearersecret", "Basic secret", "Bearer", "Bearer ", "Bearer secretsecret", "Bearer secre",
       "Bearer secret!", "Bearer Secret", "secret", "", nil,
     ] {
-      #expect(!settings.admits(authorisation: wrong))
+      #expect(!settings.admits(authorization: wrong))
     }
-    #expect(ServerSettings().admits(authorisation: nil))
+    #expect(ServerSettings().admits(authorization: nil))
     for bad in ["", "a b", "key\n", "ключ"] {
       #expect(throws: ServerError.self) { try ServerSettings(apiKey: bad).validate() }
     }

@@ -8,7 +8,7 @@ import Testing
   @Test(arguments: CPUBackend.instructionSets, WeightType.allCases)
   func unitsAgreeWithTheReference(instructionSet: String, type: WeightType) throws {
     let verification = try Verification(instructionSet: instructionSet, threads: 2)
-    for finding in try verification.flashUnits(type) {
+    for finding in try verification.inferenceUnits(type) {
       #expect(
         finding.isWithin,
         "\(finding.activations): \(finding.worstError) of \(finding.bound) at \(finding.worstCase)")
@@ -29,7 +29,7 @@ import Testing
         let (unit, _) = synthetic.inferenceUnit(as: type, on: backend)
         let (_, x) = backend.allocate { $0.tensor([rows, h]) }
         x.assign(synthetic.input.floats)
-        for precision in ActivationPrecision.allCases {
+        for precision in InputPrecision.allCases {
           let together = try unit(x, precision: precision, on: backend)
           for count in 1..<rows {
             let some = try unit(x[rows - count..<rows], precision: precision, on: backend)

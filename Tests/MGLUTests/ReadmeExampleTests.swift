@@ -10,7 +10,7 @@ import Testing
     let (_, (w, l, x)) = backend.allocate { memory in
       (memory.tensor([512, 128]), memory.tensor([4, 512, 128]), memory.tensor([3, 128]))
     }
-    var random = Philox(seed: 1, purpose: .initialisation)
+    var random = Philox(seed: 1, purpose: .initialization)
     for tensor in [w, l, x] { tensor.assign((0..<tensor.count).map { _ in random.nextNormal() }) }
     let swiMGLU = MaskedGatedLinearUnit(weight: w, maskLogits: l, activation: .silu)
     let a = swiMGLU(x, on: backend)  // [3, 512]

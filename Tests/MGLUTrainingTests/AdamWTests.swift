@@ -57,15 +57,15 @@ import Testing
 
   @Test(arguments: units, [true, false])
   func wholeModelStepsAsTheReferenceDoes(unit: FeedForwardUnitKind, tied: Bool) throws {
-    let decoder = try Self.decoder(unit, tied: tied)
+    let model = try Self.model(unit, tied: tied)
     let settings = AdamW.Settings(weightDecay: 0.1, clipNorm: 20)
-    let optimiser = AdamW(settings, for: decoder)
+    let optimizer = AdamW(settings, for: model)
     var reference = ReferenceAdamW(
       beta1: Double(settings.beta1), beta2: Double(settings.beta2),
       epsilon: Double(settings.epsilon), clipNorm: Double(settings.clipNorm))
-    let start = ReferenceDecoder(decoder).parameters
+    let start = ReferenceModel(model).parameters
     var expected = start
-    let trained = decoder.namedParameters.filter {
+    let trained = model.namedParameters.filter {
       unit != .masked(.init(count: 2, kind: .fixed)) || !$0.name.hasSuffix("mask_logits")
     }
     var random = Philox(seed: 9, purpose: .synthetic)
@@ -77,20 +77,20 @@ import Testing
           rows: parameter.tensor.rows, columns: parameter.tensor.columns,
           scale: step == 2 ? 0.1 : 1, using: &random)
         gradients[parameter.name] = gradient
-        optimiser.gradients[parameter.tensor].assign(gradient.floats)
+        optimizer.gradients[parameter.tensor].assign(gradient.floats)
       }
-      optimiser.step(decoder, learningRate: 0.01, step: step)
-      let norm = optimiser.gradientNorm
+      optimizer.step(model, learningRate: 0.01, step: step)
+      let norm = optimizer.gradientNorm
       let expectedNorm = reference.step(
         &expected, gradients: gradients, learningRate: Double(Float(0.01))
       ) { $0.hasSuffix("norm.weight") ? 0 : Double(settings.weightDecay) }
       #expect(abs(norm - expectedNorm) < Self.bound * expectedNorm)
       #expect((expectedNorm > 20) == (step != 2), "clipping must be on in 1 and 3, off in 2")
       for parameter in trained {
-        #expect(optimiser.gradients[parameter.tensor].array.allSatisfy { $0 == 0 })
+        #expect(optimizer.gradients[parameter.tensor].array.allSatisfy { $0 == 0 })
       }
     }
-    let found = ReferenceDecoder(decoder).parameters
+    let found = ReferenceModel(model).parameters
     for (name, before) in start {
       let (after, reference) = (try #require(found[name]), try #require(expected[name]))
       if trained.contains(where: { $0.name == name }) {
@@ -128,31 +128,31 @@ import Testing
   }
 
   @Test func gradientThatIsNotFiniteChangesNothing() throws {
-    let decoder = try Self.decoder(.masked(.init(count: 2)), tied: true)
-    let optimiser = AdamW(AdamW.Settings(), for: decoder)
-    let before = ReferenceDecoder(decoder).parameters
-    for parameter in decoder.namedParameters {
-      optimiser.gradients[parameter.tensor].assign(
+    let model = try Self.model(.masked(.init(count: 2)), tied: true)
+    let optimizer = AdamW(AdamW.Settings(), for: model)
+    let before = ReferenceModel(model).parameters
+    for parameter in model.namedParameters {
+      optimizer.gradients[parameter.tensor].assign(
         repeatElement(.infinity, count: parameter.tensor.count))
     }
-    optimiser.step(decoder, learningRate: 1, step: 1)
-    #expect(!optimiser.gradientNorm.isFinite)
-    let gradient = optimiser.gradients[decoder.weights.norm]
+    optimizer.step(model, learningRate: 1, step: 1)
+    #expect(!optimizer.gradientNorm.isFinite)
+    let gradient = optimizer.gradients[model.weights.norm]
     #expect(gradient.array.allSatisfy { $0 == .infinity }, "the origin can still be looked for")
-    #expect(ReferenceDecoder(decoder).parameters == before)
+    #expect(ReferenceModel(model).parameters == before)
   }
 
-  /// A decoder whose weights are of the size of its updates, so that these keep their digits.
-  private static func decoder(_ unit: FeedForwardUnitKind, tied: Bool) throws -> Decoder {
-    let configuration = DecoderConfiguration(
+  /// A model whose weights are of the size of its updates, so that these keep their digits.
+  private static func model(_ unit: FeedForwardUnitKind, tied: Bool) throws -> LanguageModel {
+    let configuration = ModelConfiguration(
       vocabularySize: 23, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 6),
       feedForward: .init(hiddenSize: 13, intermediateSize: 17, unit: unit), contextLength: 8,
       tiesEmbeddings: tied)
-    let decoder = try Decoder(configuration, on: CPUBackend(threads: 2))
+    let model = try LanguageModel(configuration, on: CPUBackend(threads: 2))
     var random = Philox(seed: 1, purpose: .synthetic)
-    for parameter in decoder.namedParameters {
+    for parameter in model.namedParameters {
       parameter.tensor.assign((0..<parameter.tensor.count).map { _ in random.nextNormal() * 0.1 })
     }
-    return decoder
+    return model
   }
 }

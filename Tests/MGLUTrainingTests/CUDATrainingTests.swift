@@ -25,7 +25,7 @@ struct CUDATrainingTests {
   }
 
   @Test func gradientsOfDecodersAgreeWithTheCPU() {
-    for finding in verification.trainingDecoders() { expect(finding) }
+    for finding in verification.trainingModels() { expect(finding) }
   }
 
   @Test func firstStepsHaveTheCPUsLosses() {
@@ -42,17 +42,17 @@ struct CUDATrainingTests {
   @Test func instructionSetsAgree() throws {
     let verification = try Verification(instructionSet: "baseline", threads: 2)
     for operation in verification.trainingOperations { expect(operation()) }
-    for finding in verification.trainingDecoders() { expect(finding) }
+    for finding in verification.trainingModels() { expect(finding) }
   }
 
   @Test func errorsAreSeen() {
-    #expect(Twins.error([1, 2], [1, 2], floor: 1) == 0)
-    #expect(Twins.error([0, 0], [0, 0], floor: 1) == 0)
-    #expect(Twins.error([1, 0], [0, 0], floor: 1) == .infinity)
-    #expect(Twins.error([.nan], [1], floor: 1) == .infinity)
-    #expect(Twins.error([1], [1, 1], floor: 1) == .infinity)
+    #expect(BackendComparison.error([1, 2], [1, 2], floor: 1) == 0)
+    #expect(BackendComparison.error([0, 0], [0, 0], floor: 1) == 0)
+    #expect(BackendComparison.error([1, 0], [0, 0], floor: 1) == .infinity)
+    #expect(BackendComparison.error([.nan], [1], floor: 1) == .infinity)
+    #expect(BackendComparison.error([1], [1, 1], floor: 1) == .infinity)
     // 0.5 beside 1 is half of itself off, and a third of itself and the largest.
-    #expect(Twins.error([0.75, 1], [0.5, 1], floor: 0) == 0.5)
-    #expect(Twins.error([1, 1], [0.5, 1], floor: 1) == 1.0 / 3)
+    #expect(BackendComparison.error([0.75, 1], [0.5, 1], floor: 0) == 0.5)
+    #expect(BackendComparison.error([1, 1], [0.5, 1], floor: 1) == 1.0 / 3)
   }
 }

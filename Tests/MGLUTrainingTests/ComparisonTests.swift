@@ -10,7 +10,7 @@ import Testing
     ComparisonPlan(
       units: try UnitSpecification.list(units), seeds: seeds, learningRates: [1e-2],
       matchesParameters: matched,
-      model: DecoderConfiguration(
+      model: ModelConfiguration(
         vocabularySize: Tokenizer.bytes.vocabularySize, layers: 2,
         attention: .init(heads: 2, kvHeads: 1, headSize: 6),
         feedForward: .init(hiddenSize: 12, intermediateSize: 18, unit: .gated), contextLength: 8),

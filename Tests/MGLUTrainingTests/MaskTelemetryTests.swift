@@ -7,7 +7,7 @@ import Testing
     let plain = try TrainerTests.trainer(unit, in: nil)
     let ids = Tokenizer.bytes.encode(TrainerTests.proverbs)
     let trainer = try Trainer(
-      plain.decoder, tokenizer: .bytes,
+      plain.model, tokenizer: .bytes,
       corpus: Corpus(
         training: TokenSequence(ids), validation: TokenSequence(Array(ids.suffix(50)))),
       configuration: TrainerTests.configuration(), output: folder, telemetryInterval: 3)
@@ -16,14 +16,14 @@ import Testing
 
   @Test func sharesAndFlipsAreCounted() throws {
     let trainer = try TrainerTests.trainer(.masked(.init(count: 3)), in: nil)
-    var telemetry = try #require(MaskTelemetry(trainer.decoder))
+    var telemetry = try #require(MaskTelemetry(trainer.model))
     let first = telemetry.measure(step: 0)
     #expect(first.flips == nil && first.ones.count == 2)
-    for (layer, shares) in trainer.decoder.gateShares.enumerated() {
+    for (layer, shares) in trainer.model.gateShares.enumerated() {
       #expect(abs(first.ones[layer] - shares.reduce(0, +) / 3) < 1e-12)
     }
     // One logit of 3 * 17 * 12 turned to zero: at most one flip, one near zero more.
-    let unit = try #require(trainer.decoder.weights.layers[1].unit as? MaskedGatedLinearUnit)
+    let unit = try #require(trainer.model.weights.layers[1].unit as? MaskedGatedLinearUnit)
     let index = try #require(unit.maskLogits.array.firstIndex { $0 > 0.002 })
     unit.maskLogits.withMutableFloats { $0[index] = 0 }
     let second = telemetry.measure(step: 50)
@@ -31,7 +31,7 @@ import Testing
     let difference = (second.nearZero[1] - first.nearZero[1]) * Double(unit.maskLogits.count)
     #expect(abs(difference - 1) < 1e-9)
     let plain = try TrainerTests.trainer(.gated, in: nil)
-    #expect(MaskTelemetry(plain.decoder) == nil)
+    #expect(MaskTelemetry(plain.model) == nil)
   }
 
   /// The bits to compare with are in the checkpoint: stopped between two measurements, the same log.
@@ -62,8 +62,8 @@ import Testing
 
   @Test func masksOfTwoModelsAreCompared() throws {
     let (a, b) = try (
-      TrainerTests.trainer(.masked(.init(count: 3)), in: nil).decoder,
-      TrainerTests.trainer(.masked(.init(count: 3)), in: nil).decoder
+      TrainerTests.trainer(.masked(.init(count: 3)), in: nil).model,
+      TrainerTests.trainer(.masked(.init(count: 3)), in: nil).model
     )
     #expect(try a.maskDifferences(from: b) == [[0, 0, 0], [0, 0, 0]])
     let unit = try #require(b.weights.layers[1].unit as? MaskedGatedLinearUnit)
@@ -71,9 +71,9 @@ import Testing
     unit.maskLogits.withMutableFloats { $0[index] = -$0[index] }
     #expect(
       try a.maskDifferences(from: b) == [[0, 0, 0], [0, 1 / Double(unit.weight.count), 0]])
-    let other = try TrainerTests.trainer(.masked(.init(count: 2)), in: nil).decoder
+    let other = try TrainerTests.trainer(.masked(.init(count: 2)), in: nil).model
     #expect(throws: CheckpointError.self) { try a.maskDifferences(from: other) }
-    let plain = try TrainerTests.trainer(.gated, in: nil).decoder
+    let plain = try TrainerTests.trainer(.gated, in: nil).model
     #expect(try plain.maskDifferences(from: plain).isEmpty)
   }
 }

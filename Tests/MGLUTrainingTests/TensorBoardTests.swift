@@ -34,7 +34,7 @@ import Testing
         let plain = try TrainerTests.trainer(in: nil)
         let ids = TokenSequence(Tokenizer.bytes.encode(TrainerTests.proverbs))
         let trainer = try Trainer(
-          plain.decoder, tokenizer: .bytes, corpus: Corpus(training: ids, validation: ids),
+          plain.model, tokenizer: .bytes, corpus: Corpus(training: ids, validation: ids),
           configuration: TrainerTests.configuration(), output: folder, tensorBoard: true)
         try trainer.prepareOutput(resume: true) { _ in }
         _ = try trainer.run(isCancelled: { trainer.step >= stop })

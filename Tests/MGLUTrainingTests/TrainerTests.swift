@@ -19,18 +19,18 @@ import Testing
     _ unit: FeedForwardUnitKind = .masked(.init(count: 3)), in folder: String?,
     _ configuration: TrainingConfiguration = configuration(), text: String = proverbs
   ) throws -> Trainer {
-    let model = DecoderConfiguration(
+    let model = ModelConfiguration(
       vocabularySize: Tokenizer.bytes.vocabularySize, layers: 2,
       attention: .init(heads: 2, kvHeads: 1, headSize: 6),
       feedForward: .init(hiddenSize: 12, intermediateSize: 17, unit: unit), contextLength: 8)
-    let decoder = try Decoder(model, on: CPUBackend(threads: 2))
-    decoder.initialise(seed: 5)
+    let model = try LanguageModel(model, on: CPUBackend(threads: 2))
+    model.initialize(seed: 5)
     let ids = Tokenizer.bytes.encode(text)
     let corpus = Corpus(
       training: TokenSequence(Array(ids.dropLast(50))),
       validation: TokenSequence(Array(ids.suffix(50))))
     return try Trainer(
-      decoder, tokenizer: .bytes, corpus: corpus, configuration: configuration, output: folder)
+      model, tokenizer: .bytes, corpus: corpus, configuration: configuration, output: folder)
   }
 
   static let proverbs = String(
@@ -119,7 +119,7 @@ import Testing
   /// Of a model that no run here made, nothing is replaced or removed.
   @Test func modelsOfOthersAreNotResumed() throws {
     try withTemporaryFolder { folder in
-      try ModelFolder.save(Self.trainer(in: nil).decoder, to: folder)
+      try ModelFolder.save(Self.trainer(in: nil).model, to: folder)
       let names = try Folder.names(in: folder)
       let error = #expect(throws: TrainingError.self) {
         try Self.trainer(in: folder).prepareOutput(resume: true) { _ in }
@@ -227,7 +227,7 @@ import Testing
   @Test func numbersThatAreNotFiniteAreLocated() throws {
     let trainer = try Self.trainer(in: nil)
     let parameter = try #require(
-      trainer.decoder.namedParameters.first { $0.name.hasSuffix("layers.1.mlp.up_proj.weight") })
+      trainer.model.namedParameters.first { $0.name.hasSuffix("layers.1.mlp.up_proj.weight") })
     parameter.tensor.withMutableFloats { $0[3] = .nan }
     let error = #expect(throws: TrainingError.self) { try trainer.run() }
     #expect(error?.code == .nonFinite)
@@ -236,7 +236,7 @@ import Testing
 
     // Finite weights whose products overflow.
     let diverging = try Self.trainer(in: nil)
-    diverging.decoder.weights.layers[1].down.withMutableFloats { elements in
+    diverging.model.weights.layers[1].down.withMutableFloats { elements in
       for index in elements.indices { elements[index] = 3e38 }
     }
     let second = #expect(throws: TrainingError.self) { try diverging.run() }

@@ -11,17 +11,17 @@ import Testing
   @Test(arguments: units, [true, false])
   func planIsWhatIsAllocated(unit: FeedForwardUnitKind, tied: Bool) throws {
     let backend = try CPUBackend(threads: 1)
-    let configuration = DecoderConfiguration(
+    let configuration = ModelConfiguration(
       vocabularySize: 23, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 6),
       feedForward: .init(hiddenSize: 13, intermediateSize: 17, unit: unit), contextLength: 8,
       tiesEmbeddings: tied)
     let memory = TrainingMemory(
       configuration, sequences: 3, length: 8, purpose: .training, on: backend)
-    let decoder = try Decoder(configuration, on: backend)
-    #expect(memory.parameters == decoder.arena.byteCount && memory.copies == 0)
-    #expect(memory.gradients == decoder.trainedByteCount)
-    #expect(memory.moments == 2 * decoder.trainedByteCount)
-    let activations = decoder.makeActivations(sequences: 3, length: 8, purpose: .training)
+    let model = try LanguageModel(configuration, on: backend)
+    #expect(memory.parameters == model.arena.byteCount && memory.copies == 0)
+    #expect(memory.gradients == model.trainedByteCount)
+    #expect(memory.moments == 2 * model.trainedByteCount)
+    let activations = model.makeActivations(sequences: 3, length: 8, purpose: .training)
     // Tokens, targets and losses are laid out where they are computed with, too.
     #expect(memory.activations > activations.losses.byteCount * 3)
     let recomputing = TrainingMemory(
@@ -32,7 +32,7 @@ import Testing
 
   /// Weights of a GLU: 6 operations each; masks count as matrices.
   @Test func operationsOfAToken() {
-    let shape = DecoderConfiguration(
+    let shape = ModelConfiguration(
       vocabularySize: 10, layers: 1, attention: .init(heads: 1, kvHeads: 1, headSize: 4),
       feedForward: .init(hiddenSize: 4, intermediateSize: 5, unit: .gated), contextLength: 8)
     // Head 40, attention 48 + 16, up 2 x 20, down 20, and scores and values of half of 8 tokens: 32.

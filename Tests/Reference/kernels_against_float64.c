@@ -48,17 +48,17 @@ static void compare(const char *name, const float *found, const double *expected
 static double silu(double t) { return t / (1 + exp(-t)); }
 
 // One row of one plane as float64.
-static void widen(const cmglu_flash *flash, cmglu_packed p, int plane, int64_t row, double *w) {
+static void widen(const cmglu_fused_linear *fused_linear, cmglu_packed p, int plane, int64_t row, double *w) {
   float *values = allocate(p.columns * 4);
   p.weights[0] = p.weights[plane];
   p.scales[0] = p.scales[plane];
-  flash->unpack(&p, row, values);
+  fused_linear->unpack(&p, row, values);
   for (int64_t k = 0; k < p.columns; k++) w[k] = values[k];
   free(values);
 }
 
 // A unit of n masks, or of none and one or two planes, over `batch` rows.
-static void check_unit(const cmglu_flash *flash, cmglu_weight_type type, cmglu_precision precision,
+static void check_unit(const cmglu_fused_linear *fused_linear, cmglu_weight_type type, cmglu_precision precision,
                        int64_t masks, int planes, int64_t d, int64_t h, int64_t batch) {
   const int64_t size = type == CMGLU_F32 ? 4 : type == CMGLU_I8 ? 1 : 2;
   const int64_t groups = (h + 31) / 32, bytes = (h + 7) / 8, words = (h + 63) / 64;
@@ -76,21 +76,21 @@ static void check_unit(const cmglu_flash *flash, cmglu_weight_type type, cmglu_p
     char *weights = allocate(d * h * size), *scales = allocate(d * groups * 2);
     for (int64_t j = 0; j < d; j++) {
       fill(row, h, 3 / sqrtf((float)h));  // streams of about one
-      flash->pack(type, row, h, weights + j * h * size, scales + j * groups * 2);
+      fused_linear->pack(type, row, h, weights + j * h * size, scales + j * groups * 2);
     }
     p.weights[plane] = weights;
     p.scales[plane] = scales;
   }
   for (int64_t k = 0; k < masks * d * bytes; k++) bits[k] = (uint8_t)(draw() * 127 + 128);
-  flash->pack_masks(bits, d, h, masks, packed_words, 0, d);
+  fused_linear->pack_masks(bits, d, h, masks, packed_words, 0, d);
   fill(x, batch * h, 1);
   for (int64_t b = 0; b < batch; b++)
-    flash->prepare(type, precision, x + b * h, h, prepared + b * prepared_size);
-  flash->flash(&p, precision, prepared, batch, 0, false, a, d, 0, d);
+    fused_linear->prepare(type, precision, x + b * h, h, prepared + b * prepared_size);
+  fused_linear->fused_linear(&p, precision, prepared, batch, 0, false, a, d, 0, d);
 
   for (int64_t j = 0; j < d; j++) {
-    widen(flash, p, 0, j, w);
-    if (planes == 2) widen(flash, p, 1, j, v);
+    widen(fused_linear, p, 0, j, w);
+    if (planes == 2) widen(fused_linear, p, 1, j, v);
     for (int64_t b = 0; b < batch; b++) {
       double total = 0, value = 0, sum = 0;
       for (int64_t k = 0; k < h; k++) {
@@ -170,9 +170,9 @@ static void check_log_sum_exp(const cmglu_kernels *kernels, int64_t count) {
 }
 
 static void check(const char *name) {
-  const cmglu_flash *flash = cmglu_flash_named(name);
+  const cmglu_fused_linear *fused_linear = cmglu_fused_linear_named(name);
   const cmglu_kernels *kernels = cmglu_kernels_named(name);
-  if (!flash || !kernels) return;
+  if (!fused_linear || !kernels) return;
   misses = cases = 0;
   state = 1;  // the same cases for all
   const int64_t shapes[][2] = {{1, 1}, {17, 33}, {16, 96}, {37, 577}, {5, 1024}};
@@ -182,8 +182,8 @@ static void check(const char *name) {
       for (int s = 0; s < 5; s++)
         for (int64_t batch = 1; batch <= 7; batch += 6) {
           for (int m = 0; m < 8; m++)
-            check_unit(flash, type, precision, masks[m], 1, shapes[s][0], shapes[s][1], batch);
-          check_unit(flash, type, precision, 0, 2, shapes[s][0], shapes[s][1], batch);
+            check_unit(fused_linear, type, precision, masks[m], 1, shapes[s][0], shapes[s][1], batch);
+          check_unit(fused_linear, type, precision, 0, 2, shapes[s][0], shapes[s][1], batch);
         }
   for (int flags = 0; flags < 4; flags++) check_product(kernels, flags & 1, flags & 2);
   check_attention(kernels);

@@ -291,7 +291,7 @@ def decoders():
     decoder("masked_3_top2_tied", True, masks=3, k=2)
 
 
-# Optimiser --------------------------------------------------------------------------------------
+# Optimizer --------------------------------------------------------------------------------------
 
 
 def adamw():
@@ -299,7 +299,7 @@ def adamw():
     generator = torch.Generator().manual_seed(5)
     matrix = leaf(normal(generator, 5, 13, scale=0.1))
     norm = leaf(1 + normal(generator, 13, scale=0.1))
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [{"params": [matrix], "weight_decay": 0.1}, {"params": [norm], "weight_decay": 0.0}],
         lr=0.02, betas=(0.9, 0.99), eps=1e-8,
     )
@@ -311,11 +311,11 @@ def adamw():
             tensor.grad = normal(generator, *tensor.shape, scale=scale)
             result[f"{key}_gradient/{step}"] = tensor.grad.clone()
         total = torch.sqrt(matrix.grad.pow(2).sum() + norm.grad.pow(2).sum())
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = 0.02 / step
         for tensor in (matrix, norm):
             tensor.grad.mul_(min(1.0, 1.0 / total.item()))
-        optimiser.step()
+        optimizer.step()
         result.update({f"matrix/{step}": matrix.clone(), f"norm/{step}": norm.clone()})
     save("adamw", result)
 

@@ -6,7 +6,7 @@ import MGLU
 let (rows, h, d) = (8, 64, 128)
 let backend = try CPUBackend()
 let (_, (w, l)) = backend.allocate { ($0.tensor([d, h]), $0.tensor([2, d, h])) }
-var random = Philox(seed: 1, purpose: .initialisation)
+var random = Philox(seed: 1, purpose: .initialization)
 w.assign((0..<w.count).map { _ in random.nextNormal() / 8 })
 l.assign((0..<l.count).map { _ in random.nextNormal() / 100 })
 let layer = MaskedGatedLinearUnit(weight: w, maskLogits: l, activation: .silu)

@@ -7,10 +7,10 @@ let arguments = CommandLine.arguments
 guard arguments.count == 3 else { fatalError("give a text file, and a folder to write") }
 var shape = ModelPreset.nano.configuration
 shape.feedForward.unit = .masked(MaskConfiguration(count: 4))
-let decoder = try Decoder(shape, on: CPUBackend())
-decoder.initialise(seed: 1)
+let model = try LanguageModel(shape, on: CPUBackend())
+model.initialize(seed: 1)
 let trainer = try Trainer(
-  decoder, tokenizer: .bytes, corpus: Corpus(contentsOf: arguments[1], tokenizer: .bytes),
+  model, tokenizer: .bytes, corpus: Corpus(contentsOf: arguments[1], tokenizer: .bytes),
   configuration: TrainingConfiguration(steps: 300), output: arguments[2])
 try trainer.prepareOutput(resume: false) { _ in }
 let summary = try trainer.run { event in

@@ -1,7 +1,7 @@
 // decode: a decoder's step for one row, from a token to logits, in one kernel that never stops
 // reading weights.
 //
-// What the embedding (tokens.cu), a layer's five kernels (flash.cu, attention.cu) and the head's
+// What the embedding (tokens.cu), a layer's five kernels (fused_linear.cu, attention.cu) and the head's
 // compute, bit for bit. A block stays on each multiprocessor. One thread of it copies the block's share
 // of all weights, in their order, through one ring of shared memory, and a little further to the L2:
 // weights depend on nothing, so the memory is busy while eight warps wait for other blocks' results.
@@ -17,7 +17,7 @@
 // residual where it alone writes it. Attention is split as in attention.cu: a block for every QUERIES
 // query heads and split of the positions; blocks of different splits merge an equal share each.
 //
-// Variants UNIT_MASKS, UNIT_PLANES and BF16 of the unit, as in flash.cu; HEAD and QUERIES as in
+// Variants UNIT_MASKS, UNIT_PLANES and BF16 of the unit, as in fused_linear.cu; HEAD and QUERIES as in
 //          attention.cu.
 // Launch   a block of 288 threads on each multiprocessor, in order or before the kernels ahead are done,
 //          if they are started so that this one's blocks find room together. Columns are multiples of
@@ -52,14 +52,14 @@
 #define MASKS 0
 #define PLANES 1
 namespace projection {
-#include "flash_unit.cu"
+#include "fused_linear_unit.cu"
 }
 #undef MASKS
 #undef PLANES
 #define MASKS UNIT_MASKS
 #define PLANES UNIT_PLANES
 namespace unit {
-#include "flash_unit.cu"
+#include "fused_linear_unit.cu"
 }
 #undef MASKS
 #undef PLANES
@@ -77,7 +77,7 @@ using projection::u64;
 
 constexpr int WARPS = 8;
 constexpr int THREADS = WARPS * 32;  // that compute
-constexpr int NORMALISED = 2;        // chunks of an input with a norm that a thread holds
+constexpr int NORMALizED = 2;        // chunks of an input with a norm that a thread holds
 constexpr int AWAITED = 4;           // of one without that are waited for together,
 constexpr int TAKEN = 2;             // and on their way
 constexpr int SPLITS = 8;            // most that positions are split into
@@ -212,9 +212,9 @@ decode(const __grid_constant__ Decode d) {
       if (matrix.first < matrix.tiles()) {
         const u64 *input = words.input(step);
         if (step == QKV)
-          stage_normalised(d, block, input, l == 0, layer.inputNorm, now - 1);
+          stage_normalized(d, block, input, l == 0, layer.inputNorm, now - 1);
         else if (step == UP)
-          stage_normalised(d, block, input, false, layer.unitNorm, now);
+          stage_normalized(d, block, input, false, layer.unitNorm, now);
         else
           stage_input(d, block, input, matrix.columns, now);
         STEP_MARK(l, 2 * step);

@@ -17,7 +17,7 @@ __device__ __forceinline__ void stage_input(
     const Decode &d, Block &block, const u64 *words, int columns, u32 epoch) {
   const int thread = thread_index();
   const int stride = projection::input_stride(columns);
-  projection::Flash f;
+  projection::FusedLinear f;
   f.pieces = d.pieces;
   for (int k = thread * 8; k < columns; k += AWAITED * STEP) {
     await_tiles<AWAITED>(words, k, columns, epoch, thread & 31);
@@ -62,18 +62,18 @@ struct Embedded {
   }
 };
 
-// A normalised input, from words or from the embedding: at most as long as the threads can hold.
-__device__ __forceinline__ void stage_normalised(
+// A normalized input, from words or from the embedding: at most as long as the threads can hold.
+__device__ __forceinline__ void stage_normalized(
     const Decode &d, Block &block, const u64 *words, bool isEmbedded, const float *norm,
     u32 epoch) {
   const int thread = thread_index();
   const int stride = projection::input_stride(d.hidden);
-  projection::Flash f;
+  projection::FusedLinear f;
   f.pieces = d.pieces;
   // Weights are on their way while the input is waited for; beyond its end all are zeros.
-  float value[NORMALISED][8] = {}, weight[NORMALISED][8] = {}, sum = 0.f;
+  float value[NORMALizED][8] = {}, weight[NORMALizED][8] = {}, sum = 0.f;
 #pragma unroll
-  for (int a = 0; a < NORMALISED; a++) {
+  for (int a = 0; a < NORMALizED; a++) {
     const int k = thread * 8 + a * STEP;
     if (k < d.hidden) {
       *(float4 *)weight[a] = *(const float4 *)(norm + k);
@@ -82,15 +82,15 @@ __device__ __forceinline__ void stage_normalised(
   }
   if (isEmbedded) {
 #pragma unroll
-    for (int a = 0; a < NORMALISED; a++)
+    for (int a = 0; a < NORMALizED; a++)
       if (thread * 8 + a * STEP < d.hidden)
         Embedded(d).load(thread * 8 + a * STEP, value[a]);
   } else {
-    await_tiles<NORMALISED>(words, thread * 8, d.hidden, epoch, thread & 31);
+    await_tiles<NORMALizED>(words, thread * 8, d.hidden, epoch, thread & 31);
     take_chunks(words, thread * 8, d.hidden, epoch, value);
   }
 #pragma unroll
-  for (int a = 0; a < NORMALISED; a++) sum += projection::squares(value[a]);
+  for (int a = 0; a < NORMALizED; a++) sum += projection::squares(value[a]);
   sum = projection::warp_sum(sum);
   if ((thread & 31) == 0) block.scratch[thread >> 5] = sum;
   meet();
@@ -99,7 +99,7 @@ __device__ __forceinline__ void stage_normalised(
   for (int w = 0; w < WARPS; w++) total += block.scratch[w];
   const float scale = rsqrtf(total / d.hidden + d.epsilon);
 #pragma unroll
-  for (int a = 0; a < NORMALISED; a++) {
+  for (int a = 0; a < NORMALizED; a++) {
     const int k = thread * 8 + a * STEP;
 #pragma unroll
     for (int i = 0; i < 8; i++) value[a][i] *= scale * weight[a][i];
@@ -122,7 +122,7 @@ __device__ __forceinline__ void multiply_tiles(
                            min(lane >> 2, d.pieces - 1) * projection::input_stride(matrix.columns);
   const int sums = WARPS * unit::STREAMS * 16 * d.pieces;
   Ring &ring = block.ring;
-  unit::Flash f;
+  unit::FusedLinear f;
   f.activation = d.activation, f.gating = d.gating;
   for (int tile = matrix.first; tile < matrix.tiles(); tile += gridDim.x, block.round++) {
     const int item = (thread + (block.round & 1) * (THREADS / 2)) % THREADS;

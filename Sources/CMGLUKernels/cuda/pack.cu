@@ -1,4 +1,4 @@
-// Brings matrices and mask bits into the cells of flash.cu, once, when weights are loaded.
+// Brings matrices and mask bits into the cells of fused_linear.cu, once, when weights are loaded.
 //
 // A thread makes one 16-byte piece of a plane, or one mask word. Where source and target have the
 // same type the bits are copied; else a value goes through float32 and is rounded to the nearest.

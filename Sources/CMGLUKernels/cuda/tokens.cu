@@ -1,7 +1,7 @@
 // tokens: the two ends of a decoder's step and the small operations between, none of which reads
 // much: copies of tokens and positions, rows of the embedding, the choice of routes and of tokens.
 //
-// embed        x [rows][columns] = rows of a matrix in the cells of flash.cu (one plane, no masks); a
+// embed        x [rows][columns] = rows of a matrix in the cells of fused_linear.cu (one plane, no masks); a
 //              token that is none, chosen where no logit was a number, is read as another.
 // embed_rows   the same from a float32 matrix.
 // copy_words   32-bit words, from or to memory of the host too.

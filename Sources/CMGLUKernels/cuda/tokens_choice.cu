@@ -33,7 +33,7 @@ __device__ __forceinline__ u64 mass(float logit, float largest, float temperatur
 }
 
 // take(i, logits[i], whether i < last) for those from `first`, a multiple of four, to `last`, by
-// `threads` of which this is the one of `index`: four neighbours each. A warp stays together. One
+// `threads` of which this is the one of `index`: four neighbors each. A warp stays together. One
 // block has a whole vocabulary to read: AHEAD loads of each thread are on their way.
 template <int AHEAD, class Take>
 __device__ __forceinline__ void read(

@@ -1,5 +1,5 @@
 // training: what a decoder's training needs beside products, attention and units: embedding, norm,
-// rotation, loss, and the optimiser.
+// rotation, loss, and the optimizer.
 //
 // embed                x = rows of the table at `tokens`.
 // embed_backward       dTable += the rows of dX, at their tokens.
@@ -93,4 +93,4 @@ extern "C" __global__ void __launch_bounds__(1024) rotate(
 }
 
 #include "training_loss.cu"
-#include "training_optimiser.cu"
+#include "training_optimizer.cu"

@@ -102,7 +102,7 @@ typedef struct {
   // bits wherever they lie.
   float (*log_sum_exp)(const float *x, int64_t count);
 
-  // Optimiser ----------------------------------------------------------------------------------
+  // Optimizer ----------------------------------------------------------------------------------
 
   // One AdamW step on elements [begin, end):
   //   g' = g * gradient_scale; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2
@@ -162,14 +162,14 @@ typedef struct {
 typedef struct {
   const char *name;  // as accepted by MGLU_ISA
 
-  // x[columns] as `flash` reads it: cmglu_prepared_size bytes, aligned to 64.
+  // x[columns] as `fused_linear` reads it: cmglu_prepared_size bytes, aligned to 64.
   void (*prepare)(cmglu_weight_type type, cmglu_precision precision, const float *x,
                   int64_t columns, void *prepared);
   // a[b, j], rows j in [begin, end), for each of `batch` prepared inputs: one pass over weights and
   // bits from memory, whatever the batch. Adds to a where `accumulate` is set. Row b of a begins
   // at a + b stride; routes[b, masks] as in `combine`, or NULL. A result depends on its own row of
   // x alone.
-  void (*flash)(const cmglu_packed *w, cmglu_precision precision, const void *prepared,
+  void (*fused_linear)(const cmglu_packed *w, cmglu_precision precision, const void *prepared,
                 int64_t batch, const float *routes, bool accumulate, float *a, int64_t stride,
                 int64_t begin, int64_t end);
   // Row `row` of the first plane as float32.
@@ -183,7 +183,7 @@ typedef struct {
                      uint64_t *words, int64_t begin, int64_t end);
   // Reads `count` bytes and does next to nothing with them: the bound that memory sets.
   uint64_t (*read)(const void *bytes, int64_t count);
-} cmglu_flash;
+} cmglu_fused_linear;
 
 // Bytes of a prepared input of `columns` elements, a multiple of 64.
 static inline int64_t cmglu_prepared_size(int64_t columns) {
@@ -194,7 +194,7 @@ static inline int64_t cmglu_prepared_size(int64_t columns) {
 // "baseline"), or NULL where this machine or this build lacks it. "baseline" is always there. The
 // first three differ in FlashMGLU only.
 const cmglu_kernels *cmglu_kernels_named(const char *name);
-const cmglu_flash *cmglu_flash_named(const char *name);
+const cmglu_fused_linear *cmglu_fused_linear_named(const char *name);
 // The names, best first from index 0 on; NULL after the last.
 const char *cmglu_instruction_set(int index);
 

@@ -256,8 +256,8 @@ typedef struct {
   int32_t places;
   float epsilon;
   int32_t is_chained;
-} cmglu_cuda_flash;
-_Static_assert(sizeof(cmglu_cuda_flash) == 112, "Flash of flash.cu");
+} cmglu_cuda_fused_linear;
+_Static_assert(sizeof(cmglu_cuda_fused_linear) == 112, "FusedLinear of fused_linear.cu");
 
 typedef struct {
   cmglu_address qkv, keys, values, output, cosine, sine, positions, partial, counters;

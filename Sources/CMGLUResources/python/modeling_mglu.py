@@ -99,7 +99,7 @@ class MGLUFeedForward(nn.Module):
         return torch.zeros_like(logits).scatter(-1, order[..., : self.top_k], chosen)
 
 
-class MaskInitialisation:
+class MaskInitialization:
     """New masks are drawn: logits around 0, or bits."""
 
     # A logit's sign is its mask, and half precision would round the smallest to 0.
@@ -119,7 +119,7 @@ class MaskInitialisation:
                 tensor.normal_(0, INITIAL_LOGIT)
 
 
-class MGLUModel(MaskInitialisation, LlamaModel):
+class MGLUModel(MaskInitialization, LlamaModel):
     config_class = MGLUConfig
 
     def __init__(self, config):
@@ -129,7 +129,7 @@ class MGLUModel(MaskInitialisation, LlamaModel):
         self.post_init()
 
 
-class MGLUForCausalLM(MaskInitialisation, LlamaForCausalLM):
+class MGLUForCausalLM(MaskInitialization, LlamaForCausalLM):
     config_class = MGLUConfig
 
     def __init__(self, config):

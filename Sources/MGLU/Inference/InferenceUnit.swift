@@ -6,14 +6,14 @@
 /// read from several threads, a backend serves one thread at a time.
 public protocol InferenceUnit: Sendable {
   /// The weights and masks in the backend's layout.
-  var weights: FlashWeights { get }
+  var weights: PackedWeights { get }
   /// The router, where routes are weighted.
   var router: FlashRouter? { get }
 }
 
 /// Top-K routing at inference, on float32 weights and exact inputs.
 public struct FlashRouter: Sendable {
-  let weights: FlashWeights
+  let weights: PackedWeights
   let topK: Int
 
   /// A router over Wr `[n_m, h]`, of which `topK` routes are taken.
@@ -69,19 +69,19 @@ extension InferenceUnit {
   /// Bytes that a pass reads.
   public var byteCount: Int { weights.byteCount + (router?.weights.byteCount ?? 0) }
 
-  /// Computes the intermediate activation of x `[n, h]`, normalised first where there is a norm,
+  /// Computes the intermediate activation of x `[n, h]`, normalized first where there is a norm,
   /// into `activations.output` `[n, d]`.
   ///
   /// Cost: ``byteCount`` bytes from memory; nothing is allocated.
   public func forward(
-    _ x: Tensor, norm: RMSNorm? = nil, precision: ActivationPrecision,
+    _ x: Tensor, norm: RMSNorm? = nil, precision: InputPrecision,
     into activations: InferenceActivations, on backend: any InferenceBackend
   ) {
     if let router, let routing = activations.routing, let routes = activations.routes {
-      backend.flash(router.weights, x, norm: norm, precision: .exact, into: routing)
+      backend.fusedLinear(router.weights, x, norm: norm, precision: .exact, into: routing)
       backend.route(routing, topK: router.topK, into: routes)
     }
-    backend.flash(
+    backend.fusedLinear(
       weights, x, norm: norm, routes: activations.routes, precision: precision, accumulate: false,
       into: activations.output)
   }
@@ -89,7 +89,7 @@ extension InferenceUnit {
   /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own that this machine can
   /// read; so must x be.
   public func callAsFunction(
-    _ x: Tensor, precision: ActivationPrecision = .exact, on backend: any InferenceBackend
+    _ x: Tensor, precision: InputPrecision = .exact, on backend: any InferenceBackend
   ) throws(BackendError) -> Tensor {
     let routedMasks: Int? =
       if router != nil, case .masked(let count, _) = weights.gating { count } else { nil }
@@ -97,7 +97,7 @@ extension InferenceUnit {
       InferenceActivations(
         intermediateSize: intermediateSize, routedMasks: routedMasks, rows: x.rows, in: &layout)
     }
-    forward(backend.resident(x), precision: precision, into: activations, on: backend)
+    forward(backend.toDevice(x), precision: precision, into: activations, on: backend)
     try backend.finish()
     return activations.output
   }

@@ -38,7 +38,7 @@ public struct RotaryTable: Sendable {
   private init(cosine: Tensor, sine: Tensor) { (self.cosine, self.sine) = (cosine, sine) }
 
   /// The same table where `backend` computes.
-  public func resident(on backend: any InferenceBackend) -> RotaryTable {
-    RotaryTable(cosine: backend.resident(cosine), sine: backend.resident(sine))
+  public func toDevice(on backend: any InferenceBackend) -> RotaryTable {
+    RotaryTable(cosine: backend.toDevice(cosine), sine: backend.toDevice(sine))
   }
 }

@@ -1,4 +1,4 @@
-/// The operations of a decoder that reads and writes text, named for what they compute.
+/// The operations of a model that reads and writes text, named for what they compute.
 ///
 /// Shapes: n rows, h hidden size, d intermediate size, m masks. Weights are narrow
 /// (``WeightType``), everything else is float32, row-major.
@@ -17,7 +17,7 @@ public protocol InferenceBackend: Backend {
     _ describe: (inout ArenaLayout) throws(E) -> Result
   ) throws(E) -> (arena: Arena, Result)
   /// The elements of a tensor of the host where this backend computes: the same tensor, or a copy.
-  func resident(_ tensor: Tensor) -> Tensor
+  func toDevice(_ tensor: Tensor) -> Tensor
   /// Brings weights and masks of the host into this backend's own layout; matrices that it can read
   /// where they are stay there.
   ///
@@ -25,26 +25,26 @@ public protocol InferenceBackend: Backend {
   ///   - planes: W `[d, h]`; for ``Gating/gated`` the gate's and the value's.
   ///   - masks: Bits `[m, d, ceil(h / 8)]`, least significant first, for ``Gating/masked(count:ablation:)``.
   ///   - type: How they are stored, of ``weightTypes``.
-  func flashWeights(
+  func pack(
     _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation,
     as type: WeightType
-  ) -> FlashWeights
+  ) -> PackedWeights
   /// Plain projections x W^T of a common input, one below the other.
-  func projection(stacking matrices: [StoredMatrix], as type: WeightType) -> FlashWeights
+  func projection(stacking matrices: [StoredMatrix], as type: WeightType) -> PackedWeights
   /// Remembers the operations of `body`, and returns what computes them: each time anew, on the same
   /// tensors.
-  func recording(_ body: @escaping () -> Void) -> () -> Void
+  func capture(_ body: @escaping () -> Void) -> () -> Void
 
   /// FlashMGLU: one pass over weights and bits for all rows of x `[n, h]`, into output `[n, d]`.
   ///
-  /// With a norm, x is normalised first. routes `[n, m]` weight the masks. A row's result does not
+  /// With a norm, x is normalized first. routes `[n, m]` weight the masks. A row's result does not
   /// depend on the rows it shares the call with.
-  func flash(
-    _ weights: FlashWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
-    precision: ActivationPrecision, accumulate: Bool, into output: Tensor)
+  func fusedLinear(
+    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    precision: InputPrecision, accumulate: Bool, into output: Tensor)
 
   /// x `[n, h]` = rows of a projection `[V, h]` at `tokens` (int32 `[n]`, each below V).
-  func embed(_ tokens: Tensor, table: FlashWeights, into x: Tensor)
+  func embed(_ tokens: Tensor, table: PackedWeights, into x: Tensor)
 
   /// Attention of one sequence's new rows over its cache.
   ///
@@ -61,7 +61,7 @@ public protocol InferenceBackend: Backend {
   /// residual `[1, h]` = the row after all layers of the token (int32 `[1]`) at the position (int32
   /// `[1]`); logits `[1, V]` = what follows, unless they are not wanted.
   func decode(
-    _ decoder: CachedDecoder, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
+    _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool
 
   /// routes = softmax over the `topK` largest logits of each row `[n, m]`, 0 elsewhere; of equal
@@ -69,14 +69,14 @@ public protocol InferenceBackend: Backend {
   func route(_ logits: Tensor, topK: Int, into routes: Tensor)
 
   /// token (int32 `[1]`) = the choice of `choice` from logits `[1, V]`; both small tensors are shared
-  /// (``allocateShared(_:)``), `choice` holds the elements of a ``TokenChoice``. Where no logit is a
+  /// (``allocateShared(_:)``), `choice` holds the elements of a ``SamplingStep``. Where no logit is a
   /// number the token is -1. Where a row is to read the token next, it is left for that too.
-  func choose(
+  func sample(
     _ logits: Tensor, by choice: Tensor, into token: Tensor, preparing next: NextRow?)
 
   /// Whether operations are computed after their calls return.
   var isAsynchronous: Bool { get }
-  /// Waits until a shared token, which was ``TokenChoice/pending``, is chosen, while what was enqueued
+  /// Waits until a shared token, which was ``SamplingStep/pending``, is chosen, while what was enqueued
   /// later goes on. It is not where the device failed: ``finish()`` tells.
   func wait(for token: Tensor)
 }
@@ -92,35 +92,35 @@ public struct NextRow: Sendable {
   }
 }
 
-/// The weights of a decoder of unrouted units, and one text's cache.
-public struct CachedDecoder: Sendable {
-  let (embedding, head): (FlashWeights, FlashWeights)
-  let layers: [CachedLayer]
+/// The weights of a model of unrouted units, and one text's cache.
+public struct FusedDecodeModel: Sendable {
+  let (embedding, head): (PackedWeights, PackedWeights)
+  let layers: [FusedDecodeLayer]
   let norm: RMSNorm
   let shape: AttentionShape
   let table: RotaryTable
-  let precision: ActivationPrecision
+  let precision: InputPrecision
 
-  /// A decoder; `norm` is before the head, `table` has the rotations of positions.
+  /// A model; `norm` is before the head, `table` has the rotations of positions.
   public init(
-    embedding: FlashWeights, layers: [CachedLayer], norm: RMSNorm, head: FlashWeights,
-    shape: AttentionShape, table: RotaryTable, precision: ActivationPrecision
+    embedding: PackedWeights, layers: [FusedDecodeLayer], norm: RMSNorm, head: PackedWeights,
+    shape: AttentionShape, table: RotaryTable, precision: InputPrecision
   ) {
     (self.embedding, self.layers, self.norm, self.head) = (embedding, layers, norm, head)
     (self.shape, self.table, self.precision) = (shape, table, precision)
   }
 }
 
-/// The weights of a decoder's block, of an unrouted unit, and one text's cache.
-public struct CachedLayer: Sendable {
+/// The weights of a model's block, of an unrouted unit, and one text's cache.
+public struct FusedDecodeLayer: Sendable {
   let (inputNorm, unitNorm): (RMSNorm, RMSNorm)
-  let (qkv, output, up, down): (FlashWeights, FlashWeights, FlashWeights, FlashWeights)
+  let (qkv, output, up, down): (PackedWeights, PackedWeights, PackedWeights, PackedWeights)
   let (keys, values): (Tensor, Tensor)
 
   /// A layer; keys and values are `[kvHeads, capacity, headSize]`.
   public init(
-    inputNorm: RMSNorm, qkv: FlashWeights, output: FlashWeights, unitNorm: RMSNorm,
-    up: FlashWeights, down: FlashWeights, keys: Tensor, values: Tensor
+    inputNorm: RMSNorm, qkv: PackedWeights, output: PackedWeights, unitNorm: RMSNorm,
+    up: PackedWeights, down: PackedWeights, keys: Tensor, values: Tensor
   ) {
     (self.inputNorm, self.unitNorm) = (inputNorm, unitNorm)
     (self.qkv, self.output, self.up, self.down) = (qkv, output, up, down)
@@ -156,7 +156,7 @@ extension InferenceBackend {
   }
 
   public func decode(
-    _ decoder: CachedDecoder, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
+    _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool { false }
 
   public var isAsynchronous: Bool { false }
@@ -164,8 +164,8 @@ extension InferenceBackend {
   public func wait(for token: Tensor) {}
 
   /// The choice of `choice` from logits, which nothing reads next.
-  public func choose(_ logits: Tensor, by choice: Tensor, into token: Tensor) {
-    choose(logits, by: choice, into: token, preparing: nil)
+  public func sample(_ logits: Tensor, by choice: Tensor, into token: Tensor) {
+    sample(logits, by: choice, into: token, preparing: nil)
   }
 
   /// As they are, or in half precision.
@@ -183,18 +183,18 @@ extension InferenceBackend {
   }
 
   /// y = x W^T (+ y), or the intermediate activation of an unrouted unit; see
-  /// ``flash(_:_:norm:routes:precision:accumulate:into:)``.
-  public func flash(
-    _ weights: FlashWeights, _ x: Tensor, norm: RMSNorm? = nil, precision: ActivationPrecision,
+  /// ``fusedLinear(_:_:norm:routes:precision:accumulate:into:)``.
+  public func fusedLinear(
+    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm? = nil, precision: InputPrecision,
     accumulate: Bool = false, into output: Tensor
   ) {
-    flash(
+    fusedLinear(
       weights, x, norm: norm, routes: nil, precision: precision, accumulate: accumulate,
       into: output)
   }
 
   /// A plain projection x W^T, stored as the matrix is unless a type is given.
-  public func projection(_ matrix: StoredMatrix, as type: WeightType? = nil) -> FlashWeights {
+  public func projection(_ matrix: StoredMatrix, as type: WeightType? = nil) -> PackedWeights {
     projection(stacking: [matrix], as: type ?? matrix.type)
   }
 }

@@ -49,7 +49,7 @@ public protocol TrainingBackend: InferenceBackend {
   /// dlogits = p (.) (dp - sum_k p_k dp_k), of a product's type; may overwrite dp of equal type.
   func routeBackward(_ routesGradient: Tensor, routes: Tensor, logitsGradient: Tensor)
 
-  // Decoder --------------------------------------------------------------------------------------
+  // LanguageModel --------------------------------------------------------------------------------------
 
   /// x `[n, h]` = rows of table `[V, h]` at `tokens` (int32 `[n]`).
   func embed(_ tokens: Tensor, table: Tensor, into x: Tensor)
@@ -86,7 +86,7 @@ public protocol TrainingBackend: InferenceBackend {
   func crossEntropy(
     _ logits: Tensor, vocabulary: Int, targets: Tensor, losses: Tensor, gradientScale: Float)
 
-  // Optimiser ------------------------------------------------------------------------------------
+  // Optimizer ------------------------------------------------------------------------------------
 
   /// One step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) over `weights`,
   /// whose gradient it leaves zero.

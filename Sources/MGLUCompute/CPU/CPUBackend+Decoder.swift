@@ -1,6 +1,6 @@
 import CMGLUKernels
 
-// Embedding, norm, rotary positions, loss and optimiser.
+// Embedding, norm, rotary positions, loss and optimizer.
 extension CPUBackend {
   public func embed(_ tokens: Tensor, table: Tensor, into x: Tensor) {
     let width = table.columns

@@ -17,10 +17,10 @@ public final class CPUBackend: TrainingBackend {
   let pool: ThreadPool
   // A table of C functions without state, which Swift cannot see is safe to share.
   nonisolated(unsafe) let kernels: cmglu_kernels
-  nonisolated(unsafe) let flash: cmglu_flash
+  nonisolated(unsafe) let fusedLinearKernels: cmglu_fused_linear
   // Grown by the one thread that drives the backend.
   nonisolated(unsafe) var scratch = HostBuffer(byteCount: 0)
-  nonisolated(unsafe) var chooser = TokenChooser()
+  nonisolated(unsafe) var chooser = HostSampler()
   let blas: BLAS?
   private let missingBLAS: LibraryError?
 
@@ -42,13 +42,14 @@ public final class CPUBackend: TrainingBackend {
       throw BackendError(.threadCount, "\(count) threads: expected 1 to 1024")
     }
     let name = instructionSet ?? Self.instructionSets[0]
-    guard let kernels = cmglu_kernels_named(name), let flash = cmglu_flash_named(name) else {
+    guard let kernels = cmglu_kernels_named(name), let fusedLinear = cmglu_fused_linear_named(name)
+    else {
       throw BackendError(
         .instructionSet, "MGLU_ISA=\(name) is not available on this machine",
         remedy: "use one of \(Self.instructionSets.joined(separator: ", ")), or unset it")
     }
     self.kernels = kernels.pointee
-    self.flash = flash.pointee
+    fusedLinearKernels = fusedLinear.pointee
     pool = try ThreadPool(threadCount: count)
     do {
       blas = usesBLAS ? try BLAS.find() : nil
@@ -65,7 +66,7 @@ public final class CPUBackend: TrainingBackend {
     while let name = cmglu_instruction_set(Int32(names.count)) {
       names.append(String(cString: name))
     }
-    return names.filter { cmglu_flash_named($0) != nil }
+    return names.filter { cmglu_fused_linear_named($0) != nil }
   }()
 
   /// The threads that share the work.
@@ -73,7 +74,7 @@ public final class CPUBackend: TrainingBackend {
 
   public var summary: String {
     let library = blas?.name ?? "built-in matrix product"
-    return "CPU, \(String(cString: flash.name)), \(threadCount) threads, \(library)"
+    return "CPU, \(String(cString: fusedLinearKernels.name)), \(threadCount) threads, \(library)"
   }
 
   public var warnings: [String] {

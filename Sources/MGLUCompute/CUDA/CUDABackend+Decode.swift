@@ -1,15 +1,15 @@
 import CMGLUKernels
 
-// A decoder's step for one row, in one kernel.
+// A model's step for one row, in one kernel.
 
 extension CUDABackend {
   public func decode(
-    _ decoder: CachedDecoder, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
+    _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool {
-    let (layers, shape) = (decoder.layers, decoder.shape)
+    let (layers, shape) = (model.layers, model.shape)
     guard let first = layers.first else { return false }
     let (up, capacity) = (first.up, first.keys.shape[1])
-    let pieces = decoder.precision.pieces(of: up.type)
+    let pieces = model.precision.pieces(of: up.type)
     guard
       let launch = DecodeLaunch(
         layers: layers.count, hidden: up.columns, intermediate: up.rows, attention: shape,
@@ -20,13 +20,13 @@ extension CUDABackend {
     var arguments = cmglu_cuda_decode()
     arguments.token = token.deviceAddress
     arguments.position = position.deviceAddress
-    arguments.embedding = decoder.embedding.cells
-    arguments.head = decoder.head.cells
-    arguments.norm = decoder.norm.weight.deviceAddress
+    arguments.embedding = model.embedding.cells
+    arguments.head = model.head.cells
+    arguments.norm = model.norm.weight.deviceAddress
     arguments.residual = residual.deviceAddress
     arguments.logits = logits?.deviceAddress ?? 0
-    arguments.cosine = decoder.table.cosine.deviceAddress
-    arguments.sine = decoder.table.sine.deviceAddress
+    arguments.cosine = model.table.cosine.deviceAddress
+    arguments.sine = model.table.sine.deviceAddress
     // The epoch, a count of blocks, what layers exchange, and what parts of attention find.
     let words =
       2 + 2 * up.columns + (shape.rowWidth + 255) / 256 * 256 + shape.queryWidth + up.rows
@@ -35,7 +35,7 @@ extension CUDABackend {
     arguments.count = Int32(layers.count)
     arguments.hidden = Int32(up.columns)
     arguments.intermediate = Int32(up.rows)
-    arguments.vocabulary = Int32(decoder.head.rows)
+    arguments.vocabulary = Int32(model.head.rows)
     arguments.heads = Int32(shape.heads)
     arguments.kv_heads = Int32(shape.kvHeads)
     arguments.capacity = Int32(capacity)
@@ -54,7 +54,7 @@ extension CUDABackend {
     // Its blocks wait for one another, so that none may be kept from starting by another kernel.
     self.launch(
       "decode", "decode", options: launch.options, grid: LaunchSize(launch.grid),
-      block: LaunchSize((FlashVariant.warps + 1) * 32), sharedBytes: launch.sharedBytes,
+      block: LaunchSize((FusedLinearVariant.warps + 1) * 32), sharedBytes: launch.sharedBytes,
       cooperative: true, programmatic: false, arguments: arguments)
     cachesInWriting.formUnion(layers.map(\.keys.deviceAddress))
     return true
@@ -62,7 +62,7 @@ extension CUDABackend {
 }
 
 extension cmglu_cuda_layer {
-  fileprivate init(_ layer: CachedLayer) {
+  fileprivate init(_ layer: FusedDecodeLayer) {
     self.init(
       qkv: layer.qkv.cells, output: layer.output.cells, up: layer.up.cells,
       down: layer.down.cells, input_norm: layer.inputNorm.weight.deviceAddress,
@@ -71,7 +71,7 @@ extension cmglu_cuda_layer {
   }
 }
 
-extension FlashWeights {
+extension PackedWeights {
   fileprivate var cells: UInt64 {
     guard case .cells(let cells) = storage else {
       preconditionFailure("weights of another backend")

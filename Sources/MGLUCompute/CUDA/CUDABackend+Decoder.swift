@@ -3,7 +3,7 @@ import CMGLUKernels
 // Embedding, attention over the cache, and choices.
 
 extension CUDABackend {
-  public func embed(_ tokens: Tensor, table: FlashWeights, into x: Tensor) {
+  public func embed(_ tokens: Tensor, table: PackedWeights, into x: Tensor) {
     precondition(tokens.count == x.rows && table.columns == x.columns, "x has another size")
     let grid = LaunchSize(x.rows)
     switch table.storage {
@@ -79,7 +79,7 @@ extension CUDABackend {
       Int32(logits.columns), Int32(topK))
   }
 
-  public func choose(
+  public func sample(
     _ logits: Tensor, by choice: Tensor, into token: Tensor, preparing next: NextRow?
   ) {
     precondition(logits.deviceAddress % 16 == 0, "logits are read 16 bytes at a time")
@@ -95,7 +95,7 @@ extension CUDABackend {
   public var isAsynchronous: Bool { true }
 
   public func wait(for token: Tensor) {
-    while cmglu_cuda_poll(token.integers, TokenChoice.pending) == TokenChoice.pending {
+    while cmglu_cuda_poll(token.integers, SamplingStep.pending) == SamplingStep.pending {
       let isDone = attempt { () throws(CUDAError) in try stream.isDone }
       if isDone ?? true { return }
     }

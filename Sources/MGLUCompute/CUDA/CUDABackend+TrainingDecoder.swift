@@ -1,4 +1,4 @@
-// Embedding, norm, rotary positions, loss and optimiser in training, through training.cu.
+// Embedding, norm, rotary positions, loss and optimizer in training, through training.cu.
 //
 // Tokens, positions and targets should lie in the GPU's memory: what is the host's is read over the
 // bus, by each block that needs it.

@@ -6,7 +6,7 @@ extension CUDABackend {
   /// Bytes of a matrix or of masks that are on their way together.
   private static let portionBytes = 64 << 20
 
-  public func projection(stacking matrices: [StoredMatrix], as type: WeightType) -> FlashWeights {
+  public func projection(stacking matrices: [StoredMatrix], as type: WeightType) -> PackedWeights {
     let rows = matrices.reduce(0) { $0 + $1.rows }
     if type == .float32 {
       // Few models are run so: one matrix is made of them first.
@@ -14,10 +14,10 @@ extension CUDABackend {
       let (_, whole) = host.allocate { $0.tensor([rows, columns]) }
       var first = 0
       for matrix in matrices {
-        host.dequantise(matrix, into: whole[first..<first + matrix.rows])
+        host.dequantize(matrix, into: whole[first..<first + matrix.rows])
         first += matrix.rows
       }
-      return flashWeights(
+      return pack(
         [StoredMatrix(weights: whole)], masks: nil, gating: .linear, activation: .identity,
         as: type)
     }
@@ -25,35 +25,35 @@ extension CUDABackend {
       [matrices], masks: nil, rows: rows, gating: .linear, activation: .identity, as: type)
   }
 
-  public func flashWeights(
+  public func pack(
     _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation,
     as type: WeightType
-  ) -> FlashWeights {
+  ) -> PackedWeights {
     precondition(planes.count == gating.planes, "a plane for every matrix")
     let (rows, columns) = (planes[0].rows, planes[0].columns)
     precondition(
       masks?.shape == (gating.masks > 0 ? [gating.masks, rows, (columns + 7) / 8] : nil),
       "masks \(masks?.shape ?? []) for \(gating) of [\(rows), \(columns)]")
     if type == .float32 {
-      return FlashWeights(
+      return PackedWeights(
         planes: planes.map {
-          StoredMatrix(weights: resident(host.converted($0, to: .float32).weights))
+          StoredMatrix(weights: toDevice(host.converted($0, to: .float32).weights))
         },
-        words: masks.map(resident), gating: gating, activation: activation)
+        words: masks.map(toDevice), gating: gating, activation: activation)
     }
     return cells(
       planes.map { [$0] }, masks: masks, rows: rows, gating: gating, activation: activation,
       as: type)
   }
 
-  /// 16-bit weights in the cells of flash.cu; each plane may be stacked of several matrices.
+  /// 16-bit weights in the cells of fused_linear.cu; each plane may be stacked of several matrices.
   private func cells(
     _ planes: [[StoredMatrix]], masks: Tensor?, rows: Int, gating: Gating,
     activation: Activation, as type: WeightType
-  ) -> FlashWeights {
+  ) -> PackedWeights {
     precondition(type == .float16 || type == .bfloat16, "\(type) has no cells")
     let columns = planes[0][0].columns
-    let cellBytes = FlashVariant.cellBytes(masks: gating.masks, planes: planes.count)
+    let cellBytes = FusedLinearVariant.cellBytes(masks: gating.masks, planes: planes.count)
     let count = (rows + 15) / 16 * ((columns + 63) / 64)
     let (_, cells) = allocate { $0.tensor([count, cellBytes], .uint8) }
     for (plane, matrices) in planes.enumerated() {
@@ -64,7 +64,7 @@ extension CUDABackend {
       }
     }
     if let masks { pack(masks, rows: rows, columns: columns, into: cells) }
-    return FlashWeights(
+    return PackedWeights(
       cells: cells, rows: rows, columns: columns, type: type, gating: gating,
       activation: activation)
   }

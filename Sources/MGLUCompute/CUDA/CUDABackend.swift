@@ -114,7 +114,7 @@ public final class CUDABackend: TrainingBackend {
     return (arena, try describe(&layout))
   }
 
-  public func resident(_ tensor: Tensor) -> Tensor {
+  public func toDevice(_ tensor: Tensor) -> Tensor {
     if tensor.arena.isDeviceVisible { return tensor }
     let (_, copy) = allocate { $0.tensor(tensor.shape, tensor.dataType) }
     attempt { () throws(CUDAError) in
@@ -197,7 +197,7 @@ public final class CUDABackend: TrainingBackend {
 
   // Launches -------------------------------------------------------------------------------------
 
-  public func recording(_ body: @escaping () -> Void) -> () -> Void {
+  public func capture(_ body: @escaping () -> Void) -> () -> Void {
     let graph = attempt { () throws(CUDAError) in
       // What a recording begins with follows all that was before, and what comes after it too.
       orderNext()

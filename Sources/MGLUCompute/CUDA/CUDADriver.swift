@@ -28,9 +28,9 @@ package final class CUDADriver: Sendable {
   static var major: Int? { (try? opened.get()).map { $0.version / 1000 } }
 
   /// The driver, ready to be called.
-  package static func shared() throws(CUDAError) -> CUDADriver { try initialised.get() }
+  package static func shared() throws(CUDAError) -> CUDADriver { try initialized.get() }
 
-  private static let initialised: Result<CUDADriver, CUDAError> = Result {
+  private static let initialized: Result<CUDADriver, CUDAError> = Result {
     () throws(CUDAError) in
     let driver = try opened.get()
     try driver.check(driver.functions.cuInit(0), "cuInit")

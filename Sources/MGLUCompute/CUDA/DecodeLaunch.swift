@@ -1,4 +1,4 @@
-/// How decode.cu runs a decoder's layers, where it can.
+/// How decode.cu runs a model's layers, where it can.
 package struct DecodeLaunch: Equatable {
   /// NVRTC's options for the variant.
   package let options: [String]
@@ -19,7 +19,7 @@ package struct DecodeLaunch: Equatable {
   /// Static shared memory of a block, which holds what attention finds: before dynamic memory that is
   /// aligned to a line, it is whole lines.
   package static func attendingBytes(queries: Int) -> Int {
-    (((queries + 2) * 64 + FlashVariant.warps * queries * 66) * 4 + 127) / 128 * 128
+    (((queries + 2) * 64 + FusedLinearVariant.warps * queries * 66) * 4 + 127) / 128 * 128
   }
 
   /// A launch for `layers` layers of 16-bit weights, whose unit has `masks` masks or two `planes`, over
@@ -44,7 +44,7 @@ package struct DecodeLaunch: Equatable {
       })
     else { return nil }
 
-    let warps = FlashVariant.warps
+    let warps = FusedLinearVariant.warps
     let streams = planes == 2 ? 2 : masks + 1
     let input = pieces * (max(hidden, intermediate, shape.queryWidth) * 2 + 64)
     let sums = 2 * warps * streams * 16 * pieces * 4
@@ -53,11 +53,11 @@ package struct DecodeLaunch: Equatable {
     let attending = Self.attendingBytes(queries: queries)
     // A stage is a cell of every warp or a plane of one, which is the least, and two barriers; the
     // input begins a line of its own.
-    let plane = warps * FlashVariant.cellBytes(masks: 0, planes: 1)
+    let plane = warps * FusedLinearVariant.cellBytes(masks: 0, planes: 1)
     let available = device.sharedBytesPerBlock - attending - fixed - 128
     ringBytes = available * plane / (plane + 16) / 1024 * 1024
     stages = ringBytes / plane
-    guard ringBytes >= 3 * warps * FlashVariant.cellBytes(masks: masks, planes: 1) else {
+    guard ringBytes >= 3 * warps * FusedLinearVariant.cellBytes(masks: masks, planes: 1) else {
       return nil
     }
     sharedBytes = ringBytes + (stages * 16 + 127) / 128 * 128 + fixed

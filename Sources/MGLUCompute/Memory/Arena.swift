@@ -1,7 +1,7 @@
 /// One owned allocation, or one mapped file, that any number of tensors view: memory of this
 /// machine, or of a GPU, or of this machine that GPUs reach.
 ///
-/// Parameters, gradients, optimiser moments and workspace are one arena each, so that whatever
+/// Parameters, gradients, optimizer moments and workspace are one arena each, so that whatever
 /// treats all of them alike (AdamW, the gradient norm, zeroing) is a single pass.
 ///
 /// An arena may be read from several threads at once; whoever writes through a tensor must be the

@@ -9,7 +9,7 @@
 /// What a stream of random numbers is for: streams of different purposes never overlap.
 public enum RandomPurpose: UInt32, Sendable {
   /// Initial parameters.
-  case initialisation = 1
+  case initialization = 1
   /// Which windows of the data a training step reads.
   case data = 2
   /// Sampling of generated tokens.

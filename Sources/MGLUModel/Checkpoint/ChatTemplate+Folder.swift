@@ -52,7 +52,7 @@ extension ChatTemplate {
       (self.template, self.specialTokens) = (template, specialTokens)
     }
 
-    init(from decoder: any Swift.Decoder) throws {
+    init(from decoder: any Decoder) throws {
       let values = try decoder.container(keyedBy: CodingKeys.self)
       if let templates = try? values.decode([Named].self, forKey: .template) {
         template = (templates.first { $0.name == "default" } ?? templates.first)?.template

@@ -34,5 +34,5 @@ extension Data {
   package var isJSON: Bool { (try? JSONDecoder().decode(AnyDocument.self, from: self)) != nil }
 }
 
-/// The decoder looks over the whole document before it asks what to make of it.
+/// The model looks over the whole document before it asks what to make of it.
 private struct AnyDocument: Decodable {}

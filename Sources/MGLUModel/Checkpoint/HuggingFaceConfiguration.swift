@@ -1,7 +1,7 @@
 /// The keys of a `config.json`: those of Llama as transformers writes them and, for a model that
 /// is no stock Llama, ours (`mlp_type`, `num_masks`, ...).
 ///
-/// Every key is optional here; ``decoderConfiguration()`` says which are missing or disagree.
+/// Every key is optional here; ``modelConfiguration()`` says which are missing or disagree.
 struct HuggingFaceConfiguration: Codable, Equatable {
   var architectures: [String]?
   var modelType: String?
@@ -23,8 +23,8 @@ struct HuggingFaceConfiguration: Codable, Equatable {
   var mlpBias: Bool?
   var slidingWindow: Int?
   var usesSlidingWindow: Bool?
-  var startOfText: TokenIDs?
-  var endOfText: TokenIDs?
+  var bosTokenID: TokenIDs?
+  var eosTokenIDs: TokenIDs?
   var dataType: String?
   var quantization: Quantization?
   var autoMap: [String: String]?
@@ -57,8 +57,8 @@ struct HuggingFaceConfiguration: Codable, Equatable {
     case mlpBias = "mlp_bias"
     case slidingWindow = "sliding_window"
     case usesSlidingWindow = "use_sliding_window"
-    case startOfText = "bos_token_id"
-    case endOfText = "eos_token_id"
+    case bosTokenID = "bos_token_id"
+    case eosTokenIDs = "eos_token_id"
     case dataType = "torch_dtype"
     case quantization = "quantization_config"
     case autoMap = "auto_map"
@@ -91,7 +91,7 @@ struct HuggingFaceConfiguration: Codable, Equatable {
 
     init(_ ids: [Int32]) { self.ids = ids }
 
-    init(from decoder: any Swift.Decoder) throws {
+    init(from decoder: any Decoder) throws {
       let container = try decoder.singleValueContainer()
       if let id = try? container.decode(Int32.self) {
         ids = [id]

@@ -1,4 +1,4 @@
-extension Decoder {
+extension LanguageModel {
   /// The stock Llama that computes the same: an MGLU written out as a GLU of width n_m d.
   ///
   ///     Wg = [M_1 (.) W; ...; M_n (.) W],  Wv = [(1 - M_1) (.) W; ...],  Wo' = [Wo ... Wo]
@@ -6,7 +6,7 @@ extension Decoder {
   /// Masks become zeros, so the result has 3 n_m h d feed-forward weights in place of 2 h d. A GLU
   /// is copied, a shared GLU becomes one with equal gate and value. What a Llama cannot express is
   /// refused: LU has no gate, and a router weights each route for each token.
-  public func llamaExport() throws(CheckpointError) -> Decoder {
+  public func llamaExport() throws(CheckpointError) -> LanguageModel {
     var target = configuration
     target.feedForward.unit = .gated
     switch configuration.feedForward.unit {
@@ -29,8 +29,8 @@ extension Decoder {
       }
       target.feedForward.intermediateSize *= masks.count
     }
-    let result: Decoder
-    do { result = try Decoder(target, on: backend) } catch {
+    let result: LanguageModel
+    do { result = try LanguageModel(target, on: backend) } catch {
       throw CheckpointError(.notExportable, error.message, remedy: error.remedy)
     }
     for (from, to) in zip(

@@ -1,9 +1,9 @@
-extension Decoder {
+extension LanguageModel {
   /// An MGLU of `masks` masks in place of a GLU, to be trained further, and for each layer how far
   /// its matrices are from the GLU's.
   ///
   /// Each element (j, k) of W and its masks are chosen on their own, so that every gate is near the
-  /// GLU's and the values together are near its value. With c of the n masks 1 that is to minimise
+  /// GLU's and the values together are near its value. With c of the n masks 1 that is to minimize
   ///
   ///     c (w - Wg)^2 + (n - c) Wg^2 + ((n - c) w - Wv)^2
   ///
@@ -12,7 +12,7 @@ extension Decoder {
   /// error is the root of the sum of these minima over that of n Wg^2 + Wv^2.
   public func maskedFromGated(
     masks: Int
-  ) throws(CheckpointError) -> (decoder: Decoder, errors: [Double]) {
+  ) throws(CheckpointError) -> (model: LanguageModel, errors: [Double]) {
     guard configuration.feedForward.unit == .gated else {
       throw CheckpointError(
         .notExportable, "only a GLU has a gate and a value to be masked",
@@ -20,8 +20,8 @@ extension Decoder {
     }
     var target = configuration
     target.feedForward.unit = .masked(MaskConfiguration(count: masks))
-    let result: Decoder
-    do { result = try Decoder(target, on: backend) } catch {
+    let result: LanguageModel
+    do { result = try LanguageModel(target, on: backend) } catch {
       throw CheckpointError(.notExportable, error.message, remedy: error.remedy)
     }
     let replaced = [".mlp.gate_proj.", ".mlp.up_proj."]

@@ -40,13 +40,13 @@ public enum ModelFolder {
   /// `generation_config.json` override its own.
   public static func configuration(
     in folder: String
-  ) throws(CheckpointError) -> DecoderConfiguration {
+  ) throws(CheckpointError) -> ModelConfiguration {
     var configuration = try self.configuration(ofFile: folder + "/config.json")
     let path = folder + "/generation_config.json"
     if Folder.kind(of: path) == .file,
-      let ids = try decode(HuggingFaceConfiguration.self, path: path).endOfText
+      let ids = try decode(HuggingFaceConfiguration.self, path: path).eosTokenIDs
     {
-      configuration.endOfText = ids.ids
+      configuration.eosTokenIDs = ids.ids
     }
     return configuration
   }
@@ -54,8 +54,8 @@ public enum ModelFolder {
   /// The configuration that a `config.json` describes, whatever its name.
   public static func configuration(
     ofFile path: String
-  ) throws(CheckpointError) -> DecoderConfiguration {
-    try decode(HuggingFaceConfiguration.self, path: path).decoderConfiguration()
+  ) throws(CheckpointError) -> ModelConfiguration {
+    try decode(HuggingFaceConfiguration.self, path: path).modelConfiguration()
   }
 
   /// Loads the model in `folder` as float32.
@@ -64,46 +64,46 @@ public enum ModelFolder {
   /// else from the packed `mlp.masks`.
   public static func load(
     _ folder: String, on backend: any TrainingBackend
-  ) throws(CheckpointError) -> Decoder {
+  ) throws(CheckpointError) -> LanguageModel {
     let (configuration, tensors) = try open(folder)
-    let decoder: Decoder
-    do { decoder = try Decoder(configuration, on: backend) } catch {
+    let model: LanguageModel
+    do { model = try LanguageModel(configuration, on: backend) } catch {
       throw CheckpointError(.disagreement, "\(folder): \(error)")
     }
-    try load(tensors, into: decoder)
-    return decoder
+    try load(tensors, into: model)
+    return model
   }
 
   /// Opens the model in `folder` for inference: matrices of the wanted type stay in the mapped
   /// file, which must not be changed meanwhile. By default matrices keep their type.
   public static func loadForInference(
-    _ folder: String, weights: WeightType? = nil, precision: ActivationPrecision = .exact,
+    _ folder: String, weights: WeightType? = nil, precision: InputPrecision = .exact,
     on backend: any InferenceBackend
-  ) throws(CheckpointError) -> InferenceDecoder {
+  ) throws(CheckpointError) -> InferenceModel {
     let (configuration, tensors) = try open(folder)
-    return try InferenceDecoder(
+    return try InferenceModel(
       configuration, from: tensors, weights: weights, precision: precision, on: backend)
   }
 
-  /// Overwrites every parameter of `decoder` with those in `folder`, whose configuration must be
-  /// the decoder's.
+  /// Overwrites every parameter of `model` with those in `folder`, whose configuration must be
+  /// the model's.
   public static func loadParameters(
-    of decoder: Decoder, from folder: String
+    of model: LanguageModel, from folder: String
   ) throws(CheckpointError) {
-    guard try configuration(in: folder) == decoder.configuration else {
+    guard try configuration(in: folder) == model.configuration else {
       throw CheckpointError(
         .disagreement, "\(folder) holds a model of another configuration",
         remedy: "give the settings that it was made with")
     }
     let tensors = try CheckpointTensors(folder: folder)
-    try check(tensors, decoder.configuration, folder: folder)
-    try load(tensors, into: decoder)
+    try check(tensors, model.configuration, folder: folder)
+    try load(tensors, into: model)
   }
 
   /// Configuration and tensors of the model in `folder`, checked against each other.
   static func open(
     _ folder: String
-  ) throws(CheckpointError) -> (DecoderConfiguration, CheckpointTensors) {
+  ) throws(CheckpointError) -> (ModelConfiguration, CheckpointTensors) {
     let configuration = try configuration(in: folder)
     let tensors = try CheckpointTensors(folder: folder)
     try check(tensors, configuration, folder: folder)
@@ -111,43 +111,44 @@ public enum ModelFolder {
   }
 
   private static func load(
-    _ tensors: CheckpointTensors, into decoder: Decoder
+    _ tensors: CheckpointTensors, into model: LanguageModel
   ) throws(CheckpointError) {
-    for parameter in decoder.namedParameters {
+    for parameter in model.namedParameters {
       let (name, target) = (parameter.name, parameter.tensor)
       if parameter.packedMasksName != nil, !tensors.contains(name) {
         let bits = try tensors.packedMasks(ofLogits: name, shape: target.shape)
         MaskBits.unpack(bits, into: target)
       } else if target.shape.count == 2 {
         let stored = try tensors.matrix(
-          name, rows: target.rows, columns: target.columns, on: decoder.backend.host)
-        decoder.backend.host.dequantise(stored, into: target)
+          name, rows: target.rows, columns: target.columns, on: model.backend.host)
+        model.backend.host.dequantize(stored, into: target)
       } else {
         try tensors.load(name, into: target)
       }
     }
-    decoder.upload()
+    model.upload()
   }
 
-  /// Saves `decoder` in `folder`, each file whole or not at all, and returns the CRC-32C of each
+  /// Saves `model` in `folder`, each file whole or not at all, and returns the CRC-32C of each
   /// by name. Learned masks are saved as logits, fixed ones as packed bits.
   ///
   /// - Parameters:
-  ///   - decoder: The model.
+  ///   - model: The model.
   ///   - weights: How matrices are stored; norms, routers and logits stay float32.
   ///   - stockLlama: Whether a GLU is written as a stock Llama whatever its activation.
   ///   - folder: Where to.
   @discardableResult
   public static func save(
-    _ decoder: Decoder, weights: WeightType = .float32, stockLlama: Bool = false, to folder: String
+    _ model: LanguageModel, weights: WeightType = .float32, stockLlama: Bool = false,
+    to folder: String
   ) throws(CheckpointError) -> [String: UInt32] {
     precondition(weights != .int8, "integers are for inference (convertForInference)")
     let isFixed =
-      if case .masked(let masks) = decoder.configuration.feedForward.unit {
+      if case .masked(let masks) = model.configuration.feedForward.unit {
         masks.kind == .fixed
       } else { false }
-    let host = decoder.backend.host
-    let items = decoder.namedParameters.flatMap { parameter in
+    let host = model.backend.host
+    let items = model.namedParameters.flatMap { parameter in
       if isFixed, let name = parameter.packedMasksName {
         [SafeTensorsWriter.Item(name: name, tensor: MaskBits.pack(parameter.tensor, on: host))]
       } else if parameter.isProjection {
@@ -160,7 +161,7 @@ public enum ModelFolder {
     return try write(
       items,
       HuggingFaceConfiguration(
-        decoder.configuration, weights: weights, packedMasks: isFixed, stockLlama: stockLlama),
+        model.configuration, weights: weights, packedMasks: isFixed, stockLlama: stockLlama),
       to: folder)
   }
 
@@ -186,7 +187,7 @@ public enum ModelFolder {
   /// Checks names and shapes before any memory is allocated for what `config.json` claims. A
   /// tensor that the model has no place for means that configuration and weights disagree.
   private static func check(
-    _ tensors: CheckpointTensors, _ configuration: DecoderConfiguration, folder: String
+    _ tensors: CheckpointTensors, _ configuration: ModelConfiguration, folder: String
   ) throws(CheckpointError) {
     guard tensors.names.count >= configuration.layers else {
       throw CheckpointError(

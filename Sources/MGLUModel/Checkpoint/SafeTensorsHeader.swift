@@ -131,7 +131,7 @@ struct SafeTensorsHeader {
     case tensor(TensorField)
     case metadata([String: String])
 
-    init(from decoder: any Swift.Decoder) throws {
+    init(from decoder: any Decoder) throws {
       if let values = try? [String: String](from: decoder) {
         self = .metadata(values)
       } else {

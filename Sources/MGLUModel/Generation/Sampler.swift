@@ -1,5 +1,5 @@
 /// How the next token is chosen.
-public struct SamplerConfiguration: Sendable, Equatable {
+public struct SamplingParameters: Sendable, Equatable {
   /// Divides the logits; 0 always takes the largest.
   public var temperature: Float
   /// Keep the K most probable tokens, and those as probable as the last of them; 0 keeps all.
@@ -39,22 +39,22 @@ public struct SamplerConfiguration: Sendable, Equatable {
   }
 }
 
-/// Chooses tokens from logits, as `TokenChoice` says, with a stream of random numbers of its own.
+/// Chooses tokens from logits, as `SamplingStep` says, with a stream of random numbers of its own.
 public struct Sampler: Sendable {
-  private let configuration: SamplerConfiguration
+  private let configuration: SamplingParameters
   private var random: Philox
-  private var chooser = TokenChooser()
+  private var chooser = HostSampler()
 
   /// A sampler at the start of its stream of random numbers.
-  public init(_ configuration: SamplerConfiguration) throws(GenerationError) {
+  public init(_ configuration: SamplingParameters) throws(GenerationError) {
     try configuration.validate()
     self.configuration = configuration
     random = Philox(seed: configuration.seed, purpose: .sampling)
   }
 
   /// How the next token is to be chosen; draws a number where chance is asked for.
-  public mutating func nextChoice() -> TokenChoice {
-    TokenChoice(
+  public mutating func nextChoice() -> SamplingStep {
+    SamplingStep(
       temperature: configuration.temperature, topK: configuration.topK, topP: configuration.topP,
       minP: configuration.minP, uniform: configuration.temperature > 0 ? random.nextUniform() : 0)
   }

@@ -16,8 +16,8 @@ public final class TokenGenerator {
 
   private let session: DecodingSession
   private var sampler: Sampler
-  private var choice: TokenChoice
-  private var text: TokenTextStream
+  private var choice: SamplingStep
+  private var text: StreamingDetokenizer
   private var history: [Int32]
   private var unread: [Int32]
   private var remaining: Int
@@ -27,14 +27,14 @@ public final class TokenGenerator {
   /// The text begins with the tokens that the tokenizer's template puts there. Where it has none, an
   /// empty prompt stands for the start of a text: the end-of-text token, where there is one.
   public init(
-    _ decoder: InferenceDecoder, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
-    sampling: SamplerConfiguration = .init()
+    _ model: InferenceModel, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
+    sampling: SamplingParameters = .init()
   ) throws(GenerationError) {
     let prompt = tokenizer.encode(prompt)
     let start = tokenizer.textStart
     var tokens = prompt.starts(with: start) ? prompt : start + prompt
-    if tokens.isEmpty, let start = tokenizer.endOfText { tokens = [start] }
-    let context = decoder.configuration.contextLength
+    if tokens.isEmpty, let start = tokenizer.eosTokenIDs { tokens = [start] }
+    let context = model.configuration.contextLength
     guard tokens.count <= context else {
       throw GenerationError(
         .contextLength, "the prompt has \(tokens.count) tokens: the model reads at most \(context)",
@@ -50,8 +50,8 @@ public final class TokenGenerator {
     choice = sampler.nextChoice()
     // No more room than the text can take.
     let (length, overflow) = tokens.count.addingReportingOverflow(maximumTokens)
-    session = DecodingSession(decoder, capacity: overflow ? context : min(context, length))
-    text = TokenTextStream(tokenizer)
+    session = DecodingSession(model, capacity: overflow ? context : min(context, length))
+    text = StreamingDetokenizer(tokenizer)
     promptTokenCount = tokens.count
     history = tokens
     unread = tokens
@@ -69,7 +69,7 @@ public final class TokenGenerator {
     let next = sampler.nextChoice()
     let id = try session.append(unread, choosing: choice, then: remaining > 0 ? next : nil)
     choice = next
-    if session.decoder.configuration.endOfText.contains(id) {
+    if session.model.configuration.eosTokenIDs.contains(id) {
       remaining = 0
       let rest = text.finish()
       return rest.isEmpty ? nil : GeneratedToken(id: id, text: rest)
@@ -84,7 +84,7 @@ public final class TokenGenerator {
 }
 
 /// Generation as an asynchronous sequence of tokens with text: each is computed when it is asked
-/// for, and cancelling the task ends it.
+/// for, and canceling the task ends it.
 ///
 ///     for try await token in TokenStream(generator) { print(token.text, terminator: "") }
 public struct TokenStream: AsyncSequence {

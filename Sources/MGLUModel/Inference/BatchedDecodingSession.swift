@@ -1,20 +1,20 @@
-/// Several texts read and written side by side over one decoder: a step takes rows of any of them
+/// Several texts read and written side by side over one model: a step takes rows of any of them
 /// and reads the weights once for all.
 ///
 /// Each text has a key-value cache of its own. What a text gets does not depend on the texts beside
 /// it, as long as it is handed over in the same pieces. A session belongs to one thread at a time.
 public final class BatchedDecodingSession {
   /// The model.
-  public let decoder: InferenceDecoder
+  public let model: InferenceModel
   /// The number of tokens that each text has room for.
   public let capacity: Int
   /// Most rows of one step.
   public let rowLimit: Int
 
-  private let rows: RowActivations
+  private let rows: DecodeBuffers
   /// The rows whose logits are computed next, gathered.
   private let gathered: Tensor
-  private let entered: EnteredRows
+  private let entered: InputBatch
   private let logits: Tensor
   /// The caches of texts that have ended, for others.
   private var idle: [[KeyValueCache]] = []
@@ -24,23 +24,23 @@ public final class BatchedDecodingSession {
 
   /// Steps of at most `rowLimit` rows over texts of at most `capacity` tokens, by default and at
   /// most the model's context.
-  public init(_ decoder: InferenceDecoder, rowLimit: Int, capacity: Int? = nil) {
-    let configuration = decoder.configuration
+  public init(_ model: InferenceModel, rowLimit: Int, capacity: Int? = nil) {
+    let configuration = model.configuration
     let context = configuration.contextLength
-    self.decoder = decoder
+    self.model = model
     self.rowLimit = max(1, rowLimit)
     self.capacity = max(1, min(capacity ?? context, context))
     let limit = self.rowLimit
     let logitsRows = min(limit, Self.logitsRows)
-    (_, (rows, gathered)) = decoder.backend.allocate { layout in
+    (_, (rows, gathered)) = model.backend.allocate { layout in
       (
-        RowActivations(configuration, rows: limit, in: &layout),
+        DecodeBuffers(configuration, rows: limit, in: &layout),
         layout.tensor([logitsRows, configuration.hiddenSize])
       )
     }
-    (_, (entered, logits)) = decoder.backend.allocateShared { layout in
+    (_, (entered, logits)) = model.backend.allocateShared { layout in
       (
-        EnteredRows(limit, in: &layout),
+        InputBatch(limit, in: &layout),
         layout.tensor([logitsRows, configuration.vocabularySize])
       )
     }
@@ -72,20 +72,20 @@ public final class BatchedDecodingSession {
 
   /// Bytes of the cache of one text.
   public var byteCountPerText: Int {
-    let shape = decoder.configuration.attention
-    return decoder.configuration.layers * 2 * shape.kvWidth * capacity * 4
+    let shape = model.configuration.attention
+    return model.configuration.layers * 2 * shape.kvWidth * capacity * 4
   }
 
   /// A text without tokens, in the memory of one that has ended where there is one.
   public func begin() -> Text {
-    Text(idle.popLast() ?? decoder.makeCaches(capacity: capacity))
+    Text(idle.popLast() ?? model.makeCaches(capacity: capacity))
   }
 
   /// Makes `text`, which has read nothing, what `other` is.
   public func copy(_ other: Text, into text: Text) {
     precondition(text.position == 0, "a text that was read is not to be another")
     for (source, target) in zip(other.caches, text.caches) {
-      source.copy(0..<other.position, into: target, on: decoder.backend)
+      source.copy(0..<other.position, into: target, on: model.backend)
     }
     text.position = other.position
   }
@@ -106,7 +106,7 @@ public final class BatchedDecodingSession {
         .contextLength, "\(count) rows in a step: expected at most \(rowLimit)")
     }
     let wanted = enter(pieces, count: count)
-    try decoder.finish()
+    try model.finish()
     for start in stride(from: 0, to: wanted.count, by: logits.rows) {
       let part = wanted[start..<min(start + logits.rows, wanted.count)]
       try computeLogits(part.map(\.row))
@@ -127,7 +127,7 @@ public final class BatchedDecodingSession {
   private func enter(_ pieces: [Piece], count: Int) -> [Wanted] {
     let a = rows[0..<count]
     var wanted: [Wanted] = []
-    var texts: [(rows: RowActivations, caches: [KeyValueCache])] = []
+    var texts: [(rows: DecodeBuffers, caches: [KeyValueCache])] = []
     var row = 0
     for (index, piece) in pieces.enumerated() {
       entered.enter(piece.tokens, at: piece.text.position, firstRow: row)
@@ -136,25 +136,25 @@ public final class BatchedDecodingSession {
       wanted += piece.logits.map { Wanted(piece: index, token: $0, row: row + $0) }
       row += piece.tokens.count
     }
-    decoder.enqueue(entered, into: a, texts: texts)
+    model.enqueue(entered, into: a, texts: texts)
     return wanted
   }
 
   /// Leaves the logits after the rows `indices` in `logits`.
   private func computeLogits(_ indices: [Int]) throws(GenerationError) {
-    let backend = decoder.backend
+    let backend = model.backend
     let gathered = gathered[0..<indices.count]
     for (target, row) in indices.enumerated() {
       backend.copy(rows.residual[row..<row + 1], into: gathered[target..<target + 1])
     }
-    backend.flash(
-      decoder.head, gathered, norm: decoder.norm, precision: decoder.precision,
+    backend.fusedLinear(
+      model.head, gathered, norm: model.norm, precision: model.precision,
       into: logits[0..<indices.count])
-    try decoder.finish()
+    try model.finish()
   }
 
   private func check(_ piece: Piece) throws(GenerationError) {
-    try decoder.check(piece.tokens, at: piece.text.position, capacity: capacity)
+    try model.check(piece.tokens, at: piece.text.position, capacity: capacity)
     precondition(
       piece.logits.lowerBound >= 0 && piece.logits.upperBound <= piece.tokens.count,
       "logits after tokens \(piece.logits) of \(piece.tokens.count)")

@@ -1,27 +1,27 @@
 /// One text being read or written: the model's key-value cache and everything a step needs,
 /// allocated once.
 ///
-/// A session belongs to one thread at a time. Several sessions may share a decoder, but one
+/// A session belongs to one thread at a time. Several sessions may share a model, but one
 /// backend runs only one of them at any moment.
 public final class DecodingSession {
   /// The model.
-  public let decoder: InferenceDecoder
+  public let model: InferenceModel
   /// The number of tokens the cache has room for.
   public let capacity: Int
   /// The number of tokens in the cache.
   public private(set) var position = 0
 
-  private let rows: RowActivations
+  private let rows: DecodeBuffers
   /// Views of one row, made once: making them for each token would allocate.
-  private let single: RowActivations
+  private let single: DecodeBuffers
   private let caches: [KeyValueCache]
   private let exchange: Exchange
   /// Steps of one row, recorded when they are first wanted.
   private var steps: [Step: () -> Void] = [:]
   /// Whether a step is begun before the token that it reads is returned.
-  package var worksAhead: Bool
+  package var isPipelined: Bool
   /// The step that reads the token of the other slot, which was returned last.
-  private var ahead: (choice: TokenChoice, slot: Int)?
+  private var ahead: (choice: SamplingStep, slot: Int)?
 
   /// What a step reads and leaves. Slots take turns.
   private enum Step: Hashable {
@@ -36,17 +36,17 @@ public final class DecodingSession {
   }
 
   /// Room for `capacity` tokens, by default and at most the model's context.
-  public init(_ decoder: InferenceDecoder, capacity: Int? = nil) {
-    let configuration = decoder.configuration
+  public init(_ model: InferenceModel, capacity: Int? = nil) {
+    let configuration = model.configuration
     let capacity = min(capacity ?? configuration.contextLength, configuration.contextLength)
-    self.decoder = decoder
+    self.model = model
     self.capacity = capacity
-    let backend = decoder.backend
-    worksAhead = backend.isAsynchronous
+    let backend = model.backend
+    isPipelined = backend.isAsynchronous
     let count = max(1, min(capacity, 256))
-    (_, rows) = backend.allocate { RowActivations(configuration, rows: count, in: &$0) }
+    (_, rows) = backend.allocate { DecodeBuffers(configuration, rows: count, in: &$0) }
     single = rows[0..<1]
-    caches = decoder.makeCaches(capacity: capacity)
+    caches = model.makeCaches(capacity: capacity)
     (_, exchange) = backend.allocateShared { Exchange(configuration, rows: count, in: &$0) }
   }
 
@@ -63,7 +63,7 @@ public final class DecodingSession {
   public func append(_ tokens: some Collection<Int32>) throws(GenerationError) -> Tensor {
     abandonAhead()
     try read(tokens, as: .logits)
-    try decoder.finish()
+    try model.finish()
     return exchange.logits
   }
 
@@ -74,7 +74,7 @@ public final class DecodingSession {
   /// at once: what is then appended, if it is that token with that choice, has been under way since.
   /// Anything else may be appended as well.
   public func append(
-    _ tokens: some Collection<Int32>, choosing choice: TokenChoice, then next: TokenChoice? = nil
+    _ tokens: some Collection<Int32>, choosing choice: SamplingStep, then next: SamplingStep? = nil
   ) throws(GenerationError) -> Int32 {
     var slot = 0
     if let ahead, ahead.choice == choice, tokens.count == 1,
@@ -88,16 +88,16 @@ public final class DecodingSession {
       exchange.slots[slot].begin(choice)
       try read(tokens, as: .choice)
     }
-    if let next, worksAhead, position < capacity {
+    if let next, isPipelined, position < capacity {
       ahead = (next, 1 - slot)
       exchange.slots[1 - slot].begin(next)
       run(.following(slot: 1 - slot))
-      decoder.backend.wait(for: exchange.slots[slot].token)
+      model.backend.wait(for: exchange.slots[slot].token)
     }
     let token = exchange.slots[slot].token
     if ahead == nil || token.integers[0] < 0 {
       ahead = nil
-      try decoder.finish()
+      try model.finish()
     }
     guard token.integers[0] >= 0 else { throw .notFinite }
     return token.integers[0]
@@ -108,13 +108,13 @@ public final class DecodingSession {
     var token: Int32 = 0
     for left in (0..<count).reversed() {
       token = try append(
-        CollectionOfOne(token), choosing: .likeliest, then: left > 0 ? .likeliest : nil)
+        CollectionOfOne(token), choosing: .greedy, then: left > 0 ? .greedy : nil)
     }
   }
 
   /// Lets a step end that nobody asks for; what it wrote lies beyond the position.
   private func abandonAhead() {
-    if ahead != nil { decoder.backend.synchronize() }
+    if ahead != nil { model.backend.synchronize() }
     ahead = nil
   }
 
@@ -122,7 +122,7 @@ public final class DecodingSession {
   private func read(
     _ tokens: some Collection<Int32>, as kind: Step
   ) throws(GenerationError) {
-    try decoder.check(tokens, at: position, capacity: capacity)
+    try model.check(tokens, at: position, capacity: capacity)
     var remaining = tokens[...]
     while !remaining.isEmpty {
       let chunk = remaining.prefix(rows.capacity)
@@ -132,37 +132,37 @@ public final class DecodingSession {
       let step = remaining.isEmpty ? kind : .part
       if chunk.count == 1 { run(step) } else { enqueue(rows[0..<chunk.count], as: step) }
       // What is entered is written again for the next chunk.
-      if !remaining.isEmpty { try decoder.finish() }
+      if !remaining.isEmpty { try model.finish() }
     }
   }
 
   /// Enqueues a step of one row.
   private func run(_ step: Step) {
     if let made = steps[step] { return made() }
-    let made = decoder.backend.recording { [unowned self, single] in enqueue(single, as: step) }
+    let made = model.backend.capture { [unowned self, single] in enqueue(single, as: step) }
     steps[step] = made
     made()
   }
 
-  private func enqueue(_ a: RowActivations, as step: Step) {
+  private func enqueue(_ a: DecodeBuffers, as step: Step) {
     let texts = [(rows: a, caches: caches)]
     switch step {
-    case .part: decoder.enqueue(exchange.entered, into: a, texts: texts)
+    case .part: model.enqueue(exchange.entered, into: a, texts: texts)
     case .logits:
-      decoder.enqueue(exchange.entered, into: a, texts: texts, logits: exchange.logits)
+      model.enqueue(exchange.entered, into: a, texts: texts, logits: exchange.logits)
     case .choice:
-      decoder.enqueue(exchange.entered, into: a, texts: texts, logits: a.logits)
-      choose(after: a, in: exchange.slots[0])
+      model.enqueue(exchange.entered, into: a, texts: texts, logits: a.logits)
+      sample(after: a, in: exchange.slots[0])
     case .following(let slot):
-      decoder.enqueue(nil, into: a, texts: texts, logits: a.logits)
-      choose(after: a, in: exchange.slots[slot])
+      model.enqueue(nil, into: a, texts: texts, logits: a.logits)
+      sample(after: a, in: exchange.slots[slot])
     }
   }
 
   /// Enqueues the choice of what follows the last row, and leaves it for the row that reads it.
-  private func choose(after a: RowActivations, in slot: Exchange.Slot) {
+  private func sample(after a: DecodeBuffers, in slot: Exchange.Slot) {
     let last = a.positions.count - 1
-    decoder.backend.choose(
+    model.backend.sample(
       a.logits, by: slot.choice, into: slot.token,
       preparing: NextRow(
         token: single.tokens, position: single.positions, after: a.positions[last..<last + 1]))
@@ -171,7 +171,7 @@ public final class DecodingSession {
 
 /// What passes between this machine and the one that computes.
 private struct Exchange {
-  let entered: EnteredRows
+  let entered: InputBatch
   let logits: Tensor
   /// Two, as a step may be under way while the one before is read.
   let slots: [Slot]
@@ -182,18 +182,18 @@ private struct Exchange {
     let token: Tensor
 
     /// Makes ready for a step that chooses by `choice`.
-    func begin(_ choice: TokenChoice) {
+    func begin(_ choice: SamplingStep) {
       self.choice.assign(choice.elements)
-      token.integers[0] = TokenChoice.pending
+      token.integers[0] = SamplingStep.pending
     }
   }
 
-  init(_ c: DecoderConfiguration, rows: Int, in layout: inout ArenaLayout) {
-    entered = EnteredRows(rows, in: &layout)
+  init(_ c: ModelConfiguration, rows: Int, in layout: inout ArenaLayout) {
+    entered = InputBatch(rows, in: &layout)
     logits = layout.tensor([1, c.vocabularySize])
     slots = [0, 1].map { _ in
       Slot(
-        choice: layout.tensor([TokenChoice.elementCount]), token: layout.tensor([1], .int32))
+        choice: layout.tensor([SamplingStep.elementCount]), token: layout.tensor([1], .int32))
     }
   }
 }

@@ -1,6 +1,6 @@
 extension ModelFolder {
   /// Writes the model of `folder` as inference needs it, and returns its configuration: matrices as
-  /// `weights`, masks as packed bits, nothing of the optimiser.
+  /// `weights`, masks as packed bits, nothing of the optimizer.
   ///
   /// An INT8 matrix `NAME` I8 `[rows, columns]` has FP16 scales `NAME_scale`
   /// `[rows, ceil(columns / 32)]`; an element is worth integer times scale. Norms and the router
@@ -8,7 +8,7 @@ extension ModelFolder {
   /// ``loadForInference(_:weights:precision:on:)`` maps is read where it lies.
   public static func convertForInference(
     _ folder: String, weights: WeightType, to output: String, on backend: CPUBackend
-  ) throws(CheckpointError) -> DecoderConfiguration {
+  ) throws(CheckpointError) -> ModelConfiguration {
     let (configuration, tensors) = try open(folder)
     var items: [SafeTensorsWriter.Item] = []
     for parameter in configuration.parameters {
@@ -33,12 +33,12 @@ extension ModelFolder {
   }
 }
 
-extension DecoderConfiguration {
+extension ModelConfiguration {
   /// Names and shapes of every parameter; their elements do not exist.
   var parameters: [NamedTensor] {
     var result: [NamedTensor] = []
     _ = ArenaLayout.measure { layout in
-      result = DecoderWeights(self, in: &layout).named(self)
+      result = ModelWeights(self, in: &layout).named(self)
     }
     return result
   }

@@ -1,4 +1,4 @@
-/// Where a decoder for inference has its weights from, by their Hugging Face names.
+/// Where a model for inference has its weights from, by their Hugging Face names.
 ///
 /// What a source returns may view memory that it owns, such as a mapped file.
 public protocol WeightSource {
@@ -16,7 +16,7 @@ public protocol WeightSource {
   ) throws(CheckpointError) -> Tensor
 }
 
-extension Decoder: WeightSource {
+extension LanguageModel: WeightSource {
   public func matrix(
     _ name: String, rows: Int, columns: Int, on host: CPUBackend
   ) throws(CheckpointError) -> StoredMatrix {

@@ -53,7 +53,7 @@ public struct BPETrainer {
   }
 }
 
-/// The distinct words as tokens, and how often each pair of neighbours occurs in all of them.
+/// The distinct words as tokens, and how often each pair of neighbors occurs in all of them.
 private struct MergeState {
   private var words: [[Int32]]
   private let counts: [Int]

@@ -1,4 +1,4 @@
-/// Two neighbouring tokens.
+/// Two neighboring tokens.
 struct TokenPair: Hashable, Comparable {
   let left: Int32
   let right: Int32

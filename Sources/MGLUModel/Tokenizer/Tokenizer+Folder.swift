@@ -31,22 +31,22 @@ extension Tokenizer {
   public func save(to folder: String) throws(FileError) -> [String: UInt32] {
     struct Configuration: Encodable {
       let addBosToken = false
-      let endOfText: String?
-      let startOfText: String?
+      let eosTokenIDs: String?
+      let bosTokenID: String?
       let tokenizerClass = "PreTrainedTokenizerFast"
       enum CodingKeys: String, CodingKey {
         case addBosToken = "add_bos_token"
-        case endOfText = "eos_token"
-        case startOfText = "bos_token"
+        case eosTokenIDs = "eos_token"
+        case bosTokenID = "bos_token"
         case tokenizerClass = "tokenizer_class"
       }
     }
-    let end = endOfText.flatMap { id in addedTokens.first { $0.id == id }?.text }
+    let end = eosTokenIDs.flatMap { id in addedTokens.first { $0.id == id }?.text }
     try Folder.create(folder)
     let files = [
       "tokenizer.json": ModelFolder.json(TokenizerFile(self)),
       "tokenizer_config.json": ModelFolder.json(
-        Configuration(endOfText: end, startOfText: end)),
+        Configuration(eosTokenIDs: end, bosTokenID: end)),
     ]
     var checksums: [String: UInt32] = [:]
     for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {

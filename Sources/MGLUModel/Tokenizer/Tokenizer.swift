@@ -10,7 +10,7 @@ public struct Tokenizer: Sendable {
     public let text: String
     /// Whether it is control rather than content.
     public let isSpecial: Bool
-    /// Whether it is looked for in normalised text, after those that are not.
+    /// Whether it is looked for in normalized text, after those that are not.
     public let isNormalized: Bool
 
     /// Creates an added token.
@@ -90,7 +90,7 @@ public struct Tokenizer: Sendable {
     addedTokens: [AddedToken(id: 256, text: endOfTextText)])
 
   /// The id that ends a document: that of `<|endoftext|>`, `<|end_of_text|>` or `</s>`.
-  public var endOfText: Int32? {
+  public var eosTokenIDs: Int32? {
     for text in [Self.endOfTextText, "<|end_of_text|>", "</s>"] {
       if let token = addedTokens.first(where: { $0.text == text }) { return token.id }
     }

@@ -1,6 +1,6 @@
 /// What surrounds the model in a `tokenizer.json`.
 extension TokenizerFile {
-  /// A normalizer, pre-tokenizer, post-processor or decoder: its type, and the settings of all
+  /// A normalizer, pre-tokenizer, post-processor or model: its type, and the settings of all
   /// types that are understood.
   struct Component: Codable, Equatable {
     var type: String

@@ -30,7 +30,7 @@ struct TokenizerFile: Codable {
       self.right = right
     }
 
-    init(from decoder: any Swift.Decoder) throws {
+    init(from decoder: any Decoder) throws {
       let parts: [String]
       if let text = try? decoder.singleValueContainer().decode(String.self) {
         parts = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)

@@ -26,7 +26,7 @@ package struct Finding: Sendable, Encodable {
 
   init(
     _ kernel: String, on instructionSet: String, weights: WeightType = .float32,
-    activations: ActivationPrecision = .exact
+    activations: InputPrecision = .exact
   ) {
     self.kernel = kernel
     self.instructionSet = instructionSet

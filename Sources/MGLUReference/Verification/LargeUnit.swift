@@ -60,7 +60,7 @@ package struct LargeUnit {
       (layout.tensor([70, Self.columns]), layout.tensor([70, Self.columns]))
     }
     let stored = StoredMatrix(weights: weight.weights[last], scales: weight.scales?[last])
-    host.dequantise(host.converted(stored, to: type), into: wide)
+    host.dequantize(host.converted(stored, to: type), into: wide)
     MaskBits.unpack(masks.reshaped([rows, Self.columns / 8])[last], into: logits)
     let reference = ReferenceUnit(
       kind: .masked(.init(count: 1)), activation: .silu, weight: ReferenceMatrix(wide),

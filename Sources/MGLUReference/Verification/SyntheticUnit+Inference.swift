@@ -13,8 +13,8 @@ extension SyntheticUnit {
         (layout.tensor([d, h]), layout.tensor([d, h]))
       }
       source.assign(matrix.floats)
-      let stored = host.quantise(source, as: type)
-      host.dequantise(stored, into: target)
+      let stored = host.quantize(source, as: type)
+      host.dequantize(stored, into: target)
       return (stored, ReferenceMatrix(target))
     }
     var reference = reference()

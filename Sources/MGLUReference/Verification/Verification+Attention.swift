@@ -25,7 +25,7 @@ extension Verification {
         let cache = [shape.kvHeads, capacity, shape.headSize]
         return (layout.tensor(cache), layout.tensor(cache))
       }
-      let rotary = table.resident(on: backend)
+      let rotary = table.toDevice(on: backend)
       var start = 0
       for count in [299, 7, 1, 1, 91, 1] {
         let rows = start..<start + count
@@ -34,7 +34,7 @@ extension Verification {
         }
         positions.assign(integers: rows.map { Int32($0) })
         backend.attentionCached(
-          backend.resident(hostTensor(qkv.rows(rows))), shape: shape, positions: positions,
+          backend.toDevice(hostTensor(qkv.rows(rows))), shape: shape, positions: positions,
           table: rotary, keys: keys, values: values, into: output)
         try backend.finish()
         // The first and the last of the rows: all others lie between.

@@ -18,7 +18,7 @@ extension Verification {
         let router = ReferenceRouter(
           weight: ReferenceMatrix(rows: count, columns: 1), topK: topK)
         let (_, routes) = backend.allocateShared { $0.tensor([37, count]) }
-        backend.route(backend.resident(hostTensor(logits)), topK: topK, into: routes)
+        backend.route(backend.toDevice(hostTensor(logits)), topK: topK, into: routes)
         try backend.finish()
         finding.add(
           ReferenceMatrix(routes), expected: router.routes(ofLogits: logits), bound: 1e-6,
@@ -50,7 +50,7 @@ extension Verification {
           ("one", logits), ("ties", ties), ("NaN", gaps), ("zeros", zeros), ("low", low),
         ] {
           let choice = Self.greedyAndDrawn[0]
-          var chooser = TokenChooser()
+          var chooser = HostSampler()
           let expected = chooser.token(of: logits.span, by: choice)
           let found = try tokens(of: logits, by: [choice])[0]
           finding.add(
@@ -75,7 +75,7 @@ extension Verification {
         (1, 0, 1, 0), (0.5, 0, 1, 0), (1, 3, 1, 0), (1, 40, 1, 0), (1.5, 0, 0.8, 0),
         (1, 4, 0.7, 0), (1, 0, 1, 0.05), (0.7, 50, 0.95, 0.02), (1, 1, 1, 0), (1, 0, 1e-6, 0),
       ] as [(Float, Int, Float, Float)] {
-        var choice = TokenChoice(
+        var choice = SamplingStep(
           temperature: temperature, topK: topK, topP: topP, minP: minP, uniform: 0)
         let expected = Self.shares(of: logits, by: choice)
         let choices = (0..<draws).map { index in
@@ -96,29 +96,29 @@ extension Verification {
   }
 
   private static let greedyAndDrawn = [0, 1].map {
-    TokenChoice(temperature: $0, topK: 0, topP: 1, minP: 0, uniform: 0.5)
+    SamplingStep(temperature: $0, topK: 0, topP: 1, minP: 0, uniform: 0.5)
   }
 
   /// What the backend chooses from `logits`, choice by choice.
   private func tokens(
-    of logits: [Float], by choices: [TokenChoice]
+    of logits: [Float], by choices: [SamplingStep]
   ) throws(BackendError) -> [Int32] {
     let (_, source) = backend.host.allocate { $0.tensor([1, logits.count]) }
     source.assign(logits)
-    let resident = backend.resident(source)
+    let resident = backend.toDevice(source)
     let (_, (elements, token)) = backend.allocateShared { layout in
-      (layout.tensor([TokenChoice.elementCount]), layout.tensor([1], .int32))
+      (layout.tensor([SamplingStep.elementCount]), layout.tensor([1], .int32))
     }
     return try choices.map { choice throws(BackendError) in
       elements.assign(choice.elements)
-      backend.choose(resident, by: elements, into: token)
+      backend.sample(resident, by: elements, into: token)
       try backend.finish()
       return token.integers[0]
     }
   }
 
   /// The probability of each token, 0 of what is not kept, in float64.
-  private static func shares(of logits: [Float], by choice: TokenChoice) -> [Double] {
+  private static func shares(of logits: [Float], by choice: SamplingStep) -> [Double] {
     let numbers = logits.indices.filter { !logits[$0].isNaN }
     let top = numbers.map { Double(logits[$0]) }.max() ?? 0
     func mass(_ index: Int) -> Double {

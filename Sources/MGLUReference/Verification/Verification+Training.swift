@@ -2,17 +2,17 @@ import MGLUModel
 
 /// Training on a device, held against the CPU's.
 extension Verification {
-  /// Every operation of training, whole decoders, and runs.
+  /// Every operation of training, whole models, and runs.
   package func training(_ take: ([Finding]) -> Void) throws {
     for operation in trainingOperations { take([operation()]) }
-    take(trainingDecoders())
+    take(trainingModels())
     take(lossCurves())
     take([repeatedRuns()])
   }
 
   /// Every operation of ``TrainingBackend``, forward and backward.
   package var trainingOperations: [() -> Finding] {
-    [products, addedProducts, stacks, combinations, routeGradients] + decoderOperations
+    [products, addedProducts, stacks, combinations, routeGradients] + modelOperations
   }
 
   /// A finding without cases.
@@ -22,7 +22,7 @@ extension Verification {
 
   /// A finding of cases on a fresh backend, so that what fails does not take the others along.
   func trainingFinding(
-    _ kernel: String, _ body: (Twins, inout Finding) throws -> Void
+    _ kernel: String, _ body: (BackendComparison, inout Finding) throws -> Void
   ) -> Finding {
     var finding = trainingFinding(kernel)
     do {
@@ -34,8 +34,8 @@ extension Verification {
   }
 
   /// A fresh backend beside the CPU's best instruction set.
-  func twins() throws -> Twins {
-    try Twins(
+  func twins() throws -> BackendComparison {
+    try BackendComparison(
       trainingBackend(),
       against: isGPU ? backend.host : CPUBackend(threads: backend.host.threadCount))
   }
@@ -72,7 +72,9 @@ extension Verification {
     }
   }
 
-  private func multiply(_ addend: Addend, _ twins: Twins, _ finding: inout Finding) throws {
+  private func multiply(_ addend: Addend, _ twins: BackendComparison, _ finding: inout Finding)
+    throws
+  {
     for (m, n, k) in Self.productSizes {
       for (transposesA, transposesB) in [
         (false, false), (false, true), (true, false), (true, true),
@@ -164,7 +166,8 @@ extension Verification {
   }
 
   private func combine(
-    _ item: Combination, _ rows: Int, _ width: Int, _ twins: Twins, _ finding: inout Finding
+    _ item: Combination, _ rows: Int, _ width: Int, _ twins: BackendComparison,
+    _ finding: inout Finding
   ) throws {
     let (gating, activation) = (item.kind.gating, item.activation)
     let name = "\(item.kind.label), \(activation), \(rows) x \(width)"
@@ -197,7 +200,9 @@ extension Verification {
   }
 
   /// Route weights as a router makes them.
-  private func routes(_ rows: Int, _ masks: Int, topK: Int, _ twins: Twins) -> Twin<Tensor> {
+  private func routes(_ rows: Int, _ masks: Int, topK: Int, _ twins: BackendComparison) -> Twin<
+    Tensor
+  > {
     let routes = twins.output([rows, masks]).expected
     twins.host.route(twins.normal([rows, masks]).expected, topK: topK, into: routes)
     return twins.tensor([rows, masks], .float32, routes.array)

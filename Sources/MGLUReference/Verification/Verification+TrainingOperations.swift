@@ -2,9 +2,9 @@ import MGLUModel
 
 /// The operations of training beside products and units.
 extension Verification {
-  var decoderOperations: [() -> Finding] {
+  var modelOperations: [() -> Finding] {
     [
-      embeddings, norms, rotations, attentionForward, attentionBackward, losses, optimiserSteps,
+      embeddings, norms, rotations, attentionForward, attentionBackward, losses, optimizerSteps,
       squares, conversions,
     ]
   }
@@ -104,7 +104,7 @@ extension Verification {
   }
 
   private func forEachAttention(
-    _ twins: Twins, _ body: (AttentionCase) throws -> Void
+    _ twins: BackendComparison, _ body: (AttentionCase) throws -> Void
   ) throws {
     for shape in Self.heads {
       for (length, scale) in Self.texts {

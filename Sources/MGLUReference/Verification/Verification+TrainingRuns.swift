@@ -66,7 +66,7 @@ extension Verification {
           "\(unit.label), resumed at \(step)")
 
         let other = try trainingBackend()
-        other.choices = first.decoder.backend.choices
+        other.choices = first.model.backend.choices
         let recomputing = try Self.trainer(
           unit, steps: 40, on: other, output: folder + "/recomputing", recomputes: true)
         try recomputing.prepareOutput(resume: false) { _ in }
@@ -85,14 +85,14 @@ extension Verification {
   ) throws -> Trainer {
     var shape = ModelPreset.nano.configuration
     shape.feedForward.unit = unit
-    let decoder = try Decoder(shape, on: backend)
-    decoder.initialise(seed: 5)
+    let model = try LanguageModel(shape, on: backend)
+    model.initialize(seed: 5)
     var random = Philox(seed: 29, purpose: .synthetic)
     let words = ["a", "rolling", "stone", "gathers", "no", "moss", "look", "before", "you", "leap"]
     let text = (0..<4000).map { _ in words.randomElement(using: &random)! }.joined(separator: " ")
     let ids = Tokenizer.bytes.encode(text)
     return try Trainer(
-      decoder, tokenizer: .bytes,
+      model, tokenizer: .bytes,
       corpus: Corpus(
         training: TokenSequence(Array(ids.dropLast(1000))),
         validation: TokenSequence(Array(ids.suffix(1000)))),

@@ -1,6 +1,6 @@
 import MGLUModel
 
-/// The loss, and the steps of the optimiser.
+/// The loss, and the steps of the optimizer.
 extension Verification {
   func losses() -> Finding {
     trainingFinding("loss") { twins, finding in
@@ -30,7 +30,7 @@ extension Verification {
   }
 
   /// Steps with and without clipping, and one of a norm that is no number, which must change nothing.
-  func optimiserSteps() -> Finding {
+  func optimizerSteps() -> Finding {
     trainingFinding("AdamW") { twins, finding in
       let count = 2051
       // A vector may begin at any element.

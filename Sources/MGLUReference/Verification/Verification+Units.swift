@@ -40,7 +40,7 @@ extension Verification {
   ]
 
   /// Units for inference over weights of `type`: every unit at every shape, batches, wide inputs.
-  package func flashUnits(_ type: WeightType) throws(BackendError) -> [Finding] {
+  package func inferenceUnits(_ type: WeightType) throws(BackendError) -> [Finding] {
     try units("FlashMGLU, GLU, LU", Self.shaped, type)
       + units("the same in batches", Self.batched, type)
       + units("the same, wide", Self.wide, type)
@@ -50,7 +50,7 @@ extension Verification {
   private func units(
     _ name: String, _ cases: [Case], _ type: WeightType
   ) throws(BackendError) -> [Finding] {
-    let precisions = ActivationPrecision.allCases
+    let precisions = InputPrecision.allCases
     var findings = precisions.map { Finding(name, on: set, weights: type, activations: $0) }
     for item in cases {
       let (d, h, rows) = (item.d, item.h, item.rows)

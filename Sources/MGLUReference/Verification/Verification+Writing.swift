@@ -4,23 +4,23 @@ import MGLUModel
 extension Verification {
   /// Decoders of widths for which a GPU has a step in one kernel, at positions that a block takes in
   /// several parts. The CPU's kernels know no such widths.
-  func wideDecoders() throws -> [Finding] {
+  func wideModels() throws -> [Finding] {
     guard isGPU else { return [] }
     let kinds: [FeedForwardUnitKind] =
       [.linear, .gated] + [1, 4, 11].map { .masked(.init(count: $0)) }
     let tokens = (0..<140).map { Int32($0 * 17 % 301) }
     var findings: [Finding] = []
     for type in [WeightType.float16, .bfloat16] {
-      var found = ActivationPrecision.allCases.map {
-        Finding("decoder, one kernel", on: set, weights: type, activations: $0)
+      var found = InputPrecision.allCases.map {
+        Finding("model, one kernel", on: set, weights: type, activations: $0)
       }
       for kind in kinds {
-        let decoder = try Self.decoder(kind, isWide: true, on: backend.host)
-        decoder.round(to: type)
-        let expected = ReferenceDecoder(decoder).logits(tokens, length: tokens.count)
-        for (index, precision) in ActivationPrecision.allCases.enumerated() {
-          let model = try inference(decoder, as: type, precision)
-          let bound = decoderBound(type, precision)
+        let model = try Self.model(kind, isWide: true, on: backend.host)
+        model.round(to: type)
+        let expected = ReferenceModel(model).logits(tokens, length: tokens.count)
+        for (index, precision) in InputPrecision.allCases.enumerated() {
+          let model = try inference(model, as: type, precision)
+          let bound = modelBound(type, precision)
           // Positions are split among four blocks at this capacity, more of them than a stage holds.
           try addCached(
             DecodingSession(model, capacity: tokens.count), tokens, expected, bound: bound,
@@ -35,11 +35,11 @@ extension Verification {
 
   /// The same as a server does: the rows of a step first, then the logits that are wanted of them.
   private func addServed(
-    _ decoder: InferenceDecoder, _ tokens: [Int32], _ expected: ReferenceMatrix, bound: Double,
+    _ model: InferenceModel, _ tokens: [Int32], _ expected: ReferenceMatrix, bound: Double,
     _ label: String, to finding: inout Finding
   ) throws {
     let session = BatchedDecodingSession(
-      decoder, rowLimit: tokens.count, capacity: tokens.count)
+      model, rowLimit: tokens.count, capacity: tokens.count)
     let text = session.begin()
     var position = 0
     for count in [tokens.count - 3, 1, 1, 1] {
@@ -62,9 +62,9 @@ extension Verification {
     var finding = Finding("tokens, ahead", on: set, weights: .float16)
     for isWide in isGPU ? [false, true] : [false] {
       for kind in [Self.units[0], Self.units[2], Self.units[3], Self.units[6]] {
-        let decoder = try Self.decoder(kind, isWide: isWide, on: backend.host)
-        let session = try DecodingSession(inference(decoder, as: .float16, .exact))
-        session.worksAhead = true
+        let model = try Self.model(kind, isWide: isWide, on: backend.host)
+        let session = try DecodingSession(inference(model, as: .float16, .exact))
+        session.isPipelined = true
         let plain = try Self.text(session, isAhead: false)
         let ahead = try Self.text(session, isAhead: true)
         finding.add(
@@ -79,17 +79,17 @@ extension Verification {
   private static func text(_ session: DecodingSession, isAhead: Bool) throws -> [Int32] {
     var random = Philox(seed: 17, purpose: .synthetic)
     let choices = (0...20).map { _ in
-      TokenChoice(temperature: 1, topK: 0, topP: 1, minP: 0, uniform: random.nextUniform())
+      SamplingStep(temperature: 1, topK: 0, topP: 1, minP: 0, uniform: random.nextUniform())
     }
     session.reset()
     var text: [Int32] = []
-    let vocabulary = Int32(session.decoder.configuration.vocabularySize)
+    let vocabulary = Int32(session.model.configuration.vocabularySize)
     var read = (0..<Int32(session.capacity - 30)).map { $0 * 17 % vocabulary }
     for index in 0..<20 {
       if index == 7 { read[0] = (read[0] + 1) % vocabulary }
       if index == 16 { session.reset() }
       let token = try session.append(
-        read, choosing: index == 13 ? .likeliest : choices[index],
+        read, choosing: index == 13 ? .greedy : choices[index],
         then: isAhead ? choices[index + 1] : nil)
       text.append(token)
       read = [token]

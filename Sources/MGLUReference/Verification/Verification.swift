@@ -34,9 +34,9 @@ package struct Verification {
   }
 
   private func inference(_ take: ([Finding]) -> Void) throws {
-    for type in backend.weightTypes { take(try flashUnits(type)) }
+    for type in backend.weightTypes { take(try inferenceUnits(type)) }
     take(trainingUnits())
-    take(try decoders())
+    take(try models())
     take([try attention(), try routes(), try largestTokens(), try drawnTokens()])
   }
 
@@ -51,7 +51,7 @@ package struct Verification {
   /// some 2e-4 in the root mean square, and so is a sum of many; a gate's two factors make it 3e-4.
   /// BF16 keeps 8 bits, 2^-9 relative per product at most, which a gate's two factors double; 8-bit
   /// inputs keep 1/254 of a group's largest, some 1e-2 relative to their mean.
-  func bound(_ type: WeightType, _ precision: ActivationPrecision, columns: Int) -> Double {
+  func bound(_ type: WeightType, _ precision: InputPrecision, columns: Int) -> Double {
     switch (type, precision) {
     case (.float16, .reduced) where isGPU: 5e-4
     case (.bfloat16, .reduced): 1e-2

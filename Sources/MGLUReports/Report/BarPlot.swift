@@ -1,9 +1,9 @@
 /// Horizontal bars with their standard deviations, as SVG that scales with the page.
 struct BarPlot {
-  /// A bar in one of the page's colours.
+  /// A bar in one of the page's colors.
   struct Bar {
     let title: String
-    let colour: Int
+    let color: Int
     let value: Double?
     let deviation: Double?
   }
@@ -42,7 +42,7 @@ struct BarPlot {
           [
             "x": SVG.number(left), "y": SVG.number(y + 18),
             "width": SVG.number(column(value) - left), "height": "16",
-            "class": "bar s\(bar.colour)",
+            "class": "bar s\(bar.color)",
           ]))
       if let deviation = bar.deviation {
         let (from, to) = (column(value - deviation), column(value + deviation))

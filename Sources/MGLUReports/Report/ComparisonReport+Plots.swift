@@ -1,8 +1,8 @@
 import MGLUTraining
 
 extension ComparisonReport {
-  /// How many colours the embedded page has (`.s0` and on); further units are dashed.
-  static let colours = 8
+  /// How many colors the embedded page has (`.s0` and on); further units are dashed.
+  static let colors = 8
 
   private var units: [String] {
     results.summaries.reduce(into: []) { if !$0.contains($1.unit) { $0.append($1.unit) } }
@@ -14,18 +14,18 @@ extension ComparisonReport {
     }
   }
 
-  private func colour(_ unit: String) -> Int {
-    (units.firstIndex(of: unit) ?? 0) % Self.colours
+  private func color(_ unit: String) -> Int {
+    (units.firstIndex(of: unit) ?? 0) % Self.colors
   }
 
   private func isDashed(_ unit: String) -> Bool {
-    (units.firstIndex(of: unit) ?? 0) >= Self.colours
+    (units.firstIndex(of: unit) ?? 0) >= Self.colors
   }
 
-  /// The units with their colours.
+  /// The units with their colors.
   var legend: [(title: String, style: String)] {
     units.map {
-      (UnitSpecification.title(of: $0), "s\(colour($0))" + (isDashed($0) ? " dashed" : ""))
+      (UnitSpecification.title(of: $0), "s\(color($0))" + (isDashed($0) ? " dashed" : ""))
     }
   }
 
@@ -41,7 +41,7 @@ extension ComparisonReport {
       bars: results.summaries.map { row in
         .init(
           title: UnitSpecification.title(of: row.unit) + suffix(rate: row.learningRate),
-          colour: colour(row.unit), value: row.validationLoss,
+          color: color(row.unit), value: row.validationLoss,
           deviation: row.validationLossDeviation)
       }
     ).svg
@@ -77,7 +77,7 @@ extension ComparisonReport {
       let values = Dictionary(grouping: runs.flatMap(points), by: \.step)
         .mapValues { $0.map(\.value).reduce(0, +) / Double($0.count) }
       return LinePlot.Series(
-        colour: colour(unit), isDashed: isDashed(unit),
+        color: color(unit), isDashed: isDashed(unit),
         points: values.sorted { $0.key < $1.key }.map { (Double($0.key), $0.value) },
         marks: runs.flatMap(\.spikes).map(Double.init))
     }
@@ -124,7 +124,7 @@ extension ComparisonReport {
       }
       guard !runs.isEmpty else { return nil }
       return LinePlot.Series(
-        colour: colour(unit), isDashed: isDashed(unit), points: points(runs).map { ($0, $1) })
+        color: color(unit), isDashed: isDashed(unit), points: points(runs).map { ($0, $1) })
     }
     return masked.isEmpty ? nil : masked
   }

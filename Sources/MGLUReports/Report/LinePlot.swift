@@ -1,8 +1,8 @@
 /// Curves over two axes, as SVG that scales with the page.
 struct LinePlot {
-  /// A curve in one of the page's colours.
+  /// A curve in one of the page's colors.
   struct Series {
-    let colour: Int
+    let color: Int
     let isDashed: Bool
     let points: [(x: Double, y: Double)]
     /// The places on the x axis that are marked.
@@ -49,7 +49,7 @@ struct LinePlot {
       parts.append(
         SVG.element(
           "polyline",
-          ["points": path, "class": "curve s\(series.colour)\(series.isDashed ? " dashed" : "")"]))
+          ["points": path, "class": "curve s\(series.color)\(series.isDashed ? " dashed" : "")"]))
       for mark in series.marks {
         guard let point = series.points.first(where: { $0.x >= mark }) else { continue }
         parts.append(
@@ -57,7 +57,7 @@ struct LinePlot {
             "circle",
             [
               "cx": SVG.number(column(point.x)), "cy": SVG.number(row(point.y)), "r": "5",
-              "class": "mark s\(series.colour)",
+              "class": "mark s\(series.color)",
             ]))
       }
     }

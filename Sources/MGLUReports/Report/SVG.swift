@@ -1,6 +1,6 @@
 /// SVG as text: elements, and numbers short enough for a file that people open.
 ///
-/// Colours are classes of the page's style sheet, so that one drawing serves light and dark.
+/// Colors are classes of the page's style sheet, so that one drawing serves light and dark.
 enum SVG {
   /// An element with attributes in the order given.
   static func element(

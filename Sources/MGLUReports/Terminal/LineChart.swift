@@ -1,4 +1,4 @@
-/// Curves in a terminal: one mark for each series, the vertical axis labelled at both ends.
+/// Curves in a terminal: one mark for each series, the vertical axis labeled at both ends.
 public struct LineChart: Sendable {
   /// A curve.
   public struct Series: Sendable {

@@ -4,7 +4,7 @@ import Synchronization
 /// A model at work: a bounded queue, and one thread that owns the model and batches what is there.
 public final class Engine: Sendable {
   /// The shape of the model.
-  let configuration: DecoderConfiguration
+  let configuration: ModelConfiguration
   let tokenizer: Tokenizer
   let settings: EngineSettings
   let metrics = ServerMetrics()
@@ -30,26 +30,26 @@ public final class Engine: Sendable {
   /// Starts an engine over a model. Throws where the device has no memory for as many texts, as long,
   /// as `settings` allow.
   public init(
-    _ decoder: InferenceDecoder, tokenizer: Tokenizer, settings: EngineSettings = .init()
+    _ model: InferenceModel, tokenizer: Tokenizer, settings: EngineSettings = .init()
   ) throws(MemoryError) {
     var settings = settings
     settings.context = min(
-      settings.context ?? .max, decoder.configuration.contextLength)
+      settings.context ?? .max, model.configuration.contextLength)
     settings.mostTexts = max(1, settings.mostTexts)
-    let context = settings.context ?? decoder.configuration.contextLength
-    let bytes = decoder.configuration.cacheByteCount(tokens: context)
+    let context = settings.context ?? model.configuration.contextLength
+    let bytes = model.configuration.cacheByteCount(tokens: context)
     // The memory is taken when texts come: a device that lacks it then computes nothing any more.
     try PhysicalMemory.require(
-      Double(bytes) * Double(settings.mostTexts), on: decoder.backend.deviceMemory,
+      Double(bytes) * Double(settings.mostTexts), on: model.backend.deviceMemory,
       for: "the memory of \(settings.mostTexts) texts of \(context) tokens",
       remedy: "choose a smaller --max-batch or --context")
-    self.configuration = decoder.configuration
+    self.configuration = model.configuration
     self.tokenizer = tokenizer
     self.settings = settings
     queue = Mutex(Queue())
     // A thread of its own: a step computes for long and never waits.
     DispatchQueue(label: "mglu.engine", qos: .userInitiated).async { [self] in
-      run(decoder, context: context)
+      run(model, context: context)
     }
   }
 
@@ -80,7 +80,7 @@ public final class Engine: Sendable {
       jobs.append(
         TextJob(
           request: request, index: index, text: text, sampler: sampler,
-          endOfText: Set(configuration.endOfText)))
+          eosTokenIDs: Set(configuration.eosTokenIDs)))
     }
     let problem: APIError? = queue.withLock { queue in
       guard queue.state == .open else {
@@ -112,9 +112,9 @@ public final class Engine: Sendable {
     }
   }
 
-  private func run(_ decoder: InferenceDecoder, context: Int) {
+  private func run(_ model: InferenceModel, context: Int) {
     let scheduler = Scheduler(
-      decoder, tokenizer: tokenizer, mostTexts: settings.mostTexts, capacity: context,
+      model, tokenizer: tokenizer, mostTexts: settings.mostTexts, capacity: context,
       metrics: metrics)
     while true {
       let (jobs, isOver) = take(most: scheduler.room)
@@ -151,7 +151,7 @@ public final class Engine: Sendable {
   }
 }
 
-extension DecoderConfiguration {
+extension ModelConfiguration {
   /// Bytes of the keys and values of `tokens` tokens.
   fileprivate func cacheByteCount(tokens: Int) -> Int {
     layers * 2 * attention.kvWidth * tokens * 4

@@ -5,17 +5,17 @@ final class RunningText {
   let text: BatchedDecodingSession.Text
 
   private let tokenizer: Tokenizer
-  private let scorer: TokenScorer
+  private let scorer: LogprobScorer
   private let metrics: ServerMetrics
-  private let endOfText: Set<Int32>
+  private let eosTokenIDs: Set<Int32>
   private var sampler: Sampler
-  private var characters: TokenTextStream
-  private var stops: StopTexts
-  private var promptScores: [TokenScore] = []
+  private var characters: StreamingDetokenizer
+  private var stops: StopSequences
+  private var promptScores: [TokenLogprob] = []
   /// Tokens that the model has not read yet.
   private var unread: ArraySlice<Int32>
   private var written = 0
-  private var chosen: (id: Int32, score: TokenScore?)?
+  private var chosen: (id: Int32, score: TokenLogprob?)?
   private var isFinished = false
   private var lastToken: ContinuousClock.Instant?
   /// Texts of the same prompt that wait for this one to have read it.
@@ -25,17 +25,17 @@ final class RunningText {
 
   init(
     _ job: TextJob, in text: BatchedDecodingSession.Text, tokenizer: Tokenizer,
-    scorer: TokenScorer, metrics: ServerMetrics
+    scorer: LogprobScorer, metrics: ServerMetrics
   ) {
     self.job = job
     self.text = text
     self.tokenizer = tokenizer
     self.scorer = scorer
     self.metrics = metrics
-    endOfText = job.endOfText
+    eosTokenIDs = job.eosTokenIDs
     sampler = job.sampler
-    characters = TokenTextStream(tokenizer)
-    stops = StopTexts(job.text.stops)
+    characters = StreamingDetokenizer(tokenizer)
+    stops = StopSequences(job.text.stops)
     unread = job.text.prompt[...]
   }
 
@@ -84,14 +84,14 @@ final class RunningText {
   func see(_ logits: Span<Float>, after index: Int) {
     let next = unread.startIndex + index + 1
     if next < unread.endIndex {
-      promptScores.append(score(unread[next], logits) ?? TokenScore(unread[next]))
+      promptScores.append(score(unread[next], logits) ?? TokenLogprob(unread[next]))
     } else {
-      choose(logits)
+      sample(logits)
       for follower in followers { follower.choose(logits) }
     }
   }
 
-  private func choose(_ logits: Span<Float>) {
+  private func sample(_ logits: Span<Float>) {
     let id = sampler.sample(logits)
     guard id >= 0 else {
       return job.request.fail(.internalError(GenerationError.notFinite.message))
@@ -99,7 +99,7 @@ final class RunningText {
     chosen = (id, score(id, logits))
   }
 
-  private func score(_ id: Int32, _ logits: Span<Float>) -> TokenScore? {
+  private func score(_ id: Int32, _ logits: Span<Float>) -> TokenLogprob? {
     job.text.topScores.map { scorer.score(id, under: logits, top: $0) }
   }
 
@@ -111,7 +111,7 @@ final class RunningText {
       guard unread.isEmpty else { return }
       metrics.countPrompt(job.text.prompt.count)
       if job.text.scoresPrompt {
-        job.send(.prompt([TokenScore(job.text.prompt[0])] + promptScores))
+        job.send(.prompt([TokenLogprob(job.text.prompt[0])] + promptScores))
         promptScores.removeAll()
       } else {
         job.send(.prompt([]))
@@ -121,7 +121,7 @@ final class RunningText {
     chosen = nil
     written += 1
     noteTime()
-    if endOfText.contains(id) {
+    if eosTokenIDs.contains(id) {
       job.send(.token(id: id, text: "", score: score))
       return finish(.stop)
     }
@@ -149,7 +149,7 @@ final class RunningText {
   }
 }
 
-extension TokenScore {
+extension TokenLogprob {
   /// A token without a score.
   fileprivate init(_ id: Int32) { self.init(id: id, logprob: nil, alternatives: []) }
 }

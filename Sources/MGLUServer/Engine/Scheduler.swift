@@ -9,19 +9,19 @@ final class Scheduler {
 
   private let session: BatchedDecodingSession
   private let tokenizer: Tokenizer
-  private let scorer: TokenScorer
+  private let scorer: LogprobScorer
   private let metrics: ServerMetrics
   private let mostTexts: Int
   private var running: [RunningText] = []
 
   init(
-    _ decoder: InferenceDecoder, tokenizer: Tokenizer, mostTexts: Int, capacity: Int,
+    _ model: InferenceModel, tokenizer: Tokenizer, mostTexts: Int, capacity: Int,
     metrics: ServerMetrics
   ) {
     session = BatchedDecodingSession(
-      decoder, rowLimit: Self.pieceLength + mostTexts, capacity: capacity)
+      model, rowLimit: Self.pieceLength + mostTexts, capacity: capacity)
     self.tokenizer = tokenizer
-    scorer = TokenScorer(on: decoder.backend.host)
+    scorer = LogprobScorer(on: model.backend.host)
     self.mostTexts = mostTexts
     self.metrics = metrics
   }

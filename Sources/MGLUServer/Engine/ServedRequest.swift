@@ -70,7 +70,7 @@ struct TextJob: Sendable {
   let index: Int
   let text: TextRequest
   let sampler: Sampler
-  let endOfText: Set<Int32>
+  let eosTokenIDs: Set<Int32>
 
   func send(_ event: TextEvent) { request.send(.text(index, event)) }
 }

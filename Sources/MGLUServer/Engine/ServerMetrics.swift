@@ -50,7 +50,7 @@ final class ServerMetrics: Sendable {
     }
   }
 
-  /// All metrics, labelled with the model's name.
+  /// All metrics, labeled with the model's name.
   func text(model: String) -> String {
     let values = values.withLock { $0 }
     let label = "model_name=\"\(Self.escaped(model))\""

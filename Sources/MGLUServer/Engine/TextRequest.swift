@@ -5,7 +5,7 @@ package struct TextRequest: Sendable {
   /// Most tokens to write; 0 only reads the prompt.
   package var maximumTokens: Int
   /// How tokens are chosen.
-  package var sampling: SamplerConfiguration
+  package var sampling: SamplingParameters
   /// Texts that end the writing, none of them empty; they are not written themselves.
   package var stops: [String]
   /// How many of the most probable tokens are wanted beside each token's own probability.
@@ -21,7 +21,7 @@ package struct TextRequest: Sendable {
 
   /// A text that continues `prompt`.
   package init(
-    prompt: [Int32], maximumTokens: Int, sampling: SamplerConfiguration = .init(),
+    prompt: [Int32], maximumTokens: Int, sampling: SamplingParameters = .init(),
     stops: [String] = [], topScores: Int? = nil, scoresPrompt: Bool = false
   ) {
     self.prompt = prompt
@@ -34,7 +34,7 @@ package struct TextRequest: Sendable {
 }
 
 /// A token and how probable the model found it.
-package struct TokenScore: Sendable, Equatable {
+package struct TokenLogprob: Sendable, Equatable {
   /// A token with its log-probability.
   package struct Alternative: Sendable, Equatable {
     package let id: Int32
@@ -59,9 +59,9 @@ package enum FinishReason: String, Sendable, Encodable {
 /// What happens to a text.
 package enum TextEvent: Sendable {
   /// The prompt was read; a score for each of its tokens, where they are wanted.
-  case prompt([TokenScore])
+  case prompt([TokenLogprob])
   /// A token was written: the text that it completes, which may be empty, and its score.
-  case token(id: Int32, text: String, score: TokenScore?)
+  case token(id: Int32, text: String, score: TokenLogprob?)
   /// Nothing follows but this text.
   case finished(text: String, FinishReason)
 }

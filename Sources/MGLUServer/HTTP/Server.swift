@@ -46,7 +46,7 @@
         gracefulShutdownSignals: [.sigterm, .sigint], logger: application.logger)
       configuration.maximumGracefulShutdownDuration = timeLimit
       let group = ServiceGroup(configuration: configuration)
-      // In a task of its own: cancelling it would cut off answers, and close the listener twice.
+      // In a task of its own: canceling it would cut off answers, and close the listener twice.
       let serving = Task { try await group.run() }
       do {
         try await withTaskCancellationHandler {

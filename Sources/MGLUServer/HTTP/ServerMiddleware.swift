@@ -57,8 +57,8 @@
       _ request: Request, context: ConnectionContext,
       next: (Request, ConnectionContext) async throws -> Response
     ) async throws -> Response {
-      guard settings.admits(authorisation: request.headers[.authorization]) else {
-        throw APIError.unauthorised
+      guard settings.admits(authorization: request.headers[.authorization]) else {
+        throw APIError.unauthorized
       }
       return try await next(request, context)
     }

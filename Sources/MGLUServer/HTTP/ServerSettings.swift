@@ -67,9 +67,9 @@ public struct ServerSettings: Sendable {
   }
 
   /// Whether an `Authorization` header has the key. Takes as long for any key of a length.
-  package func admits(authorisation: String?) -> Bool {
+  package func admits(authorization: String?) -> Bool {
     guard let apiKey else { return true }
-    let header = Array((authorisation ?? "").utf8)
+    let header = Array((authorization ?? "").utf8)
     // The name of a scheme has no case, and any number of blanks follows it.
     let scheme = header.prefix { $0 != UInt8(ascii: " ") }
     guard String(decoding: scheme, as: UTF8.self).lowercased() == "bearer" else { return false }

@@ -45,14 +45,14 @@ extension ServerAPI {
   /// `/tokenizer_info`.
   package func tokenizerInfo() -> Reply {
     struct Answer: Encodable {
-      let endOfText: String?
+      let eosTokenIDs: String?
       let template: String?
       let vocabularySize: Int
       let longest: Int
 
       private enum CodingKeys: String, CodingKey {
         case start = "bos_token"
-        case endOfText = "eos_token"
+        case eosTokenIDs = "eos_token"
         case padding = "pad_token"
         case template = "chat_template"
         case vocabularySize = "vocab_size"
@@ -62,18 +62,18 @@ extension ServerAPI {
       func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encodeNil(forKey: .start)
-        try values.encode(endOfText, forKey: .endOfText)
-        try values.encode(endOfText, forKey: .padding)
+        try values.encode(eosTokenIDs, forKey: .eosTokenIDs)
+        try values.encode(eosTokenIDs, forKey: .padding)
         try values.encode(template, forKey: .template)
         try values.encode(vocabularySize, forKey: .vocabularySize)
         try values.encode(longest, forKey: .longest)
       }
     }
-    let end = engine.configuration.endOfText.first ?? tokenizer.endOfText
+    let end = engine.configuration.eosTokenIDs.first ?? tokenizer.eosTokenIDs
     return .json(
       JSONBody.encode(
         Answer(
-          endOfText: end.flatMap { tokenizer.bytes(of: $0) }.map {
+          eosTokenIDs: end.flatMap { tokenizer.bytes(of: $0) }.map {
             String(decoding: $0, as: UTF8.self)
           }, template: template.source, vocabularySize: tokenizer.vocabularySize,
           longest: engine.context)))

@@ -41,7 +41,7 @@ package struct APIError: Error, Sendable, Equatable {
     "the rest of the body did not come in time; send it anew, faster or in smaller requests",
     code: "request_timeout", status: 408)
 
-  static let unauthorised = APIError(
+  static let unauthorized = APIError(
     status: 401, message: "the API key is missing or wrong; send it as Authorization: Bearer KEY",
     type: "authentication_error", code: "invalid_api_key")
   package static let queueFull = APIError(

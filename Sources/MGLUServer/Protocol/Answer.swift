@@ -3,7 +3,7 @@ struct AnswerPiece: Sendable {
   let index: Int
   var text = ""
   /// Scores of the prompt's tokens, where they are echoed, and of written ones.
-  var scores: [TokenScore] = []
+  var scores: [TokenLogprob] = []
   var finishReason: FinishReason?
 
   var isEmpty: Bool { text.isEmpty && scores.isEmpty && finishReason == nil }

@@ -20,7 +20,7 @@ struct ChatRequest: Decodable {
 
   private struct Ignored: Decodable {}
 
-  init(from decoder: any Swift.Decoder) throws {
+  init(from decoder: any Decoder) throws {
     fields = try GenerationFields(from: decoder)
     let values = try decoder.container(keyedBy: CodingKeys.self)
     messages = try values.decode([ChatMessage].self, forKey: .messages)
@@ -95,7 +95,7 @@ extension ChatMessage: Decodable {
   }
 
   /// A message whose content is a text, or parts that are texts.
-  public init(from decoder: any Swift.Decoder) throws {
+  public init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: CodingKeys.self)
     let role = try values.decode(String.self, forKey: .role)
     if let text = try? values.decode(String.self, forKey: .content) {

@@ -15,7 +15,7 @@ struct CompletionRequest: Decodable {
     func tokens(_ tokenizer: Tokenizer) -> [Int32] {
       switch self {
       case .ids(let ids): ids
-      case .text(""): tokenizer.endOfText.map { [$0] } ?? []
+      case .text(""): tokenizer.eosTokenIDs.map { [$0] } ?? []
       case .text(let text): tokenizer.encode(text)
       }
     }
@@ -38,7 +38,7 @@ struct CompletionRequest: Decodable {
     case bestOf = "best_of"
   }
 
-  init(from decoder: any Swift.Decoder) throws {
+  init(from decoder: any Decoder) throws {
     fields = try GenerationFields(from: decoder)
     let values = try decoder.container(keyedBy: CodingKeys.self)
     prompts = try Self.prompts(values)

@@ -1,5 +1,5 @@
 /// What completions and chats have in common. Fields that are unknown are ignored; known ones that
-/// cannot be honoured are refused, unless they ask for nothing.
+/// cannot be honored are refused, unless they ask for nothing.
 struct GenerationFields: Decodable {
   private let temperature: Float?
   private let topP: Float?
@@ -66,7 +66,7 @@ struct GenerationFields: Decodable {
   }
 
   /// How tokens of the text `index` of a prompt are chosen.
-  func sampling(_ index: Int, defaultSeed: UInt64) throws(APIError) -> SamplerConfiguration {
+  func sampling(_ index: Int, defaultSeed: UInt64) throws(APIError) -> SamplingParameters {
     for (name, isAsked) in [
       ("presence_penalty", presencePenalty ?? 0 != 0),
       ("frequency_penalty", frequencyPenalty ?? 0 != 0),
@@ -78,7 +78,7 @@ struct GenerationFields: Decodable {
     // vLLM's spelling of "all".
     let topK = topK == -1 ? 0 : topK ?? 0
     let first = seed.map { UInt64(bitPattern: Int64($0)) } ?? defaultSeed
-    let configuration = SamplerConfiguration(
+    let configuration = SamplingParameters(
       temperature: temperature ?? 1, topK: topK, topP: topP ?? 1, minP: minP ?? 0,
       seed: first &+ UInt64(index))
     do { try configuration.validate() } catch { throw .invalid(error.message) }
@@ -102,7 +102,7 @@ struct GenerationFields: Decodable {
 struct OneOrMore<Value: Decodable>: Decodable {
   let values: [Value]
 
-  init(from decoder: any Swift.Decoder) throws {
+  init(from decoder: any Decoder) throws {
     if let list = try? [Value](from: decoder) {
       values = list
     } else {

@@ -34,7 +34,7 @@ struct CompletionLogprobs: Encodable {
   }
 
   /// Adds a token that begins at the character `offset`, and moves `offset` to its end.
-  mutating func append(_ score: TokenScore, at offset: inout Int, _ spelling: TokenSpelling) {
+  mutating func append(_ score: TokenLogprob, at offset: inout Int, _ spelling: TokenSpelling) {
     tokens.append(spelling.text(score.id))
     tokenLogprobs.append(score.logprob)
     textOffset.append(offset)
@@ -70,9 +70,9 @@ struct ChatLogprob: Encodable {
     case topLogprobs = "top_logprobs"
   }
 
-  init(_ score: TokenScore, top count: Int, _ spelling: TokenSpelling) {
+  init(_ score: TokenLogprob, top count: Int, _ spelling: TokenSpelling) {
     token = spelling.text(score.id)
-    logprob = score.logprob ?? TokenScorer.least
+    logprob = score.logprob ?? LogprobScorer.least
     bytes = spelling.bytes(score.id)
     topLogprobs = score.alternatives.prefix(count).map {
       Alternative(token: spelling.text($0.id), logprob: $0.logprob, bytes: spelling.bytes($0.id))

@@ -93,12 +93,12 @@ public enum TextSource {
     var text = text
     guard file.hasSuffix(".jsonl") else { return text.withUTF8(body) }
     struct Line: Decodable { let text: String }
-    let decoder = JSONDecoder()
+    let model = JSONDecoder()
     var number = 0
     for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
       number += 1
       if line.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) { continue }
-      guard var document = (try? decoder.decode(Line.self, from: Data(line)))?.text else {
+      guard var document = (try? model.decode(Line.self, from: Data(line)))?.text else {
         throw DataError(
           .malformed, "\(file), line \(number): expected a JSON object with a \"text\"")
       }

@@ -82,10 +82,10 @@ public struct Comparison {
     isCancelled: () -> Bool
   ) throws -> RunResult? {
     try run.checkMemory(on: backend)
-    let decoder = try Decoder(run.model, on: backend)
-    decoder.initialise(seed: run.settings.seed)
+    let model = try LanguageModel(run.model, on: backend)
+    model.initialize(seed: run.settings.seed)
     let trainer = try Trainer(
-      decoder, tokenizer: tokenizer, corpus: corpus, configuration: run.settings, output: folder,
+      model, tokenizer: tokenizer, corpus: corpus, configuration: run.settings, output: folder,
       tensorBoard: tensorBoard)
     try trainer.prepareOutput(resume: Folder.kind(of: folder) != nil, observe: observe)
     var summary: TrainingSummary?
@@ -98,7 +98,7 @@ public struct Comparison {
     if summary?.wasInterrupted == true { return nil }
     let result = try RunResult(run, folder: folder, divergence: divergence)
     try ExperimentFile.write(
-      RunTiming(run, summary, decoder: decoder), to: "\(folder)/\(RunTiming.fileName)")
+      RunTiming(run, summary, model: model), to: "\(folder)/\(RunTiming.fileName)")
     // The last: it says that the run is done.
     try ExperimentFile.write(result, to: "\(folder)/\(RunResult.fileName)")
     for checkpoint in ModelFolder.checkpoints(in: folder) { try Folder.remove(checkpoint) }

@@ -19,10 +19,10 @@ extension ComparisonPlan {
     var secondsOfAStep = 0.0
     for run in trial.runs {
       try run.checkMemory(on: backend)
-      let decoder = try Decoder(run.model, on: backend)
-      decoder.initialise(seed: run.settings.seed)
+      let model = try LanguageModel(run.model, on: backend)
+      model.initialize(seed: run.settings.seed)
       let summary = try Trainer(
-        decoder, tokenizer: tokenizer, corpus: corpus, configuration: run.settings
+        model, tokenizer: tokenizer, corpus: corpus, configuration: run.settings
       ).run()
       secondsOfAStep += Double(run.settings.tokensPerStep) / max(1, summary.tokensPerSecond)
     }

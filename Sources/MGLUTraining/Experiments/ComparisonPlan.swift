@@ -9,14 +9,14 @@ public struct ComparisonPlan: Sendable {
   /// Whether d is widened so that every unit has the first one's weight count.
   public var matchesParameters: Bool
   /// The model, whose unit is exchanged.
-  public var model: DecoderConfiguration
+  public var model: ModelConfiguration
   /// The settings of every run; seed and learning rates are taken from the lists.
   public var settings: TrainingConfiguration
 
   /// A plan; ``validate()`` checks it.
   public init(
     units: [UnitSpecification], seeds: [UInt64] = [1], learningRates: [Double] = [1e-3],
-    matchesParameters: Bool = false, model: DecoderConfiguration, settings: TrainingConfiguration
+    matchesParameters: Bool = false, model: ModelConfiguration, settings: TrainingConfiguration
   ) {
     self.units = units
     self.seeds = seeds
@@ -50,7 +50,7 @@ public struct ComparisonPlan: Sendable {
     /// Its unit.
     public let unit: UnitSpecification
     /// Its model, with the unit in it.
-    public let model: DecoderConfiguration
+    public let model: ModelConfiguration
     /// Its settings, with seed and learning rate.
     public let settings: TrainingConfiguration
 
@@ -88,7 +88,7 @@ public struct ComparisonPlan: Sendable {
   /// Matched units have the d whose weights come closest to the first one's: d is a whole number,
   /// so that a layer's weights differ by at most half a unit of d, h for LU, shared GLU and MGLU,
   /// 1.5 h for GLU. Masks are not weights.
-  public func model(with unit: UnitSpecification) -> DecoderConfiguration {
+  public func model(with unit: UnitSpecification) -> ModelConfiguration {
     var result = Self.replacing(unit, in: model)
     guard matchesParameters, let first = units.first else { return result }
     let target = Self.blockWeights(Self.replacing(first, in: model).feedForward)
@@ -99,8 +99,8 @@ public struct ComparisonPlan: Sendable {
   }
 
   private static func replacing(
-    _ unit: UnitSpecification, in model: DecoderConfiguration
-  ) -> DecoderConfiguration {
+    _ unit: UnitSpecification, in model: ModelConfiguration
+  ) -> ModelConfiguration {
     var result = model
     result.feedForward.unit = unit.unit
     result.feedForward.activation = unit.activation

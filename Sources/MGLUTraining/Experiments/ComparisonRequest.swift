@@ -12,7 +12,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
   public var preset: String?
   /// Steps of each run, by default 2000.
   public var steps: Int?
-  /// Windows of a micro-batch, by default 12.
+  /// BatchSampler of a micro-batch, by default 12.
   public var batchSize: Int?
   /// Tokens of a window, by default the model's context.
   public var context: Int?
@@ -46,7 +46,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
   /// The plan, over the vocabulary of `tokenizer` and, if it is given, another shape than the
   /// preset's.
   public func plan(
-    tokenizer: Tokenizer, shape: DecoderConfiguration? = nil, evaluationTokens: Int = 1 << 18,
+    tokenizer: Tokenizer, shape: ModelConfiguration? = nil, evaluationTokens: Int = 1 << 18,
     saveEvery: Int = 500
   ) throws -> ComparisonPlan {
     guard let units, !units.isEmpty else {
@@ -62,7 +62,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
     }
     model.contextLength = context ?? model.contextLength
     model.vocabularySize = tokenizer.vocabularySize
-    model.endOfText = tokenizer.endOfText.map { [$0] } ?? []
+    model.eosTokenIDs = tokenizer.eosTokenIDs.map { [$0] } ?? []
     let settings = TrainingConfiguration(
       batchSize: batchSize ?? 12, contextLength: model.contextLength,
       gradientAccumulation: gradientAccumulation ?? 1, evaluationTokens: evaluationTokens,

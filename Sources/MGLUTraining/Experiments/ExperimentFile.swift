@@ -17,10 +17,10 @@ package enum ExperimentFile {
   /// The value in the file at `path`, or `nil` where there is no such file.
   package static func read<T: Decodable>(_ type: T.Type, from path: String) throws -> T? {
     guard Folder.kind(of: path) != nil else { return nil }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let model = JSONDecoder()
+    model.keyDecodingStrategy = .convertFromSnakeCase
     let data = Data(try MappedFile(path: path).contents)
-    do { return try decoder.decode(type, from: data) } catch {
+    do { return try model.decode(type, from: data) } catch {
       throw ExperimentError(
         .malformed,
         "\(path): not what was expected there: \((error as? DecodingError)?.place ?? "")",

@@ -16,14 +16,14 @@ public struct RunTiming: Sendable, Equatable, Codable {
   /// Seconds of the call that ended the run.
   public let seconds: Double
 
-  init(_ run: ComparisonPlan.Run, _ summary: TrainingSummary?, decoder: Decoder) throws {
+  init(_ run: ComparisonPlan.Run, _ summary: TrainingSummary?, model: LanguageModel) throws {
     unit = run.unit.text
     seed = run.settings.seed
     learningRate = run.settings.learningRate
     trainingTokensPerSecond = summary.flatMap { $0.tokensPerSecond > 0 ? $0.tokensPerSecond : nil }
     seconds = summary?.seconds ?? 0
     do {
-      decodeTokensPerSecond = summary == nil ? nil : try Self.decodeSpeed(decoder)
+      decodeTokensPerSecond = summary == nil ? nil : try Self.decodeSpeed(model)
     } catch let error as GenerationError where error.code == .notFinite {
       decodeTokensPerSecond = nil
     }
@@ -31,9 +31,9 @@ public struct RunTiming: Sendable, Equatable, Codable {
 
   /// The fastest of twenty texts as long as the context, at most 64 tokens: whatever else the machine
   /// does only slows them, and a small model's text takes milliseconds.
-  private static func decodeSpeed(_ decoder: Decoder) throws -> Double {
-    let weights = WeightType(decoder.backend.productType) ?? .float32
-    let session = DecodingSession(try InferenceDecoder(decoder, weights: weights))
+  private static func decodeSpeed(_ model: LanguageModel) throws -> Double {
+    let weights = WeightType(model.backend.productType) ?? .float32
+    let session = DecodingSession(try InferenceModel(model, weights: weights))
     let count = min(session.capacity, 64)
     let clock = ContinuousClock()
     let speeds = try (0..<20).map { _ in

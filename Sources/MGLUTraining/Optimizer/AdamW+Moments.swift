@@ -8,10 +8,10 @@ extension AdamW {
   }
 
   /// The moments, or copies of them, once all that was enqueued is done.
-  func momentsOnHost(_ decoder: Decoder) -> HostMoments {
-    let first = decoder.backend.onHost(firstMoment.floats).arena
-    let second = decoder.backend.onHost(secondMoment.floats).arena
-    let named = decoder.trainedParameters.flatMap { parameter in
+  func momentsOnHost(_ model: LanguageModel) -> HostMoments {
+    let first = model.backend.onHost(firstMoment.floats).arena
+    let second = model.backend.onHost(secondMoment.floats).arena
+    let named = model.trainedParameters.flatMap { parameter in
       [
         ("exp_avg.\(parameter.name)", parameter.tensor.counterpart(in: first)),
         ("exp_avg_sq.\(parameter.name)", parameter.tensor.counterpart(in: second)),
@@ -21,11 +21,11 @@ extension AdamW {
   }
 
   /// Takes up moments that the host has written.
-  func upload(_ moments: HostMoments, to decoder: Decoder) {
+  func upload(_ moments: HostMoments, to model: LanguageModel) {
     for (source, target) in [(moments.first, firstMoment), (moments.second, secondMoment)]
     where source !== target {
-      decoder.backend.copy(source.floats, into: target.floats)
+      model.backend.copy(source.floats, into: target.floats)
     }
-    decoder.backend.synchronize()
+    model.backend.synchronize()
   }
 }

@@ -1,13 +1,13 @@
 import MGLUModel
 
-/// AdamW over all parameters of a decoder: gradients and moments are arenas of the parameters'
+/// AdamW over all parameters of a model: gradients and moments are arenas of the parameters'
 /// layout, and a step is one pass over the matrices and one over the norms.
 ///
 /// Matrices, embeddings and mask logits decay; norms do not. Decay shrinks a logit without ever
 /// changing its sign, so it flips no mask by itself; it keeps logits small enough that later
 /// gradients still can. Fixed masks are outside the trained part and never change.
 public struct AdamW: Sendable {
-  /// The settings of the optimiser that stay the same over a run.
+  /// The settings of the optimizer that stay the same over a run.
   public struct Settings: Sendable, Equatable, Codable {
     /// Decay of the first moment.
     public var beta1: Float
@@ -46,40 +46,40 @@ public struct AdamW: Sendable {
   /// The global norm of the gradients of the last step, before clipping, once the backend is done.
   public var gradientNorm: Double { hostSquaredNorm.doubles[0].squareRoot() }
 
-  /// Fresh state for `decoder`.
-  public init(_ settings: Settings, for decoder: Decoder) {
+  /// Fresh state for `model`.
+  public init(_ settings: Settings, for model: LanguageModel) {
     self.settings = settings
-    let count = decoder.trainedByteCount / 4
-    func arena() -> Arena { decoder.backend.allocate { _ = $0.tensor([count]) }.arena }
+    let count = model.trainedByteCount / 4
+    func arena() -> Arena { model.backend.allocate { _ = $0.tensor([count]) }.arena }
     gradients = Gradients(arena: arena())
     firstMoment = arena()
     secondMoment = arena()
-    squaredNorm = decoder.backend.allocate { $0.tensor([1], .float64) }.1
+    squaredNorm = model.backend.allocate { $0.tensor([1], .float64) }.1
     hostSquaredNorm =
       squaredNorm.arena.isHostVisible
-      ? squaredNorm : decoder.backend.allocateShared { $0.tensor([1], .float64) }.1
+      ? squaredNorm : model.backend.allocateShared { $0.tensor([1], .float64) }.1
   }
 
   /// Updates the parameters from the gradients and clears those. A ``gradientNorm`` that is not
   /// finite changes nothing, so that its origin can be looked for.
   ///
   /// - Parameters:
-  ///   - decoder: The model that this state was made for.
+  ///   - model: The model that this state was made for.
   ///   - learningRate: The rate of this step.
   ///   - step: The number of this step, from 1.
-  public func step(_ decoder: Decoder, learningRate: Double, step: Int) {
-    let (backend, weights) = (decoder.backend, decoder.weights)
+  public func step(_ model: LanguageModel, learningRate: Double, step: Int) {
+    let (backend, weights) = (model.backend, model.weights)
     backend.sumOfSquares(
-      gradients.arena.floats(inBytes: 0..<decoder.trainedByteCount), into: squaredNorm)
+      gradients.arena.floats(inBytes: 0..<model.trainedByteCount), into: squaredNorm)
     for (bytes, decay, copy) in [
       (
         weights.productBytes, settings.weightDecay,
-        decoder.products?.elements(backend.productType)
+        model.products?.elements(backend.productType)
       ),
       (weights.logitBytes, settings.weightDecay, nil), (weights.normBytes, 0, nil),
     ] where !bytes.isEmpty {
       backend.adamW(
-        decoder.masters.floats(inBytes: bytes), gradient: gradients.arena.floats(inBytes: bytes),
+        model.masters.floats(inBytes: bytes), gradient: gradients.arena.floats(inBytes: bytes),
         firstMoment: firstMoment.floats(inBytes: bytes),
         secondMoment: secondMoment.floats(inBytes: bytes), copy: copy, squaredNorm: squaredNorm,
         step: AdamWStep(

@@ -25,14 +25,14 @@ public struct EvaluationResult: Sendable, Equatable {
 /// Predicts every token of a sequence but the first, in consecutive windows, each of which starts
 /// without memory of the one before.
 public struct Evaluator {
-  private let decoder: Decoder
-  private let activations: DecoderActivations
+  private let model: LanguageModel
+  private let activations: ModelActivations
   private let byteCounts: [Int]
 
   /// Evaluates as many windows at a time, and as long ones, as `activations` have room for; those
   /// of training will do.
-  public init(_ decoder: Decoder, tokenizer: Tokenizer, activations: DecoderActivations) {
-    self.decoder = decoder
+  public init(_ model: LanguageModel, tokenizer: Tokenizer, activations: ModelActivations) {
+    self.model = model
     self.activations = activations
     byteCounts = (0..<Int32(clamping: tokenizer.vocabularySize)).map { id in
       tokenizer.isSpecial(id) ? 0 : tokenizer.bytes(of: id)?.count ?? 0
@@ -43,15 +43,15 @@ public struct Evaluator {
   public func evaluate(
     _ tokens: TokenSequence, isCancelled: () -> Bool = { false }
   ) throws -> EvaluationResult? {
-    let windows = try Windows(
+    let windows = try BatchSampler(
       tokens, length: activations.length,
-      vocabularySize: decoder.configuration.vocabularySize, name: "validation")
+      vocabularySize: model.configuration.vocabularySize, name: "validation")
     var (sum, count, bytes) = (0.0, 0, 0)
     for first in stride(from: 0, to: windows.consecutiveCount, by: activations.sequences) {
       if isCancelled() { return nil }
       try windows.consecutive(from: first, into: activations)
-      decoder.loss(activations)
-      try decoder.backend.finish()
+      model.loss(activations)
+      try model.backend.finish()
       activations.losses.withFloats { losses in
         for row in losses.indices {
           let target = Int(activations.targets.integers[row])

@@ -23,8 +23,8 @@ package struct MaskTelemetry {
   private(set) var reference: (step: Int, words: [UInt64])?
 
   /// Telemetry of a model, or `nil` if it has no masks.
-  package init?(_ decoder: Decoder) {
-    units = decoder.weights.layers.compactMap { $0.unit as? MaskedGatedLinearUnit }
+  package init?(_ model: LanguageModel) {
+    units = model.weights.layers.compactMap { $0.unit as? MaskedGatedLinearUnit }
     guard !units.isEmpty else { return nil }
   }
 

@@ -102,11 +102,11 @@ package final class MetricsLog {
   private static func forEachLine(
     of path: String, _ body: (Line, [UInt8]) -> Void
   ) throws(FileError) {
-    let decoder = JSONDecoder()
-    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+    let model = JSONDecoder()
+    model.nonConformingFloatDecodingStrategy = .convertFromString(
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     for bytes in try MappedFile(path: path).contents.split(separator: UInt8(ascii: "\n")) {
-      if let line = try? decoder.decode(Line.self, from: Data(bytes)) { body(line, Array(bytes)) }
+      if let line = try? model.decode(Line.self, from: Data(bytes)) { body(line, Array(bytes)) }
     }
   }
 

@@ -68,7 +68,7 @@ struct RunFolder {
   /// Writes a checkpoint and removes those beyond the newest `keep`. `masks` are the bits that the
   /// next measurement compares with.
   func save(
-    _ decoder: Decoder, tokenizer: Tokenizer, optimizer: AdamW, masks: [UInt8]?, state: State,
+    _ model: LanguageModel, tokenizer: Tokenizer, optimizer: AdamW, masks: [UInt8]?, state: State,
     keep: Int
   ) throws -> String {
     let digits = String(state.step)
@@ -78,10 +78,10 @@ struct RunFolder {
     do {
       try Folder.remove(hidden)
       var state = state
-      state.files = try ModelFolder.save(decoder, to: hidden)
+      state.files = try ModelFolder.save(model, to: hidden)
       state.files.merge(try tokenizer.save(to: hidden)) { $1 }
       state.files[Self.optimizerName] = try SafeTensorsWriter.write(
-        optimizer.momentsOnHost(decoder).named.map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
+        optimizer.momentsOnHost(model).named.map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
         to: "\(hidden)/\(Self.optimizerName)")
       if let masks {
         state.files[MaskTelemetry.fileName] = try AtomicFile.write(
@@ -100,9 +100,9 @@ struct RunFolder {
   }
 
   /// Writes the finished model into the folder itself.
-  func saveModel(_ decoder: Decoder, tokenizer: Tokenizer) throws {
+  func saveModel(_ model: LanguageModel, tokenizer: Tokenizer) throws {
     try tokenizer.save(to: path)
-    try ModelFolder.save(decoder, to: path)
+    try ModelFolder.save(model, to: path)
   }
 
   /// Loads the newest whole checkpoint, or returns `nil` where there is none at all.
@@ -111,7 +111,7 @@ struct RunFolder {
   ///   - expected: Settings and data of the run that is to go on.
   ///   - report: Told of every checkpoint that cannot be used, and why.
   func restore(
-    _ decoder: Decoder, optimizer: AdamW, expected: State, report: (String) -> Void
+    _ model: LanguageModel, optimizer: AdamW, expected: State, report: (String) -> Void
   ) throws -> (state: State, masks: [UInt8]?)? {
     let checkpoints = ModelFolder.checkpoints(in: path)
     for checkpoint in checkpoints.reversed() {
@@ -123,11 +123,11 @@ struct RunFolder {
         continue
       }
       try check(state, expected: expected, checkpoint: checkpoint)
-      try ModelFolder.loadParameters(of: decoder, from: checkpoint)
+      try ModelFolder.loadParameters(of: model, from: checkpoint)
       let file = try SafeTensors(path: "\(checkpoint)/\(Self.optimizerName)")
-      let moments = optimizer.momentsOnHost(decoder)
+      let moments = optimizer.momentsOnHost(model)
       for (name, tensor) in moments.named { try file.load(name, into: tensor) }
-      optimizer.upload(moments, to: decoder)
+      optimizer.upload(moments, to: model)
       let masks = "\(checkpoint)/\(MaskTelemetry.fileName)"
       let hasMasks = state.files[MaskTelemetry.fileName] != nil
       return (state, hasMasks ? try MappedFile(path: masks).contents : nil)

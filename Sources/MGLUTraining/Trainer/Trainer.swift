@@ -1,10 +1,10 @@
-/// Trains a decoder: random windows, AdamW under warm-up and cosine, validation, checkpoints.
+/// Trains a model: random windows, AdamW under warm-up and cosine, validation, checkpoints.
 ///
 /// A step is a pure function of the model, the moments, the seed and the step's number, so a run
 /// that was killed and resumed ends with the same bytes as one that was not.
 public final class Trainer {
   /// The model.
-  public let decoder: Decoder
+  public let model: LanguageModel
   /// The settings.
   public let configuration: TrainingConfiguration
   /// Steps done.
@@ -15,9 +15,9 @@ public final class Trainer {
   private let output: RunFolder?
   private var lock: FolderLock?
   private let optimizer: AdamW
-  private let activations: DecoderActivations
+  private let activations: ModelActivations
   private let evaluator: Evaluator
-  private let windows: Windows
+  private let windows: BatchSampler
   private var telemetry: MaskTelemetry?
   private let telemetryInterval: Int
   private let writesTensorBoard: Bool
@@ -25,7 +25,7 @@ public final class Trainer {
   /// Memory for a run on `corpus`.
   ///
   /// - Parameters:
-  ///   - decoder: An initialised model, whose vocabulary is the tokenizer's.
+  ///   - model: An initialized model, whose vocabulary is the tokenizer's.
   ///   - tokenizer: Makes tokens of text; stored beside the model.
   ///   - corpus: The tokens to learn from and to validate on.
   ///   - configuration: The settings.
@@ -34,38 +34,38 @@ public final class Trainer {
   ///   - recomputesActivations: Whether the backward pass computes activations again in place of
   ///     keeping them: some 30 % slower, in a fraction of the memory, with equal results.
   public convenience init(
-    _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
+    _ model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus,
     configuration: TrainingConfiguration, output: String? = nil, tensorBoard: Bool = false,
     recomputesActivations: Bool = false
   ) throws {
     try self.init(
-      decoder, tokenizer: tokenizer, corpus: corpus, configuration: configuration,
+      model, tokenizer: tokenizer, corpus: corpus, configuration: configuration,
       output: output, tensorBoard: tensorBoard, recomputesActivations: recomputesActivations,
       telemetryInterval: MaskTelemetry.interval)
   }
 
   package init(
-    _ decoder: Decoder, tokenizer: Tokenizer, corpus: Corpus,
+    _ model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus,
     configuration: TrainingConfiguration, output: String?, tensorBoard: Bool = false,
     recomputesActivations: Bool = false, telemetryInterval: Int
   ) throws {
     try configuration.validate()
-    guard configuration.contextLength <= decoder.configuration.contextLength else {
+    guard configuration.contextLength <= model.configuration.contextLength else {
       throw TrainingError(
         .setting,
         "a context of \(configuration.contextLength) is longer than the model's "
-          + "\(decoder.configuration.contextLength)")
+          + "\(model.configuration.contextLength)")
     }
-    self.decoder = decoder
+    self.model = model
     self.tokenizer = tokenizer
     self.corpus = corpus
     self.configuration = configuration
     self.output = output.map { RunFolder(path: $0) }
-    telemetry = output == nil ? nil : MaskTelemetry(decoder)
+    telemetry = output == nil ? nil : MaskTelemetry(model)
     self.telemetryInterval = telemetryInterval
     writesTensorBoard = tensorBoard
-    let vocabulary = decoder.configuration.vocabularySize
-    windows = try Windows(
+    let vocabulary = model.configuration.vocabularySize
+    windows = try BatchSampler(
       corpus.training, length: configuration.contextLength, vocabularySize: vocabulary,
       name: "training")
     try windows.requireWholeWindow()
@@ -74,11 +74,11 @@ public final class Trainer {
     for tokens in [corpus.training, corpus.validation] {
       _ = try tokens.ids(0..<min(tokens.count, 1 << 20), vocabularySize: vocabulary)
     }
-    optimizer = AdamW(configuration.optimizer, for: decoder)
-    activations = decoder.makeActivations(
+    optimizer = AdamW(configuration.optimizer, for: model)
+    activations = model.makeActivations(
       sequences: configuration.batchSize, length: configuration.contextLength,
       purpose: recomputesActivations ? .recomputingTraining : .training)
-    evaluator = Evaluator(decoder, tokenizer: tokenizer, activations: activations)
+    evaluator = Evaluator(model, tokenizer: tokenizer, activations: activations)
   }
 
   /// Refuses an output folder that holds a run, unless it is to be resumed; then goes on from its
@@ -98,7 +98,7 @@ public final class Trainer {
   }
 
   private func restore(from output: RunFolder, observe: (TrainingEvent) -> Void) throws {
-    let found = try output.restore(decoder, optimizer: optimizer, expected: state) {
+    let found = try output.restore(model, optimizer: optimizer, expected: state) {
       observe(.notice($0))
     }
     guard let found else {
@@ -112,7 +112,7 @@ public final class Trainer {
       return
     }
     step = found.state.step
-    if let choices = found.state.choices { decoder.backend.choices = choices }
+    if let choices = found.state.choices { model.backend.choices = choices }
     if let masks = found.masks { telemetry?.restore(masks) }
     observe(.resumed(step: step))
   }
@@ -121,7 +121,7 @@ public final class Trainer {
     RunFolder.State(
       step: step, configuration: configuration, trainingData: corpus.training.fingerprint,
       validationData: corpus.validation.fingerprint,
-      choices: decoder.backend.choices.isEmpty ? nil : decoder.backend.choices)
+      choices: model.backend.choices.isEmpty ? nil : model.backend.choices)
   }
 
   /// Trains to the last step. When `isCancelled` becomes true it saves and returns early.
@@ -151,16 +151,16 @@ public final class Trainer {
     }
     func save() throws {
       guard let output, savedStep != step else { return }
-      decoder.download()
+      model.download()
       try metrics?.sync()
       let path = try output.save(
-        decoder, tokenizer: tokenizer, optimizer: optimizer, masks: telemetry?.referenceBytes,
+        model, tokenizer: tokenizer, optimizer: optimizer, masks: telemetry?.referenceBytes,
         state: state, keep: configuration.keptCheckpoints)
       savedStep = step
       observe(.saved(step: step, path: path))
     }
     func measureMasks() throws {
-      if telemetry != nil { decoder.download(decoder.weights.logitBytes) }
+      if telemetry != nil { model.download(model.weights.logitBytes) }
       guard let report = telemetry?.measure(step: step) else { return }
       try metrics?.append(.init(step: step, report))
     }
@@ -203,8 +203,8 @@ public final class Trainer {
     }
     try save()
     guard try validate() else { return summary(interrupted: true) }
-    decoder.download()
-    try output?.saveModel(decoder, tokenizer: tokenizer)
+    model.download()
+    try output?.saveModel(model, tokenizer: tokenizer)
     return summary(interrupted: false)
   }
 
@@ -218,12 +218,12 @@ public final class Trainer {
     return try evaluator.evaluate(tokens, isCancelled: isCancelled)
   }
 
-  /// One optimiser step: the mean loss of its tokens and the norm of its gradient.
+  /// One optimizer step: the mean loss of its tokens and the norm of its gradient.
   private func trainStep() throws -> (loss: Double, gradientNorm: Double) {
     let tokens = Double(configuration.tokensPerStep)
     var loss = 0.0
     func addLosses() throws(BackendError) {
-      try decoder.backend.finish()
+      try model.backend.finish()
       loss += activations.losses.withFloats { losses in
         losses.indices.reduce(0.0) { $0 + Double(losses[$1]) }
       }
@@ -231,9 +231,9 @@ public final class Trainer {
     for part in 0..<configuration.gradientAccumulation {
       if part > 0 { try addLosses() }
       try windows.draw(seed: configuration.seed, step: step, part: part, into: activations)
-      decoder.lossAndGradients(activations, into: optimizer.gradients, scale: Float(1 / tokens))
+      model.lossAndGradients(activations, into: optimizer.gradients, scale: Float(1 / tokens))
     }
-    optimizer.step(decoder, learningRate: configuration.schedule[step], step: step + 1)
+    optimizer.step(model, learningRate: configuration.schedule[step], step: step + 1)
     try addLosses()
     let norm = optimizer.gradientNorm
     guard loss.isFinite, norm.isFinite else { throw nonFinite(loss: loss / tokens) }
@@ -244,15 +244,15 @@ public final class Trainer {
   /// Where the first number that is not finite came up, and what may be done about it.
   private func nonFinite(loss: Double) -> TrainingError {
     let place: String
-    decoder.download()
-    if let parameter = decoder.namedParameters.first(where: { !$0.tensor.isFinite }) {
+    model.download()
+    if let parameter = model.namedParameters.first(where: { !$0.tensor.isFinite }) {
       place = "in the weights of \(parameter.name)"
-    } else if let found = decoder.firstNonFinite(activations) {
+    } else if let found = model.firstNonFinite(activations) {
       place = "in \(found)"
     } else {
       let gradients = Gradients(
-        arena: decoder.backend.onHost(optimizer.gradients.arena.floats).arena)
-      let last = decoder.trainedParameters.last { !gradients[$0.tensor].isFinite }
+        arena: model.backend.onHost(optimizer.gradients.arena.floats).arena)
+      let last = model.trainedParameters.last { !gradients[$0.tensor].isFinite }
       place = "in the gradient of \(last?.name ?? "the model")"
     }
     return TrainingError(

@@ -17,9 +17,9 @@ public typealias TrainingError = Failure<TrainingProblem>
 
 /// The settings of a run. Equal settings, data and thread count give equal models, bit for bit.
 public struct TrainingConfiguration: Sendable, Equatable, Codable {
-  /// Optimiser steps.
+  /// Optimizer steps.
   public var steps: Int
-  /// Windows of a micro-batch.
+  /// BatchSampler of a micro-batch.
   public var batchSize: Int
   /// Tokens of a window.
   public var contextLength: Int

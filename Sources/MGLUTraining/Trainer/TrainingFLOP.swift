@@ -1,4 +1,4 @@
-extension DecoderConfiguration {
+extension ModelConfiguration {
   /// Floating-point operations of a token in training, forward and backward: 6 for each weight that
   /// a product reads, masks counting as matrices of their own, and causal attention over half of
   /// `length` tokens.

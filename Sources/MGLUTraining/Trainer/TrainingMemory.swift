@@ -16,12 +16,12 @@ public struct TrainingMemory: Sendable, Equatable {
 
   /// The memory of a run with `sequences` texts of `length` tokens at a time on `backend`.
   public init(
-    _ configuration: DecoderConfiguration, sequences: Int, length: Int,
+    _ configuration: ModelConfiguration, sequences: Int, length: Int,
     purpose: ActivationPurpose, on backend: any TrainingBackend
   ) {
-    var weights: DecoderWeights?
+    var weights: ModelWeights?
     parameters = ArenaLayout.measure { layout in
-      weights = DecoderWeights(
+      weights = ModelWeights(
         configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
     }
     let trained = weights?.normBytes.upperBound ?? 0
@@ -34,7 +34,7 @@ public struct TrainingMemory: Sendable, Equatable {
       configuration, sequences: sequences, length: length, purpose: purpose,
       type: backend.productType, vocabularyRows: weights?.head.rows ?? 0)
     activations = ArenaLayout.measure { layout in
-      _ = DecoderActivations(plan, batch: nil, in: &layout)
+      _ = ModelActivations(plan, batch: nil, in: &layout)
     }
   }
 

@@ -15,10 +15,10 @@ struct ComparisonOptions: ParsableArguments {
   var learningRates: String?
   @Option(help: "Shape by name (default: nano).") var preset: ModelPreset?
   @Option(help: "Shape from a config.json instead.", completion: .file()) var config: String?
-  @Option(help: "Optimiser steps of each run (default: 2000).") var steps: Int?
+  @Option(help: "Optimizer steps of each run (default: 2000).") var steps: Int?
   @Option(help: "Instead: as many steps as take this long for all runs together.")
   var minutes: Double?
-  @Option(help: "Windows of a micro-batch (default: 12).") var batchSize: Int?
+  @Option(help: "BatchSampler of a micro-batch (default: 12).") var batchSize: Int?
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step (default: 1).")
   var gradientAccumulation: Int?

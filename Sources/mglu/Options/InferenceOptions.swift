@@ -6,9 +6,9 @@ struct InferenceOptions: ParsableArguments {
   @Option(help: "How weights are stored (default: as they are; on a GPU BF16 for FP32).")
   var weights: WeightType?
   @Option(help: "What products see of their inputs: bf16 is as narrow as the weights.")
-  var activations: ActivationPrecision = .reduced
+  var activations: InputPrecision = .reduced
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
 }
 
 extension WeightType: ExpressibleByArgument {}
-extension ActivationPrecision: ExpressibleByArgument {}
+extension InputPrecision: ExpressibleByArgument {}

@@ -18,45 +18,46 @@ struct ModelOptions: ParsableArguments {
   }
 
   /// Loads model and tokenizer.
-  func load(on backend: any TrainingBackend) throws -> (decoder: Decoder, tokenizer: Tokenizer) {
+  func load(on backend: any TrainingBackend) throws -> (model: LanguageModel, tokenizer: Tokenizer)
+  {
     let folder = try ModelFolder.locate(model)
-    let decoder = try ModelFolder.load(folder, on: backend)
-    return (decoder, try Tokenizer(contentsOf: folder, for: decoder.configuration))
+    let model = try ModelFolder.load(folder, on: backend)
+    return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
   }
 
   /// Opens the model for reading and writing text.
   func load(
     _ options: InferenceOptions
-  ) throws -> (decoder: InferenceDecoder, tokenizer: Tokenizer) {
+  ) throws -> (model: InferenceModel, tokenizer: Tokenizer) {
     let folder = try ModelFolder.locate(model)
-    let decoder = try ModelFolder.loadForInference(
+    let model = try ModelFolder.loadForInference(
       folder, weights: options.weights, precision: options.activations,
       on: options.device.backend(threads: threads))
-    return (decoder, try Tokenizer(contentsOf: folder, for: decoder.configuration))
+    return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
   }
 
   /// The same for a model whose folder may have no tokenizer.json.
   func loadTokenizerIfAny(
     _ options: InferenceOptions
-  ) throws -> (decoder: InferenceDecoder, tokenizer: Tokenizer?) {
+  ) throws -> (model: InferenceModel, tokenizer: Tokenizer?) {
     let folder = try ModelFolder.locate(model)
     guard Folder.kind(of: folder + "/tokenizer.json") == nil else { return try load(options) }
-    let decoder = try ModelFolder.loadForInference(
+    let model = try ModelFolder.loadForInference(
       folder, weights: options.weights, precision: options.activations,
       on: options.device.backend(threads: threads))
-    return (decoder, nil)
+    return (model, nil)
   }
 }
 
 extension Tokenizer {
   /// The tokenizer in `folder`, which must fit the model there.
-  init(contentsOf folder: String, for configuration: DecoderConfiguration) throws {
+  init(contentsOf folder: String, for configuration: ModelConfiguration) throws {
     self = try Tokenizer(contentsOf: folder)
     try check(for: configuration, folder: folder)
   }
 
   /// Throws unless the model in `folder` has all tokens.
-  func check(for configuration: DecoderConfiguration, folder: String) throws {
+  func check(for configuration: ModelConfiguration, folder: String) throws {
     guard vocabularySize <= configuration.vocabularySize else {
       throw CheckpointError(
         .disagreement,

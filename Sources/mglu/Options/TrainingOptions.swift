@@ -3,8 +3,8 @@ import MGLUTraining
 
 /// The settings of `mglu train` that shape the run.
 struct TrainingOptions: ParsableArguments {
-  @Option(help: "Optimiser steps.") var steps = 2000
-  @Option(help: "Windows of a micro-batch.") var batchSize = 12
+  @Option(help: "Optimizer steps.") var steps = 2000
+  @Option(help: "BatchSampler of a micro-batch.") var batchSize = 12
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step.") var gradientAccumulation = 1
   @Option(help: "Learning rate after the warm-up.") var learningRate = 1e-3
@@ -72,7 +72,7 @@ struct ShapeOptions: ParsableArguments {
   }
 
   /// The shape of a model, over the tokenizer's vocabulary where one is given.
-  func configuration(tokenizer: Tokenizer?, context: Int?) throws -> DecoderConfiguration {
+  func configuration(tokenizer: Tokenizer?, context: Int?) throws -> ModelConfiguration {
     var shape =
       try config.map { path throws(CheckpointError) in
         try ModelFolder.configuration(ofFile: path)
@@ -99,7 +99,7 @@ struct ShapeOptions: ParsableArguments {
     shape.contextLength = context ?? shape.contextLength
     if let tokenizer {
       shape.vocabularySize = tokenizer.vocabularySize
-      shape.endOfText = tokenizer.endOfText.map { [$0] } ?? []
+      shape.eosTokenIDs = tokenizer.eosTokenIDs.map { [$0] } ?? []
     }
     try shape.validate()
     return shape

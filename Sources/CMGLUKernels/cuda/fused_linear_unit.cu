@@ -1,0 +1,72 @@
+// fused_linear_unit: what fused_linear.cu and decode.cu share: a unit or projection of 16-bit weights, whose
+// input is staged (fused_linear_input.cu), whose cells are copied (fused_linear_copies.cu) and multiplied
+// (fused_linear_cell.cu), and whose sums are combined. They include it in a namespace for each variant:
+// MASKS, PLANES, BF16 and TILES as fused_linear.cu has them.
+
+#ifndef MASKS
+#define MASKS 1
+#endif
+#ifndef PLANES
+#define PLANES 1
+#endif
+#ifndef BF16
+#define BF16 0
+#endif
+#ifndef TILES
+#define TILES 1
+#endif
+
+typedef unsigned int u32;
+typedef unsigned short u16;
+typedef unsigned long long u64;
+
+constexpr int WARPS = 8;
+// Threads that share an output: a power of two of at least MASKS.
+constexpr int TERMS = MASKS > 8 ? 16 : MASKS > 4 ? 8 : MASKS > 2 ? 4 : MASKS > 1 ? 2 : 1;
+
+// Mirrored by cmglu_cuda_fused_linear in cmglu_cuda.h.
+struct FusedLinear {
+  const unsigned char *cells;  // [tiles][ceil(columns / 64)][CELL_BYTES]
+  const void *x;               // [batch][columns] of inputType
+  void *output;                // [batch][outputStride] of outputType
+  const float *routes;         // [batch][MASKS], or null: every p_i is 1
+  const float *norm;           // [columns] weight of an RMSNorm of x, or null
+  unsigned char *staged;       // [batch * pieces][input_stride], or null
+  long long outputStride;
+  int rows, columns, batch;
+  int pieces;                  // columns of each row of x: batch * pieces <= 8 TILES
+  int inputType, outputType;
+  int activation, gating;
+  int accumulate;              // output += a
+  int stages;                  // of a warp's ring, a cell each
+  int places;                  // 1 or 2, which sums of a tile take turns in
+  float epsilon;
+  int isChained;               // whether kernels before and after depend on each other
+};
+
+#include "fused_linear_numbers.cu"
+#include "fused_linear_copies.cu"
+#include "gatings.cu"
+#include "fused_linear_cell.cu"
+
+__device__ __forceinline__ float activate(float x, int activation) {
+  switch (activation) {
+    case SIGMOID: return 1.f / (1.f + __expf(-x));
+    case SILU: return x / (1.f + __expf(-x));
+    case GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
+    case GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case RELU: return x > 0.f ? x : 0.f;
+    default: return x;
+  }
+}
+
+// One mask's term of the sum, or the whole of a unit without masks.
+__device__ __forceinline__ float combine(float s, float t, const FusedLinear &f) {
+  if (PLANES == 2) return activate(s, f.activation) * t;
+  if (MASKS == 0) return activate(t, f.activation) * (f.gating == SHARED ? t : 1.f);
+  const float gate = f.gating == NO_GATE_MASK ? t : 0.5f * (t + s);
+  const float value = f.gating == NO_VALUE_MASK ? t : 0.5f * (t - s);
+  return activate(gate, f.activation) * value;
+}
+
+#include "fused_linear_input.cu"

@@ -1,0 +1,168 @@
+import CMGLUKernels
+
+// FlashMGLU on the GPU: 16-bit weights in cells through fused_linear.cu, float32 ones through plain.cu.
+
+extension CUDABackend {
+  public func fusedLinear(
+    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    precision: InputPrecision, accumulate: Bool, into output: Tensor
+  ) {
+    precondition(
+      x.columns == weights.columns && output.rows == x.rows && output.columns == weights.rows,
+      "[\(weights.rows), \(weights.columns)] over [\(x.rows), \(x.columns)] into \(output.shape)")
+    precondition(
+      routes == nil || routes?.rows == x.rows && routes?.columns == weights.gating.masks,
+      "routes \(routes?.shape ?? []) for \(weights.gating.masks) masks")
+    switch weights.storage {
+    case .cells(let cells):
+      let pieces = precision.pieces(of: weights.type)
+      let (most, isStaged) = FusedLinearVariant.pass(
+        masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
+        width: weights.columns, pieces: pieces, rows: weights.rows, on: context.device)
+      for start in stride(from: 0, to: x.rows, by: most) {
+        let rows = start..<min(x.rows, start + most)
+        pass(
+          over: cells, weights, x[rowsOf: rows], norm: norm,
+          routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, isStaged: isStaged,
+          accumulate: accumulate, into: output[rowsOf: rows])
+      }
+    case .rows(let parts):
+      precondition(parts.count == 1 && weights.type == .float32, "weights of another backend")
+      plain(
+        parts[0], weights, x, norm: norm, routes: routes, accumulate: accumulate, into: output)
+    }
+  }
+
+  /// One pass over the weights.
+  private func pass(
+    over cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    pieces: Int, isStaged: Bool, accumulate: Bool, into output: Tensor
+  ) {
+    let variant = FusedLinearVariant(
+      masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
+      batch: x.rows, pieces: pieces, width: weights.columns)
+    // What has a norm, or adds to its output, is part of a model's step.
+    let isChained = norm != nil || accumulate
+    // Where more rows fit, so do fewer.
+    guard
+      let launch = variant.launch(
+        rows: weights.rows, isStaged: isStaged, isChained: isChained, on: context.device)
+    else { preconditionFailure("no shared memory for \(x.rows) rows") }
+    var arguments = cmglu_cuda_fused_linear()
+    arguments.cells = cells.deviceAddress
+    arguments.x = x.deviceAddress
+    arguments.output = output.deviceAddress
+    arguments.routes = routes?.deviceAddress ?? 0
+    arguments.norm = norm?.weight.deviceAddress ?? 0
+    arguments.output_stride = Int64(output.columns)
+    arguments.rows = Int32(weights.rows)
+    arguments.columns = Int32(weights.columns)
+    arguments.batch = Int32(x.rows)
+    arguments.pieces = Int32(pieces)
+    arguments.input_type = x.dataType.cudaValue
+    arguments.output_type = output.dataType.cudaValue
+    arguments.activation = weights.activation.cudaValue
+    arguments.gating = weights.gating.cudaValue
+    arguments.accumulate = accumulate ? 1 : 0
+    arguments.stages = Int32(launch.stages)
+    arguments.places = Int32(launch.places)
+    arguments.epsilon = norm?.epsilon ?? 0
+    arguments.is_chained = isChained ? 1 : 0
+    if isStaged {
+      arguments.staged = scratch(.stagedInput, ofBytes: variant.columns * variant.inputStride)
+      self.launch(
+        "fused_linear", "stage", options: launch.options, grid: LaunchSize(x.rows), block: 256,
+        arguments: arguments)
+    }
+    self.launch(
+      "fused_linear", "fused_linear", options: launch.options, grid: LaunchSize(launch.grid),
+      block: 256,
+      sharedBytes: launch.sharedBytes, arguments: arguments)
+  }
+
+  /// A unit or projection over float32 weights.
+  private func plain(
+    _ part: PackedWeights.Part, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?,
+    routes: Tensor?, accumulate: Bool, into output: Tensor
+  ) {
+    guard x.rows > 0 else { return }
+    precondition(x.dataType == .float32 && output.dataType == .float32, "float32 is expected")
+    var arguments = cmglu_cuda_plain()
+    // The gate is the first plane of two, the value the last.
+    arguments.weights = part.planes[part.planes.count - 1].weights.deviceAddress
+    arguments.gate = part.planes[0].weights.deviceAddress
+    arguments.masks = part.words?.deviceAddress ?? 0
+    arguments.x = x.deviceAddress
+    arguments.routes = routes?.deviceAddress ?? 0
+    arguments.norm = norm?.weight.deviceAddress ?? 0
+    arguments.output = output.deviceAddress
+    arguments.rows = Int32(weights.rows)
+    arguments.columns = Int32(weights.columns)
+    arguments.mask_count = Int32(weights.gating.masks)
+    arguments.gating = weights.gating.cudaValue
+    arguments.activation = weights.activation.cudaValue
+    arguments.accumulate = accumulate ? 1 : 0
+    arguments.epsilon = norm?.epsilon ?? 0
+    guard x.rows <= 65535 else {
+      return fail(
+        .unsupportedDevice, "\(x.rows) rows of float32 at a time: a GPU takes 65535 at most")
+    }
+    launch(
+      "plain", "plain", grid: LaunchSize((weights.rows + 7) / 8, x.rows), block: 256,
+      arguments: arguments)
+  }
+}
+
+extension InputPrecision {
+  /// Numbers of 16-bit weights' type that an input is split into.
+  func pieces(of type: WeightType) -> Int { self == .reduced ? 1 : type == .bfloat16 ? 3 : 2 }
+}
+
+extension Gating {
+  /// Matrices: the gate's and the value's, or one.
+  var planes: Int { self == .gated ? 2 : 1 }
+
+  /// As fused_linear.cu and plain.cu number them.
+  var cudaValue: Int32 {
+    switch self {
+    case .linear: 0
+    case .gated: 1
+    case .shared: 2
+    case .masked(_, nil): 3
+    case .masked(_, .noGateMask): 4
+    case .masked(_, .noValueMask): 5
+    }
+  }
+}
+
+extension Activation {
+  /// As fused_linear.cu and plain.cu number them.
+  var cudaValue: Int32 {
+    switch self {
+    case .sigmoid: 0
+    case .silu: 1
+    case .gelu: 2
+    case .geluTanh: 3
+    case .relu: 4
+    case .identity: 5
+    }
+  }
+}
+
+extension DataType {
+  /// As fused_linear.cu and pack.cu number them.
+  var cudaValue: Int32 {
+    switch self {
+    case .float32: 0
+    case .float16: 1
+    case .bfloat16: 2
+    case .int8: 3
+    default: preconditionFailure("no kernel takes \(self)")
+    }
+  }
+}
+
+extension Tensor {
+  /// Rows of the innermost dimension, whatever the others.
+  fileprivate subscript(rowsOf range: Range<Int>) -> Tensor { reshaped([rows, columns])[range] }
+}

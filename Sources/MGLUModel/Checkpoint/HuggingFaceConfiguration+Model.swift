@@ -1,0 +1,159 @@
+extension HuggingFaceConfiguration {
+  /// The keys that describe `configuration` with matrices stored as `weights`, and masks as bits
+  /// or as logits. A GLU under SiLU is a stock Llama; under another activation it is one where that
+  /// is asked for, as some readers take every Llama for one under SiLU.
+  init(
+    _ configuration: ModelConfiguration, weights: WeightType = .float32,
+    packedMasks: Bool = false, stockLlama: Bool = false
+  ) {
+    let c = configuration
+    let unit = c.feedForward.unit
+    let isLlama = unit == .gated && (stockLlama || c.feedForward.activation == .silu)
+    architectures = [isLlama ? "LlamaForCausalLM" : "MGLUForCausalLM"]
+    modelType = isLlama ? "llama" : "mglu"
+    vocabularySize = c.vocabularySize
+    hiddenSize = c.hiddenSize
+    intermediateSize = c.feedForward.intermediateSize
+    layers = c.layers
+    heads = c.attention.heads
+    kvHeads = c.attention.kvHeads
+    headSize = c.attention.headSize
+    activation = c.feedForward.activation.transformersName
+    contextLength = c.contextLength
+    normEpsilon = Double(c.normEpsilon.description)
+    ropeTheta = c.ropeTheta
+    ropeScaling = c.ropeScaling.map(RopeParameters.init)
+    tiesEmbeddings = c.tiesEmbeddings
+    attentionBias = false
+    mlpBias = false
+    eosTokenIDs = c.eosTokenIDs.isEmpty ? nil : TokenIDs(c.eosTokenIDs)
+    bosTokenID = (c.bosTokenID ?? c.eosTokenIDs.first).map { TokenIDs([$0]) }
+    dataType = (weights == .int8 ? WeightType.float16 : weights).dataType.rawValue
+    quantization = weights == .int8 ? .int8 : nil
+    guard !isLlama else { return }
+    // transformers reads no integers of ours.
+    autoMap = weights == .int8 ? nil : TransformersFiles.autoMap
+    switch unit {
+    case .linear: mlpType = "lu"
+    case .gated: mlpType = "glu"
+    case .sharedGated: mlpType = "shared_glu"
+    case .masked(let mask):
+      mlpType = "mglu"
+      masks = mask.count
+      maskKind = mask.kind.rawValue
+      maskStorage = packedMasks ? "packed" : "logits"
+      maskAblation = mask.ablation?.rawValue
+      routerTopK = mask.routerTopK
+    }
+  }
+
+  /// The model that the keys describe, or what is missing, unknown or in disagreement.
+  func modelConfiguration() throws(CheckpointError) -> ModelConfiguration {
+    func required(_ value: Int?, _ key: CodingKeys) throws(CheckpointError) -> Int {
+      guard let value else {
+        throw CheckpointError(.malformed, "config.json lacks \(key.rawValue)")
+      }
+      guard value > 0, value <= Int(Int32.max) else {
+        throw CheckpointError(.malformed, "config.json: \(key.rawValue) is \(value)")
+      }
+      return value
+    }
+    guard let modelType, ["llama", "mglu"].contains(modelType) else {
+      throw CheckpointError(
+        .malformed, "config.json: model_type is \(modelType ?? "missing"), expected llama or mglu")
+    }
+    for (key, isSet) in [
+      (CodingKeys.attentionBias, attentionBias == true), (.mlpBias, mlpBias == true),
+      (.slidingWindow, slidingWindow != nil && usesSlidingWindow != false),
+    ] where isSet {
+      throw CheckpointError(
+        .malformed, "config.json: \(key.rawValue) is set, which is not supported")
+    }
+    guard quantization == nil || quantization == .int8 else {
+      throw CheckpointError(
+        .malformed,
+        "config.json: quantization_config is \(quantization?.method ?? "unnamed"), expected mglu "
+          + "of 8 bits in groups of \(WeightType.groupSize)",
+        remedy: "give the model before it was quantized")
+    }
+    let h = try required(hiddenSize, .hiddenSize)
+    let headCount = try required(heads, .heads)
+    let size: Int
+    if let headSize {
+      size = try required(headSize, .headSize)
+    } else {
+      guard h % headCount == 0 else {
+        throw CheckpointError(
+          .disagreement,
+          "config.json: hidden_size \(h) is not divisible by "
+            + "num_attention_heads \(headCount), and head_dim is not given")
+      }
+      size = h / headCount
+    }
+    let ends = eosTokenIDs?.ids ?? []
+    let start = bosTokenID?.ids.first
+    let configuration = ModelConfiguration(
+      vocabularySize: try required(vocabularySize, .vocabularySize),
+      layers: try required(layers, .layers),
+      attention: AttentionShape(
+        heads: headCount, kvHeads: try required(kvHeads ?? headCount, .kvHeads), headSize: size),
+      feedForward: FeedForwardConfiguration(
+        hiddenSize: h, intermediateSize: try required(intermediateSize, .intermediateSize),
+        unit: try unit(), activation: try gateActivation()),
+      contextLength: try required(contextLength ?? 2048, .contextLength),
+      normEpsilon: Float(normEpsilon ?? 1e-6),
+      ropeTheta: ropeParameters?.theta ?? ropeScaling?.theta ?? ropeTheta ?? 10_000,
+      ropeScaling: try (ropeParameters ?? ropeScaling)?.scaling(),
+      tiesEmbeddings: tiesEmbeddings ?? false, eosTokenIDs: ends,
+      bosTokenID: start == ends.first ? nil : start)
+    do { try configuration.validate() } catch {
+      throw CheckpointError(.disagreement, "config.json: \(error.message)", remedy: error.remedy)
+    }
+    return configuration
+  }
+
+  private func gateActivation() throws(CheckpointError) -> Activation {
+    let name = activation ?? "silu"
+    guard let found = Activation(transformersName: name) else {
+      let known = Activation.allCases.map(\.transformersName).joined(separator: ", ")
+      throw CheckpointError(
+        .malformed, "config.json: hidden_act is \(name), expected one of \(known)")
+    }
+    return found
+  }
+
+  private func unit() throws(CheckpointError) -> FeedForwardUnitKind {
+    if modelType == "llama" {
+      guard masks == nil, mlpType == nil || mlpType == "glu" else {
+        throw CheckpointError(.disagreement, "config.json: a llama model with masks")
+      }
+      return .gated
+    }
+    if mlpType != "mglu", masks != nil {
+      throw CheckpointError(
+        .disagreement, "config.json: num_masks is given, but mlp_type is \(mlpType ?? "missing")")
+    }
+    switch mlpType {
+    case "lu": return .linear
+    case "glu": return .gated
+    case "shared_glu": return .sharedGated
+    case "mglu":
+      guard let masks else { throw CheckpointError(.malformed, "config.json lacks num_masks") }
+      let kind = MaskConfiguration.Kind(rawValue: maskKind ?? "learned")
+      let ablation = maskAblation.map { MaskAblation(rawValue: $0) }
+      guard let kind, ablation != .some(nil) else {
+        throw CheckpointError(
+          .malformed,
+          "config.json: mask_kind \(maskKind ?? "null") or mask_ablation "
+            + "\(maskAblation ?? "null") is unknown")
+      }
+      return .masked(
+        MaskConfiguration(
+          count: masks, kind: kind, ablation: ablation ?? nil, routerTopK: routerTopK))
+    default:
+      throw CheckpointError(
+        .malformed,
+        "config.json: mlp_type is \(mlpType ?? "missing"), expected lu, glu, shared_glu or mglu")
+    }
+  }
+}

@@ -1,0 +1,115 @@
+extension LanguageModel {
+  /// Memory for passes over `sequences` texts of `length` tokens.
+  public func makeActivations(
+    sequences: Int, length: Int, purpose: ActivationPurpose
+  ) -> ModelActivations {
+    let rows = sequences * length
+    let (_, batch) = backend.allocateShared { TokenBatch(rows: rows, in: &$0) }
+    let plan = ActivationPlan(
+      configuration, sequences: sequences, length: length, purpose: purpose,
+      type: backend.productType, vocabularyRows: weights.head.rows)
+    let (_, activations) = backend.allocate { ModelActivations(plan, batch: batch, in: &$0) }
+    let (_, positions) = backend.host.allocate { $0.tensor([rows], .int32) }
+    for row in 0..<rows { positions.integers[row] = Int32(row % length) }
+    backend.copy(positions, into: activations.positions)
+    backend.synchronize()
+    return activations
+  }
+
+  /// The loss of every target, in nats, into `losses` of `activations`, whose tokens and targets
+  /// the caller has set.
+  public func loss(_ activations: ModelActivations) {
+    hidden(activations)
+    losses(activations, gradientScale: 0) { _, _ in }
+  }
+
+  /// The logits `[n, V]` of every token, copied: for tests and exact comparisons.
+  public func logits(_ tokens: [Int32]) -> [Float] {
+    let activations = makeActivations(
+      sequences: 1, length: tokens.count, purpose: .inference)
+    activations.tokens.assign(integers: tokens)
+    hidden(activations)
+    var result: [Float] = []
+    forEachLogits(activations) { rows, logits in
+      let elements = backend.host.converted(
+        StoredMatrix(weights: backend.onHost(logits)), to: .float32
+      ).weights.array
+      for row in 0..<rows.count {
+        result +=
+          elements[row * logits.columns..<row * logits.columns + configuration.vocabularySize]
+      }
+    }
+    return result
+  }
+
+  /// The final, normalized hidden state of every token.
+  func hidden(_ activations: ModelActivations) {
+    let a = activations
+    let weights = deviceWeights
+    if a.resident.isCopy(of: a.batch) {
+      backend.copy(a.batch.tokens, into: a.resident.tokens)
+      backend.copy(a.batch.targets, into: a.resident.targets)
+    }
+    backend.embed(a.resident.tokens, table: weights.embedding, into: a.layers[0].input)
+    for (index, layer) in weights.layers.enumerated() {
+      let saved = a.layers[index]
+      forward(layer, saved, activations: a)
+      backend.multiply(
+        saved.feedForward.output, layer.down.transposed, into: a.output(of: index),
+        adding: saved.middle)
+    }
+    backend.rmsNorm(
+      a.residual, weight: weights.norm, epsilon: configuration.normEpsilon, into: a.normed,
+      inverseRMS: a.inverseRMS)
+  }
+
+  /// middle = x + attention(norm(x)), and the intermediate activation of norm(middle): all that a
+  /// backward pass needs. The block's output is middle + down(that).
+  func forward(
+    _ layer: LayerWeights, _ a: LayerActivations, activations: ModelActivations
+  ) {
+    let shape = configuration.attention
+    backend.rmsNorm(
+      a.input, weight: layer.inputNorm, epsilon: configuration.normEpsilon, into: a.inputNormed,
+      inverseRMS: a.inputInverseRMS)
+    backend.multiply(a.inputNormed, layer.qkv.transposed, into: a.qkv)
+    backend.rotate(
+      a.qkv, shape: shape, positions: activations.positions, table: rotary, inverse: false)
+    backend.attention(
+      a.qkv, shape: shape, length: activations.length, into: a.attention, logSumExp: a.logSumExp)
+    backend.multiply(a.attention, layer.output.transposed, into: a.middle, adding: a.input)
+
+    backend.rmsNorm(
+      a.middle, weight: layer.postAttentionNorm, epsilon: configuration.normEpsilon,
+      into: a.middleNormed, inverseRMS: a.middleInverseRMS)
+    layer.unit.forward(
+      a.middleNormed, saving: a.feedForward, scratch: activations.scratch, on: backend)
+  }
+
+  /// Computes the losses, where `gradientScale` is not 0 the gradients of the logits, and brings the
+  /// losses to the host. `body` sees each chunk of logits after that.
+  func losses(
+    _ a: ModelActivations, gradientScale: Float,
+    _ body: (_ rows: Range<Int>, _ logits: Tensor) -> Void
+  ) {
+    forEachLogits(a) { rows, logits in
+      backend.crossEntropy(
+        logits, vocabulary: configuration.vocabularySize, targets: a.resident.targets[rows],
+        losses: a.resident.losses[rows], gradientScale: gradientScale)
+      body(rows, logits)
+    }
+    if a.resident.isCopy(of: a.batch) { backend.copy(a.resident.losses, into: a.batch.losses) }
+  }
+
+  /// Computes the logits chunk by chunk, so that never all of them are held.
+  func forEachLogits(
+    _ a: ModelActivations, _ body: (_ rows: Range<Int>, _ logits: Tensor) -> Void
+  ) {
+    for first in stride(from: 0, to: a.normed.rows, by: a.logits.rows) {
+      let rows = first..<min(first + a.logits.rows, a.normed.rows)
+      let logits = a.logits[0..<rows.count]
+      backend.multiply(a.normed[rows], deviceWeights.head.transposed, into: logits)
+      body(rows, logits)
+    }
+  }
+}

@@ -1,0 +1,130 @@
+import MGLUModel
+
+/// The layers of training, and whole models.
+extension Verification {
+  /// The layers of training: forward and every gradient. None where the backend does not train.
+  package func trainingUnits() -> [Finding] {
+    guard let backend = backend as? CPUBackend else { return [] }
+    var (forward, backward) = (
+      Finding("layers, forward", on: set), Finding("layers, backward", on: set)
+    )
+    for kind in Self.units {
+      for (d, h) in Self.shapes {
+        let synthetic = SyntheticUnit(
+          .init(hiddenSize: h, intermediateSize: d, unit: kind, activation: .gelu),
+          rows: Self.rows)
+        let (found, expected) = (synthetic.results(on: backend), synthetic.expected)
+        let name = "\(kind.label), \(d) x \(h)"
+        // Sums that cancel are measured against what they sum: values of about one.
+        forward.add(found.output, expected: expected.output, bound: 1e-5, floor: 1, name)
+        var pairs = [(found.input, expected.input), (found.weight, expected.weight)]
+        if case .masked = kind { pairs.append((found.maskLogits, expected.maskLogits)) }
+        if let router = found.router, let other = expected.router { pairs.append((router, other)) }
+        for (found, expected) in pairs {
+          backward.add(found, expected: expected, bound: 1e-5, floor: 1, name)
+        }
+      }
+    }
+    return [forward, backward]
+  }
+
+  /// Whole models: norm, rotary positions, attention and head; as trained, where the backend
+  /// trains, and as they write, through the key-value cache.
+  package func models() throws -> [Finding] {
+    var findings = [Finding("model, cached", on: set)]
+    if backend is CPUBackend { findings.append(Finding("model, whole text", on: set)) }
+    for kind in Self.units {
+      let model = try Self.model(kind, on: backend.host)
+      let tokens = (0..<67).map { Int32($0 * 17 % 41) }
+      let expected = ReferenceModel(model).logits(tokens, length: 67)
+      let session = try DecodingSession(inference(model, as: .float32, .exact))
+      try addCached(session, tokens, expected, bound: 1e-5, kind.label, to: &findings[0])
+      guard findings.count > 1 else { continue }
+      let whole = ReferenceMatrix(
+        rows: 67, columns: 41, elements: model.logits(tokens).map(Double.init))
+      findings[1].add(whole, expected: expected, bound: 1e-5, kind.label)
+    }
+    return try findings + narrowModels() + wideModels() + [writtenAhead()]
+  }
+
+  /// Decoders over 16-bit weights, exact and reduced. Two layers pass the errors of 13 products of
+  /// BF16 inputs on: 2e-2. FP16 keeps three bits more: an eighth of it.
+  private func narrowModels() throws -> [Finding] {
+    var findings: [Finding] = []
+    for type in [WeightType.float16, .bfloat16] {
+      for precision in InputPrecision.allCases {
+        var finding = Finding("model, cached", on: set, weights: type, activations: precision)
+        let bound = modelBound(type, precision)
+        for kind in [Self.units[2], Self.units[3], Self.units[8], Self.units[12]] {
+          let model = try Self.model(kind, on: backend.host)
+          model.round(to: type)
+          let tokens = (0..<67).map { Int32($0 * 17 % 41) }
+          let session = try DecodingSession(inference(model, as: type, precision))
+          try addCached(
+            session, tokens, ReferenceModel(model).logits(tokens, length: 67),
+            bound: bound, kind.label, to: &finding)
+        }
+        findings.append(finding)
+      }
+    }
+    return findings
+  }
+
+  /// Reads all but 17 tokens at once and the others one by one.
+  func addCached(
+    _ session: DecodingSession, _ tokens: [Int32], _ expected: ReferenceMatrix, bound: Double,
+    _ label: String, to finding: inout Finding
+  ) throws {
+    var position = 0
+    for count in [tokens.count - 17] + Array(repeating: 1, count: 17) {
+      let logits = try session.append(tokens[position..<position + count])
+      position += count
+      finding.add(
+        ReferenceMatrix(logits), expected: expected.rows(position - 1..<position), bound: bound,
+        "\(label), position \(position - 1)")
+    }
+  }
+
+  func inference(
+    _ model: LanguageModel, as type: WeightType, _ precision: InputPrecision
+  ) throws -> InferenceModel {
+    try InferenceModel(
+      model.configuration, from: model, weights: type, precision: precision, on: backend)
+  }
+
+  func modelBound(_ type: WeightType, _ precision: InputPrecision) -> Double {
+    switch (type, precision) {
+    case (.bfloat16, .reduced): 2e-2
+    case (.float16, .reduced) where isGPU: 2.5e-3
+    default: 1e-5
+    }
+  }
+
+  /// A model of widths that fill nothing, or of those that a GPU has a kernel of a whole step for; some
+  /// blocks of an H100 have a part of its head and of nothing else.
+  static func model(
+    _ kind: FeedForwardUnitKind, isWide: Bool = false, on host: CPUBackend
+  ) throws -> LanguageModel {
+    let (h, d, vocabulary, context) = isWide ? (512, 1024, 2200, 300) : (23, 31, 41, 67)
+    let model = try LanguageModel(
+      ModelConfiguration(
+        vocabularySize: vocabulary, layers: 2,
+        attention: isWide
+          ? .init(heads: 8, kvHeads: 2, headSize: 64) : .init(heads: 4, kvHeads: 2, headSize: 6),
+        feedForward: .init(hiddenSize: h, intermediateSize: d, unit: kind),
+        contextLength: context), on: host)
+    model.initialize(seed: 3)
+    return model
+  }
+}
+
+extension LanguageModel {
+  /// Rounds the matrices that inference stores narrow, which are all but the routers'.
+  func round(to type: WeightType) {
+    let host = backend.host
+    for (name, tensor) in namedParameters.map({ ($0.name, $0.tensor) })
+    where tensor.shape.count == 2 && !name.contains("router") {
+      host.dequantize(host.quantize(tensor, as: type), into: tensor)
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import MGLUModel
+
+/// Gradients of whole models.
+extension Verification {
+  /// A unit of each kind. All routes of a router have a weight: where it chooses, a rounding may
+  /// choose another.
+  static let trainingUnitKinds: [FeedForwardUnitKind] = [
+    .linear, .sharedGated, .gated, .masked(.init(count: 3)),
+    .masked(.init(count: 2, kind: .fixed)), .masked(.init(count: 3, routerTopK: 3)),
+  ]
+
+  /// Losses, and the gradient of every parameter.
+  ///
+  /// Between the embedding and the loss of two layers some 20 results are rounded to BF16, and as many
+  /// on the way back. Errors that are independent add up to sqrt(40) of a root mean square of
+  /// 2^-8 / sqrt(3), 3.7 roundings, and the largest of many elements is about twice that: 8.
+  package func trainingModels() -> [Finding] {
+    var (losses, gradients) = (
+      trainingFinding("model, losses"), trainingFinding("model, gradients")
+    )
+    for kind in Self.trainingUnitKinds {
+      for ties in kind == .gated ? [true, false] : [true] {
+        do {
+          let name = kind.label + (ties ? "" : ", untied")
+          let pass = try ModelPass(kind, ties: ties, on: twins())
+          let narrow = pass.twins.narrow != .float32
+          losses.add(
+            error: pass.lossError,
+            bound: narrow ? 2 * BackendComparison.rounding : BackendComparison.exact, name)
+          for (parameter, error) in pass.gradientErrors {
+            gradients.add(
+              error: error,
+              bound: narrow ? 8 * BackendComparison.rounding : 10 * BackendComparison.exact,
+              "\(name), \(parameter)")
+          }
+        } catch {
+          gradients.add(error: .infinity, bound: 1, "\(kind.label): \(error)")
+        }
+      }
+    }
+    return [losses, gradients]
+  }
+}
+
+/// One forward and backward pass of a small model of odd sizes, on a backend and on the CPU.
+private struct ModelPass {
+  let twins: BackendComparison
+  /// Of the losses, relative to the largest.
+  let lossError: Double
+  /// Of the gradients, relative to the largest element of each.
+  let gradientErrors: [(parameter: String, error: Double)]
+
+  init(_ kind: FeedForwardUnitKind, ties: Bool, on twins: BackendComparison) throws {
+    self.twins = twins
+    let shape = ModelConfiguration(
+      vocabularySize: 41, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
+      feedForward: .init(hiddenSize: 23, intermediateSize: 31, unit: kind), contextLength: 33,
+      tiesEmbeddings: ties)
+    let found = try LanguageModel(shape, on: twins.backend)
+    let expected = try LanguageModel(shape, on: twins.host)
+    expected.initialize(seed: 3)
+    for (ours, theirs) in zip(found.namedParameters, expected.namedParameters) {
+      // Norms and mask logits stay float32 on every device.
+      let isProduct = theirs.tensor.shape.count == 2
+      let rounded = twins.tensor(
+        theirs.tensor.shape, isProduct ? twins.narrow : .float32, theirs.tensor.array
+      ).expected.array
+      ours.tensor.assign(rounded)
+      theirs.tensor.assign(rounded)
+    }
+    found.upload()
+    let (a, b) = (try Self.pass(found), try Self.pass(expected))
+    lossError = BackendComparison.error(a.losses, b.losses, floor: 1)
+    gradientErrors = zip(a.gradients, b.gradients).map { ours, theirs in
+      (ours.0, BackendComparison.error(ours.1, theirs.1, floor: 1))
+    }
+  }
+
+  private static func pass(
+    _ model: LanguageModel
+  ) throws -> (losses: [Float], gradients: [(String, [Float])]) {
+    let (sequences, length) = (3, 33)
+    let rows = sequences * length
+    let backend = model.backend
+    let activations = model.makeActivations(
+      sequences: sequences, length: length, purpose: .training)
+    for row in 0..<rows {
+      activations.tokens.integers[row] = Int32(row * 17 % 41)
+      activations.targets.integers[row] = row % 11 == 5 ? -1 : Int32((row * row + 3) % 41)
+    }
+    let count = model.trainedByteCount / 4
+    let gradients = Gradients(arena: backend.allocate { _ = $0.tensor([count]) }.arena)
+    model.lossAndGradients(activations, into: gradients, scale: 1 / Float(rows))
+    let host = Gradients(arena: backend.onHost(gradients.arena.floats).arena)
+    try backend.finish()
+    return (
+      activations.losses.array,
+      model.trainedParameters.map { ($0.name, host[$0.tensor].array) }
+    )
+  }
+}

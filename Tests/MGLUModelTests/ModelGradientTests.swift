@@ -1,0 +1,61 @@
+import MGLUModel
+import Testing
+
+@Suite struct ModelGradientTests {
+  static let units: [FeedForwardUnitKind] = [
+    .linear, .gated, .sharedGated, .masked(.init(count: 1)), .masked(.init(count: 3)),
+    .masked(.init(count: 2, ablation: .noGateMask)),
+    .masked(.init(count: 2, ablation: .noValueMask)),
+    .masked(.init(count: 3, routerTopK: 3)), .masked(.init(count: 2, kind: .fixed)),
+  ]
+
+  /// Along the gradient, slightly disturbed, the loss changes as the gradient says. The bound
+  /// leaves room for float32 losses under central differences of step 1e-3.
+  @Test(arguments: units, [true, false])
+  func lossChangesAsItsGradientSays(unit: FeedForwardUnitKind, tied: Bool) throws {
+    let backend = try CPUBackend(threads: 2)
+    let configuration = ModelConfiguration(
+      vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
+      feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit), contextLength: 11,
+      tiesEmbeddings: tied)
+    let model = try LanguageModel(configuration, on: backend)
+    model.initialize(seed: 3)
+    let activations = model.makeActivations(sequences: 3, length: 11, purpose: .training)
+    activations.tokens.assign(integers: (0..<33).map { Int32($0 * 7 % 23) })
+    activations.targets.assign(integers: (0..<33).map { Int32($0 * 5 % 23) })
+    let memory = GradientMemory(model)
+    model.lossAndGradients(activations, into: memory.gradients, scale: 1)
+
+    let (_, sum) = backend.allocate { $0.tensor([1], .float64) }
+    backend.sumOfSquares(
+      memory.gradients.arena.floats(inBytes: 0..<model.trainedByteCount), into: sum)
+    let norm = sum.doubles[0].squareRoot()
+    var random = Philox(seed: 5, purpose: .synthetic)
+    var predicted = 0.0
+    var moves: [(Tensor, [Float], [Float])] = []
+    for parameter in model.namedParameters where !parameter.name.hasSuffix("mask_logits") {
+      let gradient = memory.gradients[parameter.tensor].array
+      let direction = gradient.map { $0 / Float(norm) + random.nextNormal() * 0.002 }
+      predicted += zip(direction, gradient).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+      moves.append((parameter.tensor, parameter.tensor.array, direction))
+    }
+    func loss(at distance: Float) -> Double {
+      for (tensor, start, direction) in moves {
+        tensor.assign(zip(start, direction).map { $0 + distance * $1 })
+      }
+      model.loss(activations)
+      return activations.losses.array.reduce(0) { $0 + Double($1) }
+    }
+    let measured = (loss(at: 0.001) - loss(at: -0.001)) / 0.002
+    #expect(abs(measured - predicted) < 1e-3 * abs(predicted))
+  }
+}
+
+/// Gradient memory of a model's layout.
+private struct GradientMemory {
+  let gradients: Gradients
+  init(_ model: LanguageModel) {
+    gradients = Gradients(
+      arena: model.backend.allocate { _ = $0.tensor([model.trainedByteCount / 4]) }.arena)
+  }
+}
