@@ -1,4 +1,5 @@
 import MGLUModel
+import MGLUReference
 
 /// Times units over cold weights beside the read bandwidth of the same moments.
 ///

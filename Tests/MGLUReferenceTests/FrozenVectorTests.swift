@@ -1,5 +1,6 @@
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
+import MGLUTestSupport
 import Testing
 
 /// The reference against vectors that PyTorch computed in float64 (Tests/Reference).
@@ -192,9 +193,8 @@ import Testing
 }
 
 /// The vectors that Tests/Reference/units_and_decoder.py wrote.
-private func frozenVectors(_ name: String, file: String = #filePath) throws -> SafeTensors {
-  let tests = file.split(separator: "/").dropLast(2).joined(separator: "/")
-  return try SafeTensors(path: "/\(tests)/Reference/vectors/\(name).safetensors")
+private func frozenVectors(_ name: String) throws -> SafeTensors {
+  try SafeTensors(path: "\(RepositoryFolder.vectors)/\(name).safetensors")
 }
 
 extension SafeTensors {

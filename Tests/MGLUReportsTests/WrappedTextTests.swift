@@ -1,4 +1,4 @@
-import MGLUDiagnostics
+import MGLUReports
 import Testing
 
 @Suite struct WrappedTextTests {

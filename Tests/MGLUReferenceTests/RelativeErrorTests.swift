@@ -1,4 +1,4 @@
-import MGLUDiagnostics
+import MGLUReference
 import Testing
 
 /// The measure that every comparison rests on must not pass what says nothing.

@@ -35,7 +35,9 @@ package struct DeviceReport: Sendable, Encodable {
     /// Why it cannot be used.
     package private(set) var problem: String?
 
-    init(_ device: CUDADevice, measure: Bool) {
+    init(
+      _ device: CUDADevice, readBandwidth: ((CUDAContext) throws(CUDAError) -> Double)?
+    ) {
       self.device = "\(Device.cuda(device.ordinal))"
       name = device.name
       capability = "\(device.capability)"
@@ -46,7 +48,8 @@ package struct DeviceReport: Sendable, Encodable {
       do throws(CUDAError) {
         let context = try CUDAContext(device)
         freeBytes = try context.memory.free
-        if measure { readGbPerS = try ReadBandwidth.measure(on: context) / 1e9 }
+        readGbPerS = try readBandwidth.map { measure throws(CUDAError) in try measure(context) / 1e9
+        }
       } catch {
         problem = error.description
       }
@@ -87,15 +90,20 @@ package struct DeviceReport: Sendable, Encodable {
   /// Every library that may be opened.
   package let libraries: [Library]
 
-  /// Looks at the machine; with `measure` reads each GPU's memory for a moment.
-  package init(measure: Bool = false) throws(BackendError) {
+  /// Looks at the machine.
+  ///
+  /// - Parameter readBandwidth: What measures the bytes that a GPU reads in a second, if that is
+  ///   wanted.
+  package init(
+    readBandwidth: ((CUDAContext) throws(CUDAError) -> Double)? = nil
+  ) throws(BackendError) {
     let backend = try CPUBackend()
     cpu = Processor(
       summary: backend.summary, instructionSets: CPUBackend.instructionSets,
       memoryBytes: PhysicalMemory.byteCount)
     libraries = LocatedLibrary.all().map(Library.init)
     do throws(CUDAError) {
-      gpus = try CUDADevice.all.map { GPU($0, measure: measure) }
+      gpus = try CUDADevice.all.map { GPU($0, readBandwidth: readBandwidth) }
     } catch {
       // That there is no driver stands among the libraries.
       if error.code != .noDriver { gpuProblem = error.description }

@@ -1,3 +1,5 @@
+import MGLUCompute
+
 /// What is wrong with a template, or with what it was given.
 public enum TemplateProblem: Sendable {
   /// The text is no template.

@@ -1,5 +1,5 @@
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
 import Testing
 
 /// The reference against central finite differences, with masks that hold any real numbers.

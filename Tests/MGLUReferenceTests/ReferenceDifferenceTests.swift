@@ -1,5 +1,5 @@
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
 import Testing
 
 /// The rest of the reference against central finite differences.
