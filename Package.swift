@@ -8,6 +8,7 @@ let package = Package(
     .library(name: "MGLU", targets: ["MGLU"]),
     .library(name: "MGLUModel", targets: ["MGLUModel"]),
     .library(name: "MGLUTraining", targets: ["MGLUTraining"]),
+    .library(name: "MGLUServing", targets: ["MGLUServing"]),
     .library(name: "MGLUServer", targets: ["MGLUServer"]),
     .executable(name: "mglu", targets: ["mglu"]),
   ],
@@ -44,10 +45,12 @@ let package = Package(
         .product(name: "OrderedCollections", package: "swift-collections"),
       ]),
     .target(name: "MGLUTraining", dependencies: ["MGLUModel"]),
+    .target(name: "MGLUServing", dependencies: ["MGLUModel"]),
+    .target(name: "MGLUServerAPI", dependencies: ["MGLUServing"]),
     .target(
       name: "MGLUServer",
       dependencies: [
-        "MGLUModel", "CMGLUResources",
+        "MGLUServerAPI", "CMGLUResources",
         .product(
           name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Server"])),
         .product(
@@ -83,7 +86,15 @@ let package = Package(
       name: "MGLUTrainingTests", dependencies: ["MGLUReference", "MGLUReports", "MGLUTestSupport"]),
     .testTarget(name: "MGLUReferenceTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
     .testTarget(name: "MGLUReportsTests", dependencies: ["MGLUReports"]),
-    .testTarget(name: "MGLUServerTests", dependencies: ["MGLUServer"]),
+    .target(
+      name: "MGLUServingTestSupport", dependencies: ["MGLUServing"],
+      path: "Tests/MGLUServingTestSupport"),
+    .testTarget(
+      name: "MGLUServingTests", dependencies: ["MGLUServing", "MGLUServingTestSupport"]),
+    .testTarget(
+      name: "MGLUServerAPITests", dependencies: ["MGLUServerAPI", "MGLUServingTestSupport"]),
+    .testTarget(
+      name: "MGLUServerTests", dependencies: ["MGLUServer", "MGLUServingTestSupport"]),
     .testTarget(name: "CommandTests", dependencies: ["mglu", "MGLUTestSupport"]),
   ],
   swiftLanguageModes: [.v6],

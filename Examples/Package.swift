@@ -8,6 +8,8 @@ let package = Package(
   dependencies: [.package(name: "swift-mglu", path: "..")],
   targets: [
     .executableTarget(
+      name: "GenerateMany", dependencies: [.product(name: "MGLUServing", package: "swift-mglu")]),
+    .executableTarget(
       name: "LoadAndGenerate", dependencies: [.product(name: "MGLUModel", package: "swift-mglu")]),
     .executableTarget(
       name: "OneLayer", dependencies: [.product(name: "MGLU", package: "swift-mglu")]),

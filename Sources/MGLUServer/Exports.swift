@@ -1,2 +1,2 @@
-// A server serves models: one import gives both.
-@_exported public import MGLUModel
+// A server serves an API over an engine: one import gives all.
+@_exported public import MGLUServerAPI

@@ -16,25 +16,27 @@ struct ServeCommand: AsyncParsableCommand {
         mglu serve --model run --weights bf16 --max-batch 16 --port 8000
         mglu serve --model run --host 0.0.0.0 --api-key-file key
 
-      Concurrent requests are computed together, and get the answers that they would get alone. \
-      At / is a page to try a prompt. Ctrl-C and SIGTERM finish what was begun; a second one does \
-      not wait for that.
+      Concurrent requests share the model's steps, and each gets the response that it would get \
+      alone. The page at / is for trying a prompt. Ctrl-C and SIGTERM finish the accepted requests \
+      and end the server; a second signal ends it at once.
 
-      A key that every request must carry comes from --api-key-file or from the environment \
+      Give a key that every request must have in a file (--api-key-file) or in the environment \
       (MGLU_API_KEY): others on the machine can read the arguments of a process, --api-key among \
       them.
       """)
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var inference: InferenceOptions
-  @Option(help: "Address to listen on; 0.0.0.0 for every one.") var host = "127.0.0.1"
-  @Option(help: "Port; 0 takes a free one.") var port = 8080
-  @Option(help: "Most texts at once; each has room for a context in memory.") var maxBatch = 8
-  @Option(help: "Most requests that wait; more are refused with 429.") var maxQueue = 128
-  @Option(help: "Most tokens of a text (default: the model's context).") var context: Int?
-  @Option(help: "Seconds that a request may take, its waiting included.") var timeLimit = 600
-  @Option(help: "What requests must carry as Authorization: Bearer.") var apiKey: String?
-  @Option(help: "A file whose first line is that key.", completion: .file())
+  @Option(help: "Address to listen on; 0.0.0.0 for all of the machine's.") var host = "127.0.0.1"
+  @Option(help: "Port; 0 means any free one.") var port = 8080
+  @Option(help: "Maximum sequences in a batch; each takes memory for a whole context.")
+  var maxBatch = 8
+  @Option(help: "Maximum requests that wait; more are refused with status 429.") var maxQueue = 128
+  @Option(help: "Maximum tokens of a sequence, prompt included (default: the model's context).")
+  var context: Int?
+  @Option(help: "Maximum seconds that a request may take, waiting included.") var timeLimit = 600
+  @Option(help: "The key that requests must have as Authorization: Bearer.") var apiKey: String?
+  @Option(help: "A file whose first line is the key.", completion: .file())
   var apiKeyFile: String?
 
   func validate() throws {
@@ -51,6 +53,24 @@ struct ServeCommand: AsyncParsableCommand {
 
   #if Server
     func run() async throws {
+      do { try await serve() } catch let error as ServingError where error.code == .memory {
+        throw ServingError(
+          error.code, error.message, remedy: "choose a smaller --max-batch or --context")
+      } catch let error as ServerError {
+        throw ServerError(error.code, error.message, remedy: Self.remedy(error))
+      }
+    }
+
+    /// The library's remedy in terms of this command's flags.
+    private static func remedy(_ error: ServerError) -> String? {
+      switch error.code {
+      case .address: "choose another --host or --port"
+      case .emptyKey: "give one, or neither --api-key, --api-key-file nor MGLU_API_KEY"
+      case .key, .unavailable: error.remedy
+      }
+    }
+
+    private func serve() async throws {
       let key = try apiKey ?? ServerSettings.apiKey(file: apiKeyFile)
       let settings = ServerSettings(host: host, port: port, apiKey: key)
       try settings.validate()
@@ -64,22 +84,22 @@ struct ServeCommand: AsyncParsableCommand {
       let engine = try Engine(
         model, tokenizer: tokenizer,
         settings: EngineSettings(
-          mostTexts: maxBatch, mostWaiting: maxQueue, context: context,
+          maxSequences: maxBatch, maxQueued: maxQueue, contextLength: context,
           timeLimit: .seconds(timeLimit)))
-      let given = Folder.name(of: model.model)
+      let given = Folder.name(of: self.model.model)
       let name =
-        ["", ".", ".."].contains(given) ? Folder.name(of: Folder.resolved(model.model)) : given
+        ["", ".", ".."].contains(given) ? Folder.name(of: Folder.resolved(self.model.model)) : given
       let template = try ChatTemplate(contentsOf: folder)
       if let problem = template.problem {
         Output.note("\(problem); /v1/chat/completions will refuse, the rest is served")
       }
       let api = ServerAPI(engine, model: name, template: template)
-      let impatience = Task {
+      let secondSignal = Task {
         for await signal in await UnixSignalsSequence(trapping: .sigint, .sigterm).dropFirst() {
           Interrupt.endProcess(after: signal.rawValue)
         }
       }
-      defer { impatience.cancel() }
+      defer { secondSignal.cancel() }
       let host = host.contains(":") ? "[\(host)]" : host
       try await Server(api, settings: settings).run { port in
         Output.note("serving \(name) at http://\(host):\(port)")

@@ -143,7 +143,7 @@ struct CUDAInferenceTests {
       }
     }
     // Recorded first, so that nothing it needs is there already.
-    let recorded = backend.recording(step)
+    let recorded = backend.capture(step)
     let replayed = try results(recorded)
     #expect(try results(step) == replayed)
     #expect(Set(replayed).count == 300)

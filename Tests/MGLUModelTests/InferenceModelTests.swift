@@ -52,7 +52,7 @@ import Testing
   @Test func narrowWeightsTakeLessSpaceAndChangeLittle() throws {
     let model = try LlamaExportTests.model(.masked(.init(count: 4)))
     let exact = ReferenceMatrix(
-      InferenceModel(model).logits(after: LlamaExportTests.tokens))
+      try InferenceModel(model).logits(after: LlamaExportTests.tokens))
     var bytes = Int.max
     // A weight keeps 11, 8 or about 7 bits.
     for (type, bound) in [

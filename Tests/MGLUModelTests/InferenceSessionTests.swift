@@ -205,7 +205,7 @@ import Testing
     trained.weights.norm.assign([Float](repeating: .nan, count: norm.count))
     let damaged = try tokens()
     #expect(damaged.count == 1)
-    #expect(damaged.first?.finishReason == .notFinite)
+    #expect(damaged.first?.failure?.code == .notFinite)
     #expect(damaged.first?.token == nil)
     trained.weights.norm.assign(norm)
     #expect(try tokens().map(\.token) == expected)

@@ -112,3 +112,11 @@ import Testing
     #expect(throws: GenerationError.self) { try Sampler(configuration) }
   }
 }
+
+extension Sampler {
+  /// The next token of `logits`, as the host samples it.
+  fileprivate mutating func sample(_ logits: Span<Float>) -> Int32 {
+    var host = HostSampler()
+    return host.token(of: logits, by: nextStep())
+  }
+}

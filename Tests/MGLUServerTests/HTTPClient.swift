@@ -9,10 +9,10 @@
     import Darwin
   #endif
 
-  /// A connection to a server on this machine, byte by byte: tests can say what no client would.
+  /// A connection to a server on this machine, byte by byte. Tests can send what no client library would.
   final class HTTPConnection {
     private let descriptor: Int32
-    /// What was received and belongs to the next answer.
+    /// Received bytes of the next response.
     private var unread: [UInt8] = []
 
     init(port: Int) throws {
@@ -38,7 +38,7 @@
 
     enum ConnectionError: Error { case refused }
 
-    /// Sends bytes, as far as the server takes them.
+    /// Sends bytes until the server closes the connection.
     func send(_ bytes: [UInt8]) {
       var rest = bytes[...]
       while !rest.isEmpty {
@@ -48,22 +48,22 @@
       }
     }
 
-    /// What the server sends next, or nothing at the end.
+    /// The next bytes, or none at the end.
     func receive() -> [UInt8] {
       var buffer = [UInt8](repeating: 0, count: 1 << 14)
       let count = read(descriptor, &buffer, buffer.count)
       return Array(buffer.prefix(max(0, count)))
     }
 
-    /// Asks for something, and leaves the connection open.
-    func ask(_ method: String, _ path: String, _ body: String = "") {
+    /// Sends a request, and leaves the connection open.
+    func request(_ method: String, _ path: String, _ body: String = "") {
       send(
         Array(
           "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
             .utf8) + Array(body.utf8))
     }
 
-    /// What the server sends until `isEnough` of it is there, or it closes.
+    /// Everything that was not read before, until it `isEnough` or the server closes.
     func receive(until isEnough: (String) -> Bool) -> String {
       while !isEnough(String(decoding: unread, as: UTF8.self)) {
         let part = receive()
@@ -73,8 +73,8 @@
       return String(decoding: unread, as: UTF8.self)
     }
 
-    /// The next answer of a connection that stays open.
-    func receiveAnswer() -> HTTPAnswer {
+    /// The next response of a connection that stays open.
+    func receiveResponse() -> HTTPResponse {
       let head = receive { $0.contains("\r\n\r\n") }
       let end = head.range(of: "\r\n\r\n")?.upperBound ?? head.endIndex
       var length = head[..<end].utf8.count
@@ -92,10 +92,10 @@
         }
       }
       defer { unread.removeFirst(min(length, unread.count)) }
-      return HTTPAnswer(String(decoding: unread.prefix(length), as: UTF8.self))
+      return HTTPResponse(String(decoding: unread.prefix(length), as: UTF8.self))
     }
 
-    /// All that the server sends until it closes.
+    /// Everything until the server closes.
     func receiveAll() -> String {
       var bytes: [UInt8] = []
       while true {
@@ -106,13 +106,13 @@
     }
   }
 
-  /// An answer as it came: status, head and body.
-  struct HTTPAnswer {
+  /// A response: status, head and body.
+  struct HTTPResponse {
     let status: Int
     let head: String
     let body: String
 
-    /// Asks the server at `port`.
+    /// The response of the server at `port` to a request by a connection of its own.
     init(
       _ method: String, _ path: String, _ body: [UInt8] = [], headers: String = "", port: Int
     ) throws {

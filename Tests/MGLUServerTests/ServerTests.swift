@@ -1,25 +1,26 @@
 #if Server
   import Foundation
   import MGLUServer
+  import MGLUServingTestSupport
   import Synchronization
   import Testing
 
-  /// The server over real connections.
+  /// The server, over real connections.
   @Suite struct ServerTests {
-    /// Calls `body` with the port of a server, which ends afterwards.
+    /// Calls `body` with the port of a server and its engine. Both end afterwards.
     static func withServer(
-      settings: ServerSettings = .init(port: 0), engine: EngineSettings = .init(),
-      _ body: @escaping @Sendable (_ port: Int, _ api: ServerAPI) throws -> Void
+      settings: ServerSettings = .init(port: 0), engineSettings: EngineSettings = .init(),
+      _ body: @escaping @Sendable (_ port: Int, _ engine: Engine) throws -> Void
     ) async throws {
-      let api = ServerAPI(try ServedModel(settings: engine).engine, model: "tiny")
+      let engine = try ServedModel(settings: engineSettings).engine
       let (ports, started) = AsyncStream.makeStream(of: Int.self)
-      let server = try Server(api, settings: settings)
+      let server = try Server(ServerAPI(engine, model: "tiny"), settings: settings)
       let task = Task { try await server.run { started.yield($0) } }
       var result: Result<Void, any Error>?
       for await port in ports {
         // Reading a socket blocks its thread.
         result = await withCheckedContinuation { done in
-          DispatchQueue.global().async { done.resume(returning: Result { try body(port, api) }) }
+          DispatchQueue.global().async { done.resume(returning: Result { try body(port, engine) }) }
         }
         break
       }
@@ -28,21 +29,21 @@
       try result?.get()
     }
 
-    static func fields(_ answer: HTTPAnswer) throws -> Set<String> {
-      let body = try JSONSerialization.jsonObject(with: Data(answer.body.utf8))
+    static func fields(_ response: HTTPResponse) throws -> Set<String> {
+      let body = try JSONSerialization.jsonObject(with: Data(response.body.utf8))
       let error = (body as? [String: Any])?["error"] as? [String: Any]
       return Set((error ?? [:]).keys)
     }
 
     static let four: Set = ["message", "type", "param", "code"]
 
-    @Test func everyRouteAnswers() async throws {
+    @Test func everyRouteResponds() async throws {
       try await Self.withServer { port, _ in
         for path in ["/", "/health", "/metrics", "/v1/models", "/v1/models/any", "/tokenizer_info"]
         {
-          let answer = try HTTPAnswer("GET", path, port: port)
-          #expect(answer.status == 200, "\(path): \(answer.head)")
-          #expect(!answer.body.isEmpty)
+          let response = try HTTPResponse("GET", path, port: port)
+          #expect(response.status == 200, "\(path): \(response.head)")
+          #expect(!response.body.isEmpty)
         }
         for (path, body) in [
           ("/v1/completions", #"{"prompt": "a", "max_tokens": 2}"#),
@@ -52,32 +53,32 @@
           ),
           ("/tokenize", #"{"prompt": "a"}"#), ("/detokenize", #"{"tokens": [97]}"#),
         ] {
-          let answer = try HTTPAnswer("POST", path, Array(body.utf8), port: port)
-          #expect(answer.status == 200, "\(path): \(answer.head) \(answer.body)")
+          let response = try HTTPResponse("POST", path, Array(body.utf8), port: port)
+          #expect(response.status == 200, "\(path): \(response.head) \(response.body)")
         }
       }
     }
 
-    @Test func streamsComeInPieces() async throws {
+    @Test func streamsAreSentAsTheyGrow() async throws {
       try await Self.withServer { port, _ in
         let body = Array(#"{"prompt": "a", "max_tokens": 20, "stream": true}"#.utf8)
-        let answer = try HTTPAnswer("POST", "/v1/completions", body, port: port)
-        #expect(answer.head.lowercased().contains("content-type: text/event-stream"))
-        #expect(answer.body.contains("data: [DONE]\n\n"))
+        let response = try HTTPResponse("POST", "/v1/completions", body, port: port)
+        #expect(response.head.lowercased().contains("content-type: text/event-stream"))
+        #expect(response.body.contains("data: [DONE]\n\n"))
       }
-      // The first piece comes while the last is far from written.
-      try await Self.withServer(engine: .init(mostTexts: 1)) { port, api in
+      // The first event comes long before the last is computed.
+      try await Self.withServer(engineSettings: .init(maxSequences: 1)) { port, engine in
         let connection = try HTTPConnection(port: port)
-        connection.ask(
+        connection.request(
           "POST", "/v1/completions",
           #"{"prompt": "a", "max_tokens": 590, "n": 1024, "stream": true}"#)
         #expect(connection.receive { $0.contains("data: {") }.contains("200 OK"))
-        #expect(api.metric("request_success_total") == 0)
+        #expect(engine.metric("request_success_total") == 0)
       }
     }
 
     @Test func errorsHaveFourFields() async throws {
-      try await Self.withServer(settings: .init(port: 0, mostBytes: 1000)) { port, _ in
+      try await Self.withServer(settings: .init(port: 0, maxBytes: 1000)) { port, _ in
         for (method, path, body, status) in [
           ("GET", "/nowhere", "", 404), ("GET", "/v1/completions", "", 405),
           ("DELETE", "/v1/models", "", 405), ("PUT", "/", "", 405), ("TRACE", "/", "", 405),
@@ -86,18 +87,18 @@
           ("POST", "/v1/completions", #"{"prompt": "a", "max_tokens": -1, "stream": true}"#, 400),
           ("POST", "/v1/completions", String(repeating: "x", count: 5000), 413),
         ] {
-          let answer = try HTTPAnswer(method, path, Array(body.utf8), port: port)
-          #expect(answer.status == status, "\(method) \(path) \(answer.head)")
-          #expect(try Self.fields(answer) == Self.four)
-          let allowed = answer.head.contains(
+          let response = try HTTPResponse(method, path, Array(body.utf8), port: port)
+          #expect(response.status == status, "\(method) \(path) \(response.head)")
+          #expect(try Self.fields(response) == Self.four)
+          let allowed = response.head.contains(
             "\r\nAllow: \(path.hasSuffix("ions") ? "POST" : "GET, HEAD")")
-          #expect(allowed == (status == 405), "\(answer.head)")
+          #expect(allowed == (status == 405), "\(response.head)")
         }
       }
     }
 
-    /// A HEAD is answered as a GET is, without the body; so are errors.
-    @Test func headsHaveNoBody() async throws {
+    /// The response to HEAD is that to GET without the body, also for errors.
+    @Test func responsesToHEADHaveNoBody() async throws {
       try await Self.withServer(settings: .init(port: 0, apiKey: "secret")) { port, _ in
         for (path, key, status) in [
           ("/", "", 200), ("/health", "", 200), ("/v1/models", "secret", 200),
@@ -105,48 +106,48 @@
           ("/v1/completions", "secret", 405),
         ] {
           let headers = key.isEmpty ? "" : "Authorization: Bearer \(key)\r\n"
-          let answer = try HTTPAnswer("HEAD", path, headers: headers, port: port)
-          #expect(answer.status == status && answer.body.isEmpty, "\(path): \(answer)")
-          #expect(!answer.head.lowercased().contains("content-length: 0"))
+          let response = try HTTPResponse("HEAD", path, headers: headers, port: port)
+          #expect(response.status == status && response.body.isEmpty, "\(path): \(response)")
+          #expect(!response.head.lowercased().contains("content-length: 0"))
         }
       }
     }
 
-    @Test func keysOpen() async throws {
+    @Test func keysAreRequired() async throws {
       try await Self.withServer(settings: .init(port: 0, apiKey: "secret")) { port, _ in
         for headers in ["", "Authorization: Bearer wrong\r\n"] {
-          let answer = try HTTPAnswer("GET", "/v1/models", headers: headers, port: port)
-          #expect(answer.status == 401)
-          #expect(try Self.fields(answer) == Self.four)
+          let response = try HTTPResponse("GET", "/v1/models", headers: headers, port: port)
+          #expect(response.status == 401)
+          #expect(try Self.fields(response) == Self.four)
         }
         let key = "Authorization: Bearer secret\r\n"
-        #expect(try HTTPAnswer("GET", "/v1/models", headers: key, port: port).status == 200)
-        #expect(try HTTPAnswer("GET", "/health", port: port).status == 200)
+        #expect(try HTTPResponse("GET", "/v1/models", headers: key, port: port).status == 200)
+        #expect(try HTTPResponse("GET", "/health", port: port).status == 200)
       }
     }
 
-    /// A client that goes, streaming or waiting, leaves its place to others.
+    /// The sequences of a client that disconnects leave the engine.
     @Test(arguments: [true, false])
-    func clientsMayGo(streams: Bool) async throws {
-      try await Self.withServer(engine: .init(mostTexts: 1)) { port, api in
+    func clientsMayDisconnect(streams: Bool) async throws {
+      try await Self.withServer(engineSettings: .init(maxSequences: 1)) { port, engine in
         let body = #"{"prompt": "a", "max_tokens": 590, "n": 200, "stream": \#(streams)}"#
         do {
           let connection = try HTTPConnection(port: port)
-          connection.ask("POST", "/v1/completions", body)
+          connection.request("POST", "/v1/completions", body)
           if streams {
             _ = connection.receive()
           } else {
-            try api.wait(until: "num_requests_running", is: 1)
+            try engine.wait(until: "num_requests_running", is: 1)
           }
         }
         let next = Array(#"{"prompt": "b", "max_tokens": 2}"#.utf8)
-        #expect(try HTTPAnswer("POST", "/v1/completions", next, port: port).status == 200)
-        // The first request was given up, not answered.
-        #expect(api.metric("request_success_total") == 1)
+        #expect(try HTTPResponse("POST", "/v1/completions", next, port: port).status == 200)
+        // The first request was cancelled.
+        #expect(engine.metric("request_success_total") == 1)
       }
     }
 
-    @Test func nonsenseDisturbsNobody() async throws {
+    @Test func malformedRequestsDisturbNoOthers() async throws {
       try await Self.withServer { port, _ in
         for text in [
           "nonsense\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\0\0\0\0",
@@ -156,21 +157,21 @@
           let connection = try HTTPConnection(port: port)
           connection.send(Array(text.utf8))
         }
-        #expect(try HTTPAnswer("GET", "/health", port: port).status == 200)
+        #expect(try HTTPResponse("GET", "/health", port: port).status == 200)
       }
     }
 
-    /// What eight clients stream, in four texts each, is what it is when nothing else is asked.
-    @Test func badRequestsDisturbNobody() async throws {
-      let settings = ServerSettings(port: 0, mostBytes: 1 << 20)
+    /// The streams of eight clients, of four choices each, are the same beside bad requests.
+    @Test func badRequestsDisturbNoOthers() async throws {
+      let settings = ServerSettings(port: 0, maxBytes: 1 << 20)
       try await Self.withServer(settings: settings) { port, _ in
         let bodies = (0..<8).map { index in
           #"{"prompt": "Text \#(index)", "max_tokens": 300, "n": 4, "seed": \#(index), "stream": true}"#
         }
         @Sendable func streamed(_ index: Int) -> [Int: String]? {
-          let answer = try? HTTPAnswer(
+          let response = try? HTTPResponse(
             "POST", "/v1/completions", Array(bodies[index].utf8), port: port)
-          return answer.flatMap { $0.status == 200 ? Self.texts($0) : nil }
+          return response.flatMap { $0.status == 200 ? Self.choices($0) : nil }
         }
         let alone = bodies.indices.map(streamed)
         #expect(alone.allSatisfy { $0?.count == 4 } && Set(alone).count == 8)
@@ -179,8 +180,8 @@
         let left = Atomic(8)
         for index in bodies.indices {
           Thread.detachNewThread {
-            let texts = streamed(index)
-            together.withLock { $0[index] = texts }
+            let choices = streamed(index)
+            together.withLock { $0[index] = choices }
             left.subtract(1, ordering: .sequentiallyConsistent)
           }
         }
@@ -188,10 +189,10 @@
         repeat {
           for (body, status) in Self.badBodies {
             let path = rounds % 2 == 0 || status == 413 ? "/v1/completions" : "/v1/chat/completions"
-            let answer = try HTTPAnswer("POST", path, body, port: port)
-            #expect(path.hasSuffix("chat/completions") || answer.status == status)
-            #expect((400..<500).contains(answer.status))
-            #expect(try Self.fields(answer) == Self.four)
+            let response = try HTTPResponse("POST", path, body, port: port)
+            #expect(path.hasSuffix("chat/completions") || response.status == status)
+            #expect((400..<500).contains(response.status))
+            #expect(try Self.fields(response) == Self.four)
           }
           rounds += 1
         } while left.load(ordering: .sequentiallyConsistent) > 0
@@ -210,10 +211,10 @@
         (Array(#"{"prompt": ""#.utf8) + [UInt8](repeating: 97, count: 10 << 20), 413),
       ]
 
-    /// What was streamed of each text.
-    private static func texts(_ answer: HTTPAnswer) -> [Int: String] {
+    /// The streamed text of each choice.
+    private static func choices(_ response: HTTPResponse) -> [Int: String] {
       var texts: [Int: String] = [:]
-      for line in answer.body.split(whereSeparator: \.isNewline) where line.hasPrefix("data: {") {
+      for line in response.body.split(whereSeparator: \.isNewline) where line.hasPrefix("data: {") {
         let chunk = try? JSONSerialization.jsonObject(with: Data(line.dropFirst(6).utf8))
         for choice in (chunk as? [String: Any])?["choices"] as? [[String: Any]] ?? [] {
           if let index = choice["index"] as? Int, let text = choice["text"] as? String {

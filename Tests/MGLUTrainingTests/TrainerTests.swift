@@ -19,11 +19,11 @@ import Testing
     _ unit: FeedForwardUnitKind = .masked(.init(count: 3)), in folder: String?,
     _ configuration: TrainingConfiguration = configuration(), text: String = proverbs
   ) throws -> Trainer {
-    let model = ModelConfiguration(
+    let shape = ModelConfiguration(
       vocabularySize: Tokenizer.bytes.vocabularySize, layers: 2,
       attention: .init(heads: 2, kvHeads: 1, headSize: 6),
       feedForward: .init(hiddenSize: 12, intermediateSize: 17, unit: unit), contextLength: 8)
-    let model = try LanguageModel(model, on: CPUBackend(threads: 2))
+    let model = try LanguageModel(shape, on: CPUBackend(threads: 2))
     model.initialize(seed: 5)
     let ids = Tokenizer.bytes.encode(text)
     let corpus = Corpus(

@@ -1,4 +1,4 @@
-/// What a sequence continues, and how.
+/// A sequence to generate: its prompt, its length, and how its tokens are sampled.
 public struct GenerationRequest: Sendable {
   /// The tokens to continue, at least one.
   public var prompt: [Int32]
@@ -35,13 +35,11 @@ public struct GenerationRequest: Sendable {
 }
 
 /// Why a sequence ended.
-public enum FinishReason: Sendable, Equatable {
-  /// The model generated an EOS token.
+public enum FinishReason: String, Sendable {
+  /// The model generated an EOS token, or a caller found a stop sequence.
   case stop
-  /// All tokens that were asked for are there, or the context is full.
+  /// The sequence has its maximum number of tokens, or fills the context.
   case length
-  /// None of the logits was a number (``GenerationProblem/notFinite``): the model is damaged.
-  case notFinite
 }
 
 /// What a step brought for one sequence.
@@ -59,6 +57,12 @@ public struct SequenceOutput: Sendable {
   public let logprob: TokenLogprob?
   /// Set in the sequence's last output; the session has removed the sequence then.
   public let finishReason: FinishReason?
+  /// Set in place of a token where none can be sampled (``GenerationProblem/notFinite``); the session
+  /// has removed the sequence then.
+  public let failure: GenerationError?
+
+  /// Whether nothing follows.
+  public var isLast: Bool { finishReason != nil || failure != nil }
 }
 
 /// A sequence of an ``InferenceSession``.

@@ -63,7 +63,7 @@ public final class TokenGenerator {
     guard !hasEnded, generated < maxTokens else { return nil }
     var output: SequenceOutput?
     while output == nil { output = try session.next().first }
-    guard let output, let id = output.token else { throw .notFinite }
+    guard let output, let id = output.token else { throw output?.failure ?? .notFinite }
     generated += 1
     if output.finishReason == .stop {
       hasEnded = true

@@ -347,22 +347,23 @@ public final class InferenceSession {
     }
     for state in step.prefilled
     where !state.isRemoved && state.unread.isEmpty && state.request.maxTokens == 0 {
-      outputs.append(output(of: state, token: nil, nil, .length))
+      outputs.append(output(of: state, reason: .length))
     }
     for (row, state) in step.sampled.enumerated() where !state.isRemoved {
       let token = tokens[row]
       guard token >= 0 else {
-        outputs.append(output(of: state, token: nil, nil, .notFinite))
+        outputs.append(output(of: state, failure: .notFinite))
         continue
       }
       let logprob = state.request.topLogprobs.map { top in
         withHostLogits(row) { scorer.score(token, under: $0, top: top) }
       }
-      outputs.append(output(of: state, token: token, logprob, finishReason(of: state, token)))
+      outputs.append(
+        output(of: state, token: token, logprob, reason: finishReason(of: state, token)))
       state.generated += 1
       state.unread = ahead == nil ? [token] : []
     }
-    for output in outputs where output.finishReason != nil { remove(output.id) }
+    for output in outputs where output.isLast { remove(output.id) }
     return outputs
   }
 
@@ -379,12 +380,13 @@ public final class InferenceSession {
   }
 
   private func output(
-    of state: SequenceState, token: Int32?, _ logprob: TokenLogprob?, _ reason: FinishReason?
+    of state: SequenceState, token: Int32? = nil, _ logprob: TokenLogprob? = nil,
+    reason: FinishReason? = nil, failure: GenerationError? = nil
   ) -> SequenceOutput {
     SequenceOutput(
       id: state.id, promptLogprobs: state.generated == 0 ? state.promptLogprobs : nil,
       sharedPromptTokens: state.generated == 0 ? state.sharedPromptTokens : 0, token: token,
-      logprob: logprob, finishReason: reason)
+      logprob: logprob, finishReason: reason, failure: failure)
   }
 
   /// Why a sequence ends with `token`, if it does. A step that follows has moved the position on.
@@ -434,8 +436,8 @@ public final class InferenceSession {
     let id = try insert(request)
     defer { remove(id) }
     while let output = try next().first {
-      if output.finishReason == .notFinite { throw .notFinite }
-      if output.finishReason != nil { return }
+      if let failure = output.failure { throw failure }
+      if output.isLast { return }
     }
   }
 

@@ -1,0 +1,96 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Where a server listens, and what it requires of its clients.
+public struct ServerSettings: Sendable {
+  /// The address to listen on. The default accepts connections of this machine only.
+  public var host: String
+  /// The port; 0 means any free one.
+  public var port: Int
+  /// The key that requests must have as `Authorization: Bearer`; `nil` for none.
+  public var apiKey: String?
+  /// Maximum number of bytes of a request's body.
+  public var maxBytes: Int
+  /// How long the server waits for the rest of a request's body, and for a client to read a response;
+  /// at most the engine's time limit. It waits a quarter longer for the next request of a connection.
+  public var clientTimeout: Duration
+
+  /// Creates settings.
+  public init(
+    host: String = "127.0.0.1", port: Int = 8080, apiKey: String? = nil, maxBytes: Int = 4 << 20,
+    clientTimeout: Duration = .seconds(60)
+  ) {
+    self.host = host
+    self.port = port
+    self.apiKey = apiKey
+    self.maxBytes = maxBytes
+    self.clientTimeout = clientTimeout
+  }
+
+  /// The key in the first line of `file`. Without a file, the environment variable `MGLU_API_KEY`, or
+  /// `nil` if it is not set. Other users of the machine see neither.
+  public static func apiKey(file: String?) throws(ServerError) -> String? {
+    guard let file else { return getenv("MGLU_API_KEY").map { String(cString: $0) } }
+    let contents: MappedFile
+    do { contents = try MappedFile(path: file) } catch {
+      throw ServerError(.key, error.message, remedy: error.remedy)
+    }
+    let line = contents.contents.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
+    guard let key = String(validating: line, as: UTF8.self) else {
+      throw ServerError(.key, "\(file): the key is not valid UTF-8")
+    }
+    return key
+  }
+
+  /// Throws if the port is out of range, or if a header cannot hold the key.
+  public func validate() throws(ServerError) {
+    guard (0...65_535).contains(port) else {
+      throw ServerError(.address, "port \(port): expected 0 to 65535")
+    }
+    guard apiKey?.isEmpty != true else {
+      throw ServerError(
+        .emptyKey, "the API key is empty", remedy: "give a key, or none")
+    }
+    // A header holds nothing else, and with a stray blank no request would be accepted.
+    if let apiKey, !apiKey.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) {
+      throw ServerError(
+        .key, "the API key has blanks or other characters than a header carries",
+        remedy: "take letters, digits and punctuation of ASCII")
+    }
+  }
+
+  /// Whether an `Authorization` header has the key. The time does not depend on how much of a key of
+  /// the right length is right.
+  package func admits(authorization: String?) -> Bool {
+    guard let apiKey else { return true }
+    let header = Array((authorization ?? "").utf8)
+    // The name of a scheme is not case-sensitive, and any number of blanks may follow it.
+    let scheme = header.prefix { $0 != UInt8(ascii: " ") }
+    guard String(decoding: scheme, as: UTF8.self).lowercased() == "bearer" else { return false }
+    let found = header[scheme.endIndex...].drop { $0 == UInt8(ascii: " ") }
+    let expected = Array(apiKey.utf8)
+    var difference = UInt8(found.count == expected.count ? 0 : 1)
+    for (a, b) in zip(found, expected) { difference |= a ^ b }
+    return difference == 0
+  }
+}
+
+/// Why a server does not run.
+public enum ServerProblem: Sendable {
+  /// It cannot listen at the host and port.
+  case address
+  /// The API key is empty.
+  case emptyKey
+  /// The API key cannot be read, or a header cannot hold it.
+  case key
+  /// The program was built without the trait `Server`.
+  case unavailable
+}
+
+/// An error of running a server.
+public typealias ServerError = Failure<ServerProblem>
