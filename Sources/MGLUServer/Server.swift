@@ -12,7 +12,7 @@
     import Darwin
   #endif
 
-  /// The HTTP server: brings requests to a ``ServerAPI`` and its responses back.
+  /// The HTTP server: brings requests to a `ServerAPI` and its responses back.
   public struct Server: Sendable {
     let api: ServerAPI
     let settings: ServerSettings

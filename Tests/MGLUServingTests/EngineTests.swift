@@ -81,20 +81,22 @@ import Testing
   /// Two requests start together with one prompt. The second shares the first's prefill, and reads
   /// the prompt itself if the first is cancelled before it has read it.
   @Test(arguments: 0..<8) func sharingSurvivesCancellation(delay: Int) async throws {
-    let served = try ServedModel(settings: .init(maxSequences: 2), contextLength: 12_000)
-    let blocking = GenerationRequest(prompt: [1], maxTokens: 11_999)
-    let blocker = try served.engine.submit([blocking, blocking])
-    try served.engine.wait(until: "num_requests_running", is: 2)
+    let served = try ServedModel(
+      settings: .init(maxSequences: 2, timeLimit: .seconds(300)), contextLength: 12_000)
     let sequence = GenerationRequest(
       prompt: (0..<2000).map { Int32($0 * 31 % 256) }, maxTokens: 5)
+    // Before the engine runs: a backend serves one thread at a time.
+    let expected = try served.greedy(sequence.prompt, count: 5)
+    let blocker = try served.engine.submit(
+      (1...2).map { GenerationRequest(prompt: [$0], maxTokens: 11_999) })
+    try served.engine.wait(until: "num_requests_running", is: 2)
     let first = try served.engine.submit([sequence])
     let second = try served.engine.submit([sequence])
     blocker.cancel()
     if delay > 0 {
-      try await Task.sleep(for: .milliseconds(delay))
+      try await Task.sleep(for: .microseconds(400 * delay))
       first.cancel()
     }
-    let expected = try served.greedy(sequence.prompt, count: 5)
     #expect(await RecordedEvents(second).ids(of: 0) == expected)
     guard delay == 0 else { return }
     #expect(await RecordedEvents(first).ids(of: 0) == expected)
