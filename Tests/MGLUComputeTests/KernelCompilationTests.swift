@@ -260,9 +260,12 @@ struct KernelCompilationTests {
     let root = Folder.parent(of: Folder.parent(of: Folder.parent(of: #filePath)))
     let folder = root + "/Sources/CMGLUKernels/cuda"
     let files = try Folder.names(in: folder).filter { $0.hasSuffix(".cu") }
-    #expect(KernelSource.all.map { $0.name + ".cu" }.sorted() == files)
+    let headers = KernelSource.all.map(\.fileName).filter { $0.hasSuffix(".h") }
+    #expect(headers == ["cmglu_numbers.h"])
+    #expect(KernelSource.all.map(\.fileName).sorted() == (files + headers).sorted())
     for source in KernelSource.all {
-      let text = try MappedFile(path: "\(folder)/\(source.name).cu").contents
+      let place = headers.contains(source.name) ? root + "/Sources/CMGLUKernels/include" : folder
+      let text = try MappedFile(path: "\(place)/\(source.fileName)").contents
       #expect(source.text == String(decoding: text, as: UTF8.self))
     }
     let error = #expect(throws: CUDAError.self) { try KernelSource.named("absent") }
