@@ -45,7 +45,7 @@ lint:
 
 docs:
 	mkdir -p docs-out
-	for target in MGLU MGLUModel MGLUTraining; do \
+	for target in MGLU MGLUTemplates MGLUModel MGLUTraining; do \
 	  $(SWIFT) package --allow-writing-to-directory docs-out generate-documentation \
 	    --target $$target --disable-indexing --warnings-as-errors \
 	    --transform-for-static-hosting --hosting-base-path $$target \

@@ -28,13 +28,18 @@ let package = Package(
   ],
   targets: [
     .target(name: "CMGLUKernels", exclude: ["cuda"]),
-    .target(name: "CMGLUTransformers", exclude: ["python"]),
+    .target(name: "CMGLUResources", exclude: ["pages", "python"]),
     .target(name: "MGLUCompute", dependencies: ["CMGLUKernels"]),
     .target(name: "MGLU", dependencies: ["MGLUCompute"]),
     .target(
+      name: "MGLUTemplates",
+      dependencies: [
+        "MGLUCompute", .product(name: "OrderedCollections", package: "swift-collections"),
+      ]),
+    .target(
       name: "MGLUModel",
       dependencies: [
-        "MGLU", "CMGLUTransformers",
+        "MGLU", "MGLUTemplates", "CMGLUResources",
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "OrderedCollections", package: "swift-collections"),
       ]),
@@ -42,7 +47,7 @@ let package = Package(
     .target(
       name: "MGLUServer",
       dependencies: [
-        "MGLUModel",
+        "MGLUModel", "CMGLUResources",
         .product(
           name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Server"])),
         .product(
@@ -54,27 +59,32 @@ let package = Package(
           name: "NIOHTTPTypes", package: "swift-nio-extras", condition: .when(traits: ["Server"])),
       ]),
     .target(
-      name: "MGLUDiagnostics",
-      dependencies: [
-        "MGLUTraining",
-        .product(name: "RealModule", package: "swift-numerics"),
-      ]),
+      name: "MGLUReference",
+      dependencies: ["MGLUTraining", .product(name: "RealModule", package: "swift-numerics")]),
+    .target(name: "MGLUBenchmark", dependencies: ["MGLUReference"]),
+    .target(name: "MGLUReports", dependencies: ["MGLUTraining", "CMGLUResources"]),
     .executableTarget(
       name: "mglu",
       dependencies: [
-        "MGLUDiagnostics", "MGLUServer", "MGLUTraining",
+        "MGLUReference", "MGLUBenchmark", "MGLUReports", "MGLUServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(
           name: "UnixSignals", package: "swift-service-lifecycle",
           condition: .when(traits: ["Server"])),
       ]),
-    .testTarget(name: "MGLUComputeTests", dependencies: ["MGLUCompute", "MGLUDiagnostics"]),
-    .testTarget(name: "MGLUTests", dependencies: ["MGLU", "MGLUDiagnostics"]),
-    .testTarget(name: "MGLUModelTests", dependencies: ["MGLUModel", "MGLUDiagnostics"]),
-    .testTarget(name: "MGLUTrainingTests", dependencies: ["MGLUTraining", "MGLUDiagnostics"]),
-    .testTarget(name: "MGLUDiagnosticsTests", dependencies: ["MGLUDiagnostics"]),
+    .target(
+      name: "MGLUTestSupport", dependencies: ["MGLUCompute"], path: "Tests/MGLUTestSupport"),
+    .testTarget(
+      name: "MGLUComputeTests", dependencies: ["MGLUBenchmark", "MGLUReference", "MGLUTestSupport"]),
+    .testTarget(name: "MGLUTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
+    .testTarget(name: "MGLUTemplatesTests", dependencies: ["MGLUTemplates", "MGLUTestSupport"]),
+    .testTarget(name: "MGLUModelTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
+    .testTarget(
+      name: "MGLUTrainingTests", dependencies: ["MGLUReference", "MGLUReports", "MGLUTestSupport"]),
+    .testTarget(name: "MGLUReferenceTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
+    .testTarget(name: "MGLUReportsTests", dependencies: ["MGLUReports"]),
     .testTarget(name: "MGLUServerTests", dependencies: ["MGLUServer"]),
-    .testTarget(name: "CommandTests", dependencies: ["mglu"]),
+    .testTarget(name: "CommandTests", dependencies: ["mglu", "MGLUTestSupport"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x

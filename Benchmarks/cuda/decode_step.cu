@@ -168,8 +168,8 @@ static void multiply(
   else launch(chain_unit::fused_linear_unit, grid, 256, shared, 1, EARLY, *(chain_unit::FusedLinear *)&f);
 }
 
-static void choose(const float *logits, const float *choice, int *token, int how = EARLY) {
-  launch(chain_tokens::choose, 1, 512, 0, 1, how, logits, choice, token, VOCABULARY, nullptr, nullptr, nullptr);
+static void sample(const float *logits, const float *choice, int *token, int how = EARLY) {
+  launch(chain_tokens::sample, 1, 512, 0, 1, how, logits, choice, token, VOCABULARY, 0, nullptr, nullptr, nullptr);
 }
 
 template <class Body> cudaGraphExec_t record(Body body) {
@@ -291,7 +291,7 @@ int main(int count, char **arguments) {
   const long most = (227 << 10) - (int)attributes.sharedSizeBytes - fixed;
   printf("decode: %d registers, %d bytes of local and %d of static shared memory, at most %ld bytes of ring\n", attributes.numRegs,
          (int)attributes.localSizeBytes, (int)attributes.sharedSizeBytes, most);
-  choose(logits, choice, chosen);
+  sample(logits, choice, chosen);
   CHECK(cudaStreamSynchronize(stream));
   const int expected_token = *chosen;
   for (int i = 3; i < count; i++) {
@@ -319,7 +319,7 @@ int main(int count, char **arguments) {
       snprintf(name, 64, "    %s%s, with choice", how & TOGETHER ? "together " : "", how & EARLY ? "early" : "in order");
       report(name, time(50, [&] {
                launch(decode, multiprocessors, THREADS + 32, shared, 1, how, d);
-               choose(logits, choice, chosen);
+               sample(logits, choice, chosen);
              }));
       if (*chosen != expected_token) printf("    token %d, expected %d\n", *chosen, expected_token);
     }
@@ -330,7 +330,7 @@ int main(int count, char **arguments) {
     CHECK(cudaStreamSynchronize(stream));
     choice[0] = temperature, choice[1] = k, choice[2] = p, choice[4] = 0.5f;
     printf("a choice, temperature %g, top-k %2g, top-p %g: %.1f us\n", temperature, k, p,
-           time(50, [&] { choose(drawn, choice, chosen, IN_ORDER); }));
+           time(50, [&] { sample(drawn, choice, chosen, IN_ORDER); }));
   }
 #ifdef TIMELINE
   if (count < 4) return 0;

@@ -74,8 +74,8 @@ static const char read_cu[] = {
 static const char tokens_cu[] = {
 #embed "cuda/tokens.cu" suffix(, 0)
 };
-static const char tokens_choice_cu[] = {
-#embed "cuda/tokens_choice.cu" suffix(, 0)
+static const char tokens_sample_cu[] = {
+#embed "cuda/tokens_sample.cu" suffix(, 0)
 };
 static const char training_cu[] = {
 #embed "cuda/training.cu" suffix(, 0)
@@ -108,7 +108,7 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),
     SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_cell),
     SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers), SOURCE(fused_linear_unit),
-    SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_choice), SOURCE(training),
+    SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_embedding), SOURCE(training_loss), SOURCE(training_norm),
     SOURCE(training_optimizer), SOURCE(training_rows), SOURCE(training_units),
 };

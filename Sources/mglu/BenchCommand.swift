@@ -1,6 +1,7 @@
 import ArgumentParser
-import MGLUDiagnostics
+import MGLUBenchmark
 import MGLUModel
+import MGLUReports
 
 /// `mglu bench`: its subcommands are in files of their own.
 struct BenchCommand: ParsableCommand {

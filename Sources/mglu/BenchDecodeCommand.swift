@@ -1,6 +1,7 @@
 import ArgumentParser
-import MGLUDiagnostics
+import MGLUBenchmark
 import MGLUModel
+import MGLUReports
 
 /// `mglu bench decode`.
 struct DecodeBenchmarkCommand: ParsableCommand {

@@ -1,4 +1,4 @@
-import MGLUDiagnostics
+import MGLUReports
 import MGLUTraining
 
 /// One line over all runs of a comparison, on standard error.

@@ -1,5 +1,7 @@
 import ArgumentParser
-import MGLUDiagnostics
+import MGLUBenchmark
+import MGLUCompute
+import MGLUReports
 
 /// `mglu devices`.
 struct DevicesCommand: ParsableCommand {
@@ -21,7 +23,9 @@ struct DevicesCommand: ParsableCommand {
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func run() throws {
-    let report = try DeviceReport(measure: measure)
+    let report = try DeviceReport(
+      readBandwidth: measure
+        ? { context throws(CUDAError) in try ReadBandwidth.measure(on: context) } : nil)
     if json { return Output.json(report) }
     Output.line("cpu  \(report.cpu.summary)")
     let memory = NumberFormat.fixed(Double(report.cpu.memoryBytes) / 0x1p30, 1)

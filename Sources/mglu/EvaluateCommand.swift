@@ -1,5 +1,4 @@
 import ArgumentParser
-import MGLUDiagnostics
 import MGLUTraining
 
 /// `mglu evaluate`.

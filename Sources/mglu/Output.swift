@@ -1,4 +1,4 @@
-import MGLUDiagnostics
+import MGLUReports
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

@@ -1,5 +1,6 @@
 import ArgumentParser
-import MGLUDiagnostics
+import MGLUBenchmark
+import MGLUReports
 import MGLUTraining
 
 /// `mglu plan`.

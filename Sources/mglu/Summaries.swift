@@ -1,5 +1,5 @@
 import ArgumentParser
-import MGLUDiagnostics
+import MGLUReports
 import MGLUTraining
 
 extension ModelPreset: ExpressibleByArgument {}

@@ -1,4 +1,4 @@
-import MGLUDiagnostics
+import MGLUReports
 import MGLUTraining
 
 /// Shows a run on standard error: one line that is rewritten on a terminal, plain lines elsewhere.

@@ -1,6 +1,7 @@
 import ArgumentParser
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
+import MGLUReports
 
 /// `mglu verify`.
 struct VerifyCommand: ParsableCommand {

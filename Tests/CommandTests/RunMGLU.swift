@@ -1,4 +1,5 @@
 import Foundation
+import MGLUTestSupport
 
 /// What a run of `mglu` came to.
 struct CommandResult {
@@ -65,11 +66,9 @@ let productFolder: URL = {
 
 /// Calls `body` with a folder that has a text in it.
 func withText(_ body: (_ folder: String, _ text: String) throws -> Void) throws {
-  let folder = FileManager.default.temporaryDirectory
-    .appendingPathComponent("mglu-\(UUID().uuidString)").path
-  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-  defer { try? FileManager.default.removeItem(atPath: folder) }
-  let text = (0..<400).map { "Line \($0) of a text, \($0 * $0) words long.\n" }.joined()
-  try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/text.txt"))
-  try body(folder, folder + "/text.txt")
+  try withTemporaryFolder { folder in
+    let text = (0..<400).map { "Line \($0) of a text, \($0 * $0) words long.\n" }.joined()
+    try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/text.txt"))
+    try body(folder, folder + "/text.txt")
+  }
 }

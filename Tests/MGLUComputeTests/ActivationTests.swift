@@ -1,5 +1,5 @@
 import MGLUCompute
-import MGLUDiagnostics
+import MGLUReference
 import Testing
 
 /// Activations and their slopes, element by element, under every instruction set.

@@ -1,18 +1,18 @@
 import Foundation
 import MGLUCompute
+import MGLUTestSupport
 import Testing
 
 @Suite struct AtomicFileTests {
   /// Calls `body` with the path of a file that holds "old", then checks that nothing else is there.
   static func withFile(_ body: (String) throws -> Void) throws -> String {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let file = folder.appendingPathComponent("file")
-    try Data("old".utf8).write(to: file)
-    try body(file.path)
-    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["file"])
-    return String(decoding: try Data(contentsOf: file), as: UTF8.self)
+    try withTemporaryFolder { folder in
+      let path = folder + "/file"
+      try Data("old".utf8).write(to: URL(fileURLWithPath: path))
+      try body(path)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["file"])
+      return String(decoding: try Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self)
+    }
   }
 
   @Test func whatIsNotCommittedLeavesTheOldContent() throws {
@@ -47,15 +47,14 @@ import Testing
   }
 
   @Test func oneAtATimeHasAFolder() throws {
-    let folder = FileManager.default.temporaryDirectory.path + "/" + UUID().uuidString
-    try Folder.create(folder)
-    defer { try? Folder.remove(folder) }
-    do {
-      let lock = try FolderLock(folder)
-      #expect(throws: FileError.self) { try FolderLock(folder) }
-      _ = consume lock
+    try withTemporaryFolder { folder in
+      do {
+        let lock = try FolderLock(folder)
+        #expect(throws: FileError.self) { _ = try FolderLock(folder) }
+        _ = consume lock
+      }
+      _ = try FolderLock(folder)
     }
-    _ = try FolderLock(folder)
   }
 
   @Test func aFolderThatIsMissingIsNamed() {

@@ -1,5 +1,5 @@
+import MGLUBenchmark
 import MGLUCompute
-import MGLUDiagnostics
 import Testing
 
 private let hasGPU = (try? CUDADevice.all.isEmpty) == false

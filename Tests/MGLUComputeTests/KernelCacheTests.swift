@@ -1,4 +1,5 @@
 import MGLUCompute
+import MGLUTestSupport
 import Testing
 
 @Suite struct KernelCacheTests {

@@ -1,4 +1,5 @@
 import MGLUCompute
+import MGLUTestSupport
 import Testing
 
 /// What ptxas says of a kernel.
@@ -257,8 +258,7 @@ struct KernelCompilationTests {
 
   /// The table has every file of the folder: a new one cannot be forgotten.
   @Test func everySourceFileIsEmbedded() throws {
-    let root = Folder.parent(of: Folder.parent(of: Folder.parent(of: #filePath)))
-    let folder = root + "/Sources/CMGLUKernels/cuda"
+    let folder = RepositoryFolder.root + "/Sources/CMGLUKernels/cuda"
     let files = try Folder.names(in: folder).filter { $0.hasSuffix(".cu") }
     let headers = KernelSource.all.map(\.fileName).filter { $0.hasSuffix(".h") }
     #expect(headers == ["cmglu_numbers.h"])

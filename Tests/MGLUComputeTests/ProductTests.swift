@@ -1,5 +1,5 @@
 import MGLUCompute
-import MGLUDiagnostics
+import MGLUReference
 import Testing
 
 /// Matrix products of every implementation against float64.

@@ -1,5 +1,5 @@
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
 import Testing
 
 private let hasGPU = (try? CUDADevice.all.isEmpty) == false

@@ -1,5 +1,5 @@
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
 import Testing
 
 /// Reading a text piece by piece through the key-value cache against the full forward pass.

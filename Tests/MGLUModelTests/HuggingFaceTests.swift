@@ -1,5 +1,6 @@
 import Foundation
 import MGLUModel
+import MGLUTestSupport
 import Testing
 
 /// What a folder says to Hugging Face's readers, and what is understood of theirs. `make interop`

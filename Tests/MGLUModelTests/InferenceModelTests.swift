@@ -1,5 +1,6 @@
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
+import MGLUTestSupport
 import Testing
 
 /// Decoders for inference against the float64 reference over the same, widened weights.

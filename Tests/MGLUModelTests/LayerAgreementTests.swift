@@ -1,5 +1,5 @@
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
 import Testing
 
 /// Norm, rotary positions, attention and loss in float32 against the float64 reference.

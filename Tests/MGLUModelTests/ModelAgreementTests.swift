@@ -1,5 +1,5 @@
-import MGLUDiagnostics
 import MGLUModel
+import MGLUReference
 import Testing
 
 /// Whole models in float32 against the float64 reference: losses, logits and the gradient of

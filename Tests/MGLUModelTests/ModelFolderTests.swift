@@ -1,4 +1,5 @@
 import MGLUModel
+import MGLUTestSupport
 import Testing
 
 @Suite struct ModelFolderTests {

@@ -1,5 +1,6 @@
 import Foundation
 import MGLUModel
+import MGLUTestSupport
 import Testing
 
 /// The components of Llama 3, Qwen 2 and SmolLM over one small vocabulary.
@@ -9,7 +10,7 @@ import Testing
   /// The frozen vectors of the kind, and its tokenizer.json written to `folder`.
   static func write(_ kind: String, to folder: String) throws -> [String: Any] {
     func object(_ name: String) throws -> [String: Any] {
-      let file = try MappedFile(path: TokenizerTests.vectorFolder + "/" + name)
+      let file = try MappedFile(path: RepositoryFolder.vectors + "/" + name)
       let value = try JSONSerialization.jsonObject(with: Data(file.contents))
       return try #require(value as? [String: Any])
     }

@@ -1,5 +1,6 @@
 import Foundation
 import MGLUModel
+import MGLUTestSupport
 import Testing
 
 @Suite struct TokenizerTests {
@@ -8,16 +9,14 @@ import Testing
     let ids: [Int32]
   }
 
-  static let vectorFolder = Folder.parent(of: Folder.parent(of: #filePath)) + "/Reference/vectors"
-
   static func vectors() throws -> [Vector] {
-    let file = try MappedFile(path: vectorFolder + "/tokenizer_ids.json")
+    let file = try MappedFile(path: RepositoryFolder.vectors + "/tokenizer_ids.json")
     return try JSONDecoder().decode([Vector].self, from: Data(file.contents))
   }
 
   /// The ids of the `tokenizers` package (Tests/Reference/tokenizer_vectors.py).
   @Test func idsAreThoseOfTheTokenizersPackage() throws {
-    let tokenizer = try Tokenizer(contentsOf: Self.vectorFolder + "/tokenizer.json")
+    let tokenizer = try Tokenizer(contentsOf: RepositoryFolder.vectors + "/tokenizer.json")
     let vectors = try Self.vectors()
     #expect(vectors.count > 30 && vectors.contains { $0.ids.contains { $0 > 300 } })
     for vector in vectors {
@@ -30,7 +29,7 @@ import Testing
     var trainer = BPETrainer()
     for vector in try Self.vectors() { trainer.add(vector.text) }
     let trained = try trainer.train(vocabularySize: 330)
-    let read = try Tokenizer(contentsOf: Self.vectorFolder + "/tokenizer.json")
+    let read = try Tokenizer(contentsOf: RepositoryFolder.vectors + "/tokenizer.json")
     for tokenizer in [trained, read, .bytes] {
       try withTemporaryFolder { folder in
         try tokenizer.save(to: folder)

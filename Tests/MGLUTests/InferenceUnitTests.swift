@@ -1,5 +1,5 @@
 import MGLU
-import MGLUDiagnostics
+import MGLUReference
 import Testing
 
 /// Units for inference against the float64 reference over the same, widened weights, on every

@@ -1,4 +1,5 @@
 import MGLU
+import MGLUTestSupport
 import Testing
 
 @Suite struct ReadmeExampleTests {
@@ -19,10 +20,9 @@ import Testing
   }
 
   @Test func exampleIsThatOfTheReadme() throws {
-    let here = #filePath
-    let root = Folder.parent(of: Folder.parent(of: Folder.parent(of: here)))
-    let readme = try lines(root + "/README.md", between: "```swift", and: "```")
-    let test = try lines(here, between: "// example:begin", and: "// example:end")
+    let readme = try lines(
+      RepositoryFolder.root + "/README.md", between: "```swift", and: "```")
+    let test = try lines(#filePath, between: "// example:begin", and: "// example:end")
     #expect(!test.isEmpty && Array(readme.dropFirst(1)) == test)
   }
 

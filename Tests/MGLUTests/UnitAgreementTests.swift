@@ -1,5 +1,5 @@
 import MGLU
-import MGLUDiagnostics
+import MGLUReference
 import Testing
 
 /// The float32 layers against the float64 reference: one wide product over masked stacks against

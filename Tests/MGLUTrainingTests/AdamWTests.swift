@@ -1,4 +1,5 @@
-import MGLUDiagnostics
+import MGLUReference
+import MGLUTestSupport
 import MGLUTraining
 import Testing
 
@@ -12,8 +13,7 @@ import Testing
   static let changeBound = 1e-5
 
   @Test func kernelAgreesWithPyTorch() throws {
-    let path = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
-    let vectors = try SafeTensors(path: "/\(path)/Reference/vectors/adamw.safetensors")
+    let vectors = try SafeTensors(path: RepositoryFolder.vectors + "/adamw.safetensors")
     func vector(_ name: String) throws -> ReferenceMatrix {
       try #require(vectors.matrix(name), "\(name) is missing")
     }

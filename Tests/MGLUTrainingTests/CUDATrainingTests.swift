@@ -1,4 +1,4 @@
-import MGLUDiagnostics
+import MGLUReference
 import MGLUTraining
 import Testing
 

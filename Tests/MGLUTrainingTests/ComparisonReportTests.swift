@@ -1,5 +1,6 @@
 import Foundation
-import MGLUDiagnostics
+import MGLUReports
+import MGLUTestSupport
 import MGLUTraining
 import Testing
 

@@ -1,3 +1,4 @@
+import MGLUTestSupport
 import MGLUTraining
 import Testing
 

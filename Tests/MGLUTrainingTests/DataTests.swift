@@ -1,3 +1,4 @@
+import MGLUTestSupport
 import MGLUTraining
 import Testing
 
@@ -131,7 +132,7 @@ import Testing
   @Test func missingAndEmptyPathsAreRefused() throws {
     #expect(throws: DataError.self) { try Corpus(contentsOf: "/no/such", tokenizer: .bytes) }
     try withTemporaryFolder { folder in
-      #expect(throws: DataError.self) { try Corpus(contentsOf: folder, tokenizer: .bytes) }
+      _ = #expect(throws: DataError.self) { try Corpus(contentsOf: folder, tokenizer: .bytes) }
     }
   }
 

@@ -1,12 +1,9 @@
+import MGLUTestSupport
 import MGLUTraining
 import Testing
 
 @Suite struct RecipeTests {
-  private static let folder: String = {
-    var root = #filePath
-    for _ in 0..<3 { root = Folder.parent(of: root) }
-    return root + "/Recipes"
-  }()
+  private static let folder = RepositoryFolder.root + "/Recipes"
 
   static let recipes = (try? Folder.names(in: folder)) ?? []
 

@@ -25,7 +25,7 @@
 //
 // Measured on an H100 (2026-11-25): a step of 16 layers of h 2048, d 8192, 32 heads, 8 key-value heads,
 // position 512, 50,257 tokens, FP16, inputs in two pieces, with the choice of the token
-// (tokens_choice.cu), steps one after the other (Benchmarks/cuda/decode_step.cu); microseconds, and
+// (tokens_sample.cu), steps one after the other (Benchmarks/cuda/decode_step.cu); microseconds, and
 // those of the bytes at 3.09 TB/s:
 //                this   bytes   the chain, without choice
 //     SwiGLU      796     697   957

@@ -23,6 +23,7 @@ struct Plain {
   float *output;
   int rows, columns, masksCount, gating, activation, accumulate;
   float epsilon;
+  int outputStride;  // elements from a row of output to the next
 };
 
 __device__ __forceinline__ float warp_sum(float value) {
@@ -88,6 +89,6 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) plain(const __grid_c
     a += (f.routes ? f.routes[b * f.masksCount + i] : 1.f) * g * value;
   }
   if (lane != 0) return;
-  float *output = f.output + (long long)b * f.rows + row;
+  float *output = f.output + (long long)b * f.outputStride + row;
   *output = f.accumulate ? *output + a : a;
 }

@@ -1,5 +1,5 @@
 // tokens: the two ends of a decoder's step and the small operations between, none of which reads
-// much: copies of tokens and positions, rows of the embedding, the choice of routes and of tokens.
+// much: copies of tokens and positions, rows of the embedding, routes, and sampling of tokens.
 //
 // embed        x [rows][columns] = rows of a matrix in the cells of fused_linear.cu (one plane, no masks); a
 //              token that is none, chosen where no logit was a number, is read as another.
@@ -7,7 +7,7 @@
 // copy_words   32-bit words, from or to memory of the host too.
 // route        routes [rows][count] = softmax over the topK largest of each row of logits, 0
 //              elsewhere; of equal logits the lower index counts as larger. A thread per element.
-// choose       token = the choice from logits[count] (tokens_choice.cu).
+// sample       the next token of each row of logits (tokens_sample.cu).
 
 typedef unsigned int u32;
 typedef unsigned short u16;
@@ -69,4 +69,4 @@ extern "C" __global__ void route(const float *logits, float *routes, int rows, i
   routes[item] = is_kept ? expf(row[own] - largest) / sum : 0.f;
 }
 
-#include "tokens_choice.cu"
+#include "tokens_sample.cu"

@@ -291,6 +291,7 @@ typedef struct {
   cmglu_address weights, gate, masks, x, routes, norm, output;
   int32_t rows, columns, mask_count, gating, activation, accumulate;
   float epsilon;
+  int32_t output_stride;
 } cmglu_cuda_plain;
 _Static_assert(sizeof(cmglu_cuda_plain) == 88, "Plain of plain.cu");
 

@@ -69,29 +69,37 @@ public protocol InferenceBackend: Backend {
 
   // Sampling -------------------------------------------------------------------------------------
 
-  /// token (int32 `[1]`) = the choice of `choice` from logits `[1, V]`; both small tensors are shared
-  /// (``allocateShared(_:)``), `choice` holds the elements of a ``SamplingStep``. Where no logit is a
-  /// number the token is -1. Where a row is to read the token next, it is left for that too.
+  /// Samples the next token of each of n rows: tokens (int32 `[n]`) from logits `[n, >= vocabulary]`,
+  /// of which only the first `vocabulary` columns are logits, under `steps` `[n, 5]`, the elements of
+  /// a ``SamplingStep`` each. Where no logit of a row is a number its token is -1. With `next` the
+  /// tokens are left for the rows that read them, too.
+  ///
+  /// `steps` and `tokens` are shared with the host (``allocateShared(_:)``). Each row of logits begins
+  /// at a multiple of ``logitsAlignment`` bytes.
   func sample(
-    _ logits: Tensor, by choice: Tensor, into token: Tensor, preparing next: NextRow?)
+    _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
+    preparing next: NextRows?)
 
   /// Whether operations are computed after their calls return.
   var isAsynchronous: Bool { get }
-  /// Waits until a shared token, which was ``SamplingStep/pending``, is chosen, while what was enqueued
-  /// later goes on. It is not where the device failed: ``finish()`` tells.
+  /// Waits until a shared token, which was ``SamplingStep/pending``, is sampled, while operations
+  /// enqueued later go on. It is not where the device failed: ``finish()`` tells.
   func wait(for token: Tensor)
 }
 
-/// Where the row that reads a chosen token has it, and its position (int32 `[1]` each): the one after
-/// `previous`, which may be the same memory.
-public struct NextRow: Sendable {
-  let (token, position, previous): (Tensor, Tensor, Tensor)
+/// Where the rows that read sampled tokens have them, and their positions (int32 `[n]` each): the ones
+/// after `previous`, which may be the same memory.
+public struct NextRows: Sendable {
+  let (tokens, positions, previous): (Tensor, Tensor, Tensor)
 
-  /// The row after the one at `previous`.
-  public init(token: Tensor, position: Tensor, after previous: Tensor) {
-    (self.token, self.position, self.previous) = (token, position, previous)
+  /// The rows after those at `previous`.
+  public init(tokens: Tensor, positions: Tensor, after previous: Tensor) {
+    (self.tokens, self.positions, self.previous) = (tokens, positions, previous)
   }
 }
+
+/// A row of logits begins at a multiple of this many bytes.
+public let logitsAlignment = 16
 
 /// The weights of a model of unrouted units, and one sequence's cache.
 public struct FusedDecodeModel: Sendable {
@@ -162,11 +170,6 @@ extension InferenceBackend {
 }
 
 extension InferenceBackend {
-  /// The choice of `choice` from logits, which nothing reads next.
-  public func sample(_ logits: Tensor, by choice: Tensor, into token: Tensor) {
-    sample(logits, by: choice, into: token, preparing: nil)
-  }
-
   /// Throws unless this backend stores weights as `type`.
   public func check(_ type: WeightType) throws(BackendError) {
     if weightTypes.contains(type) { return }

@@ -6,7 +6,7 @@
   import Darwin
 #endif
 
-/// How one token is chosen from logits: temperature, then top-k, top-p and min-p in that order (that
+/// The sampling of one token from logits: temperature, then top-k, top-p and min-p in that order (that
 /// of Hugging Face transformers), then a draw.
 public struct SamplingStep: Sendable, Equatable {
   /// Divides the logits; 0 always takes the largest.
@@ -20,7 +20,7 @@ public struct SamplingStep: Sendable, Equatable {
   /// Where among the kept tokens the draw falls, 0 to 1.
   public var uniform: Float
 
-  /// Creates a choice.
+  /// Creates a step.
   public init(temperature: Float, topK: Int, topP: Float, minP: Float, uniform: Float) {
     self.temperature = temperature
     self.topK = topK
@@ -33,17 +33,17 @@ public struct SamplingStep: Sendable, Equatable {
   public static let greedy = SamplingStep(
     temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
 
-  /// What stands in a token's place until it is chosen.
+  /// What stands in a token's place until it is sampled.
   public static let pending = Int32.min
 
-  /// How many elements describe a choice to a backend.
+  /// How many elements describe a step to a backend.
   public static let elementCount = 5
 
-  /// The elements that describe this choice to a backend. A top-k beyond 2^24, which a float cannot
+  /// The elements that describe this step to a backend. A top-k beyond 2^24, which a float cannot
   /// count to, is that: it keeps every token of any vocabulary that fits memory.
   public var elements: [Float] { [temperature, Float(min(topK, 1 << 24)), topP, minP, uniform] }
 
-  /// The choice that `elements` describe.
+  /// The step that `elements` describe.
   init(elements: Span<Float>) {
     self.init(
       temperature: elements[0], topK: Int(elements[1]), topP: elements[2], minP: elements[3],
@@ -51,23 +51,23 @@ public struct SamplingStep: Sendable, Equatable {
   }
 }
 
-/// Chooses tokens on this machine, in memory that it keeps.
+/// Samples tokens on the host, in memory that it keeps.
 public struct HostSampler: Sendable {
   private var candidates: [(id: Int32, probability: Float)] = []
 
-  /// A chooser without memory yet.
+  /// A sampler without memory yet.
   public init() {}
 
   /// The token of `logits` `[V]`. Equal logits: the lower id counts as larger. Not-a-number is never
-  /// chosen; where nothing else is there, the token is -1.
-  public mutating func token(of logits: Span<Float>, by choice: SamplingStep) -> Int32 {
+  /// sampled; where nothing else is there, the token is -1.
+  public mutating func token(of logits: Span<Float>, by step: SamplingStep) -> Int32 {
     let best = Self.greedy(logits)
     if logits[best].isNaN { return -1 }
-    guard choice.temperature > 0 else { return Int32(best) }
-    keepCandidates(logits, largest: logits[best], choice)
+    guard step.temperature > 0 else { return Int32(best) }
+    keepCandidates(logits, largest: logits[best], step)
     // In float64: of a large vocabulary's float32 sums the last places differ from device to device.
     let total = candidates.reduce(0) { $0 + Double($1.probability) }
-    var left = Double(choice.uniform) * total
+    var left = Double(step.uniform) * total
     for candidate in candidates {
       left -= Double(candidate.probability)
       if left < 0 { return candidate.id }
@@ -106,27 +106,27 @@ public struct HostSampler: Sendable {
 
   /// Leaves the tokens that may be drawn, with their probabilities up to a common factor.
   private mutating func keepCandidates(
-    _ logits: Span<Float>, largest: Float, _ choice: SamplingStep
+    _ logits: Span<Float>, largest: Float, _ step: SamplingStep
   ) {
     candidates.removeAll(keepingCapacity: true)
     for index in logits.indices {
-      let probability = exp((logits[index] - largest) / choice.temperature)
+      let probability = exp((logits[index] - largest) / step.temperature)
       if probability > 0 { candidates.append((Int32(index), probability)) }
     }
-    truncate(choice)
+    truncate(step)
     // The most probable token has probability 1 here, so min-p is a plain threshold.
-    if choice.minP > 0 { candidates.removeAll { $0.probability < choice.minP } }
+    if step.minP > 0 { candidates.removeAll { $0.probability < step.minP } }
   }
 
   /// Applies top-k, then top-p to what top-k left. Tokens as probable as the last one kept are kept
   /// too, and all stay in the order of their ids: so do transformers and the kernels for GPUs.
-  private mutating func truncate(_ choice: SamplingStep) {
-    if choice.topK > 0, choice.topK < candidates.count {
-      keep(reaching: Double(choice.topK)) { _ in 1 }
+  private mutating func truncate(_ step: SamplingStep) {
+    if step.topK > 0, step.topK < candidates.count {
+      keep(reaching: Double(step.topK)) { _ in 1 }
     }
-    if choice.topP < 1 {
+    if step.topP < 1 {
       let mass = candidates.reduce(0) { $0 + Double($1.probability) }
-      keep(reaching: Double(choice.topP) * mass) { Double($0) }
+      keep(reaching: Double(step.topP) * mass) { Double($0) }
     }
   }
 

@@ -88,7 +88,7 @@ extension CPUBackend {
     _ weights: PackedWeights, _ x: Tensor, routes: Tensor?, _ output: Tensor
   ) {
     precondition(
-      x.columns == weights.columns && output.rows == x.rows && output.columns == weights.rows,
+      x.columns == weights.columns && output.rows == x.rows && output.columns >= weights.rows,
       "[\(weights.rows), \(weights.columns)] over [\(x.rows), \(x.columns)] into \(output.shape)")
     precondition(
       routes == nil || routes?.rows == x.rows && routes?.columns == weights.gating.masks,

@@ -1,14 +1,20 @@
-// The choice of a token from logits.
+// The sampling of tokens from logits.
 
 extension CPUBackend {
   public func sample(
-    _ logits: Tensor, by choice: Tensor, into token: Tensor, preparing next: NextRow?
+    _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
+    preparing next: NextRows?
   ) {
-    let choice = choice.withFloats { SamplingStep(elements: $0) }
-    token.integers[0] = logits.withFloats { chooser.token(of: $0, by: choice) }
-    guard let next else { return }
-    // A token that is none is read as another, as a GPU's kernels do; what follows is not looked at.
-    next.token.integers[0] = max(token.integers[0], 0)
-    next.position.integers[0] = next.previous.integers[0] + 1
+    for row in 0..<logits.rows {
+      let step = steps[row..<row + 1].withFloats { SamplingStep(elements: $0) }
+      let token = logits[row..<row + 1].withFloats {
+        hostSampler.token(of: $0.extracting(0..<vocabulary), by: step)
+      }
+      tokens.integers[row] = token
+      guard let next else { continue }
+      // Where there is no token another is read, as a GPU's kernels do; nobody looks at what follows.
+      next.tokens.integers[row] = max(token, 0)
+      next.positions.integers[row] = next.previous.integers[row] + 1
+    }
   }
 }

@@ -20,7 +20,7 @@ public final class CPUBackend: InferenceBackend, TrainingBackend {
   nonisolated(unsafe) let fusedLinearKernels: cmglu_fused_linear
   // Grown by the one thread that drives the backend.
   nonisolated(unsafe) var scratch = HostBuffer(byteCount: 0)
-  nonisolated(unsafe) var chooser = HostSampler()
+  nonisolated(unsafe) var hostSampler = HostSampler()
   let blas: BLAS?
   private let missingBLAS: LibraryError?
   private let usesBLAS: Bool

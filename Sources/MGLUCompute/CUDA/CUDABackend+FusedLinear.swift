@@ -12,7 +12,7 @@ extension CUDABackend {
     precision: InputPrecision, accumulate: Bool, into output: Tensor
   ) {
     precondition(
-      x.columns == weights.columns && output.rows == x.rows && output.columns == weights.rows,
+      x.columns == weights.columns && output.rows == x.rows && output.columns >= weights.rows,
       "[\(weights.rows), \(weights.columns)] over [\(x.rows), \(x.columns)] into \(output.shape)")
     precondition(
       routes == nil || routes?.rows == x.rows && routes?.columns == weights.gating.masks,
@@ -106,6 +106,7 @@ extension CUDABackend {
     arguments.activation = weights.activation.kernelValue.argument
     arguments.accumulate = accumulate ? 1 : 0
     arguments.epsilon = norm?.epsilon ?? 0
+    arguments.output_stride = Int32(output.columns)
     guard x.rows <= 65535 else {
       return fail(
         .unsupportedDevice, "\(x.rows) rows of float32 at a time: a GPU takes 65535 at most")

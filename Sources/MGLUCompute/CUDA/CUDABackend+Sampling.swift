@@ -1,17 +1,21 @@
 import CMGLUKernels
 
-// The choice of a token from logits, and the host's waiting for it.
+// The sampling of tokens from logits, and the host's waiting for them.
 
 extension CUDABackend {
   public func sample(
-    _ logits: Tensor, by choice: Tensor, into token: Tensor, preparing next: NextRow?
+    _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
+    preparing next: NextRows?
   ) {
-    precondition(logits.deviceAddress % 16 == 0, "logits are read 16 bytes at a time")
+    precondition(
+      logits.deviceAddress % UInt64(logitsAlignment) == 0
+        && (logits.rows == 1 || logits.columns * 4 % logitsAlignment == 0),
+      "a row of logits begins at a multiple of \(logitsAlignment) bytes")
     launch(
-      "tokens", "choose", grid: 1, block: 512,
-      arguments: logits.deviceAddress, choice.deviceAddress, token.deviceAddress,
-      Int32(logits.count), next?.previous.deviceAddress ?? 0, next?.token.deviceAddress ?? 0,
-      next?.position.deviceAddress ?? 0)
+      "tokens", "sample", grid: LaunchSize(logits.rows), block: 512,
+      arguments: logits.deviceAddress, steps.deviceAddress, tokens.deviceAddress,
+      Int32(vocabulary), Int32(logits.columns), next?.previous.deviceAddress ?? 0,
+      next?.tokens.deviceAddress ?? 0, next?.positions.deviceAddress ?? 0)
     // A step's position is read before kernels wait for their input.
     if next != nil { orderNext() }
   }

@@ -1,4 +1,4 @@
-internal import CMGLUTransformers
+internal import CMGLUResources
 
 /// The Python files with which transformers loads a model folder that is no stock Llama
 /// (`trust_remote_code=True`).
@@ -11,13 +11,13 @@ enum TransformersFiles {
 
   /// Writes the files and returns the CRC-32C of each by name.
   static func write(to folder: String) throws(FileError) -> [String: UInt32] {
+    let files = [
+      "configuration_mglu.py": cmglu_configuration_py(), "modeling_mglu.py": cmglu_modeling_py(),
+    ]
     var checksums: [String: UInt32] = [:]
-    var index: Int32 = 0
-    while let file = cmglu_transformers_file_at(index)?.pointee {
-      let name = String(cString: file.name)
-      let bytes = UnsafeRawBufferPointer(start: file.text, count: file.size)
-      checksums[name] = try AtomicFile.write(Array(bytes), to: folder + "/" + name)
-      index += 1
+    for (name, text) in files {
+      checksums[name] = try AtomicFile.write(
+        Array(String(cString: text).utf8), to: folder + "/" + name)
     }
     return checksums
   }

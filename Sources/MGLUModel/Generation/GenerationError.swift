@@ -4,6 +4,8 @@ public enum GenerationProblem: Sendable {
   case tokenID
   /// More tokens than the session has room for.
   case contextLength
+  /// More sequences than the session has room for, or one that it does not hold.
+  case sequences
   /// A sampling setting out of its range.
   case sampling
   /// There is nothing to continue.
@@ -18,7 +20,7 @@ public enum GenerationProblem: Sendable {
 public typealias GenerationError = Failure<GenerationProblem>
 
 extension Failure where Code == GenerationProblem {
-  /// What stands for a choice among logits none of which is a number.
+  /// The error of logits none of which is a number.
   package static var notFinite: GenerationError {
     GenerationError(
       .notFinite, "the model expects nothing: none of its logits is a number",

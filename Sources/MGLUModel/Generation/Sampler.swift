@@ -1,4 +1,4 @@
-/// How the next token is chosen.
+/// How the tokens of a sequence are sampled.
 public struct SamplingParameters: Sendable, Equatable {
   /// Divides the logits; 0 always takes the largest.
   public var temperature: Float
@@ -8,10 +8,10 @@ public struct SamplingParameters: Sendable, Equatable {
   public var topP: Float
   /// Keep tokens at least this fraction as probable as the most probable one; 0 keeps all.
   public var minP: Float
-  /// The seed of the random choice.
+  /// The seed of the sequence's random numbers.
   public var seed: UInt64
 
-  /// Creates a configuration; ``validate()`` checks it.
+  /// Creates parameters; ``validate()`` checks them.
   public init(
     temperature: Float = 0, topK: Int = 0, topP: Float = 1, minP: Float = 0, seed: UInt64 = 0
   ) {
@@ -39,28 +39,22 @@ public struct SamplingParameters: Sendable, Equatable {
   }
 }
 
-/// Chooses tokens from logits, as `SamplingStep` says, with a stream of random numbers of its own.
+/// The sampling of a sequence's tokens: its parameters, with a stream of random numbers of its own.
 public struct Sampler: Sendable {
-  private let configuration: SamplingParameters
+  private let parameters: SamplingParameters
   private var random: Philox
-  private var chooser = HostSampler()
 
   /// A sampler at the start of its stream of random numbers.
-  public init(_ configuration: SamplingParameters) throws(GenerationError) {
-    try configuration.validate()
-    self.configuration = configuration
-    random = Philox(seed: configuration.seed, purpose: .sampling)
+  public init(_ parameters: SamplingParameters) throws(GenerationError) {
+    try parameters.validate()
+    self.parameters = parameters
+    random = Philox(seed: parameters.seed, purpose: .sampling)
   }
 
-  /// How the next token is to be chosen; draws a number where chance is asked for.
-  public mutating func nextChoice() -> SamplingStep {
+  /// How the next token is sampled; draws a number where the temperature asks for one.
+  public mutating func nextStep() -> SamplingStep {
     SamplingStep(
-      temperature: configuration.temperature, topK: configuration.topK, topP: configuration.topP,
-      minP: configuration.minP, uniform: configuration.temperature > 0 ? random.nextUniform() : 0)
-  }
-
-  /// The next token of `logits` `[V]`; -1 where none of them is a number.
-  public mutating func sample(_ logits: Span<Float>) -> Int32 {
-    chooser.token(of: logits, by: nextChoice())
+      temperature: parameters.temperature, topK: parameters.topK, topP: parameters.topP,
+      minP: parameters.minP, uniform: parameters.temperature > 0 ? random.nextUniform() : 0)
   }
 }

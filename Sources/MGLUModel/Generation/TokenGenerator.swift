@@ -14,13 +14,14 @@ public final class TokenGenerator {
   /// Tokens of the prompt, as they were read.
   public let promptTokenCount: Int
 
-  private let session: DecodingSession
-  private var sampler: Sampler
-  private var choice: SamplingStep
-  private var text: StreamingDetokenizer
+  private let session: InferenceSession
+  private let sampling: SamplingParameters
+  private let maxTokens: Int
+  private var detokenizer: StreamingDetokenizer
+  /// The tokens that the session's sequence has, or could begin anew with.
   private var history: [Int32]
-  private var unread: [Int32]
-  private var remaining: Int
+  private var generated = 0
+  private var hasEnded = false
 
   /// Prepares to write at most `maximumTokens` tokens after `prompt`.
   ///
@@ -46,40 +47,49 @@ public final class TokenGenerator {
     guard maximumTokens >= 0 else {
       throw GenerationError(.sampling, "\(maximumTokens) tokens: expected 0 or more")
     }
-    sampler = try Sampler(sampling)
-    choice = sampler.nextChoice()
-    // No more room than the text can take.
+    // No more room than the sequence can take.
     let (length, overflow) = tokens.count.addingReportingOverflow(maximumTokens)
-    session = DecodingSession(model, capacity: overflow ? context : min(context, length))
-    text = StreamingDetokenizer(tokenizer)
+    session = InferenceSession(model, contextLength: overflow ? context : min(context, length))
+    detokenizer = StreamingDetokenizer(tokenizer)
     promptTokenCount = tokens.count
+    maxTokens = maximumTokens
     history = tokens
-    unread = tokens
-    remaining = maximumTokens
+    self.sampling = sampling
+    try begin(tokens)
   }
 
-  /// The next token, or `nil` at the end of the text or of what was asked for.
+  /// The next token, or `nil` at the end of the sequence or of what was asked for.
   public func next() throws(GenerationError) -> GeneratedToken? {
-    guard remaining > 0 else { return nil }
-    remaining -= 1
-    if session.position + unread.count > session.capacity {
-      unread = Array(history.suffix(max(1, session.capacity / 2)))
-      session.reset()
-    }
-    let next = sampler.nextChoice()
-    let id = try session.append(unread, choosing: choice, then: remaining > 0 ? next : nil)
-    choice = next
-    if session.model.configuration.eosTokenIDs.contains(id) {
-      remaining = 0
-      let rest = text.finish()
+    guard !hasEnded, generated < maxTokens else { return nil }
+    var output: SequenceOutput?
+    while output == nil { output = try session.next().first }
+    guard let output, let id = output.token else { throw .notFinite }
+    generated += 1
+    if output.finishReason == .stop {
+      hasEnded = true
+      let rest = detokenizer.finish()
       return rest.isEmpty ? nil : GeneratedToken(id: id, text: rest)
     }
-    if history.count >= 2 * session.capacity { history.removeFirst(session.capacity) }
+    if history.count >= 2 * session.contextLength {
+      history.removeFirst(session.contextLength)
+    }
     history.append(id)
-    unread.removeAll(keepingCapacity: true)
-    unread.append(id)
-    let piece = text.append(id)
-    return GeneratedToken(id: id, text: remaining == 0 ? piece + text.finish() : piece)
+    let text = detokenizer.append(id)
+    if generated == maxTokens {
+      return GeneratedToken(id: id, text: text + detokenizer.finish())
+    }
+    // The context is full.
+    if output.finishReason == .length {
+      try begin(Array(history.suffix(max(1, session.contextLength / 2))))
+    }
+    return GeneratedToken(id: id, text: text)
+  }
+
+  /// Begins a sequence with `tokens`, whose random numbers go on where they were.
+  private func begin(_ tokens: [Int32]) throws(GenerationError) {
+    let request = GenerationRequest(
+      prompt: tokens, maxTokens: maxTokens - generated, sampling: sampling)
+    _ = try session.insert(request, afterDraws: generated)
   }
 }
 

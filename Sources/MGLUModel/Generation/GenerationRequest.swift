@@ -1,0 +1,67 @@
+/// What a sequence continues, and how.
+public struct GenerationRequest: Sendable {
+  /// The tokens to continue, at least one.
+  public var prompt: [Int32]
+  /// Most tokens to generate; 0 only reads the prompt.
+  public var maxTokens: Int
+  /// How tokens are sampled.
+  public var sampling: SamplingParameters
+  /// How many of the most probable tokens to return beside each token's own log-probability; `nil`
+  /// for no log-probabilities.
+  public var topLogprobs: Int?
+  /// Whether the prompt's tokens are returned with their log-probabilities too.
+  public var promptLogprobs: Bool
+  /// Whether generation goes on after an EOS token.
+  public var ignoresEOS: Bool
+
+  /// A request to continue `prompt`.
+  public init(
+    prompt: [Int32], maxTokens: Int, sampling: SamplingParameters = .init(),
+    topLogprobs: Int? = nil, promptLogprobs: Bool = false, ignoresEOS: Bool = false
+  ) {
+    self.prompt = prompt
+    self.maxTokens = maxTokens
+    self.sampling = sampling
+    self.topLogprobs = topLogprobs
+    self.promptLogprobs = promptLogprobs
+    self.ignoresEOS = ignoresEOS
+  }
+
+  /// Whether the prefill of `other` computes all that this one's does.
+  func sharesPrefill(with other: GenerationRequest) -> Bool {
+    topLogprobs == other.topLogprobs && promptLogprobs == other.promptLogprobs
+      && (maxTokens > 0) == (other.maxTokens > 0) && prompt == other.prompt
+  }
+}
+
+/// Why a sequence ended.
+public enum FinishReason: Sendable, Equatable {
+  /// The model generated an EOS token.
+  case stop
+  /// All tokens that were asked for are there, or the context is full.
+  case length
+  /// None of the logits was a number (``GenerationProblem/notFinite``): the model is damaged.
+  case notFinite
+}
+
+/// What a step brought for one sequence.
+public struct SequenceOutput: Sendable {
+  /// The sequence.
+  public let id: SequenceID
+  /// With the step that completes the prefill: the log-probability of each token of the prompt,
+  /// where they were asked for, else empty. `nil` in every other step.
+  public let promptLogprobs: [TokenLogprob]?
+  /// How many tokens of the prompt another sequence's prefill had read.
+  public let sharedPromptTokens: Int
+  /// The token that was generated; an EOS token too.
+  public let token: Int32?
+  /// The token's log-probability, where it was asked for.
+  public let logprob: TokenLogprob?
+  /// Set in the sequence's last output; the session has removed the sequence then.
+  public let finishReason: FinishReason?
+}
+
+/// A sequence of an ``InferenceSession``.
+public struct SequenceID: Sendable, Hashable {
+  let number: UInt64
+}

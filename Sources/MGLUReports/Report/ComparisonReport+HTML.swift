@@ -1,0 +1,42 @@
+internal import CMGLUResources
+import MGLUTraining
+
+extension ComparisonReport {
+  /// The report as one page that needs neither a network nor a script.
+  var html: String {
+    let legend = self.legend.map {
+      "<li><svg viewBox=\"0 0 24 8\">"
+        + SVG.line(1, 4, 23, 4, class: "curve \($0.style)")
+        + "</svg>\(SVG.escape($0.title))</li>"
+    }.joined(separator: "\n")
+    let plots = self.plots.map { "<figure>\($0)</figure>" }.joined(separator: "\n")
+    let notes = self.notes.map { "<p class=\"note\">\(SVG.escape($0))</p>" }.joined(separator: "\n")
+    return Self.page([
+      "title": SVG.escape(title), "conditions": SVG.escape(conditions), "rows": rows,
+      "notes": notes, "legend": legend, "plots": plots,
+    ])
+  }
+
+  /// The embedded page with `parts` in the places that it names, such as `{{title}}`. One pass: what
+  /// stands in a part names no place.
+  private static func page(_ parts: [String: String]) -> String {
+    let pieces = String(cString: cmglu_comparison_page()).split(
+      separator: "{{", omittingEmptySubsequences: false)
+    return pieces.dropFirst().reduce(into: String(pieces[0])) { page, piece in
+      let halves = piece.split(separator: "}}", maxSplits: 1, omittingEmptySubsequences: false)
+      guard let part = parts[String(halves[0])] else { preconditionFailure("no part \(halves[0])") }
+      page += part + halves[1]
+    }
+  }
+
+  private var rows: String {
+    func row(_ cells: [String], _ tag: String) -> String {
+      let cells = zip(cells, table.columns).map { cell, column in
+        "<\(tag)\(column.isNumber ? " class=\"number\"" : "")>\(SVG.escape(cell))</\(tag)>"
+      }
+      return "<tr>\(cells.joined())</tr>"
+    }
+    let body = table.rows.map { row($0, "td") }.joined(separator: "\n")
+    return "<thead>\(row(table.columns.map(\.title), "th"))</thead>\n<tbody>\n\(body)\n</tbody>"
+  }
+}

@@ -1,0 +1,9 @@
+import MGLUCompute
+
+/// Calls `body` with a folder of its own, which is removed afterwards.
+package func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
+  let path = "/tmp/mglu-test-\(UInt64.random(in: 0 ... .max))"
+  try Folder.create(path)
+  defer { try? Folder.remove(path) }
+  return try body(path)
+}
