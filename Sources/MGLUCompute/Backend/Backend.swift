@@ -96,6 +96,12 @@ extension Backend {
 
   public func variants() throws(BackendError) -> [Self] { [self] }
 
+  public var deviceMemory: (free: Int, total: Int)? { nil }
+
+  public func synchronize() { try? finish() }
+
+  public func capture(_ body: @escaping () -> Void) -> () -> Void { body }
+
   public var benchmarkTraits: BenchmarkTraits { BenchmarkTraits() }
 
   public var startsEarly: Bool {

@@ -158,6 +158,8 @@ extension InferenceBackend {
     weightTypes.contains(type) ? type : .float16
   }
 
+  public var typesOfNarrowInputs: Set<WeightType> { [] }
+
   public var truncatesSums: Bool { false }
 
   public func decode(

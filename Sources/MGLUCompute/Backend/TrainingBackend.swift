@@ -115,7 +115,14 @@ public protocol TrainingBackend: Backend {
 
 // What a backend need not implement.
 extension TrainingBackend {
+  public var productType: DataType { .float32 }
+
   public var vocabularyMultiple: Int { 1 }
+
+  public func convert(_ source: Tensor, into target: Tensor) {
+    precondition(target.dataType == .float32, "products of this backend are of float32")
+    copy(source, into: target)
+  }
 
   public var tunedAlgorithms: [String: String] {
     get { [:] }

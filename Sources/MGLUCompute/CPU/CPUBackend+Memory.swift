@@ -19,8 +19,6 @@ extension CPUBackend {
 
   public func toDevice(_ tensor: Tensor) -> Tensor { tensor }
 
-  public var deviceMemory: (free: Int, total: Int)? { nil }
-
   public func clear(_ tensor: Tensor) {
     guard let base = tensor.bytes.baseAddress else { return }
     pool.forEachRange(of: tensor.byteCount, unit: 64, grain: 1 << 16) { range in
@@ -37,11 +35,7 @@ extension CPUBackend {
     }
   }
 
-  public func synchronize() {}
-
   public func finish() throws(BackendError) {}
-
-  public func capture(_ body: @escaping () -> Void) -> () -> Void { body }
 
   /// Memory of at least `count` bytes, the same at every call: it allocates only to grow.
   func scratch(ofBytes count: Int) -> UnsafeMutableRawPointer {

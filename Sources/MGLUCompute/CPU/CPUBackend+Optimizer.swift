@@ -35,9 +35,4 @@ extension CPUBackend {
       sum.doubles[0] = sums.reduce(0, +)
     }
   }
-
-  public func convert(_ source: Tensor, into target: Tensor) {
-    precondition(target.dataType == .float32, "products of this backend are of float32")
-    copy(source, into: target)
-  }
 }

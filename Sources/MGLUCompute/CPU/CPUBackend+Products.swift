@@ -3,8 +3,6 @@ import CMGLUKernels
 // Matrix products of training, through a BLAS or the built-in kernel.
 
 extension CPUBackend {
-  public var productType: DataType { .float32 }
-
   public func multiply(
     _ a: MatrixOperand, _ b: MatrixOperand, into c: Tensor, adding d: Tensor?
   ) {
