@@ -42,7 +42,7 @@ lint:
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
 	scripts/check-layers
 	scripts/count-backend-requirements --check
-	scripts/readme-results --check
+	scripts/results --check
 
 docs:
 	mkdir -p docs-out
@@ -61,8 +61,9 @@ bench: setup
 	Benchmarks/ffn_cpu $(if $(GGML),--peer $(GGML))
 	Benchmarks/decode_cpu
 	Benchmarks/train_nano --data $(DATA) $(if $(LOSSES),--losses)
-	scripts/readme-results
+	scripts/results
 
+# The only target that may call sudo (`sudo -n`): to install OpenBLAS where no BLAS is found.
 setup:
 	@scripts/setup-blas
 	@scripts/setup-nvrtc

@@ -1,4 +1,4 @@
-"""What the benchmark drivers share."""
+"""Helpers of the benchmark drivers."""
 import datetime
 import json
 import os
@@ -41,7 +41,7 @@ def write(name, result):
 
 
 def read(name):
-    """results/NAME as it is, or nothing."""
+    """The content of results/NAME, or an empty dictionary if there is no such file."""
     try:
         with open(path(name)) as file:
             return json.load(file)
@@ -50,5 +50,5 @@ def read(name):
 
 
 def path(name):
-    """Where a result lies."""
+    """The path of a result."""
     return os.path.join(HERE, "results", name)

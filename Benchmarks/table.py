@@ -1,4 +1,4 @@
-"""Tables of the benchmark drivers."""
+"""Tables of the benchmark drivers and of the pages that report their results."""
 
 
 def cell(row, name, form):
@@ -6,9 +6,21 @@ def cell(row, name, form):
     return "" if row.get(name) is None else form.format(row[name])
 
 
+def markdown(titles, rows):
+    """The lines of a Markdown table, whose cells are text. Columns of numbers are right-aligned."""
+    columns = list(zip(titles, *rows))
+    widths = [max(3, *map(len, column)) for column in columns]
+    numeric = [all(text[0] in "+-0123456789" for text in column[1:] if text) for column in columns]
+
+    def line(cells):
+        return "| " + " | ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(cells, widths, numeric)) + " |"
+
+    rule = ["-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric)]
+    return [line(titles), line(rule), *map(line, rows)]
+
+
 def show(titles, rows):
-    """Prints a Markdown table whose columns are aligned."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows)]
-    rule = ["-" * width for width in widths]
-    for row in [titles, rule, *rows]:
-        print("| " + " | ".join(text.ljust(width) for text, width in zip(row, widths)) + " |")
+    """Prints a Markdown table."""
+    print("\n".join(markdown(titles, rows)))

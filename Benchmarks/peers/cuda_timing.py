@@ -1,4 +1,4 @@
-"""What the CUDA peers share: how they time, and the read bandwidth.
+"""Helpers of the CUDA peers: timing, and the read bandwidth.
 
 Calls rotate among copies of their operands that together exceed the L2 cache several times, so
 that weights come from memory. One CUDA graph holds the rotation. Replays are queued back to back

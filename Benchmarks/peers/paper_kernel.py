@@ -1,11 +1,11 @@
-"""The paper's FlashMGLU kernel, rebuilt from its words (arXiv 2506.23225, section 4, appendix E).
+"""The paper's FlashMGLU kernel, rebuilt from its description (arXiv 2506.23225, section 4, appendix E).
 
-No code of it was released. As described: split-K, a block for each row and chunk of K; a thread
-loads two FP16 weights, the two x and a byte of mask bits for each element, whatever n_m is; t and
-s_i are FP32 in registers; warp shuffles, then one atomicAdd for each row and stream. Sums are
-zeroed before, and the activation and the sum over masks are a kernel of their own: a call is all
-three. Which chunk and block are the fastest is tried for each shape and n_m, since the paper does
-not say.
+The authors released no code. As described: split-K, with a block for each row and chunk of K; a
+thread loads two FP16 weights, their two x, and for each element one byte of mask bits for any n_m; t
+and s_i are FP32 in registers; warp shuffles, then one atomicAdd for each row and stream. One kernel
+zeroes the sums before, and another computes the activation and the sum over masks after; a call is
+all three. The paper names no chunk and block size, so we try several for each shape and n_m and take
+the fastest.
 """
 import warnings
 

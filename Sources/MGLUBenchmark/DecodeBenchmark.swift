@@ -56,7 +56,7 @@ package struct DecodeBenchmark {
   /// Read bandwidth in GB/s, and the tests of each model.
   package func run() throws -> (readGBPerS: Double, results: [Result]) {
     let sessions = entries.map {
-      DecodingSession($0.model, capacity: max(promptTokens, writtenTokens))
+      InferenceSession($0.model, contextLength: max(promptTokens, writtenTokens))
     }
     // Of the weights themselves: memory need not be as fast everywhere.
     let readings = try entries.map { try target.reading(of: [$0.model.matrices]) }
@@ -92,18 +92,18 @@ package struct DecodeBenchmark {
     return (reads.median / 1e9, results)
   }
 
-  /// Tokens/s of reading a prompt.
-  private func read(_ session: DecodingSession) throws -> Double {
-    session.reset()
+  /// Tokens/s of the prefill of a prompt.
+  private func read(_ session: InferenceSession) throws -> Double {
+    let id = try session.open()
+    defer { session.remove(id) }
     let vocabulary = session.model.configuration.vocabularySize
     let tokens = (0..<promptTokens).map { Int32($0 * 7 % vocabulary) }
-    return try Double(promptTokens) / seconds { _ = try session.append(tokens) }
+    return try Double(promptTokens) / seconds { _ = try session.append(tokens, to: id) }
   }
 
-  /// Tokens/s of writing, each the likeliest.
-  private func write(_ session: DecodingSession) throws -> Double {
-    session.reset()
-    return try Double(writtenTokens) / seconds { try session.writeLikeliest(writtenTokens) }
+  /// Tokens/s of greedy decoding.
+  private func write(_ session: InferenceSession) throws -> Double {
+    try Double(writtenTokens) / seconds { try session.generateGreedily(writtenTokens) }
   }
 
   /// Weights, masks and the mean of the cache that a written token reads.

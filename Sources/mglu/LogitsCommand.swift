@@ -54,11 +54,12 @@ struct LogitsCommand: ParsableCommand {
     guard let tokens = ids?.ids ?? text.flatMap({ tokenizer?.encode($0) }) else {
       throw TokenizerError(.unreadable, "the model has no tokenizer.json", remedy: "give --ids")
     }
-    let session = DecodingSession(model, capacity: tokens.count)
+    let session = InferenceSession(model, contextLength: tokens.count)
+    let sequence = try session.open()
     var document = Document(ids: tokens, tokens: [], logits: all ? [] : nil)
     var previous: [Float]?
     for token in tokens {
-      let logits = try session.append([token])
+      let logits = try session.append([token], to: sequence)
         .withFloats { row in row.indices.map { row[$0] } }
       guard logits.contains(where: { !$0.isNaN }) else { throw GenerationError.notFinite }
       document.tokens.append(

@@ -68,34 +68,36 @@ struct CUDAInferenceTests {
         contextLength: 420), on: backend.host)
     let tokens = (0..<400).map { Int32($0 * $0 % 301) }
     for type in [WeightType.float32, .float16, .bfloat16] {
-      func session(_ backend: any InferenceBackend) throws -> DecodingSession {
-        try DecodingSession(
+      func session(_ backend: any InferenceBackend) throws -> InferenceSession {
+        try InferenceSession(
           InferenceModel(model.configuration, from: model, weights: type, on: backend))
       }
       let (ours, theirs) = (try session(backend), try session(backend.host))
+      let (own, other) = (try ours.open(), try theirs.open())
       var position = 0
       for count in [390, 1, 1, 1, 7] {
         let piece = tokens[position..<position + count]
         position += count
-        let expected = ReferenceMatrix(try theirs.append(piece))
+        let expected = ReferenceMatrix(try theirs.append(piece, to: other))
         // Both are within 1e-5 of float64.
-        let error = relativeError(ReferenceMatrix(try ours.append(piece)), expected)
+        let error = relativeError(ReferenceMatrix(try ours.append(piece, to: own)), expected)
         #expect(error < 2e-5, "\(type), position \(position): \(error)")
       }
-      // The choice is another recording than the logits.
-      let greedy = SamplingStep(temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0)
-      var (last, other) = (tokens[0], tokens[0])
-      for _ in 0..<5 {
-        last = try ours.append([last], choosing: greedy)
-        other = try theirs.append([other], choosing: greedy)
-        #expect(last == other, "\(type)")
-      }
+      ours.remove(own)
+      theirs.remove(other)
+      let request = GenerationRequest(
+        prompt: Array(tokens.prefix(390)), maxTokens: 5, ignoresEOS: true)
+      let ids = [try ours.insert(request), try theirs.insert(request)]
+      let (written, expected) = (
+        try InferenceSessionTests.outputs(ours), try InferenceSessionTests.outputs(theirs)
+      )
+      #expect(written[ids[0]]?.map(\.token) == expected[ids[1]]?.map(\.token), "\(type)")
     }
   }
 
-  /// A recording does what its operations do one by one, each time anew on what the tensors hold.
+  /// A captured step does what its operations do one by one, each time anew on what the tensors hold.
   @Test(arguments: [InputPrecision.exact, .reduced])
-  func recordingsComputeWhatTheirOperationsCompute(precision: InputPrecision) throws {
+  func capturedStepsComputeWhatTheirOperationsCompute(precision: InputPrecision) throws {
     let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 16)
     let synthetic = SyntheticUnit(
       .init(

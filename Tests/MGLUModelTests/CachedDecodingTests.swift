@@ -17,15 +17,15 @@ import Testing
     let model = try Self.model(unit, context: 31)
     let tokens = (0..<29).map { Int32($0 * 11 % 23) }
     let whole = ReferenceModel(model).logits(tokens, length: 29)
-    let session = try DecodingSession(InferenceModel(model))
-    // The second time after a reset: nothing of the first text may remain.
+    let session = try InferenceSession(InferenceModel(model))
+    // The second time in the first one's slot: nothing of the first sequence may remain.
     for _ in 0..<2 {
-      session.reset()
+      let sequence = try session.open()
+      defer { session.remove(sequence) }
       var position = 0
       for count in pieces {
-        let logits = try session.append(tokens[position..<position + count])
+        let logits = try session.append(tokens[position..<position + count], to: sequence)
         position += count
-        #expect(session.position == position)
         let expected = whole.rows(position - 1..<position)
         #expect(
           relativeError(ReferenceMatrix(logits), expected) < Self.bound, "position \(position)")
@@ -34,7 +34,7 @@ import Testing
     }
     let full = ReferenceMatrix(
       rows: 29, columns: 23, elements: model.logits(tokens).map(Double.init))
-    let last = ReferenceMatrix(try session.logits(after: tokens))
+    let last = ReferenceMatrix(try session.append(tokens, to: session.open()))
     #expect(relativeError(last, full.rows(28..<29)) < Self.bound)
   }
 
@@ -45,10 +45,11 @@ import Testing
       .masked(.init(count: 2, routerTopK: routed ? 1 : nil)), context: 530)
     let tokens = (0..<521).map { Int32($0 * $0 % 23) }
     let whole = ReferenceModel(model).logits(tokens, length: 521)
-    let session = try DecodingSession(InferenceModel(model))
-    let prompt = ReferenceMatrix(try session.append(tokens.prefix(519)))
+    let session = try InferenceSession(InferenceModel(model))
+    let sequence = try session.open()
+    let prompt = ReferenceMatrix(try session.append(tokens.prefix(519), to: sequence))
     #expect(relativeError(prompt, whole.rows(518..<519)) < Self.bound)
-    let next = ReferenceMatrix(try session.append(tokens.suffix(2)))
+    let next = ReferenceMatrix(try session.append(tokens.suffix(2), to: sequence))
     #expect(relativeError(next, whole.rows(520..<521)) < Self.bound)
   }
 
@@ -58,13 +59,5 @@ import Testing
         vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
         feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit),
         contextLength: context), on: CPUBackend(threads: 2))
-  }
-}
-
-extension DecodingSession {
-  /// The logits that follow `tokens`, read from the start.
-  fileprivate func logits(after tokens: [Int32]) throws -> Tensor {
-    reset()
-    return try append(tokens)
   }
 }

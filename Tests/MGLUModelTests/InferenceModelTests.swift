@@ -37,14 +37,14 @@ import Testing
           folder + "/b", precision: precision, on: backend)
         #expect(opened.weightType == type)
         let error = relativeError(
-          ReferenceMatrix(try DecodingSession(opened).append(LlamaExportTests.tokens)),
+          ReferenceMatrix(try opened.logits(after: LlamaExportTests.tokens)),
           expected.rows(28..<29))
         #expect(error < Self.bound(type, precision), "\(precision): \(error)")
         // Narrow weights must matter, or the file was not read.
         let made = try InferenceModel(source, weights: type, precision: precision)
         #expect(
-          try DecodingSession(made).append(LlamaExportTests.tokens).array
-            == DecodingSession(opened).append(LlamaExportTests.tokens).array)
+          try made.logits(after: LlamaExportTests.tokens).array
+            == opened.logits(after: LlamaExportTests.tokens).array)
       }
     }
   }
@@ -52,14 +52,14 @@ import Testing
   @Test func narrowWeightsTakeLessSpaceAndChangeLittle() throws {
     let model = try LlamaExportTests.model(.masked(.init(count: 4)))
     let exact = ReferenceMatrix(
-      try DecodingSession(InferenceModel(model)).append(LlamaExportTests.tokens))
+      InferenceModel(model).logits(after: LlamaExportTests.tokens))
     var bytes = Int.max
     // A weight keeps 11, 8 or about 7 bits.
     for (type, bound) in [
       (WeightType.float32, 1e-9), (.float16, 2e-3), (.bfloat16, 2e-2), (.int8, 5e-2),
     ] {
       let narrow = try InferenceModel(model, weights: type)
-      let logits = ReferenceMatrix(try DecodingSession(narrow).append(LlamaExportTests.tokens))
+      let logits = ReferenceMatrix(try narrow.logits(after: LlamaExportTests.tokens))
       #expect(relativeError(logits, exact) <= bound, "\(type)")
       #expect(type == .float32 || logits.elements != exact.elements)
       #expect(narrow.byteCountPerToken <= bytes)
@@ -106,5 +106,13 @@ import Testing
       try AtomicFile.write(bytes, to: path)
       _ = try ModelFolder.loadForInference(folder + "/b", on: backend)
     }
+  }
+}
+
+extension InferenceModel {
+  /// The logits `[1, V]` that follow `tokens`.
+  fileprivate func logits(after tokens: [Int32]) throws -> Tensor {
+    let session = InferenceSession(self)
+    return try session.append(tokens, to: session.open())
   }
 }

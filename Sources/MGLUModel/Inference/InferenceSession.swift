@@ -428,6 +428,17 @@ public final class InferenceSession {
     }
   }
 
+  /// Generates `count` tokens after token 0, each the most probable one: what decoding is timed with.
+  package func generateGreedily(_ count: Int) throws(GenerationError) {
+    let request = GenerationRequest(prompt: [0], maxTokens: count, ignoresEOS: true)
+    let id = try insert(request)
+    defer { remove(id) }
+    while let output = try next().first {
+      if output.finishReason == .notFinite { throw .notFinite }
+      if output.finishReason != nil { return }
+    }
+  }
+
   // Sequences fed by the caller ---------------------------------------------------------------------
 
   /// Reads `tokens` as the next ones of a sequence of ``open()``, and returns the logits `[1, V]` of

@@ -38,14 +38,14 @@ extension Verification {
       let model = try Self.model(kind, on: backend.host)
       let tokens = (0..<67).map { Int32($0 * 17 % 41) }
       let expected = ReferenceModel(model).logits(tokens, length: 67)
-      let session = try DecodingSession(inference(model, as: .float32, .exact))
+      let session = try InferenceSession(inference(model, as: .float32, .exact))
       try addCached(session, tokens, expected, bound: 1e-5, kind.label, to: &findings[0])
       guard findings.count > 1 else { continue }
       let whole = ReferenceMatrix(
         rows: 67, columns: 41, elements: model.logits(tokens).map(Double.init))
       findings[1].add(whole, expected: expected, bound: 1e-5, kind.label)
     }
-    return try findings + narrowModels() + wideModels() + [writtenAhead()]
+    return try findings + narrowModels() + wideModels() + [sequencesInCompany()]
   }
 
   /// Decoders over 16-bit weights, exact and reduced. Two layers pass the errors of 13 products of
@@ -60,7 +60,7 @@ extension Verification {
           let model = try Self.model(kind, on: backend.host)
           model.round(to: type)
           let tokens = (0..<67).map { Int32($0 * 17 % 41) }
-          let session = try DecodingSession(inference(model, as: type, precision))
+          let session = try InferenceSession(inference(model, as: type, precision))
           try addCached(
             session, tokens, ReferenceModel(model).logits(tokens, length: 67),
             bound: bound, kind.label, to: &finding)
@@ -73,12 +73,14 @@ extension Verification {
 
   /// Reads all but 17 tokens at once and the others one by one.
   func addCached(
-    _ session: DecodingSession, _ tokens: [Int32], _ expected: ReferenceMatrix, bound: Double,
+    _ session: InferenceSession, _ tokens: [Int32], _ expected: ReferenceMatrix, bound: Double,
     _ label: String, to finding: inout Finding
   ) throws {
+    let sequence = try session.open()
+    defer { session.remove(sequence) }
     var position = 0
     for count in [tokens.count - 17] + Array(repeating: 1, count: 17) {
-      let logits = try session.append(tokens[position..<position + count])
+      let logits = try session.append(tokens[position..<position + count], to: sequence)
       position += count
       finding.add(
         ReferenceMatrix(logits), expected: expected.rows(position - 1..<position), bound: bound,

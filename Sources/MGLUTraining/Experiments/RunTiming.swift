@@ -29,17 +29,16 @@ public struct RunTiming: Sendable, Equatable, Codable {
     }
   }
 
-  /// The fastest of twenty texts as long as the context, at most 64 tokens: whatever else the machine
-  /// does only slows them, and a small model's text takes milliseconds.
+  /// The fastest of twenty sequences as long as the context, at most 64 tokens: other work of the machine
+  /// only slows them, and a small model's sequence takes milliseconds.
   private static func decodeSpeed(_ model: LanguageModel) throws -> Double {
     let weights = WeightType(model.backend.productType) ?? .float32
-    let session = DecodingSession(try InferenceModel(model, weights: weights))
-    let count = min(session.capacity, 64)
+    let session = InferenceSession(try InferenceModel(model, weights: weights))
+    let count = min(session.contextLength, 64)
     let clock = ContinuousClock()
     let speeds = try (0..<20).map { _ in
-      session.reset()
       let start = clock.now
-      try session.writeLikeliest(count)
+      try session.generateGreedily(count)
       return Double(count) / ((clock.now - start) / .seconds(1))
     }
     return speeds.max() ?? 0

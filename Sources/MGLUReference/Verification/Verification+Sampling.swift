@@ -1,7 +1,7 @@
 import MGLUModel
 import RealModule
 
-/// Choices: of routes, and of tokens.
+/// Routing and sampling.
 extension Verification {
   /// Softmax over the largest, ties included: sums of a few float32 numbers, 1e-6.
   package func routes() throws(BackendError) -> Finding {
@@ -28,7 +28,7 @@ extension Verification {
     return finding
   }
 
-  /// The largest logit, wherever it lies, however many are equal or no numbers: what the host chooses.
+  /// The largest logit, wherever it lies, however many are equal or no numbers: what the host samples.
   /// Of nothing but no numbers, -1.
   package func largestTokens() throws(BackendError) -> Finding {
     var finding = Finding("tokens, largest", on: set)
@@ -49,10 +49,10 @@ extension Verification {
         for (name, logits) in [
           ("one", logits), ("ties", ties), ("NaN", gaps), ("zeros", zeros), ("low", low),
         ] {
-          let choice = Self.greedyAndDrawn[0]
-          var chooser = HostSampler()
-          let expected = chooser.token(of: logits.span, by: choice)
-          let found = try tokens(of: logits, by: [choice])[0]
+          let step = Self.greedyAndDrawn[0]
+          var sampler = HostSampler()
+          let expected = sampler.token(of: logits.span, by: step)
+          let found = try tokens(of: logits, by: [step])[0]
           finding.add(
             error: found == expected && Int(expected) == place ? 0 : .infinity, bound: 1,
             "\(name) of \(count) at \(place): \(found)")
@@ -75,15 +75,15 @@ extension Verification {
         (1, 0, 1, 0), (0.5, 0, 1, 0), (1, 3, 1, 0), (1, 40, 1, 0), (1.5, 0, 0.8, 0),
         (1, 4, 0.7, 0), (1, 0, 1, 0.05), (0.7, 50, 0.95, 0.02), (1, 1, 1, 0), (1, 0, 1e-6, 0),
       ] as [(Float, Int, Float, Float)] {
-        var choice = SamplingStep(
+        var step = SamplingStep(
           temperature: temperature, topK: topK, topP: topP, minP: minP, uniform: 0)
-        let expected = Self.shares(of: logits, by: choice)
-        let choices = (0..<draws).map { index in
-          choice.uniform = (Float(index) + 0.5) / Float(draws)
-          return choice
+        let expected = Self.shares(of: logits, by: step)
+        let steps = (0..<draws).map { index in
+          step.uniform = (Float(index) + 0.5) / Float(draws)
+          return step
         }
         var counts = [Double](repeating: 0, count: count)
-        for token in try tokens(of: logits, by: choices) { counts[Int(token)] += 1 }
+        for token in try tokens(of: logits, by: steps) { counts[Int(token)] += 1 }
         let error = zip(counts, expected).map { found, share in
           share == 0 && found > 0 ? .infinity : abs(found - share * Double(draws))
         }.max()
@@ -99,41 +99,51 @@ extension Verification {
     SamplingStep(temperature: $0, topK: 0, topP: 1, minP: 0, uniform: 0.5)
   }
 
-  /// What the backend chooses from `logits`, choice by choice.
+  /// What the backend samples from `logits`, step by step, several rows at a time. What lies beyond
+  /// the vocabulary is larger than every logit, and must not be looked at.
   private func tokens(
-    of logits: [Float], by choices: [SamplingStep]
+    of logits: [Float], by steps: [SamplingStep]
   ) throws(BackendError) -> [Int32] {
-    let (_, source) = backend.host.allocate { $0.tensor([1, logits.count]) }
-    source.assign(logits)
-    let resident = backend.toDevice(source)
-    let (_, (elements, token)) = backend.allocateShared { layout in
-      (layout.tensor([SamplingStep.elementCount]), layout.tensor([1], .int32))
+    let alignment = logitsAlignment / DataType.float32.byteCount
+    let columns = (logits.count / alignment + 1) * alignment
+    let rows = min(steps.count, 29)
+    let (_, source) = backend.host.allocate { $0.tensor([rows, columns]) }
+    let padding = [Float](repeating: 1e30, count: columns - logits.count)
+    source.assign([Float]((0..<rows).map { _ in logits + padding }.joined()))
+    let device = backend.toDevice(source)
+    let (_, (elements, tokens)) = backend.allocateShared { layout in
+      (layout.tensor([rows, SamplingStep.elementCount]), layout.tensor([rows], .int32))
     }
-    return try choices.map { choice throws(BackendError) in
-      elements.assign(choice.elements)
-      backend.sample(resident, by: elements, into: token)
+    var result: [Int32] = []
+    for start in stride(from: 0, to: steps.count, by: rows) {
+      let part = steps[start..<min(start + rows, steps.count)]
+      elements[0..<part.count].assign([Float](part.map(\.elements).joined()))
+      backend.sample(
+        device[0..<part.count], vocabulary: logits.count, by: elements[0..<part.count],
+        into: tokens[0..<part.count], preparing: nil)
       try backend.finish()
-      return token.integers[0]
+      result += (0..<part.count).map { tokens.integers[$0] }
     }
+    return result
   }
 
   /// The probability of each token, 0 of what is not kept, in float64.
-  private static func shares(of logits: [Float], by choice: SamplingStep) -> [Double] {
+  private static func shares(of logits: [Float], by step: SamplingStep) -> [Double] {
     let numbers = logits.indices.filter { !logits[$0].isNaN }
     let top = numbers.map { Double(logits[$0]) }.max() ?? 0
     func mass(_ index: Int) -> Double {
-      .exp((Double(logits[index]) - top) / Double(choice.temperature))
+      .exp((Double(logits[index]) - top) / Double(step.temperature))
     }
     var kept = numbers.sorted { (-logits[$0], $0) < (-logits[$1], $1) }
-    if choice.topK > 0 { kept = Array(kept.prefix(choice.topK)) }
+    if step.topK > 0 { kept = Array(kept.prefix(step.topK)) }
     let total = kept.reduce(0) { $0 + mass($1) }
     var sum = 0.0
     kept = Array(
       kept.prefix { index in
         defer { sum += mass(index) }
-        return choice.topP >= 1 || sum < Double(choice.topP) * total
+        return step.topP >= 1 || sum < Double(step.topP) * total
       })
-    kept.removeAll { mass($0) < Double(choice.minP) }
+    kept.removeAll { mass($0) < Double(step.minP) }
     let left = kept.reduce(0) { $0 + mass($1) }
     var shares = [Double](repeating: 0, count: logits.count)
     for index in kept { shares[index] = mass(index) / left }

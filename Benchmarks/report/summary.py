@@ -1,0 +1,67 @@
+"""The table of README.md: what SwiMGLU gains with one mask and with four, and what it costs."""
+import statistics
+
+from report.source import (
+    LARGE, SPACE, difference, losses, result, row, runs, shape, unit, written)
+from table import markdown
+
+MASKS = [1, 4]
+COMPARISON = "compare-mini"
+
+
+def times(values):
+    return [f"{value:.2f}×" for value in values]
+
+
+def lines():
+    cpu, gpu = result("ffn-cpu.json"), result("ffn-cuda.json")
+    decode, train, nano = (result("decode-cuda.json"), result("train-cuda.json"),
+                           result("train-nano.json"))
+
+    def layer(found, key, **conditions):
+        return times(row(found["results"], masks=count, shape=LARGE, **conditions)[key]
+                     for count in MASKS)
+
+    generation = times(
+        statistics.mean(turn["speedup_over_torch_swiglu"] for turn in written(decode)
+                        if turn["model"] == f"SwiMGLU, n_m = {count}") for count in MASKS)
+    found = runs(COMPARISON)
+    first = losses(found["swiglu"])
+    costs = [difference(losses(found[f"swimglu:{count}"]), first) for count in MASKS]
+    rows = [
+        ["Layer, GPU FP16", "SwiGLU, PyTorch",
+         *layer(gpu, "speedup_over_torch_glu", batch=1)],
+        ["", "SwiGLU, compiled", *layer(gpu, "speedup_over_torch_glu_compiled", batch=1)],
+        ["", "the paper's kernel", *layer(gpu, "speedup_over_paper", batch=1)],
+        ["Generation, GPU FP16", "SwiGLU, compiled", *generation],
+        ["Training, GPU BF16", "same unit, compiled",
+         *times(row(train["results"], unit=f"swimglu:{count}")["speedup_over_torch"]
+                for count in MASKS)],
+        ["Layer, CPU BF16", "SwiGLU, swift-mglu",
+         *layer(cpu, "speedup_over_glu", weights="bf16")],
+        ["Training, CPU FP32", "same unit, eager",
+         *times(row(nano["rows"], ffn="swimglu", masks=count)["ratio"] for count in MASKS)],
+        ["Loss, 26M weights", f"SwiGLU, 33M: {statistics.mean(first):.3f}", *costs],
+    ]
+    titles = ["speed-up of SwiMGLU", "compared with", *(unit("", count).lstrip("," + SPACE) for count in MASKS)]
+    peer = row(cpu["peer"]["rows"], weights="bf16", shape=LARGE)
+    dates = sorted({each["date"] for each in (cpu, gpu, decode, train, nano)})
+    return markdown(titles, rows) + ["", conditions(cpu, gpu, train, nano, peer, dates)]
+
+
+def conditions(cpu, gpu, train, nano, peer, dates):
+    """Under which conditions the numbers were measured."""
+    seeds = len(runs(COMPARISON)["swiglu"])
+    return "\n".join([
+        f"Layer: d × h = {shape(LARGE)}, batch 1, weights not in a cache. Generation: `paper-large` "
+        "(16 layers,",
+        "h 2048, d 8192), one sequence of 1,024 tokens. Training: `paper-small`, "
+        f"{train['batch_size']} × {train['context']:,} tokens per step,",
+        f"on the GPU and `nano` on the CPU. Loss: nats per token, lower is better; `mini`, 26M tokens, "
+        f"{seeds} seeds.",
+        f"GPU: {gpu['device']}, PyTorch {gpu['peer']['torch']} (compiled: `torch.compile`); the paper's "
+        "kernel is",
+        f"our reconstruction. CPU: {cpu['device']}, {nano['threads']} threads; ggml's SwiGLU takes "
+        f"{peer['ratio']:.2f} times the time of ours.",
+        f"Both sides of a ratio ran on one machine in turns, {dates[0]} to {dates[-1]}.",
+        "[docs/RESULTS.md](docs/RESULTS.md) has all measurements, also those in which SwiGLU is ahead."])

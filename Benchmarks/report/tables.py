@@ -1,0 +1,167 @@
+"""The tables of docs/RESULTS.md: a function each, which returns lines of Markdown."""
+import statistics
+
+from report.source import (
+    caveat, difference, losses, model, result, runs, shape, spread, unit, written)
+from table import cell, markdown
+
+
+def ffn_cpu():
+    found = result("ffn-cpu.json")
+    shapes = list(dict.fromkeys(row["shape"] for row in found["results"]))
+    cells = {}
+    for row in found["results"]:
+        cells.setdefault((row["unit"], row["masks"], row["weights"]), []).extend(
+            [f"{row['speedup_over_glu']:.2f}", f"{row['percent_of_read_bandwidth']:.0f} %"])
+    titles = ["unit", "weights"] + [
+        title for name in shapes for title in (f"speed-up, {shape(name)}", "bandwidth")]
+    rows = [[unit(name, masks), weights, *numbers]
+            for (name, masks, weights), numbers in cells.items()]
+    peer = found["peer"]
+    ratios = ", ".join(f"{row['ratio']:.2f} ({row['peer_weights']}, {shape(row['shape'])})"
+                       for row in peer["rows"])
+    return markdown(titles, rows) + [
+        "", "Speed-up: relative to SwiGLU with the same shape (d × h) and weights. Bandwidth: share "
+        "of the read bandwidth, which is measured in turn with the units "
+        f"({found['read_gb_per_s']:.0f} GB/s, median). {found['device']}, {found['machine']}; "
+        f"{found['date']}.", "",
+        f"Our SwiGLU and that of {peer['name']} took turns, {peer['repeats']} runs each. ggml's time "
+        f"divided by ours: {ratios}."]
+
+
+def decode_cpu():
+    found = result("decode-cpu.json")
+    rows = []
+    for name in dict.fromkeys(row["model"] for row in found["results"]):
+        prompt, tokens = [row for row in found["results"] if row["model"] == name]
+        rows.append([model(name), f"{tokens['size_bytes'] / 2**20:.0f} MiB",
+                     f"{prompt['tokens_per_s']:.0f}",
+                     f"{tokens['tokens_per_s']:.1f} ± {tokens['standard_deviation']:.1f}",
+                     f"{tokens['percent_of_prediction']:.0f} %", f"{tokens['speedup']:.2f}"])
+    tests = [row["test"] for row in found["results"][:2]]
+    titles = ["model", "read per token", f"{tests[0]}, tokens/s", f"{tests[1]}, tokens/s", "of memory limit",
+              "speed-up"]
+    return markdown(titles, rows) + [
+        "", f"`{found['command']}`: {found['device']}, {found['machine']}; {found['date']}."]
+
+
+def ffn_cuda():
+    found = result("ffn-cuda.json")
+    peer = found["peer"]
+    peers = {"over SwiGLU, PyTorch": "speedup_over_torch_glu",
+             "over SwiGLU, compiled": "speedup_over_torch_glu_compiled",
+             "over naive MGLU": "speedup_over_torch_naive",
+             "over paper's kernel": "speedup_over_paper"}
+    lines = []
+    for batch in dict.fromkeys(row["batch"] for row in found["results"]):
+        each = [row for row in found["results"]
+                if row["batch"] == batch and (batch == 1 or row["masks"])]
+        shown = {title: key for title, key in peers.items() if any(row[key] for row in each)}
+        titles = ["unit", "d × h", "µs", "bandwidth", *shown]
+        rows = [[unit(row["unit"], row["masks"]), shape(row["shape"]), f"{row['p50_us']:.1f}",
+                 f"{row['percent_of_read_bandwidth']:.0f} %",
+                 *(cell(row, key, "{:.2f}") for key in shown.values())] for row in each]
+        lines += [f"Batch {batch}:", "", *markdown(titles, rows), ""]
+    return lines + [
+        "FP16 weights, not in the L2 cache. Bandwidth: share of the read bandwidth, "
+        f"{found['read_gb_per_s'] / 1000:.2f} TB/s. {found['device']}, PyTorch {peer['torch']}; "
+        f"{found['date']}. Ours and the others took turns on one machine.{caveat(found)}", "",
+        "- **SwiGLU, PyTorch** and **compiled** (`torch.compile`, max-autotune) run as CUDA graphs, as "
+        "ours do.",
+        "- **Naive MGLU** is eager PyTorch with two masked products for each mask.",
+        "- **Paper's kernel** is our reconstruction from the paper's description; its authors have "
+        "released no code.",
+        "- Each of our kernels starts before the previous one ends (programmatic dependent launch), as "
+        "in a model. `mglu bench ffn --in-order` measures without it."]
+
+
+def decode_cuda():
+    found = result("decode-cuda.json")
+    rows = []
+    for name in dict.fromkeys(row["model"] for row in written(found)):
+        turns = [row for row in written(found) if row["model"] == name]
+        mean = lambda key: statistics.mean(row[key] for row in turns)
+        rows.append([model(name), f"{turns[0]['size_bytes'] / 2**20:,.0f} MiB",
+                     f"{mean('ms_per_token'):.3f}", f"{mean('tokens_per_s'):,.0f}",
+                     f"{mean('percent_of_prediction'):.0f} %",
+                     f"{mean('speedup_over_torch_swiglu'):.2f}"])
+    peer = found["peer"]["results"][0]
+    titles = ["model", "read per token", "ms per token", "tokens/s", "of memory limit",
+              "over SwiGLU, compiled PyTorch"]
+    return markdown(titles, rows) + [
+        "", f"`{found['commands'][0]}`: {found['device']}; {found['date']}. In the same run, SwiGLU "
+        f"in compiled PyTorch {found['peer']['torch']} (max-autotune, a CUDA graph of the decode step) "
+        f"took {peer['p50_ms']:.2f} ms per token at position {peer['position']}.{caveat(found)}"]
+
+
+def train_nano():
+    found = result("train-nano.json")
+    rows = [[model(row["model"]), f"{row['tokens_per_second']:,.0f}",
+             f"{row['peer_tokens_per_second']:,.0f}", f"{row['ratio']:.2f}"] for row in found["rows"]]
+    peers = sorted({f"{row['peer']} ({row['peer_threads']} thread"
+                    f"{'s' if row['peer_threads'] > 1 else ''})" for row in found["rows"]})
+    return markdown(["unit", "tokens/s", "eager PyTorch, tokens/s", "speed-up"], rows) + [
+        "", f"`{found['command']}`: {found['device']}, {found['backend']}; {found['date']}. Medians of "
+        f"{found['repeats']} runs that took turns with {' and '.join(peers)}, the fastest of the "
+        "PyTorch versions and thread counts that we tried."]
+
+
+def train_cuda():
+    found = result("train-cuda.json")
+    rows = [[f"`{row['unit']}`", f"{row['tokens_per_s']:,.0f}", f"{row['milliseconds']:.1f}",
+             f"{row['tflop_per_s']:.0f}", f"{row['percent_of_product']:.0f} %",
+             f"{row['device_gib']:.1f} GiB", f"{row['speedup_over_torch']:.2f}"]
+            for row in found["results"]]
+    titles = ["unit", "tokens/s", "ms per step", "TFLOP/s", "of a large product", "memory",
+              "over compiled PyTorch"]
+    return markdown(titles, rows) + [
+        "", f"`{found['command']}`: {found['device']}, which computes one large BF16 matrix product at "
+        f"{found['product_tflop_per_s']:.0f} TFLOP/s; PyTorch {found['peer']['torch']}; "
+        f"{found['date']}.{caveat(found)}"]
+
+
+def comparison(folder, token):
+    """Units of one comparison; differences are paired by seed."""
+    found = runs(folder)
+    first = losses(next(iter(found.values())))
+    rows = []
+    for name, each in found.items():
+        values = losses(each)
+        rows.append([
+            f"`{name}`", f"{int(each[0]['parameters']):,}", f"{float(each[0]['mebibytes']):.2f}",
+            spread(values), "" if values == first else difference(values, first)])
+    titles = ["unit", "parameters", "MiB", f"validation loss, nats per {token}",
+              f"minus `{next(iter(found))}`"]
+    return markdown(titles, rows)
+
+
+def heal_nano():
+    found = result("heal-nano.json")
+
+    def loss(row, key):
+        return f"{row[key]['mean']:.3f} ± {row[key]['standard_deviation']:.3f}"
+
+    titles = ["unit", "before healing"]
+    for steps in found["healing"]:
+        titles += [f"after {steps} steps", "gap closed"]
+    rows = []
+    for row in found["rows"]:
+        cells = [model(row["model"]), loss(row, "before")]
+        for steps in map(str, found["healing"]):
+            share = row[steps].get("share_of_gap")
+            cells += [loss(row, steps), f"{100 * share['mean']:.1f} %" if share else ""]
+        rows.append(cells)
+    return markdown(titles, rows) + [
+        "", f"Validation losses in nats per byte, mean and standard deviation of {len(found['seeds'])} "
+        f"seeds. The SwiGLU was trained for {found['steps']} steps before. Gap: the loss of the "
+        "converted model minus the loss of the SwiGLU after the same number of further steps on the "
+        f"same batches. `{found['command']}`: {found['device']}, {found['backend']}; "
+        f"{found['date']}.{caveat(found)}"]
+
+
+TABLES = {
+    "ffn-cpu": ffn_cpu, "decode-cpu": decode_cpu, "ffn-cuda": ffn_cuda, "decode-cuda": decode_cuda,
+    "train-nano": train_nano, "train-cuda": train_cuda, "heal-nano": heal_nano,
+    "compare-nano": lambda: comparison("compare-nano", "byte"),
+    "compare-mini": lambda: comparison("compare-mini", "token"),
+    "train-techdocs": lambda: comparison("train-techdocs", "token")}
