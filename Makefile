@@ -41,6 +41,7 @@ format:
 lint:
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
 	scripts/check-layers
+	scripts/count-backend-requirements --check
 	scripts/results --check
 
 docs:

@@ -2,7 +2,7 @@
 // fused_linear.cu and attention.cu that computes the same: its time, and whether results are the same bits.
 // Then steps that follow one another, each with the choice of its token, and choices alone.
 //
-//     nvcc -O3 -std=c++20 -arch=sm_90 -DUNIT_MASKS=4 -DUNIT_PLANES=1 -o decode_step Benchmarks/cuda/decode_step.cu
+//     nvcc -O3 -std=c++20 -arch=sm_90 -ISources/CMGLUKernels/include -DUNIT_MASKS=4 -DUNIT_PLANES=1 -o decode_step Benchmarks/cuda/decode_step.cu
 //     ./decode_step [pieces] [position] [KiB of the ring] ...
 //
 // The model has the shape of paper-large (16 layers, h 2048, d 8192, 32 heads, 8 key-value heads, 50,257
@@ -18,6 +18,9 @@
 #include <set>
 #include <tuple>
 #include <vector>
+
+// Before the kernels, which include it in namespaces.
+#include "cmglu_numbers.h"
 
 #define QUERIES 2
 #define MASKS 0

@@ -1,7 +1,7 @@
 // step_timeline: when the blocks of a decoder's kernels start, have filled their rings, have their
 // input, have staged it, have finished their first tile, and end.
 //
-//     nvcc -O3 -std=c++17 -arch=sm_90 -o step_timeline Benchmarks/cuda/step_timeline.cu
+//     nvcc -O3 -std=c++17 -arch=sm_90 -ISources/CMGLUKernels/include -o step_timeline Benchmarks/cuda/step_timeline.cu
 //     ./step_timeline [masks 0|4] [KiB of shared memory of a block]
 //
 // A step of eight layers of the shape of paper-large (h 2048, d 8192, 32 heads, 8 key-value heads,
@@ -22,6 +22,9 @@ __device__ __forceinline__ void mark(void *timeline, int point, int block) {
   asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
   ((unsigned long long *)timeline)[point * BLOCKS + block] = now;
 }
+
+// Before the kernels, which include it in namespaces.
+#include "cmglu_numbers.h"
 
 // The kernels once per variant: the same text under other names.
 #define MARK(point) mark(f.staged, point, blockIdx.x)

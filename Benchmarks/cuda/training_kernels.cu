@@ -1,7 +1,7 @@
 // training_kernels: the kernels of training.cu and training_units.cu against float64 on the host,
 // run twice and compared bit for bit; with --time, how fast they move their bytes at a real shape.
 //
-//     nvcc -O3 -std=c++17 -arch=sm_90 -DMASKS=4 -DGATING=3 -DACTIVATION=1 -DROUTED=1 -DWIDE=1
+//     nvcc -O3 -std=c++17 -arch=sm_90 -ISources/CMGLUKernels/include -DMASKS=4 -DGATING=3 -DACTIVATION=1 -DROUTED=1 -DWIDE=1
 //         -o training_kernels Benchmarks/cuda/training_kernels.cu
 //     ./training_kernels [--time]
 //

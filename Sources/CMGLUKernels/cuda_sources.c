@@ -1,7 +1,10 @@
-// The CUDA sources of cuda/ as text. A new file is an #embed and a line of the table; a test
-// compares the table with the folder.
+// The CUDA sources of cuda/ as text, and the header that they share with C. A new file is an #embed and
+// a line of the table; a test compares the table with the folder.
 #include "cmglu_cuda.h"
 
+static const char numbers_h[] = {
+#embed "include/cmglu_numbers.h" suffix(, 0)
+};
 static const char attention_cu[] = {
 #embed "cuda/attention.cu" suffix(, 0)
 };
@@ -59,9 +62,6 @@ static const char fused_linear_numbers_cu[] = {
 static const char fused_linear_unit_cu[] = {
 #embed "cuda/fused_linear_unit.cu" suffix(, 0)
 };
-static const char gatings_cu[] = {
-#embed "cuda/gatings.cu" suffix(, 0)
-};
 static const char pack_cu[] = {
 #embed "cuda/pack.cu" suffix(, 0)
 };
@@ -99,15 +99,16 @@ static const char training_units_cu[] = {
 #embed "cuda/training_units.cu" suffix(, 0)
 };
 
-#define SOURCE(name) {#name, name##_cu, sizeof name##_cu - 1}
+#define SOURCE(name) {#name ".cu", name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
+    {"cmglu_numbers.h", numbers_h, sizeof numbers_h - 1},
     SOURCE(attention), SOURCE(attention_rows), SOURCE(attention_train),
     SOURCE(attention_train_backward), SOURCE(attention_train_forward),
     SOURCE(attention_train_tiles), SOURCE(decode), SOURCE(decode_attention),
     SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),
     SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_cell),
     SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers), SOURCE(fused_linear_unit),
-    SOURCE(gatings), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
+    SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_embedding), SOURCE(training_loss), SOURCE(training_norm),
     SOURCE(training_optimizer), SOURCE(training_rows), SOURCE(training_units),
 };

@@ -49,7 +49,7 @@ INLINE vf add_masked(vf s, const uint32_t *word, int j, vf p) {
 
 // 32 products w x of each plane and input, each added to the sum of all and of every mask that has
 // it. Two sets of sums take turns, so that an addition need not wait for the one before.
-INLINE void exact_group(cmglu_weight_type type, int count, int planes, int inputs,
+INLINE void exact_group(cmglu_data_type type, int count, int planes, int inputs,
                         const char *const *w, const float *scale, const row_view *r, int64_t g,
                         stream_sums sums[2]) {
   const uint32_t *bits = group_bits(r, g);
@@ -66,7 +66,7 @@ INLINE void exact_group(cmglu_weight_type type, int count, int planes, int input
   }
 }
 
-INLINE void exact_row(cmglu_weight_type type, int count, int planes, int inputs, const row_view *r,
+INLINE void exact_row(cmglu_data_type type, int count, int planes, int inputs, const row_view *r,
                       vf *out) {
   const int64_t size = CMGLU_GROUP * weight_size(type), whole = r->columns / CMGLU_GROUP;
   const int64_t rest = r->columns % CMGLU_GROUP * weight_size(type);
@@ -152,7 +152,7 @@ static void fused_linear(const cmglu_packed *p, cmglu_precision precision, const
   }
 }
 
-static void prepare(cmglu_weight_type type, cmglu_precision precision, const float *x,
+static void prepare(cmglu_data_type type, cmglu_precision precision, const float *x,
                     int64_t columns, void *prepared) {
   memset(prepared, 0, (size_t)cmglu_prepared_size(columns));
   if (precision == CMGLU_REDUCED && type == CMGLU_I8) {

@@ -49,7 +49,7 @@ INLINE row_view next_row(row_view r, int planes, int64_t size) {
 }
 
 // The choice of a kernel costs as much as a short row: it is made once for many.
-static void some_sums(cmglu_weight_type type, cmglu_precision precision, int count, int planes,
+static void some_sums(cmglu_data_type type, cmglu_precision precision, int count, int planes,
                       int inputs, row_view r, int64_t rows, vf *out) {
   const bool reduced = precision == CMGLU_REDUCED;
   const int64_t size = weight_size(type);
@@ -73,7 +73,7 @@ static void some_sums(cmglu_weight_type type, cmglu_precision precision, int cou
 
 // The sums of up to LANES rows: masks in passes of 8, 4, 2 or 1, of which all but the first find
 // the rows in the cache.
-static void block_sums(cmglu_weight_type type, cmglu_precision precision, int planes, int inputs,
+static void block_sums(cmglu_data_type type, cmglu_precision precision, int planes, int inputs,
                        row_view r, int64_t rows, vf (*out)[LANES]) {
   const uint64_t *words = r.words;
   int64_t done = 0;

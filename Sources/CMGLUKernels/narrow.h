@@ -20,7 +20,7 @@ INLINE vf widen_halves(vh halves) {
 }
 
 // LANES weights from element j on, without the scale of CMGLU_I8.
-INLINE vf widen(cmglu_weight_type type, const char *w, int64_t j) {
+INLINE vf widen(cmglu_data_type type, const char *w, int64_t j) {
   switch (type) {
     case CMGLU_F32: return (vf) * (const uf *)(w + 4 * j);
     case CMGLU_F16: return widen_halves(*(const vh *)(w + 2 * j));
@@ -33,7 +33,7 @@ INLINE vf widen(cmglu_weight_type type, const char *w, int64_t j) {
   return (vf){};
 }
 
-INLINE int64_t weight_size(cmglu_weight_type type) {
+INLINE int64_t weight_size(cmglu_data_type type) {
   return type == CMGLU_F32 ? 4 : type == CMGLU_I8 ? 1 : 2;
 }
 
@@ -93,7 +93,7 @@ INLINE float load_half(const char *halves, int64_t index) {
   return half_to_float(half);
 }
 
-static void pack_weights(cmglu_weight_type type, const float *values, int64_t columns, void *weights,
+static void pack_weights(cmglu_data_type type, const float *values, int64_t columns, void *weights,
                  void *scales) {
   char *w = weights;
   switch (type) {

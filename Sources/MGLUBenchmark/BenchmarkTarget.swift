@@ -1,20 +1,57 @@
 import MGLUModel
 
 /// What a benchmark runs on: how long calls take there, and how fast its memory is read.
-package protocol BenchmarkTarget {
+package final class BenchmarkTarget {
   /// What computes.
-  var backend: any InferenceBackend { get }
+  package let backend: any InferenceBackend
+  private let traits: BenchmarkTraits
+  private let probe: Tensor?
+
+  /// A target on a backend.
+  package init(_ backend: any InferenceBackend) throws(BackendError) {
+    self.backend = backend
+    traits = backend.benchmarkTraits
+    probe = traits.probeByteCount.map { bytes in backend.allocate { $0.tensor([bytes], .uint8) }.1 }
+    try backend.finish()
+  }
+
   /// Bytes that its last cache certainly does not hold.
-  var coldByteCount: Int { get }
-  /// The same values in memory of their own, where units view the matrices they are made from.
-  func copied(_ matrix: StoredMatrix) -> StoredMatrix
-  /// What times reading: in every round another of `groups`, or memory like it.
-  func reading(of groups: [[Tensor]]) throws(BackendError) -> Reading
+  package var coldByteCount: Int { traits.coldByteCount }
+
+  /// The same values in memory of their own: a backend may pack a matrix where it lies.
+  package func copied(_ matrix: StoredMatrix) -> StoredMatrix {
+    let host = backend.host
+    let (_, copy) = host.allocate { layout in
+      StoredMatrix(
+        weights: layout.tensor(matrix.weights.shape, matrix.weights.dataType),
+        scales: matrix.scales.map { layout.tensor($0.shape, $0.dataType) })
+    }
+    host.copy(matrix.weights, into: copy.weights)
+    if let scales = matrix.scales, let target = copy.scales { host.copy(scales, into: target) }
+    return copy
+  }
+
+  /// What times reading: in every round another of `groups`, or the same probe.
+  package func reading(of groups: [[Tensor]]) throws(BackendError) -> Reading {
+    let groups = probe.map { [[$0]] } ?? groups
+    return Reading(
+      byteCount: groups[0].reduce(0) { $0 + $1.byteCount },
+      microseconds: try timer { [backend] round in backend.read(groups[round % groups.count]) })
+  }
+
   /// What times `body`, which is called with rising numbers: a function from the number of a round
   /// to the microseconds that a call took in it.
-  func timer(
+  package func timer(
     of body: @escaping (Int) -> Void
-  ) throws(BackendError) -> (_ round: Int) throws -> Double
+  ) throws(BackendError) -> (_ round: Int) throws -> Double {
+    let calls = traits.callsPerRound
+    if calls == 1 {
+      return { [backend] round in try backend.time { body(round) } / .microseconds(1) }
+    }
+    let sequence = backend.capture { for call in 0..<calls { body(call) } }
+    try backend.finish()
+    return { [backend] _ in try backend.time(sequence) / .microseconds(1) / Double(calls) }
+  }
 }
 
 /// How long it takes to read bytes that are in no cache.
@@ -23,89 +60,4 @@ package struct Reading {
   package let byteCount: Int
   /// The microseconds of a round.
   package let microseconds: (_ round: Int) throws -> Double
-}
-
-/// The CPU: a round is a call.
-package final class CPUTarget: BenchmarkTarget {
-  private let cpu: CPUBackend
-
-  /// A target on the CPU.
-  package init(_ cpu: CPUBackend) { self.cpu = cpu }
-
-  package let coldByteCount = 512 << 20
-  package var backend: any InferenceBackend { cpu }
-
-  package func copied(_ matrix: StoredMatrix) -> StoredMatrix {
-    let (_, copy) = cpu.allocate { layout in
-      StoredMatrix(
-        weights: layout.tensor(matrix.weights.shape, matrix.weights.dataType),
-        scales: matrix.scales.map { layout.tensor($0.shape, $0.dataType) })
-    }
-    cpu.copy(matrix.weights, into: copy.weights)
-    if let scales = matrix.scales, let target = copy.scales { cpu.copy(scales, into: target) }
-    return copy
-  }
-
-  package func reading(of groups: [[Tensor]]) throws(BackendError) -> Reading {
-    let buffers = groups.map { $0.map { UnsafeRawBufferPointer($0.bytes) } }
-    return Reading(
-      byteCount: buffers[0].reduce(0) { $0 + $1.count },
-      microseconds: try timer { [cpu] round in
-        _ = cpu.read(buffers[round % buffers.count])
-      })
-  }
-
-  package func timer(
-    of body: @escaping (Int) -> Void
-  ) throws(BackendError) -> (_ round: Int) throws -> Double {
-    { round in ContinuousClock().measure { body(round) } / .microseconds(1) }
-  }
-}
-
-/// A GPU: a round is a recorded sequence of calls, timed by events on the GPU.
-package final class CUDATarget: BenchmarkTarget {
-  private let gpu: CUDABackend
-  private let probe: Tensor
-  private let sum: Tensor
-  private let (start, end): (CUDAEvent, CUDAEvent)
-
-  /// Calls of a round: enough that the launch of a sequence does not count.
-  private static let calls = 48
-
-  /// A target on a GPU.
-  package init(_ gpu: CUDABackend) throws(BackendError) {
-    self.gpu = gpu
-    (_, (probe, sum)) = gpu.allocate { ($0.tensor([1 << 30], .uint8), $0.tensor([1], .int32)) }
-    try gpu.finish()
-    do throws(CUDAError) {
-      (start, end) = (try CUDAEvent(on: gpu.context), try CUDAEvent(on: gpu.context))
-    } catch { throw BackendError(error) }
-  }
-
-  package var coldByteCount: Int { max(8 * gpu.context.device.l2ByteCount, 400 << 20) }
-  package var backend: any InferenceBackend { gpu }
-
-  // Units have their weights in an order of their own: each is a copy.
-  package func copied(_ matrix: StoredMatrix) -> StoredMatrix { matrix }
-
-  /// Of a probe: a part of a matrix would be too short.
-  package func reading(of groups: [[Tensor]]) throws(BackendError) -> Reading {
-    Reading(
-      byteCount: probe.byteCount,
-      microseconds: try timer { [gpu, probe, sum] _ in gpu.read(probe, sum: sum) })
-  }
-
-  package func timer(
-    of body: @escaping (Int) -> Void
-  ) throws(BackendError) -> (_ round: Int) throws -> Double {
-    let sequence = gpu.capture { for call in 0..<Self.calls { body(call) } }
-    try gpu.finish()
-    return { [start, end, gpu] _ in
-      try start.record(on: gpu.stream)
-      sequence()
-      try end.record(on: gpu.stream)
-      try gpu.finish()
-      return try end.milliseconds(since: start) * 1000 / Double(Self.calls)
-    }
-  }
 }

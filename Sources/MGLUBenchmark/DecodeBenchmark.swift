@@ -35,7 +35,7 @@ package struct DecodeBenchmark {
   }
 
   private let entries: [Entry]
-  private let target: any BenchmarkTarget
+  private let target: BenchmarkTarget
   private let promptTokens: Int
   private let writtenTokens: Int
   private let repetitions: Int
@@ -43,7 +43,7 @@ package struct DecodeBenchmark {
   /// A benchmark of models on one backend; what is longer than a context is cut to it.
   package init(
     _ entries: [Entry], promptTokens: Int, writtenTokens: Int, repetitions: Int,
-    on target: any BenchmarkTarget
+    on target: BenchmarkTarget
   ) {
     let context = entries.map(\.model.configuration.contextLength).min() ?? 0
     self.entries = entries

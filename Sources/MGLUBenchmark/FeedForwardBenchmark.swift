@@ -65,7 +65,7 @@ package struct FeedForwardBenchmark {
   }
 
   private let setting: Setting
-  private let target: any BenchmarkTarget
+  private let target: BenchmarkTarget
   private let units: [Int: [any InferenceUnit]]
   private let bits: [Int: Tensor]
   private let planes: [StoredMatrix]
@@ -75,12 +75,12 @@ package struct FeedForwardBenchmark {
   private var backend: any InferenceBackend { target.backend }
 
   /// Copies of W: as many as no cache holds, as long as 64 are enough for that.
-  private static func copies(ofBytes bytes: Int, on target: any BenchmarkTarget) -> Int {
+  private static func copies(ofBytes bytes: Int, on target: BenchmarkTarget) -> Int {
     max(4, min(64, target.coldByteCount / max(1, bytes)))
   }
 
   /// Draws weights and masks.
-  package init(_ setting: Setting, on target: any BenchmarkTarget) throws {
+  package init(_ setting: Setting, on target: BenchmarkTarget) throws {
     try target.backend.check(setting.weights)
     try Self.checkMemory(setting, target)
     self.setting = setting
@@ -122,7 +122,7 @@ package struct FeedForwardBenchmark {
   }
 
   private static func checkMemory(
-    _ setting: Setting, _ target: any BenchmarkTarget
+    _ setting: Setting, _ target: BenchmarkTarget
   ) throws(MemoryError) {
     // In floating point: the product of large sizes is no integer of this machine.
     let elements = Double(setting.intermediateSize) * Double(setting.hiddenSize)

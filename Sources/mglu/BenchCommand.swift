@@ -41,16 +41,12 @@ struct BenchCommand: ParsableCommand {
 
     func run() throws {
       let settings = try self.settings()
-      let backend = try device.backend(threads: threads)
-      let gpu = try (backend as? CUDABackend).map { gpu in
-        gpu.startsEarly = !inOrder
-        return try CUDATarget(gpu)
-      }
+      let backend = try device.inferenceBackend(threads: threads)
+      backend.startsEarly = !inOrder
+      let target = try BenchmarkTarget(backend)
       var read: [Double] = []
       var results: [FeedForwardBenchmark.Result] = []
       for setting in settings {
-        let target: any BenchmarkTarget =
-          gpu ?? CPUTarget(backend.host)
         let measured = try FeedForwardBenchmark(setting, on: target).run()
         read.append(measured.readGBPerS)
         results += measured.results

@@ -38,11 +38,8 @@ struct DecodeBenchmarkCommand: ParsableCommand {
   }
 
   func run() throws {
-    let backend = try inference.device.backend(threads: threads)
-    let target: any BenchmarkTarget =
-      if let gpu = backend as? CUDABackend { try CUDATarget(gpu) } else {
-        CPUTarget(backend.host)
-      }
+    let backend = try inference.device.inferenceBackend(threads: threads)
+    let target = try BenchmarkTarget(backend)
     let measured = try DecodeBenchmark(
       entries(on: backend), promptTokens: prompt, writtenTokens: generate,
       repetitions: repetitions, on: target

@@ -39,7 +39,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
   func run() throws {
     var shape = preset.configuration
     shape.contextLength = context ?? shape.contextLength
-    let backend = try device.backend(threads: threads)
+    let backend = try device.trainingBackend(threads: threads)
     let benchmark = TrainingBenchmark(
       shape, units: try UnitSpecification.list(units), batchSize: batchSize, steps: steps,
       purpose: recompute ? .recomputingTraining : .training, on: backend)

@@ -36,7 +36,7 @@ struct CompareCommand: ParsableCommand {
   @Flag(help: "Print results.json instead of the table.") var json = false
 
   func run() throws {
-    let backend = try device.backend(threads: threads)
+    let backend = try device.trainingBackend(threads: threads)
     let tokenizer = try Tokenizer.named(tokenizer)
     let recipe = try options.readRecipe()
     let request = try options.request(recipe)

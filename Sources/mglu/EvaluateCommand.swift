@@ -25,7 +25,7 @@ struct EvaluateCommand: ParsableCommand {
   @Flag(help: "Print one JSON document instead of text.") var json = false
 
   func run() throws {
-    let (model, tokenizer) = try model.load(on: device.backend(threads: model.threads))
+    let (model, tokenizer) = try model.load(on: device.trainingBackend(threads: model.threads))
     let longest = model.configuration.contextLength
     let length = context ?? min(longest, 1024)
     guard (1...longest).contains(length) else {

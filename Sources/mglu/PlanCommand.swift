@@ -42,7 +42,7 @@ struct PlanCommand: ParsableCommand {
       gradientAccumulation: gradientAccumulation
     ).validate()
     let length = configuration.contextLength
-    let backend = try device.backend(threads: threads)
+    let backend = try device.trainingBackend(threads: threads)
     let memory = TrainingMemory(
       configuration, sequences: batchSize, length: length,
       purpose: recompute ? .recomputingTraining : .training, on: backend)

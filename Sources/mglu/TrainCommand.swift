@@ -54,7 +54,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
-    let backend = try device.backend(threads: threads)
+    let backend = try device.trainingBackend(threads: threads)
     let source = try initial.map { folder throws(CheckpointError) in
       try ModelFolder.locate(folder)
     }

@@ -36,7 +36,8 @@ struct VerifyCommand: ParsableCommand {
     }
     if !json { Output.line(Finding.titles) }
     let host = try CPUBackend(threads: threads)
-    let verifications = try verifications(host)
+    let verifications = try device.inferenceBackend(host: host).variants().map(
+      Verification.init(on:))
     let parts = only.map { [$0] } ?? Set(Verification.Part.allCases)
     for verification in verifications { try verification.findings(of: parts, take) }
     if parts.contains(.inference) { try takeLarge(verifications, host, take) }
@@ -57,24 +58,15 @@ struct VerifyCommand: ParsableCommand {
     if misses > 0 { throw ExitCode.failure }
   }
 
-  private func verifications(_ host: CPUBackend) throws -> [Verification] {
-    switch device {
-    case .cpu:
-      try CPUBackend.instructionSets.map {
-        try Verification(instructionSet: $0, threads: threads)
-      }
-    case .cuda(let ordinal):
-      [Verification(on: try CUDABackend(CUDADevice.find(ordinal: ordinal), host: host))]
-    }
-  }
-
   private func takeLarge(
     _ verifications: [Verification], _ host: CPUBackend, _ take: ([Finding]) -> Void
   ) throws {
     if skipLarge { return }
     var isLeftOut = 2 * LargeUnit.byteCount >= Double(PhysicalMemory.byteCount)
-    for case let gpu as CUDABackend in verifications.map(\.backend) {
-      if try Double(gpu.context.memory.free) < LargeUnit.byteCount(on: gpu) { isLeftOut = true }
+    for backend in verifications.map(\.backend) {
+      if let memory = backend.deviceMemory, Double(memory.free) < LargeUnit.byteCount(on: backend) {
+        isLeftOut = true
+      }
     }
     guard !isLeftOut else {
       return Output.note("too little memory for a matrix of more than 2^31 elements: left out")

@@ -258,11 +258,15 @@ struct KernelCompilationTests {
 
   /// The table has every file of the folder: a new one cannot be forgotten.
   @Test func everySourceFileIsEmbedded() throws {
-    let folder = RepositoryFolder.root + "/Sources/CMGLUKernels/cuda"
+    let kernels = RepositoryFolder.root + "/Sources/CMGLUKernels"
+    let folder = kernels + "/cuda"
     let files = try Folder.names(in: folder).filter { $0.hasSuffix(".cu") }
-    #expect(KernelSource.all.map { $0.name + ".cu" }.sorted() == files)
+    let headers = KernelSource.all.map(\.fileName).filter { $0.hasSuffix(".h") }
+    #expect(headers == ["cmglu_numbers.h"])
+    #expect(KernelSource.all.map(\.fileName).sorted() == (files + headers).sorted())
     for source in KernelSource.all {
-      let text = try MappedFile(path: "\(folder)/\(source.name).cu").contents
+      let place = headers.contains(source.name) ? kernels + "/include" : folder
+      let text = try MappedFile(path: "\(place)/\(source.fileName)").contents
       #expect(source.text == String(decoding: text, as: UTF8.self))
     }
     let error = #expect(throws: CUDAError.self) { try KernelSource.named("absent") }

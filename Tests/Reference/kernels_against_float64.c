@@ -58,7 +58,7 @@ static void widen(const cmglu_fused_linear *fused_linear, cmglu_packed p, int pl
 }
 
 // A unit of n masks, or of none and one or two planes, over `batch` rows.
-static void check_unit(const cmglu_fused_linear *fused_linear, cmglu_weight_type type, cmglu_precision precision,
+static void check_unit(const cmglu_fused_linear *fused_linear, cmglu_data_type type, cmglu_precision precision,
                        int64_t masks, int planes, int64_t d, int64_t h, int64_t batch) {
   const int64_t size = type == CMGLU_F32 ? 4 : type == CMGLU_I8 ? 1 : 2;
   const int64_t groups = (h + 31) / 32, bytes = (h + 7) / 8, words = (h + 63) / 64;

@@ -49,6 +49,8 @@
 #define UNIT_PLANES 1
 #endif
 
+#include "cmglu_numbers.h"
+
 #define MASKS 0
 #define PLANES 1
 namespace projection {

@@ -39,6 +39,7 @@
 #define MARK(point)
 #endif
 
+#include "cmglu_numbers.h"
 #include "fused_linear_unit.cu"
 
 // Stages of a warp that are on their way while the input is not there: what other kernels wait for

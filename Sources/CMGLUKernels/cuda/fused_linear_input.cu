@@ -5,7 +5,7 @@
 // Eight elements of a row from column k on, zeros beyond its end.
 __device__ __forceinline__ void load_chunk(const FusedLinear &f, int row, int k, float (&value)[8]) {
   const long long first = (long long)row * f.columns + k;
-  if (f.columns % 8 == 0 && f.inputType == FLOAT32 && k < f.columns) {
+  if (f.columns % 8 == 0 && f.inputType == CMGLU_F32 && k < f.columns) {
     const float4 a = *(const float4 *)((const float *)f.x + first);
     const float4 b = *(const float4 *)((const float *)f.x + first + 4);
     value[0] = a.x, value[1] = a.y, value[2] = a.z, value[3] = a.w;

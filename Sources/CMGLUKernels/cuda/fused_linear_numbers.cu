@@ -1,8 +1,6 @@
 // fused_linear_numbers: float32 and the 16-bit types. A part of fused_linear_unit.cu, which includes it: it
 // takes u16 and u32, and BF16, which of the two weights are.
 
-enum { FLOAT32 = 0, FLOAT16 = 1, BFLOAT16 = 2 };
-
 __device__ __forceinline__ u32 narrow(float low, float high) {
   u32 pair;
 #if BF16
@@ -32,17 +30,17 @@ __device__ __forceinline__ float2 widen(u32 pair) {
 }
 
 __device__ __forceinline__ float load(const void *x, int type, long long index) {
-  if (type == FLOAT32) return ((const float *)x)[index];
+  if (type == CMGLU_F32) return ((const float *)x)[index];
   const u16 bits = ((const u16 *)x)[index];
-  return type == FLOAT16 ? half_to_float(bits) : bfloat_to_float(bits);
+  return type == CMGLU_F16 ? half_to_float(bits) : bfloat_to_float(bits);
 }
 
 __device__ __forceinline__ void store(void *y, int type, long long index, float value) {
-  if (type == FLOAT32) {
+  if (type == CMGLU_F32) {
     ((float *)y)[index] = value;
   } else {
     u16 bits;
-    if (type == FLOAT16) {
+    if (type == CMGLU_F16) {
       asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     } else {
       asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));

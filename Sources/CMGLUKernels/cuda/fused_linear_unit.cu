@@ -1,7 +1,7 @@
 // fused_linear_unit: what fused_linear.cu and decode.cu share: a unit or projection of 16-bit weights, whose
 // input is staged (fused_linear_input.cu), whose cells are copied (fused_linear_copies.cu) and multiplied
 // (fused_linear_cell.cu), and whose sums are combined. They include it in a namespace for each variant:
-// MASKS, PLANES, BF16 and TILES as fused_linear.cu has them.
+// MASKS, PLANES, BF16 and TILES as fused_linear.cu has them. Before it they include cmglu_numbers.h.
 
 #ifndef MASKS
 #define MASKS 1
@@ -46,16 +46,15 @@ struct FusedLinear {
 
 #include "fused_linear_numbers.cu"
 #include "fused_linear_copies.cu"
-#include "gatings.cu"
 #include "fused_linear_cell.cu"
 
 __device__ __forceinline__ float activate(float x, int activation) {
   switch (activation) {
-    case SIGMOID: return 1.f / (1.f + __expf(-x));
-    case SILU: return x / (1.f + __expf(-x));
-    case GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
-    case GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case RELU: return x > 0.f ? x : 0.f;
+    case CMGLU_SIGMOID: return 1.f / (1.f + __expf(-x));
+    case CMGLU_SILU: return x / (1.f + __expf(-x));
+    case CMGLU_GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
+    case CMGLU_GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case CMGLU_RELU: return x > 0.f ? x : 0.f;
     default: return x;
   }
 }
@@ -63,9 +62,9 @@ __device__ __forceinline__ float activate(float x, int activation) {
 // One mask's term of the sum, or the whole of a unit without masks.
 __device__ __forceinline__ float combine(float s, float t, const FusedLinear &f) {
   if (PLANES == 2) return activate(s, f.activation) * t;
-  if (MASKS == 0) return activate(t, f.activation) * (f.gating == SHARED ? t : 1.f);
-  const float gate = f.gating == NO_GATE_MASK ? t : 0.5f * (t + s);
-  const float value = f.gating == NO_VALUE_MASK ? t : 0.5f * (t - s);
+  if (MASKS == 0) return activate(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
+  const float gate = f.gating == CMGLU_NO_GATE_MASK ? t : 0.5f * (t + s);
+  const float value = f.gating == CMGLU_NO_VALUE_MASK ? t : 0.5f * (t - s);
   return activate(gate, f.activation) * value;
 }
 

@@ -3,10 +3,10 @@
 // A thread makes one 16-byte piece of a plane, or one mask word. Where source and target have the
 // same type the bits are copied; else a value goes through float32 and is rounded to the nearest.
 
+#include "cmglu_numbers.h"
+
 typedef unsigned int u32;
 typedef unsigned short u16;
-
-enum { FLOAT32 = 0, FLOAT16 = 1, BFLOAT16 = 2, INT8 = 3 };
 
 constexpr int PLANE_BYTES = 16 * 64 * 2;
 
@@ -18,7 +18,7 @@ __device__ __forceinline__ float half_to_float(u16 bits) {
 
 __device__ __forceinline__ u16 narrow(float value, int type) {
   u16 bits;
-  if (type == FLOAT16) {
+  if (type == CMGLU_F16) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
   } else {
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
@@ -26,7 +26,7 @@ __device__ __forceinline__ u16 narrow(float value, int type) {
   return bits;
 }
 
-// weights [rows][columns] of `type` with, for INT8, scales [rows][ceil(columns / 32)] in FP16, into
+// weights [rows][columns] of `type` with, for CMGLU_I8, scales [rows][ceil(columns / 32)] in FP16, into
 // plane `plane` of cells of `cellBytes`, from row `firstRow` of all rows on.
 extern "C" __global__ void pack_plane(
     const void *weights, const u16 *scales, unsigned char *cells, long long rows,
@@ -48,15 +48,15 @@ extern "C" __global__ void pack_plane(
         piece[i] = 0;
       } else if (type == target) {
         piece[i] = ((const u16 *)weights)[at];
-      } else if (type == FLOAT32) {
+      } else if (type == CMGLU_F32) {
         piece[i] = narrow(((const float *)weights)[at], target);
-      } else if (type == INT8) {
+      } else if (type == CMGLU_I8) {
         const float scale = half_to_float(scales[row * ((columns + 31) / 32) + (k + i) / 32]);
         piece[i] = narrow(scale * (float)((const signed char *)weights)[at], target);
       } else {
         const u16 bits = ((const u16 *)weights)[at];
         piece[i] = narrow(
-            type == FLOAT16 ? half_to_float(bits) : __uint_as_float((u32)bits << 16), target);
+            type == CMGLU_F16 ? half_to_float(bits) : __uint_as_float((u32)bits << 16), target);
       }
     }
     uint4 packed;

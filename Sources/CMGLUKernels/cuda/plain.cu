@@ -10,7 +10,7 @@
 
 typedef unsigned int u32;
 
-#include "gatings.cu"
+#include "cmglu_numbers.h"
 
 constexpr int WARPS = 8;
 constexpr int MOST_MASKS = 16;
@@ -34,11 +34,11 @@ __device__ __forceinline__ float warp_sum(float value) {
 
 __device__ __forceinline__ float activate(float x, int activation) {
   switch (activation) {
-    case SIGMOID: return 1.f / (1.f + expf(-x));
-    case SILU: return x / (1.f + expf(-x));
-    case GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
-    case GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case RELU: return x > 0.f ? x : 0.f;
+    case CMGLU_SIGMOID: return 1.f / (1.f + expf(-x));
+    case CMGLU_SILU: return x / (1.f + expf(-x));
+    case CMGLU_GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
+    case CMGLU_GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case CMGLU_RELU: return x > 0.f ? x : 0.f;
     default: return x;
   }
 }
@@ -70,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) plain(const __grid_c
   for (int k = lane; k < f.columns; k += 32) {
     const float input = f.norm ? x[k] * scale * f.norm[k] : x[k], product = input * w[k];
     t += product;
-    if (f.gating == GATED) s[0] += input * gate[k];
+    if (f.gating == CMGLU_GATED) s[0] += input * gate[k];
 #pragma unroll
     for (int i = 0; i < MOST_MASKS; i++)
       if (i < f.masksCount && (f.masks[(i * (long long)f.rows + row) * stride + k / 8] >> (k % 8) & 1))
@@ -78,14 +78,14 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) plain(const __grid_c
   }
   t = warp_sum(t);
   float a = 0.f;
-  if (f.gating == GATED) a = activate(warp_sum(s[0]), f.activation) * t;
-  else if (f.masksCount == 0) a = activate(t, f.activation) * (f.gating == SHARED ? t : 1.f);
+  if (f.gating == CMGLU_GATED) a = activate(warp_sum(s[0]), f.activation) * t;
+  else if (f.masksCount == 0) a = activate(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
 #pragma unroll
   for (int i = 0; i < MOST_MASKS; i++) {
     if (i >= f.masksCount) continue;
     const float sum = warp_sum(s[i]);
-    const float g = activate(f.gating == NO_GATE_MASK ? t : sum, f.activation);
-    const float value = f.gating == NO_VALUE_MASK ? t : t - sum;
+    const float g = activate(f.gating == CMGLU_NO_GATE_MASK ? t : sum, f.activation);
+    const float value = f.gating == CMGLU_NO_VALUE_MASK ? t : t - sum;
     a += (f.routes ? f.routes[b * f.masksCount + i] : 1.f) * g * value;
   }
   if (lane != 0) return;

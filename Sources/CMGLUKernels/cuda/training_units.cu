@@ -58,15 +58,15 @@ typedef unsigned int u32;
 typedef unsigned short u16;
 typedef long long i64;
 
+#include "cmglu_numbers.h"
+
 namespace units {
 
-#include "gatings.cu"
-
-constexpr int STREAMS = GATING == GATED ? 2 : GATING >= MASKED ? MASKS + 1 : 1;
+constexpr int STREAMS = GATING == CMGLU_GATED ? 2 : GATING >= CMGLU_MASKED ? MASKS + 1 : 1;
 constexpr int TERMS = STREAMS > 1 ? STREAMS - 1 : 1;
 constexpr int WARPS = 8;  // of a block, at most
-constexpr bool GATES_TOTAL = STREAMS == 1 || GATING == NO_GATE_MASK;             // u = t
-constexpr bool VALUES_REST = GATING == MASKED || GATING == NO_GATE_MASK;         // v = t - s
+constexpr bool GATES_TOTAL = STREAMS == 1 || GATING == CMGLU_NO_GATE_MASK;              // u = t
+constexpr bool VALUES_REST = GATING == CMGLU_MASKED || GATING == CMGLU_NO_GATE_MASK;    // v = t - s
 
 #include "training_rows.cu"
 
@@ -95,29 +95,29 @@ __device__ __forceinline__ float normal_distribution(float x, float &density) {
 
 // g(x) and g'(x).
 __device__ __forceinline__ float activate(float x, float &slope) {
-  if (ACTIVATION == SIGMOID) {
+  if (ACTIVATION == CMGLU_SIGMOID) {
     const float y = sigmoid(x);
     slope = y * (1.f - y);
     return y;
   }
-  if (ACTIVATION == SILU) {
+  if (ACTIVATION == CMGLU_SILU) {
     const float y = sigmoid(x);
     slope = y * (1.f + x * (1.f - y));
     return x * y;
   }
-  if (ACTIVATION == GELU) {
+  if (ACTIVATION == CMGLU_GELU) {
     float density;
     const float y = normal_distribution(x, density);
     slope = y + x * density;
     return x * y;
   }
-  if (ACTIVATION == GELU_TANH) {
+  if (ACTIVATION == CMGLU_GELU_TANH) {
     // (1 + tanh u) / 2 = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
     const float y = sigmoid(1.595769122f * (x + 0.044715f * x * x * x));
     slope = y + x * y * (1.f - y) * 1.595769122f * (1.f + 0.134145f * x * x);
     return x * y;
   }
-  if (ACTIVATION == RELU) {
+  if (ACTIVATION == CMGLU_RELU) {
     slope = x > 0.f ? 1.f : 0.f;
     return x > 0.f ? x : 0.f;
   }
@@ -143,7 +143,7 @@ struct Streams {
 // u and v of a term.
 __device__ __forceinline__ float gate(float s, float t) { return GATES_TOTAL ? t : s; }
 __device__ __forceinline__ float value(float s, float t) {
-  return GATING == LINEAR ? 1.f : VALUES_REST ? t - s : t;
+  return GATING == CMGLU_LINEAR ? 1.f : VALUES_REST ? t - s : t;
 }
 
 }  // namespace units
@@ -191,7 +191,7 @@ extern "C" __global__ void __launch_bounds__(units::WARPS * 32) combine_backward
       for (int k = 0; k < 8; k++) {
         float slope;
         const float g = activate(gate(s[k], t[k]), slope), v = value(s[k], t[k]);
-        const float du = da[k] * p * slope * v, dv = GATING == LINEAR ? 0.f : da[k] * p * g;
+        const float du = da[k] * p * slope * v, dv = GATING == CMGLU_LINEAR ? 0.f : da[k] * p * g;
         if (ROUTED) dp[i] += da[k] * g * v;
         ds[k] = (GATES_TOTAL ? 0.f : du) - (VALUES_REST ? dv : 0.f);
         dt[k] += (GATES_TOTAL ? du : 0.f) + dv;

@@ -10,30 +10,11 @@
 #include <stdint.h>
 
 #include "cmglu_cuda.h"
+#include "cmglu_numbers.h"
 
 #if defined(__cplusplus)
 extern "C" {
 #endif
-
-// The gate activation g.
-typedef enum {
-  CMGLU_SIGMOID,
-  CMGLU_SILU,
-  CMGLU_GELU,       // x Phi(x), exact
-  CMGLU_GELU_TANH,  // the tanh approximation
-  CMGLU_RELU,       // relu'(0) = 0
-  CMGLU_IDENTITY,
-} cmglu_activation;
-
-// How pre-activation streams become the intermediate activation a.
-typedef enum {
-  CMGLU_LINEAR,         // a = g(t)
-  CMGLU_GATED,          // a = g(s) v            streams [s, v]
-  CMGLU_SHARED,         // a = g(t) t
-  CMGLU_MASKED,         // a = sum_i p_i g(s_i) (t - s_i)   streams [s_1 .. s_n, t]
-  CMGLU_NO_GATE_MASK,   // a = sum_i p_i g(t) (t - s_i)
-  CMGLU_NO_VALUE_MASK,  // a = sum_i p_i g(s_i) t
-} cmglu_gating;
 
 typedef struct {
   const char *name;  // as accepted by MGLU_ISA
@@ -130,14 +111,6 @@ enum { CMGLU_GEMM_SCRATCH = 256 * 1024 + 256 * 8 };
 // Elements that share a scale where weights are CMGLU_I8, and those that share a word of mask bits.
 enum { CMGLU_GROUP = 32, CMGLU_WORD = 64 };
 
-// How weights are stored, row-major, `columns` elements a row.
-typedef enum {
-  CMGLU_F32,
-  CMGLU_F16,
-  CMGLU_BF16,
-  CMGLU_I8,  // groups of 32 elements, each with an FP16 scale
-} cmglu_weight_type;
-
 // How much of x the products see.
 typedef enum {
   CMGLU_EXACT,    // x as it is
@@ -147,7 +120,7 @@ typedef enum {
 
 // The weights of a feed-forward unit, or of a plain projection (CMGLU_LINEAR, CMGLU_IDENTITY).
 typedef struct {
-  cmglu_weight_type type;
+  cmglu_data_type type;
   cmglu_gating gating;
   cmglu_activation activation;
   int64_t rows;
@@ -163,7 +136,7 @@ typedef struct {
   const char *name;  // as accepted by MGLU_ISA
 
   // x[columns] as `fused_linear` reads it: cmglu_prepared_size bytes, aligned to 64.
-  void (*prepare)(cmglu_weight_type type, cmglu_precision precision, const float *x,
+  void (*prepare)(cmglu_data_type type, cmglu_precision precision, const float *x,
                   int64_t columns, void *prepared);
   // a[b, j], rows j in [begin, end), for each of `batch` prepared inputs: one pass over weights and
   // bits from memory, whatever the batch. Adds to a where `accumulate` is set. Row b of a begins
@@ -175,7 +148,7 @@ typedef struct {
   // Row `row` of the first plane as float32.
   void (*unpack)(const cmglu_packed *w, int64_t row, float *values);
   // float32 -> weights of a type; scales[ceil(columns / 32)] for CMGLU_I8.
-  void (*pack)(cmglu_weight_type type, const float *values, int64_t columns, void *weights,
+  void (*pack)(cmglu_data_type type, const float *values, int64_t columns, void *weights,
                void *scales);
   // Words of rows [begin, end) from bit planes [masks, rows, ceil(columns / 8)], least significant
   // bit first; bits beyond the last column become 0.

@@ -309,9 +309,9 @@ static inline int32_t cmglu_cuda_poll(const int32_t *word, int32_t pending) {
   return value;
 }
 
-// A CUDA source file of this package, embedded as text.
+// A CUDA source of this package, or a header that they include, embedded as text.
 typedef struct {
-  const char *name;    // the file's, without .cu
+  const char *name;    // the file's: read.cu
   const char *source;  // ends with a zero that `length` leaves out
   size_t length;
 } cmglu_cuda_source;

@@ -20,6 +20,8 @@ public struct AttentionShape: Sendable, Equatable {
   public var kvWidth: Int { kvHeads * headSize }
   /// Elements of a token's row of queries, keys and values.
   public var rowWidth: Int { queryWidth + 2 * kvWidth }
+  /// 1 / sqrt(headSize), the softmax temperature.
+  var scale: Float { 1 / Float(headSize).squareRoot() }
 }
 
 /// Cosines and sines of rotary positions, `[positions, headSize / 2]` each.
@@ -38,7 +40,7 @@ public struct RotaryTable: Sendable {
   private init(cosine: Tensor, sine: Tensor) { (self.cosine, self.sine) = (cosine, sine) }
 
   /// The same table where `backend` computes.
-  public func toDevice(on backend: any InferenceBackend) -> RotaryTable {
+  public func toDevice(on backend: any Backend) -> RotaryTable {
     RotaryTable(cosine: backend.toDevice(cosine), sine: backend.toDevice(sine))
   }
 }

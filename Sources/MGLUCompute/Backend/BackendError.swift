@@ -4,6 +4,8 @@ public enum BackendProblem: Sendable {
   case threadCount
   /// `MGLU_ISA` names an instruction set that this machine or build lacks.
   case instructionSet
+  /// The backend lacks the operations of inference, or those of training.
+  case operation
   /// The backend has no such weights.
   case weightType
   /// A device's memory is too small.

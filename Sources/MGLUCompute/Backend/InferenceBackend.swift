@@ -1,23 +1,15 @@
-/// The operations of a model that reads and writes text, named for what they compute.
+/// The operations of a model that reads and writes sequences, named for what they compute.
 ///
-/// Shapes: n rows, h hidden size, d intermediate size, m masks. Weights are narrow
-/// (``WeightType``), everything else is float32, row-major.
+/// Shapes: n rows, h hidden size, d intermediate size, m masks, V vocabulary. Weights are narrow
+/// (``WeightType``) and in a layout that only the backend knows (``PackedWeights``), everything else
+/// is float32, row-major.
 public protocol InferenceBackend: Backend {
-  /// The CPU of this machine: files and conversions are its work, whatever computes.
-  var host: CPUBackend { get }
-  /// The memory of the device in bytes, or `nil` where it computes in the host's.
-  var deviceMemory: (free: Int, total: Int)? { get }
+  // Weights --------------------------------------------------------------------------------------
+
   /// How this backend can store weights.
   var weightTypes: [WeightType] { get }
   /// How it stores weights that are stored as `type`, where nothing is asked for.
   func weightType(for type: WeightType) -> WeightType
-
-  /// Allocates zeroed memory that this machine, too, reads and writes: tokens in, logits out.
-  func allocateShared<Result, E: Error>(
-    _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result)
-  /// The elements of a tensor of the host where this backend computes: the same tensor, or a copy.
-  func toDevice(_ tensor: Tensor) -> Tensor
   /// Brings weights and masks of the host into this backend's own layout; matrices that it can read
   /// where they are stay there.
   ///
@@ -31,9 +23,8 @@ public protocol InferenceBackend: Backend {
   ) -> PackedWeights
   /// Plain projections x W^T of a common input, one below the other.
   func projection(stacking matrices: [StoredMatrix], as type: WeightType) -> PackedWeights
-  /// Remembers the operations of `body`, and returns what computes them: each time anew, on the same
-  /// tensors.
-  func capture(_ body: @escaping () -> Void) -> () -> Void
+
+  // Products -------------------------------------------------------------------------------------
 
   /// FlashMGLU: one pass over weights and bits for all rows of x `[n, h]`, into output `[n, d]`.
   ///
@@ -42,9 +33,19 @@ public protocol InferenceBackend: Backend {
   func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
     precision: InputPrecision, accumulate: Bool, into output: Tensor)
+  /// The weights whose products see narrowed inputs at ``InputPrecision/reduced``; the others take
+  /// inputs as they are at any precision.
+  var typesOfNarrowInputs: Set<WeightType> { get }
+  /// Whether sums of products of 16-bit weights drop what lies below the last bit, as tensor cores
+  /// do, in place of rounding it.
+  var truncatesSums: Bool { get }
+
+  // Embedding ------------------------------------------------------------------------------------
 
   /// x `[n, h]` = rows of a projection `[V, h]` at `tokens` (int32 `[n]`, each below V).
   func embed(_ tokens: Tensor, table: PackedWeights, into x: Tensor)
+
+  // Attention ------------------------------------------------------------------------------------
 
   /// Attention of one sequence's new rows over its cache.
   ///
@@ -55,6 +56,8 @@ public protocol InferenceBackend: Backend {
     _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
     values: Tensor, into output: Tensor)
 
+  // Decode step ----------------------------------------------------------------------------------
+
   /// One row's whole step as one operation, where this backend has that: the bits that the operations
   /// have one by one. Else it does nothing and returns false.
   ///
@@ -64,9 +67,7 @@ public protocol InferenceBackend: Backend {
     _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool
 
-  /// routes = softmax over the `topK` largest logits of each row `[n, m]`, 0 elsewhere; of equal
-  /// logits the lower index counts as larger.
-  func route(_ logits: Tensor, topK: Int, into routes: Tensor)
+  // Sampling -------------------------------------------------------------------------------------
 
   /// Samples the next token of each of n rows: tokens (int32 `[n]`) from logits `[n, >= vocabulary]`,
   /// of which only the first `vocabulary` columns are logits, under `steps` `[n, 5]`, the elements of
@@ -150,18 +151,16 @@ public struct RMSNorm: Sendable {
   }
 }
 
+// What a backend need not implement.
 extension InferenceBackend {
-  /// The elements of a tensor where this machine can read them, once all that was enqueued is done:
-  /// the same tensor, or a copy.
-  public func onHost(_ tensor: Tensor) -> Tensor {
-    var result = tensor
-    if !tensor.arena.isHostVisible {
-      result = host.allocate { $0.tensor(tensor.shape, tensor.dataType) }.1
-      copy(tensor, into: result)
-    }
-    synchronize()
-    return result
+  /// As they are, or in half precision.
+  public func weightType(for type: WeightType) -> WeightType {
+    weightTypes.contains(type) ? type : .float16
   }
+
+  public var typesOfNarrowInputs: Set<WeightType> { [] }
+
+  public var truncatesSums: Bool { false }
 
   public func decode(
     _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
@@ -170,12 +169,9 @@ extension InferenceBackend {
   public var isAsynchronous: Bool { false }
 
   public func wait(for token: Tensor) {}
+}
 
-  /// As they are, or in half precision.
-  public func weightType(for type: WeightType) -> WeightType {
-    weightTypes.contains(type) ? type : .float16
-  }
-
+extension InferenceBackend {
   /// Throws unless this backend stores weights as `type`.
   public func check(_ type: WeightType) throws(BackendError) {
     if weightTypes.contains(type) { return }

@@ -1,18 +1,22 @@
-/// The operations of training, forward and backward, beside those of inference.
+/// The operations of training, forward and backward, of a model that keeps float32 masters of its
+/// weights.
 ///
 /// Shapes: n tokens, h hidden size, d intermediate size, V vocabulary, m masks; row-major. Weights
 /// that products read, activations and their gradients are of ``productType``; everything else is
 /// float32: norms, mask logits, statistics, route weights, losses, and the gradients of parameters.
 /// Gradients of weights and of residual inputs accumulate, everything else overwrites.
-public protocol TrainingBackend: InferenceBackend {
+public protocol TrainingBackend: Backend {
+  // Products -------------------------------------------------------------------------------------
+
   /// The type of the factors of products: float32, or a narrower one, in which weights are kept
   /// beside their float32 masters. Sums are float32 always.
   var productType: DataType { get }
   /// The vocabulary is padded in memory to a multiple of this, for the sake of aligned products.
   var vocabularyMultiple: Int { get }
-  /// What this backend chose by measuring and computes with from then on, as text: a run that goes
-  /// on takes them up, so that its sums are rounded as before. Empty where nothing is measured.
-  var choices: [String: String] { get set }
+  /// The algorithms that this backend chose by measuring and computes with from then on, as text: a
+  /// run that goes on takes them up, so that its sums are rounded as before. Empty where nothing is
+  /// measured.
+  var tunedAlgorithms: [String: String] { get set }
 
   /// C = A B, or C = A B + D where D, which may be C itself, is given. The innermost dimension is
   /// the columns, all others together are the rows. A and B have one type, C and D have another or
@@ -46,15 +50,18 @@ public protocol TrainingBackend: InferenceBackend {
     _ upstream: Tensor, streams: Tensor, gating: Gating, activation: Activation, routes: Tensor?,
     streamsGradient: Tensor, routesGradient: Tensor?)
 
+  /// The gradient of ``Backend/route(_:topK:into:)``:
   /// dlogits = p (.) (dp - sum_k p_k dp_k), of a product's type; may overwrite dp of equal type.
   func routeBackward(_ routesGradient: Tensor, routes: Tensor, logitsGradient: Tensor)
 
-  // LanguageModel --------------------------------------------------------------------------------------
+  // Embedding ------------------------------------------------------------------------------------
 
   /// x `[n, h]` = rows of table `[V, h]` at `tokens` (int32 `[n]`).
   func embed(_ tokens: Tensor, table: Tensor, into x: Tensor)
   /// dTable += the rows of dX, at their tokens.
   func embedBackward(_ gradient: Tensor, tokens: Tensor, tableGradient: Tensor)
+
+  // Norm -----------------------------------------------------------------------------------------
 
   /// y = weight (.) x r, r = 1 / sqrt(mean(x^2) + epsilon) per row, kept in inverseRMS `[n]`.
   func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float, into y: Tensor, inverseRMS: Tensor)
@@ -62,6 +69,8 @@ public protocol TrainingBackend: InferenceBackend {
   func rmsNormBackward(
     _ upstream: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor, xGradient: Tensor,
     weightGradient: Tensor)
+
+  // Attention ------------------------------------------------------------------------------------
 
   /// Rotates the query and key heads of qkv in place by their positions (int32 `[n]`), halves
   /// against halves as Hugging Face does; `inverse` rotates back, which is the backward pass.
@@ -79,6 +88,8 @@ public protocol TrainingBackend: InferenceBackend {
   func attentionBackward(
     _ upstream: Tensor, qkv: Tensor, output: Tensor, logSumExp: Tensor, shape: AttentionShape,
     length: Int, qkvGradient: Tensor)
+
+  // Loss -----------------------------------------------------------------------------------------
 
   /// losses `[n]` = -log softmax(logits)[target]; a negative target counts nothing. Unless
   /// `gradientScale` is 0, logits `[n, V]` become their own gradient times it; where it is 0 they are
@@ -102,54 +113,20 @@ public protocol TrainingBackend: InferenceBackend {
   func convert(_ source: Tensor, into target: Tensor)
 }
 
-/// The scalars of one AdamW step.
-public struct AdamWStep: Sendable {
-  /// Learning rate of this step.
-  public var learningRate: Float
-  /// Decay of the first moment.
-  public var beta1: Float
-  /// Decay of the second moment.
-  public var beta2: Float
-  /// Added to the root of the second moment.
-  public var epsilon: Float
-  /// Decoupled weight decay: w -= learningRate * weightDecay * w.
-  public var weightDecay: Float
-  /// The number of this step, from 1, for the bias correction.
-  public var step: Int
-  /// Gradients of a larger global norm are scaled down to it; 0 for any norm.
-  public var clipNorm: Float
+// What a backend need not implement.
+extension TrainingBackend {
+  public var productType: DataType { .float32 }
 
-  /// Creates the scalars.
-  public init(
-    learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float, step: Int,
-    clipNorm: Float = 0
-  ) {
-    self.learningRate = learningRate
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
-    self.weightDecay = weightDecay
-    self.step = step
-    self.clipNorm = clipNorm
+  public var vocabularyMultiple: Int { 1 }
+
+  public func convert(_ source: Tensor, into target: Tensor) {
+    precondition(target.dataType == .float32, "products of this backend are of float32")
+    copy(source, into: target)
   }
 
-  /// 1 - beta^step of both moments, in float64: of a beta near 1 the difference cancels.
-  var biasCorrections: (first: Float, second: Float) {
-    func power(_ base: Float) -> Double {
-      var (result, square, left) = (1.0, Double(base), step)
-      while left > 0 {
-        if left % 2 == 1 { result *= square }
-        square *= square
-        left /= 2
-      }
-      return result
-    }
-    return (Float(1 - power(beta1)), Float(1 - power(beta2)))
-  }
-
-  /// What gradients of a global norm are multiplied by.
-  func gradientScale(norm: Double) -> Float {
-    clipNorm > 0 && norm > Double(clipNorm) ? clipNorm / Float(norm) : 1
+  public var tunedAlgorithms: [String: String] {
+    get { [:] }
+    set {}
   }
 }
 

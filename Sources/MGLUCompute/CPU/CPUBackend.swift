@@ -13,7 +13,7 @@ import CMGLUKernels
 ///
 /// A result depends on the thread count only through the order of a few reductions; with equal
 /// thread counts on one machine it is the same bit for bit.
-public final class CPUBackend: TrainingBackend {
+public final class CPUBackend: InferenceBackend, TrainingBackend {
   let pool: ThreadPool
   // A table of C functions without state, which Swift cannot see is safe to share.
   nonisolated(unsafe) let kernels: cmglu_kernels
@@ -23,6 +23,7 @@ public final class CPUBackend: TrainingBackend {
   nonisolated(unsafe) var hostSampler = HostSampler()
   let blas: BLAS?
   private let missingBLAS: LibraryError?
+  private let usesBLAS: Bool
 
   /// Creates a backend with `threads` threads, by default as many as the process may run on.
   ///
@@ -51,6 +52,7 @@ public final class CPUBackend: TrainingBackend {
     self.kernels = kernels.pointee
     fusedLinearKernels = fusedLinear.pointee
     pool = try ThreadPool(threadCount: count)
+    self.usesBLAS = usesBLAS
     do {
       blas = usesBLAS ? try BLAS.find() : nil
       missingBLAS = nil
@@ -69,12 +71,29 @@ public final class CPUBackend: TrainingBackend {
     return names.filter { cmglu_fused_linear_named($0) != nil }
   }()
 
+  public var host: CPUBackend { self }
+
+  public var kernelSet: String { String(cString: fusedLinearKernels.name) }
+
+  public func fresh() throws(BackendError) -> CPUBackend { try variant(kernelSet) }
+
+  /// One backend for each instruction set that this machine and build have, best first.
+  public func variants() throws(BackendError) -> [CPUBackend] {
+    var variants: [CPUBackend] = []
+    for name in Self.instructionSets { variants.append(try variant(name)) }
+    return variants
+  }
+
+  private func variant(_ instructionSet: String) throws(BackendError) -> CPUBackend {
+    try CPUBackend(threads: threadCount, instructionSet: instructionSet, usesBLAS: usesBLAS)
+  }
+
   /// The threads that share the work.
   public var threadCount: Int { pool.threadCount }
 
   public var summary: String {
     let library = blas?.name ?? "built-in matrix product"
-    return "CPU, \(String(cString: fusedLinearKernels.name)), \(threadCount) threads, \(library)"
+    return "CPU, \(kernelSet), \(threadCount) threads, \(library)"
   }
 
   public var warnings: [String] {
@@ -84,83 +103,5 @@ public final class CPUBackend: TrainingBackend {
           + "(apt-get install libopenblas0, brew install openblas) or set MGLU_BLAS to a library"
       ]
     } ?? []
-  }
-
-  public func allocate<Result, E: Error>(
-    _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result) {
-    var measuring = ArenaLayout()
-    _ = try describe(&measuring)
-    let arena = Arena(byteCount: measuring.byteCount)
-    var layout = ArenaLayout(over: arena)
-    return (arena, try describe(&layout))
-  }
-
-  public func synchronize() {}
-
-  public func finish() throws(BackendError) {}
-
-  public func clear(_ tensor: Tensor) {
-    guard let base = tensor.bytes.baseAddress else { return }
-    pool.forEachRange(of: tensor.byteCount, unit: 64, grain: 1 << 16) { range in
-      (base + range.lowerBound).initializeMemory(
-        as: UInt8.self, repeating: 0, count: range.count)
-    }
-  }
-
-  public func copy(_ source: Tensor, into target: Tensor) {
-    precondition(source.byteCount == target.byteCount, "copy between tensors of different sizes")
-    let (from, to) = (source.bytes.baseAddress!, target.bytes.baseAddress!)
-    pool.forEachRange(of: source.byteCount, unit: 64, grain: 1 << 16) { range in
-      (to + range.lowerBound).copyMemory(from: from + range.lowerBound, byteCount: range.count)
-    }
-  }
-
-  public var productType: DataType { .float32 }
-
-  public var vocabularyMultiple: Int { 1 }
-
-  public var deviceMemory: (free: Int, total: Int)? { nil }
-
-  public var choices: [String: String] {
-    get { [:] }
-    set {}
-  }
-
-  public func convert(_ source: Tensor, into target: Tensor) {
-    precondition(target.dataType == .float32, "products of this backend are of float32")
-    copy(source, into: target)
-  }
-
-  public func multiply(
-    _ a: MatrixOperand, _ b: MatrixOperand, into c: Tensor, adding d: Tensor?
-  ) {
-    let (m, inner) = a.size
-    let (depth, n) = b.size
-    precondition(
-      inner == depth && c.rows == m && c.columns == n,
-      "[\(m), \(inner)] times [\(depth), \(n)] into [\(c.rows), \(c.columns)]")
-    if let d, d.floats != c.floats { copy(d, into: c) }
-    let product = MatrixProduct(
-      transposeA: a.isTransposed, transposeB: b.isTransposed, m: m, n: n, k: inner,
-      a: a.tensor.floats, lda: a.tensor.columns, b: b.tensor.floats, ldb: b.tensor.columns,
-      accumulate: d != nil, c: c.floats, ldc: n)
-    // Below some 100k multiplications the fork and join costs more than it saves.
-    let grain = max(1, 100_000 / max(1, min(m, n) * inner))
-    if m >= n {
-      pool.forEachRange(of: m, unit: 16, grain: grain) { perform(product.rows($0)) }
-    } else {
-      pool.forEachRange(of: n, unit: 16, grain: grain) { perform(product.columns($0)) }
-    }
-  }
-
-  /// Computes a product on the calling thread.
-  func perform(_ p: MatrixProduct) {
-    if let blas, p.fitsBLAS { return blas.multiply(p) }
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: Int(CMGLU_GEMM_SCRATCH)) { scratch in
-      kernels.gemm(
-        p.transposeA, p.transposeB, Int64(p.m), Int64(p.n), Int64(p.k), p.a, Int64(p.lda),
-        p.b, Int64(p.ldb), p.accumulate, p.c, Int64(p.ldc), scratch.baseAddress)
-    }
   }
 }

@@ -47,7 +47,7 @@ extension CUDABackend {
     arguments.qkv = qkv.deviceAddress
     arguments.length = Int32(length)
     arguments.kv_heads = Int32(shape.kvHeads)
-    arguments.scale = 1 / Float(shape.headSize).squareRoot()
+    arguments.scale = shape.scale
     return arguments
   }
 

@@ -20,8 +20,8 @@ extension CUDABackend {
     var arguments = cmglu_cuda_decode()
     arguments.token = token.deviceAddress
     arguments.position = position.deviceAddress
-    arguments.embedding = model.embedding.cells
-    arguments.head = model.head.cells
+    arguments.embedding = model.embedding.address
+    arguments.head = model.head.address
     arguments.norm = model.norm.weight.deviceAddress
     arguments.residual = residual.deviceAddress
     arguments.logits = logits?.deviceAddress ?? 0
@@ -40,12 +40,12 @@ extension CUDABackend {
     arguments.kv_heads = Int32(shape.kvHeads)
     arguments.capacity = Int32(capacity)
     arguments.pieces = Int32(pieces)
-    arguments.activation = up.activation.cudaValue
-    arguments.gating = up.gating.cudaValue
+    arguments.activation = up.activation.kernelValue.argument
+    arguments.gating = up.gating.kernelValue.argument
     arguments.splits = Int32(launch.splits)
     arguments.ring_bytes = Int32(launch.ringBytes)
     arguments.stages = Int32(launch.stages)
-    arguments.scale = 1 / Float(shape.headSize).squareRoot()
+    arguments.scale = shape.scale
     arguments.epsilon = first.inputNorm.epsilon
     withUnsafeMutableBytes(of: &arguments.layers) { raw in
       let slots = raw.bindMemory(to: cmglu_cuda_layer.self)
@@ -64,18 +64,16 @@ extension CUDABackend {
 extension cmglu_cuda_layer {
   fileprivate init(_ layer: FusedDecodeLayer) {
     self.init(
-      qkv: layer.qkv.cells, output: layer.output.cells, up: layer.up.cells,
-      down: layer.down.cells, input_norm: layer.inputNorm.weight.deviceAddress,
+      qkv: layer.qkv.address, output: layer.output.address, up: layer.up.address,
+      down: layer.down.address, input_norm: layer.inputNorm.weight.deviceAddress,
       unit_norm: layer.unitNorm.weight.deviceAddress, keys: layer.keys.deviceAddress,
       values: layer.values.deviceAddress)
   }
 }
 
 extension PackedWeights {
-  fileprivate var cells: UInt64 {
-    guard case .cells(let cells) = storage else {
-      preconditionFailure("weights of another backend")
-    }
+  fileprivate var address: UInt64 {
+    guard let cells else { preconditionFailure("weights of another backend") }
     return cells.deviceAddress
   }
 }

@@ -3,6 +3,10 @@ import CMGLUKernels
 // FlashMGLU on the GPU: 16-bit weights in cells through fused_linear.cu, float32 ones through plain.cu.
 
 extension CUDABackend {
+  public var typesOfNarrowInputs: Set<WeightType> { [.float16, .bfloat16] }
+
+  public var truncatesSums: Bool { true }
+
   public func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
     precision: InputPrecision, accumulate: Bool, into output: Tensor
@@ -13,8 +17,7 @@ extension CUDABackend {
     precondition(
       routes == nil || routes?.rows == x.rows && routes?.columns == weights.gating.masks,
       "routes \(routes?.shape ?? []) for \(weights.gating.masks) masks")
-    switch weights.storage {
-    case .cells(let cells):
+    if let cells = weights.cells {
       let pieces = precision.pieces(of: weights.type)
       let (most, isStaged) = FusedLinearVariant.pass(
         masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
@@ -26,10 +29,10 @@ extension CUDABackend {
           routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, isStaged: isStaged,
           accumulate: accumulate, into: output[rowsOf: rows])
       }
-    case .rows(let parts):
-      precondition(parts.count == 1 && weights.type == .float32, "weights of another backend")
+    } else {
       plain(
-        parts[0], weights, x, norm: norm, routes: routes, accumulate: accumulate, into: output)
+        weights.plainRows, weights, x, norm: norm, routes: routes, accumulate: accumulate,
+        into: output)
     }
   }
 
@@ -59,10 +62,10 @@ extension CUDABackend {
     arguments.columns = Int32(weights.columns)
     arguments.batch = Int32(x.rows)
     arguments.pieces = Int32(pieces)
-    arguments.input_type = x.dataType.cudaValue
-    arguments.output_type = output.dataType.cudaValue
-    arguments.activation = weights.activation.cudaValue
-    arguments.gating = weights.gating.cudaValue
+    arguments.input_type = x.dataType.kernelValue.argument
+    arguments.output_type = output.dataType.kernelValue.argument
+    arguments.activation = weights.activation.kernelValue.argument
+    arguments.gating = weights.gating.kernelValue.argument
     arguments.accumulate = accumulate ? 1 : 0
     arguments.stages = Int32(launch.stages)
     arguments.places = Int32(launch.places)
@@ -82,16 +85,16 @@ extension CUDABackend {
 
   /// A unit or projection over float32 weights.
   private func plain(
-    _ part: PackedWeights.Part, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?,
+    _ rows: CUDAPackedRows, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?,
     routes: Tensor?, accumulate: Bool, into output: Tensor
   ) {
     guard x.rows > 0 else { return }
     precondition(x.dataType == .float32 && output.dataType == .float32, "float32 is expected")
     var arguments = cmglu_cuda_plain()
     // The gate is the first plane of two, the value the last.
-    arguments.weights = part.planes[part.planes.count - 1].weights.deviceAddress
-    arguments.gate = part.planes[0].weights.deviceAddress
-    arguments.masks = part.words?.deviceAddress ?? 0
+    arguments.weights = rows.planes[rows.planes.count - 1].deviceAddress
+    arguments.gate = rows.planes[0].deviceAddress
+    arguments.masks = rows.bits?.deviceAddress ?? 0
     arguments.x = x.deviceAddress
     arguments.routes = routes?.deviceAddress ?? 0
     arguments.norm = norm?.weight.deviceAddress ?? 0
@@ -99,8 +102,8 @@ extension CUDABackend {
     arguments.rows = Int32(weights.rows)
     arguments.columns = Int32(weights.columns)
     arguments.mask_count = Int32(weights.gating.masks)
-    arguments.gating = weights.gating.cudaValue
-    arguments.activation = weights.activation.cudaValue
+    arguments.gating = weights.gating.kernelValue.argument
+    arguments.activation = weights.activation.kernelValue.argument
     arguments.accumulate = accumulate ? 1 : 0
     arguments.epsilon = norm?.epsilon ?? 0
     arguments.output_stride = Int32(output.columns)
@@ -119,48 +122,9 @@ extension InputPrecision {
   func pieces(of type: WeightType) -> Int { self == .reduced ? 1 : type == .bfloat16 ? 3 : 2 }
 }
 
-extension Gating {
-  /// Matrices: the gate's and the value's, or one.
-  var planes: Int { self == .gated ? 2 : 1 }
-
-  /// As fused_linear.cu and plain.cu number them.
-  var cudaValue: Int32 {
-    switch self {
-    case .linear: 0
-    case .gated: 1
-    case .shared: 2
-    case .masked(_, nil): 3
-    case .masked(_, .noGateMask): 4
-    case .masked(_, .noValueMask): 5
-    }
-  }
-}
-
-extension Activation {
-  /// As fused_linear.cu and plain.cu number them.
-  var cudaValue: Int32 {
-    switch self {
-    case .sigmoid: 0
-    case .silu: 1
-    case .gelu: 2
-    case .geluTanh: 3
-    case .relu: 4
-    case .identity: 5
-    }
-  }
-}
-
-extension DataType {
-  /// As fused_linear.cu and pack.cu number them.
-  var cudaValue: Int32 {
-    switch self {
-    case .float32: 0
-    case .float16: 1
-    case .bfloat16: 2
-    case .int8: 3
-    default: preconditionFailure("no kernel takes \(self)")
-    }
-  }
+extension RawRepresentable where RawValue == UInt32 {
+  /// A number of cmglu_numbers.h as the argument of a kernel.
+  var argument: Int32 { Int32(rawValue) }
 }
 
 extension Tensor {

@@ -6,11 +6,11 @@ extension CUDABackend {
   /// Rows of logits then begin on 128 bytes, as the fast algorithms want.
   public var vocabularyMultiple: Int { 64 }
 
-  public var choices: [String: String] {
-    get { products?.choices ?? chosen }
+  public var tunedAlgorithms: [String: String] {
+    get { products?.tunedAlgorithms ?? chosen }
     set {
       chosen = newValue
-      products?.choices = newValue
+      products?.tunedAlgorithms = newValue
     }
   }
 
@@ -37,7 +37,7 @@ extension CUDABackend {
     attempt { () throws(CUDAError) in
       if products == nil {
         let made = try CUDAProducts(on: context)
-        made.choices = chosen
+        made.tunedAlgorithms = chosen
         products = made
       }
       try products?.multiply(shape, operands, workspace: workspace, on: stream)

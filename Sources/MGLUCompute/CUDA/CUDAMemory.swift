@@ -71,3 +71,61 @@ public struct PinnedBuffer: ~Copyable, @unchecked Sendable {
     _ = context.driver.functions.cuMemFreeHost(base)
   }
 }
+
+/// Memory that a ``CUDABackend`` allocated: a GPU's own, or this machine's that GPUs reach.
+final class CUDAMemory: DeviceMemory, @unchecked Sendable {
+  private enum Owner: ~Copyable {
+    case device(DeviceBuffer)
+    case pinned(PinnedBuffer)
+    case substitute(HostBuffer)
+  }
+
+  private let owner: Owner
+  /// Where it lies for the GPU.
+  let address: UInt64
+  let byteCount: Int
+  let hostAddress: UnsafeMutableRawPointer?
+
+  /// The memory of a GPU.
+  init(_ buffer: consuming DeviceBuffer) {
+    (address, byteCount, hostAddress) = (buffer.address, buffer.byteCount, nil)
+    owner = .device(buffer)
+  }
+
+  /// Memory that this machine and its GPUs read and write.
+  init(_ buffer: consuming PinnedBuffer) {
+    (address, byteCount, hostAddress) = (buffer.address, buffer.byteCount, buffer.base)
+    owner = .pinned(buffer)
+  }
+
+  /// What takes the place of memory that could not be had: the host may write it where it could have
+  /// written the other. No GPU ever sees its address.
+  init(substituteOf byteCount: Int, isHostVisible: Bool) {
+    let buffer = HostBuffer(byteCount: isHostVisible ? byteCount : 0)
+    address = UInt64(UInt(bitPattern: buffer.base))
+    self.byteCount = byteCount
+    hostAddress = isHostVisible ? buffer.base : nil
+    owner = .substitute(buffer)
+  }
+}
+
+extension Arena {
+  /// The memory of a GPU.
+  package convenience init(_ buffer: consuming DeviceBuffer) { self.init(CUDAMemory(buffer)) }
+
+  /// Whether a GPU can follow addresses of the arena.
+  package var isDeviceVisible: Bool { memory is CUDAMemory }
+
+  /// Where the arena begins for a GPU.
+  package var deviceAddress: UInt64 {
+    guard let memory = memory as? CUDAMemory else {
+      preconditionFailure("the elements are the host's: copy them to the GPU first")
+    }
+    return memory.address
+  }
+}
+
+extension Tensor {
+  /// Where the first element lies for a GPU, as a kernel's argument.
+  package var deviceAddress: UInt64 { arena.deviceAddress + UInt64(byteOffset) }
+}

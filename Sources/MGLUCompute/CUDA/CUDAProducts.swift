@@ -24,7 +24,7 @@ package struct ProductShape: Hashable {
 }
 
 /// Matrix products of one stream. The algorithm of each shape is the fastest of those that cuBLASLt
-/// proposes, measured at the first use, and the same from then on: ``choices`` are kept in
+/// proposes, measured at the first use, and the same from then on: ``tunedAlgorithms`` are kept in
 /// checkpoints, because another algorithm would round sums differently.
 final class CUDAProducts {
   /// What the products of a shape are computed with.
@@ -62,7 +62,7 @@ final class CUDAProducts {
   private var plans: [ProductShape: Plan] = [:]
   /// The algorithms in use, by library, GPU and shape; those of a checkpoint are taken where they
   /// are for this library and GPU.
-  var choices: [String: String] = [:]
+  var tunedAlgorithms: [String: String] = [:]
 
   init(on context: CUDAContext) throws(CUDAError) {
     library = try CUBLASLt.shared()
@@ -145,7 +145,7 @@ final class CUDAProducts {
       Plan(layouts: layouts, algorithm: algorithm)
     }
     let name = "\(library.version) \(context.device.name): \(shape.text)"
-    if let chosen = choices[name].flatMap(cmglu_lt_algorithm.init(hexadecimal:)) {
+    if let chosen = tunedAlgorithms[name].flatMap(cmglu_lt_algorithm.init(hexadecimal:)) {
       var algorithm = chosen
       var result = cmglu_lt_candidate()
       let status = functions.cublasLtMatmulAlgoCheck(
@@ -155,7 +155,7 @@ final class CUDAProducts {
     let found = try candidates(shape, layouts)
     let best = try fastest(
       of: found.map { plan($0.algorithm) }, shape, operands, workspace: workspace, on: stream)
-    choices[name] = best.algorithm.hexadecimal
+    tunedAlgorithms[name] = best.algorithm.hexadecimal
     return best
   }
 

@@ -1,9 +1,11 @@
 import CMGLUKernels
 
-/// A CUDA source of this package, embedded in the program.
+/// A CUDA source of this package, or a header that sources include, embedded in the program.
 package struct KernelSource: Sendable, CustomStringConvertible {
-  /// The file's name without `.cu`.
+  /// The file's name, without `.cu` where it is no header.
   package let name: String
+  /// The file's name.
+  package var fileName: String { name.hasSuffix(".h") ? name : name + ".cu" }
   /// The text.
   package let text: String
 
@@ -11,7 +13,7 @@ package struct KernelSource: Sendable, CustomStringConvertible {
 
   /// The embedded sources that this one includes, and those that they include, each once.
   package var included: [KernelSource] {
-    let own = Self.all.filter { text.contains("#include \"\($0.name).cu\"") }
+    let own = Self.all.filter { text.contains("#include \"\($0.fileName)\"") }
     return own.reduce(into: []) { result, source in
       for one in [source] + source.included where !result.contains(where: { $0.name == one.name }) {
         result.append(one)
@@ -27,9 +29,11 @@ package struct KernelSource: Sendable, CustomStringConvertible {
     var sources: [KernelSource] = []
     while let entry = cmglu_cuda_source_at(Int32(sources.count))?.pointee {
       let bytes = UnsafeRawBufferPointer(start: entry.source, count: entry.length)
+      let file = String(cString: entry.name)
       sources.append(
         KernelSource(
-          name: String(cString: entry.name), text: String(decoding: bytes, as: UTF8.self)))
+          name: file.hasSuffix(".cu") ? String(file.dropLast(3)) : file,
+          text: String(decoding: bytes, as: UTF8.self)))
     }
     return sources
   }()

@@ -83,11 +83,11 @@ package final class NVRTC: Sendable {
     var program: OpaquePointer?
     let headers = source.included
     let headerTexts = headers.map { strdup($0.text) }
-    let headerNames = headers.map { strdup($0.name + ".cu") }
+    let headerNames = headers.map { strdup($0.fileName) }
     defer { for text in headerTexts + headerNames { free(text) } }
     try check(
       functions.nvrtcCreateProgram(
-        &program, source.text, source.name + ".cu", Int32(headers.count),
+        &program, source.text, source.fileName, Int32(headers.count),
         headerTexts.map { UnsafePointer($0) }, headerNames.map { UnsafePointer($0) }),
       "nvrtcCreateProgram", source)
     defer { _ = functions.nvrtcDestroyProgram(&program) }

@@ -12,7 +12,7 @@ public struct ArenaLayout {
   private static let empty = Arena(byteCount: 0)
 
   /// A layout over `arena`, or one that only measures.
-  init(over arena: Arena? = nil) { self.arena = arena ?? Self.empty }
+  public init(over arena: Arena? = nil) { self.arena = arena ?? Self.empty }
 
   /// The next tensor, aligned to a cache line.
   ///

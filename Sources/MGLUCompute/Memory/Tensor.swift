@@ -62,18 +62,14 @@ public struct Tensor: Sendable {
 // Elements, in memory that the host can read.
 extension Tensor {
   private var start: UnsafeMutableRawPointer {
-    precondition(arena.isHostVisible, "the elements are a GPU's: copy them to the host first")
-    return arena.base + byteOffset
+    guard let base = arena.hostAddress else {
+      preconditionFailure("the elements are a device's: copy them to the host first")
+    }
+    return base + byteOffset
   }
 
   package var bytes: UnsafeMutableRawBufferPointer {
     UnsafeMutableRawBufferPointer(start: start, count: byteCount)
-  }
-
-  /// Where the first element lies for a GPU, as a kernel's argument.
-  package var deviceAddress: UInt64 {
-    precondition(arena.isDeviceVisible, "the elements are the host's: copy them to the GPU first")
-    return UInt64(UInt(bitPattern: arena.base)) + UInt64(byteOffset)
   }
 
   package var floats: UnsafeMutablePointer<Float> {

@@ -40,7 +40,7 @@ public struct InferenceModel: Sendable {
   /// The matrices that a token's pass reads, without scales, and masks that lie apart.
   package var matrices: [Tensor] {
     let all = layers.flatMap { [$0.qkv, $0.output, $0.unit.weights, $0.down] } + [head]
-    return all.flatMap(\.matrices)
+    return all.flatMap(\.storage.matrices)
   }
 
   /// A model over the weights of `source`.
@@ -85,9 +85,10 @@ public struct InferenceModel: Sendable {
     _ model: LanguageModel, weights type: WeightType = .float32,
     precision: InputPrecision = .exact
   ) throws(CheckpointError) {
+    let backend: any InferenceBackend
+    do { backend = try model.backend.requireInference() } catch { throw CheckpointError(error) }
     try self.init(
-      model.configuration, from: model, weights: type, precision: precision,
-      on: model.backend)
+      model.configuration, from: model, weights: type, precision: precision, on: backend)
   }
 }
 

@@ -11,7 +11,7 @@ extension RotaryTable {
   ///
   /// - Throws: where no memory holds it: the context is what a file says it is.
   static func of(
-    _ c: ModelConfiguration, on backend: any InferenceBackend
+    _ c: ModelConfiguration, on backend: any Backend
   ) throws(ConfigurationError) -> RotaryTable {
     do {
       try PhysicalMemory.require(

@@ -17,7 +17,9 @@ extension Verification {
 
   /// A finding without cases.
   func trainingFinding(_ kernel: String) -> Finding {
-    Finding(kernel, on: set, weights: isGPU ? .bfloat16 : .float32)
+    Finding(
+      kernel, on: set,
+      weights: backend.training.flatMap { WeightType($0.productType) } ?? .float32)
   }
 
   /// A finding of cases on a fresh backend, so that what fails does not take the others along.
@@ -37,15 +39,12 @@ extension Verification {
   func twins() throws -> BackendComparison {
     try BackendComparison(
       trainingBackend(),
-      against: isGPU ? backend.host : CPUBackend(threads: backend.host.threadCount))
+      against: isHost ? CPUBackend(threads: backend.host.threadCount) : backend.host)
   }
 
   /// Another backend on the same device.
   func trainingBackend() throws -> any TrainingBackend {
-    if let gpu = backend as? CUDABackend {
-      return try CUDABackend(gpu.context.device, host: gpu.host)
-    }
-    return backend.host
+    try backend.requireTraining().fresh()
   }
 
   // Products -------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ extension Verification {
           "\(unit.label), resumed at \(step)")
 
         let other = try trainingBackend()
-        other.choices = first.model.backend.choices
+        other.tunedAlgorithms = first.model.backend.tunedAlgorithms
         let recomputing = try Self.trainer(
           unit, steps: 40, on: other, output: folder + "/recomputing", recomputes: true)
         try recomputing.prepareOutput(resume: false) { _ in }

@@ -3,34 +3,31 @@ import MGLUModel
 /// Every kernel of a backend against the float64 reference, over shapes at and around the sizes of
 /// vectors, groups, words and tiles.
 package struct Verification {
-  /// What computes: an instruction set, or a GPU's generation.
-  package let set: String
   /// The backend; its host makes weights and references.
   package let backend: any InferenceBackend
-  let isGPU: Bool
+
+  /// Prepares to verify the kernels of a backend.
+  package init(on backend: any InferenceBackend) { self.backend = backend }
 
   /// Prepares to verify `instructionSet` on `threads` threads.
   package init(instructionSet: String, threads: Int?) throws(BackendError) {
-    set = instructionSet
-    isGPU = false
     backend = try CPUBackend(threads: threads, instructionSet: instructionSet)
   }
 
-  /// Prepares to verify the kernels of a GPU's generation.
-  package init(on backend: CUDABackend) {
-    set = "\(CUDAArchitecture(backend.context.device.capability))"
-    isGPU = true
-    self.backend = backend
-  }
+  /// What the kernels are compiled for: an instruction set, or a GPU's generation.
+  package var set: String { backend.kernelSet }
+
+  /// Whether the backend is the host, whose training other devices are held against.
+  var isHost: Bool { backend === backend.host }
 
   /// What may be verified by itself.
   package enum Part: String, CaseIterable, Sendable { case inference, training }
 
-  /// Everything that the backend computes, operation by operation. The CPU's training is part of what
-  /// is held against the reference anyway; a GPU's is held against the CPU's.
+  /// Everything that the backend computes, operation by operation. The host's training is part of what
+  /// is held against the reference anyway; a device's is held against the host's.
   package func findings(of parts: Set<Part>, _ take: ([Finding]) -> Void) throws {
     if parts.contains(.inference) { try inference(take) }
-    if parts.contains(.training), isGPU { try training(take) }
+    if parts.contains(.training), !isHost, backend.training != nil { try training(take) }
   }
 
   private func inference(_ take: ([Finding]) -> Void) throws {
@@ -42,22 +39,23 @@ package struct Verification {
 
   /// How far a unit over `columns` columns may be from float64.
   ///
-  /// Exact inputs: float32 sums in another order than float64, 1e-5 at most. A GPU's tensor cores drop
+  /// Exact inputs: float32 sums in another order than float64, 1e-5 at most. Tensor cores drop
   /// what lies below the last of 24 bits in place of rounding it, once for each of the h / 128 products
   /// of 16 columns that a warp adds up: up to 2^-23 each of a sum, always towards zero, which a gate's
   /// two factors both show; `__expf` in the activation is wrong in the last few of 24 bits.
   ///
-  /// Reduced inputs: FP16, on a GPU, keeps 11 bits, so that a product is off by up to 2^-11 of itself,
+  /// Reduced inputs: FP16, where inputs are narrowed to it, keeps 11 bits, so that a product is off by up to 2^-11 of itself,
   /// some 2e-4 in the root mean square, and so is a sum of many; a gate's two factors make it 3e-4.
   /// BF16 keeps 8 bits, 2^-9 relative per product at most, which a gate's two factors double; 8-bit
   /// inputs keep 1/254 of a group's largest, some 1e-2 relative to their mean.
   func bound(_ type: WeightType, _ precision: InputPrecision, columns: Int) -> Double {
     switch (type, precision) {
-    case (.float16, .reduced) where isGPU: 5e-4
+    case (.float16, .reduced) where backend.typesOfNarrowInputs.contains(type): 5e-4
     case (.bfloat16, .reduced): 1e-2
     case (.int8, .reduced): 3e-2
     case (.float32, _), (.int8, _): 1e-5
-    case (.float16, _), (.bfloat16, _): 1e-5 + (isGPU ? Double(columns) / 128 * 0x1p-23 : 0)
+    case (.float16, _), (.bfloat16, _):
+      1e-5 + (backend.truncatesSums ? Double(columns) / 128 * 0x1p-23 : 0)
     }
   }
 

@@ -112,7 +112,7 @@ public final class Trainer {
       return
     }
     step = found.state.step
-    if let choices = found.state.choices { model.backend.choices = choices }
+    if let choices = found.state.choices { model.backend.tunedAlgorithms = choices }
     if let masks = found.masks { telemetry?.restore(masks) }
     observe(.resumed(step: step))
   }
@@ -121,7 +121,7 @@ public final class Trainer {
     RunFolder.State(
       step: step, configuration: configuration, trainingData: corpus.training.fingerprint,
       validationData: corpus.validation.fingerprint,
-      choices: model.backend.choices.isEmpty ? nil : model.backend.choices)
+      choices: model.backend.tunedAlgorithms.isEmpty ? nil : model.backend.tunedAlgorithms)
   }
 
   /// Trains to the last step. When `isCancelled` becomes true it saves and returns early.

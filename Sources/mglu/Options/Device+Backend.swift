@@ -4,16 +4,21 @@ import MGLUModel
 extension Device {
   /// The help of `--device`.
   static var help: ArgumentHelp {
-    "Where to compute: cpu, cuda or cuda:N, as mglu devices lists them."
+    "Where to compute: \(DeviceKind.names), as mglu devices lists them."
   }
 
-  /// The backend that computes there, with `threads` threads of the CPU; tells of what it lacks.
-  func backend(threads: Int?) throws -> any TrainingBackend {
-    let host = try CPUBackend(threads: threads)
-    guard case .cuda(let ordinal) = self else {
-      for warning in host.warnings { Output.note(warning) }
-      return host
-    }
-    return try CUDABackend(CUDADevice.find(ordinal: ordinal), host: host)
+  /// The backend that computes there, with `threads` threads of the CPU, for models that read and write
+  /// sequences; tells of what it lacks.
+  func inferenceBackend(threads: Int?) throws -> any InferenceBackend {
+    let backend = try inferenceBackend(host: CPUBackend(threads: threads))
+    for warning in backend.warnings { Output.note(warning) }
+    return backend
+  }
+
+  /// The same for training.
+  func trainingBackend(threads: Int?) throws -> any TrainingBackend {
+    let backend = try trainingBackend(host: CPUBackend(threads: threads))
+    for warning in backend.warnings { Output.note(warning) }
+    return backend
   }
 }

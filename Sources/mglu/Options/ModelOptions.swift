@@ -32,7 +32,7 @@ struct ModelOptions: ParsableArguments {
     let folder = try ModelFolder.locate(model)
     let model = try ModelFolder.loadForInference(
       folder, weights: options.weights, precision: options.activations,
-      on: options.device.backend(threads: threads))
+      on: options.device.inferenceBackend(threads: threads))
     return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
   }
 
@@ -44,7 +44,7 @@ struct ModelOptions: ParsableArguments {
     guard Folder.kind(of: folder + "/tokenizer.json") == nil else { return try load(options) }
     let model = try ModelFolder.loadForInference(
       folder, weights: options.weights, precision: options.activations,
-      on: options.device.backend(threads: threads))
+      on: options.device.inferenceBackend(threads: threads))
     return (model, nil)
   }
 }

@@ -1,6 +1,6 @@
-import CMGLUKernels
+// The feed-forward units in training: each operation checks its shapes, then splits rows over the
+// threads.
 
-// The feed-forward units: each operation checks its shapes, then splits rows over the threads.
 extension CPUBackend {
   public func stackMasked(_ weight: Tensor, logits: Tensor, into stack: Tensor) {
     let masks = logits.count / weight.count
@@ -54,54 +54,6 @@ extension CPUBackend {
         gating.kernelValue, activation.kernelValue, Int64(gating.masks), Int64(width),
         streams.floats, routes?.floats, upstream.floats, streamsGradient.floats,
         routesGradient?.floats, Int64(range.lowerBound), Int64(range.upperBound))
-    }
-  }
-
-  public func route(_ logits: Tensor, topK: Int, into routes: Tensor) {
-    precondition(logits.count == routes.count, "the routes have another size")
-    pool.forEachRange(of: logits.rows, grain: 256) { range in
-      kernels.route(
-        logits.floats, routes.floats, Int64(logits.columns), Int64(topK),
-        Int64(range.lowerBound), Int64(range.upperBound))
-    }
-  }
-
-  public func routeBackward(_ routesGradient: Tensor, routes: Tensor, logitsGradient: Tensor) {
-    precondition(
-      routesGradient.count == routes.count && logitsGradient.count == routes.count,
-      "the routes have another size")
-    pool.forEachRange(of: routes.rows, grain: 256) { range in
-      kernels.route_backward(
-        routes.floats, routesGradient.floats, logitsGradient.floats, Int64(routes.columns),
-        Int64(range.lowerBound), Int64(range.upperBound))
-    }
-  }
-}
-
-extension Gating {
-  var masks: Int { if case .masked(let count, _) = self { count } else { 0 } }
-
-  var kernelValue: cmglu_gating {
-    switch self {
-    case .linear: CMGLU_LINEAR
-    case .gated: CMGLU_GATED
-    case .shared: CMGLU_SHARED
-    case .masked(_, nil): CMGLU_MASKED
-    case .masked(_, .noGateMask): CMGLU_NO_GATE_MASK
-    case .masked(_, .noValueMask): CMGLU_NO_VALUE_MASK
-    }
-  }
-}
-
-extension Activation {
-  var kernelValue: cmglu_activation {
-    switch self {
-    case .sigmoid: CMGLU_SIGMOID
-    case .silu: CMGLU_SILU
-    case .gelu: CMGLU_GELU
-    case .geluTanh: CMGLU_GELU_TANH
-    case .relu: CMGLU_RELU
-    case .identity: CMGLU_IDENTITY
     }
   }
 }

@@ -67,19 +67,6 @@ extension CUDABackend {
       streamsGradient.deviceAddress, routesGradient?.deviceAddress ?? 0, Int32(width))
   }
 
-  public func routeBackward(_ routesGradient: Tensor, routes: Tensor, logitsGradient: Tensor) {
-    precondition(
-      routesGradient.dataType == .float32 && logitsGradient.dataType == .bfloat16
-        && routesGradient.count == routes.count && logitsGradient.count == routes.count,
-      "the routes have another size or type")
-    guard routes.count > 0 else { return }
-    launch(
-      "training_units", "route_backward", options: rowOptions(8),
-      grid: LaunchSize((routes.rows + 255) / 256), block: 256, programmatic: false,
-      arguments: routesGradient.deviceAddress, routes.deviceAddress, logitsGradient.deviceAddress,
-      Int64(routes.rows), Int32(routes.columns))
-  }
-
   /// The variant of a unit; the C enumerations count as training_units.cu does.
   private func options(
     _ gating: Gating, _ activation: Activation, routes: Tensor?

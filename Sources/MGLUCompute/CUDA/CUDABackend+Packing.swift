@@ -3,6 +3,16 @@ import CMGLUKernels
 // Weights on their way to the GPU: read on the host as they are stored, converted and ordered there.
 
 extension CUDABackend {
+  public var weightTypes: [WeightType] { [.float32, .float16, .bfloat16] }
+
+  /// BF16 for float32, whose kernels are there to compare with and ten times as slow.
+  public func weightType(for type: WeightType) -> WeightType {
+    switch type {
+    case .float32, .bfloat16: .bfloat16
+    case .float16, .int8: .float16
+    }
+  }
+
   /// Bytes of a matrix or of masks that are on their way together.
   private static let portionBytes = 64 << 20
 
@@ -36,10 +46,10 @@ extension CUDABackend {
       "masks \(masks?.shape ?? []) for \(gating) of [\(rows), \(columns)]")
     if type == .float32 {
       return PackedWeights(
-        planes: planes.map {
-          StoredMatrix(weights: toDevice(host.converted($0, to: .float32).weights))
-        },
-        words: masks.map(toDevice), gating: gating, activation: activation)
+        rows: rows, columns: columns, type: type, gating: gating, activation: activation,
+        storage: CUDAPackedRows(
+          planes: planes.map { toDevice(host.converted($0, to: .float32).weights) },
+          bits: masks.map(toDevice)))
     }
     return cells(
       planes.map { [$0] }, masks: masks, rows: rows, gating: gating, activation: activation,
@@ -65,8 +75,8 @@ extension CUDABackend {
     }
     if let masks { pack(masks, rows: rows, columns: columns, into: cells) }
     return PackedWeights(
-      cells: cells, rows: rows, columns: columns, type: type, gating: gating,
-      activation: activation)
+      rows: rows, columns: columns, type: type, gating: gating, activation: activation,
+      storage: CUDAPackedCells(cells))
   }
 
   private func pack(
@@ -87,7 +97,7 @@ extension CUDABackend {
         grid: 1024, block: 256, on: stream,
         arguments: staging, staging + UInt64(scalesOffset), cells.deviceAddress,
         Int64(range.count), Int64(matrix.columns), Int64(firstRow + range.lowerBound),
-        matrix.type.dataType.cudaValue, type.dataType.cudaValue, Int32(plane),
+        matrix.type.dataType.kernelValue.argument, type.dataType.kernelValue.argument, Int32(plane),
         Int32(cells.columns))
     }
   }

@@ -1,25 +1,8 @@
 import CMGLUKernels
 
-// Embedding, attention over the cache, and choices.
+// Attention of new rows over the cache of their sequence, through attention.cu.
 
 extension CUDABackend {
-  public func embed(_ tokens: Tensor, table: PackedWeights, into x: Tensor) {
-    precondition(tokens.count == x.rows && table.columns == x.columns, "x has another size")
-    let grid = LaunchSize(x.rows)
-    switch table.storage {
-    case .cells(let cells):
-      launch(
-        "tokens", "embed", grid: grid, block: 256,
-        arguments: tokens.deviceAddress, cells.deviceAddress, x.deviceAddress, Int32(x.columns),
-        Int32(table.type == .bfloat16 ? 1 : 0))
-    case .rows(let parts):
-      launch(
-        "tokens", "embed_rows", grid: grid, block: 256,
-        arguments: tokens.deviceAddress, parts[0].planes[0].weights.deviceAddress,
-        x.deviceAddress, Int32(x.columns))
-    }
-  }
-
   public func attentionCached(
     _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
     values: Tensor, into output: Tensor
@@ -64,44 +47,11 @@ extension CUDABackend {
     arguments.heads = Int32(shape.heads)
     arguments.kv_heads = Int32(shape.kvHeads)
     arguments.capacity = Int32(capacity)
-    arguments.scale = 1 / Float(shape.headSize).squareRoot()
+    arguments.scale = shape.scale
     launch(
       "attention", "attention", options: ["-DHEAD=\(shape.headSize)", "-DQUERIES=\(queries)"],
       grid: LaunchSize(blocks, splits, rows), block: 256,
       cluster: hasClusters && splits > 1 ? LaunchSize(1, splits, 1) : nil, arguments: arguments)
     cachesInWriting.insert(keys.deviceAddress)
-  }
-
-  public func route(_ logits: Tensor, topK: Int, into routes: Tensor) {
-    launch(
-      "tokens", "route", grid: LaunchSize((logits.count + 127) / 128), block: 128,
-      arguments: logits.deviceAddress, routes.deviceAddress, Int32(logits.rows),
-      Int32(logits.columns), Int32(topK))
-  }
-
-  public func sample(
-    _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
-    preparing next: NextRows?
-  ) {
-    precondition(
-      logits.deviceAddress % UInt64(logitsAlignment) == 0
-        && (logits.rows == 1 || logits.columns * 4 % logitsAlignment == 0),
-      "a row of logits begins at a multiple of \(logitsAlignment) bytes")
-    launch(
-      "tokens", "sample", grid: LaunchSize(logits.rows), block: 512,
-      arguments: logits.deviceAddress, steps.deviceAddress, tokens.deviceAddress,
-      Int32(vocabulary), Int32(logits.columns), next?.previous.deviceAddress ?? 0,
-      next?.tokens.deviceAddress ?? 0, next?.positions.deviceAddress ?? 0)
-    // A step's position is read before kernels wait for their input.
-    if next != nil { orderNext() }
-  }
-
-  public var isAsynchronous: Bool { true }
-
-  public func wait(for token: Tensor) {
-    while cmglu_cuda_poll(token.integers, SamplingStep.pending) == SamplingStep.pending {
-      let isDone = attempt { () throws(CUDAError) in try stream.isDone }
-      if isDone ?? true { return }
-    }
   }
 }

@@ -1,0 +1,23 @@
+// The loss of training, through training.cu. Targets should lie in the GPU's memory.
+
+extension CUDABackend {
+  public func crossEntropy(
+    _ logits: Tensor, vocabulary: Int, targets: Tensor, losses: Tensor, gradientScale: Float
+  ) {
+    precondition(
+      logits.dataType == .bfloat16 && logits.rows == targets.count && losses.count == targets.count
+        && vocabulary <= logits.columns, "targets do not fit logits")
+    guard logits.rows > 0 else { return }
+    // A row is kept where two blocks still fit on a multiprocessor, one reading, one writing.
+    let rowBytes = (logits.columns + 7) / 8 * 16
+    let isStaged =
+      gradientScale != 0
+      && 2 * (rowBytes + 2048) <= context.device.sharedBytesPerMultiprocessor
+    launch(
+      "training", "cross_entropy", options: rowOptions(logits.columns, logits),
+      grid: LaunchSize(logits.rows), block: 512, sharedBytes: isStaged ? rowBytes : 0,
+      programmatic: false,
+      arguments: logits.deviceAddress, targets.deviceAddress, losses.deviceAddress, gradientScale,
+      Int32(vocabulary), Int32(logits.columns), Int32(isStaged ? 1 : 0))
+  }
+}
