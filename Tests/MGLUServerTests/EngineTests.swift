@@ -115,7 +115,7 @@ import Testing
       .init(prompt: [1], maximumTokens: 0),
     ])
     #expect(events.ids(of: 0).isEmpty)
-    for case .text(0, .prompt(let scores)) in events { #expect(scores.count == 3) }
+    #expect(events.promptScores(of: 0).count == 3)
     #expect(events.reason(of: 0) == .length)
     #expect(events.reason(of: 1) == .length)
   }
