@@ -5,7 +5,8 @@ BUILD = $(SWIFT) build -c $(CONFIGURATION)
 MGLU = .build/$(CONFIGURATION)/mglu
 SOURCES = Package.swift Sources Tests Examples
 
-.PHONY: demo build minimal test examples interop sanitize format lint docs bench setup clean
+.PHONY: demo build minimal test coverage examples interop sanitize format lint api docs bench release
+.PHONY: setup clean
 
 demo: setup
 	$(BUILD) --product mglu
@@ -20,7 +21,12 @@ minimal: setup
 
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
-	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) $(SWIFT) test --skip-build -c $(CONFIGURATION)
+	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) SWIFT="$(SWIFT)" scripts/run-tests -c $(CONFIGURATION)
+
+# What share of the lines of Swift the tests run. FILTER names tests.
+coverage: setup
+	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) SWIFT="$(SWIFT)" \
+	  scripts/coverage $(if $(FILTER),--filter "$(FILTER)")
 
 # A package of its own, as a user's would be. It shares the build folder, in which the compiler
 # finds what `make test` or `make build` has compiled, so that only the examples are left.

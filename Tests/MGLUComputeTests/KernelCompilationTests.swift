@@ -43,11 +43,20 @@ struct KernelUsage: Sendable, Equatable {
   var usesLocalMemory: Bool { stackBytes + spillStoreBytes + spillLoadBytes > 0 }
 }
 
+/// Whether a missing NVRTC fails the tests: in CI, where NVIDIA makes one for the system.
+private let needsNVRTC: Bool = {
+  #if os(Linux)
+    Environment.value("CI") == "true"
+  #else
+    false
+  #endif
+}()
+
 /// Every embedded kernel compiles for every generation, without a GPU.
 @Suite(
   .enabled(
-    if: Environment.value("CI") == "true" || (try? NVRTC.shared()) != nil,
-    "NVRTC is absent: scripts/setup-nvrtc installs it, MGLU_NVRTC names it"))
+    if: needsNVRTC || (try? NVRTC.shared()) != nil,
+    "NVRTC is absent: scripts/setup-nvrtc installs it on Linux, MGLU_NVRTC names it"))
 struct KernelCompilationTests {
   /// A source in one of the variants that the package compiles.
   struct Variant: Sendable, CustomTestStringConvertible {

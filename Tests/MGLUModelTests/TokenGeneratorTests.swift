@@ -12,6 +12,13 @@ import Testing
     return model
   }
 
+  /// What the full forward pass finds most probable; of equal ones the lowest id.
+  static func greedy(after ids: [Int32], by model: LanguageModel) -> Int32? {
+    let last = model.logits(ids).suffix(257)
+    let best = last.indices.max { (last[$0], $1) < (last[$1], $0) }
+    return best.map { Int32($0 - last.startIndex) }
+  }
+
   @Test func greedyTokensAreThoseOfTheFullForward() throws {
     let model = try Self.model()
     let generator = try TokenGenerator(
@@ -19,9 +26,7 @@ import Testing
     var ids = Tokenizer.bytes.encode("ab")
     var count = 0
     while let token = try generator.next() {
-      let last = model.logits(ids).suffix(257)
-      let best = last.indices.max { (last[$0], $1) < (last[$1], $0) }
-      #expect(token.id == best.map { Int32($0 - last.startIndex) })
+      #expect(token.id == Self.greedy(after: ids, by: model), "token \(count)")
       ids.append(token.id)
       count += 1
     }
@@ -42,12 +47,19 @@ import Testing
     #expect(try await text(seed: 2) != first)
   }
 
+  /// Whenever five tokens have been read, the last two are read again and the rest is forgotten.
   @Test func writingGoesOnBeyondTheContext() throws {
     let model = try Self.model(context: 5)
     let generator = try TokenGenerator(
       InferenceModel(model), tokenizer: .bytes, prompt: "abcde", maximumTokens: 40)
+    var window = Tokenizer.bytes.encode("abcde")
     var count = 0
-    while try generator.next() != nil { count += 1 }
+    while let token = try generator.next() {
+      #expect(token.id == Self.greedy(after: window, by: model), "token \(count)")
+      window.append(token.id)
+      if window.count > 5 { window = window.suffix(2) }
+      count += 1
+    }
     #expect(count == 40)
   }
 
