@@ -300,13 +300,13 @@ static void try_norm(int rows, int width, int grid) {
     }
   }
   run("rms_norm", [&] {
-    rms_norm<<<rows, threads(width, 1024)>>>(x, weight, epsilon, y, inverse, width);
+    rms_norm<<<rows, threads(width, 1024)>>>(x, weight, epsilon, y, inverse, width, 1, width);
   });
   compare("rms_norm", y, expected);
   compare("rms_norm: inverse", inverse, inverses);
   run("rms_norm_backward", [&] {
     rms_norm_backward<<<grid, threads(width, 1024), blocks(width, 8) * 32>>>(
-        up, x, weight, inverse, dx, partial, rows, width);
+        up, x, weight, inverse, dx, partial, rows, width, 1, width, 1);
     add_columns<<<blocks(width, 8), 1024>>>(partial, dweight, grid, width);
   });
   compare("rms_norm_backward", dx, gradient);
@@ -511,11 +511,11 @@ static void time_decoder() {
     embed_backward<<<training::OWNERS, 384>>>(dx, uniform_tokens, dtable, TOKENS, H);
   });
   time("rms_norm", size * 4., [&] {
-    rms_norm<<<TOKENS, threads(H, 1024)>>>(x, weight, 1e-5f, y, inverse, H);
+    rms_norm<<<TOKENS, threads(H, 1024)>>>(x, weight, 1e-5f, y, inverse, H, 1, H);
   });
   time("rms_norm_backward", size * 8., [&] {
     rms_norm_backward<<<1024, threads(H, 1024), H * 4>>>(
-        y, x, weight, inverse, dx, partial, TOKENS, H);
+        y, x, weight, inverse, dx, partial, TOKENS, H, 1, H, 1);
     add_columns<<<blocks(H, 8), 1024>>>(partial, dweight, 1024, H);
   });
   u16 *qkv = area<u16>((size_t)TOKENS * QKV);

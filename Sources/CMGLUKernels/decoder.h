@@ -1,9 +1,15 @@
 // The rest of the decoder: norm, rotary embedding, attention's rows, loss, optimizer.
 
+// Where norm `index` lies: `parts` norms of `width` elements side by side in each row.
+static inline int64_t norm_offset(cmglu_norm_parts parts, int64_t width, int64_t index) {
+  return index / parts.count * parts.stride + index % parts.count * width;
+}
+
 static void rms_norm(const float *x, const float *weight, float eps, float *y, float *inverse_rms,
-                     int64_t width, int64_t begin, int64_t end) {
+                     cmglu_norm_parts parts, int64_t width, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++) {
-    const float *in = x + row * width;
+    const int64_t at = norm_offset(parts, width, row);
+    const float *in = x + at;
     vf squares = {};
     FOR_VECTORS(j, m, width) {
       vf v = load(in + j, m);
@@ -12,16 +18,17 @@ static void rms_norm(const float *x, const float *weight, float eps, float *y, f
     const float r = 1.f / sqrtf(sum(squares) / (float)width + eps);
     inverse_rms[row] = r;
     FOR_VECTORS(j, m, width)
-      store(y + row * width + j, load(weight + j, m) * (load(in + j, m) * splat(r)), m);
+      store(y + at + j, load(weight + j, m) * (load(in + j, m) * splat(r)), m);
   }
 }
 
 static void rms_norm_backward(const float *dy, const float *x, const float *weight,
-                              const float *inverse_rms, float *dx, float *dweight, int64_t width,
-                              int64_t begin, int64_t end) {
+                              const float *inverse_rms, float *dx, float *dweight, bool adds,
+                              cmglu_norm_parts parts, int64_t width, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++) {
-    const float *up = dy + row * width, *in = x + row * width;
-    float *out = dx + row * width;
+    const int64_t at = norm_offset(parts, width, row);
+    const float *up = dy + at, *in = x + at;
+    float *out = dx + at;
     const float r = inverse_rms[row];
     vf inner = {};
     FOR_VECTORS(j, m, width)
@@ -30,7 +37,8 @@ static void rms_norm_backward(const float *dy, const float *x, const float *weig
     FOR_VECTORS(j, m, width) {
       vf v = load(in + j, m), g = load(up + j, m);
       store(dweight + j, load(dweight + j, m) + g * v * scale, m);
-      store(out + j, load(out + j, m) + g * load(weight + j, m) * scale - v * along, m);
+      const vf before = adds ? load(out + j, m) : splat(0.f);
+      store(out + j, before + g * load(weight + j, m) * scale - v * along, m);
     }
   }
 }

@@ -7,6 +7,8 @@
 // copy_words   32-bit words, from or to memory of the host too.
 // route        routes [rows][count] = softmax over the topK largest of each row of logits, 0
 //              elsewhere; of equal logits the lower index counts as larger. A thread per element.
+// rms_norm_in_place  x = weight (.) x / sqrt(mean(x^2) + epsilon) for `count` norms of `width` elements,
+//              `parts` of them side by side in rows `stride` apart.
 // sample       the next token of each row of logits (tokens_sample.cu).
 
 typedef unsigned int u32;
@@ -67,6 +69,22 @@ extern "C" __global__ void route(const float *logits, float *routes, int rows, i
     if (i == own) is_kept = true;
   }
   routes[item] = is_kept ? expf(row[own] - largest) / sum : 0.f;
+}
+
+// A warp each norm.
+extern "C" __global__ void rms_norm_in_place(
+    float *x, const float *weight, float epsilon, long long count, int width, int parts,
+    long long stride) {
+  wait_for_input();
+  const long long index = blockIdx.x * (long long)(blockDim.x / 32) + threadIdx.x / 32;
+  if (index >= count) return;
+  float *const own = x + index / parts * stride + index % parts * width;
+  float squares = 0.f;
+  for (int j = threadIdx.x % 32; j < width; j += 32) squares += own[j] * own[j];
+#pragma unroll
+  for (int offset = 16; offset; offset >>= 1) squares += __shfl_xor_sync(~0u, squares, offset);
+  const float r = 1.f / sqrtf(squares / width + epsilon);
+  for (int j = threadIdx.x % 32; j < width; j += 32) own[j] = weight[j] * (own[j] * r);
 }
 
 #include "tokens_sample.cu"

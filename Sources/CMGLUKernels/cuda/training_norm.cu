@@ -1,15 +1,20 @@
 // training_norm: RMSNorm of rows, its gradients, and the sum of what blocks found. A part of
 // training.cu, which includes it and says what they compute.
 
-// A block per row. The first eight elements of a thread stay in registers: with 1024 threads all
+// Where norm `index` lies: `parts` norms of `width` elements side by side in rows `stride` apart.
+__device__ __forceinline__ i64 norm_offset(i64 index, int parts, i64 stride, int width) {
+  return parts == 1 ? index * stride : index / parts * stride + index % parts * width;
+}
+
+// A block per norm. The first eight elements of a thread stay in registers: with 1024 threads all
 // of a row of 8192. What is beyond is read again.
 extern "C" __global__ void __launch_bounds__(1024) rms_norm(
     const u16 *__restrict__ x, const float *__restrict__ weight, float epsilon,
-    u16 *__restrict__ y, float *__restrict__ inverse_rms, int width) {
+    u16 *__restrict__ y, float *__restrict__ inverse_rms, int width, int parts, i64 stride_of_rows) {
   using namespace training;
   __shared__ float sums[32];
-  const i64 row = blockIdx.x;
-  const u16 *from = x + row * width;
+  const i64 row = blockIdx.x, at = norm_offset(row, parts, stride_of_rows, width);
+  const u16 *from = x + at;
   const int first = threadIdx.x * 8, stride = blockDim.x * 8;
   uint4 own = {};
   float squares = 0.f;
@@ -30,7 +35,7 @@ extern "C" __global__ void __launch_bounds__(1024) rms_norm(
     load(weight + j, w, width - j);
 #pragma unroll
     for (int k = 0; k < 8; k++) v[k] = w[k] * (v[k] * r);
-    store(y + row * width + j, narrow(v), width - j);
+    store(y + at + j, narrow(v), width - j);
   };
   if (first < width) write(own, first);
   for (int j = first + stride; j < width; j += stride) write(load(from + j, width - j), j);
@@ -42,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(1024) rms_norm(
 extern "C" __global__ void __launch_bounds__(1024) rms_norm_backward(
     const u16 *__restrict__ upstream, const u16 *__restrict__ x, const float *__restrict__ weight,
     const float *__restrict__ inverse_rms, u16 *__restrict__ x_gradient, float *partial, i64 rows,
-    int width) {
+    int width, int parts, i64 stride_of_rows, int adds) {
   using namespace training;
   extern __shared__ float4 dweight[];
   __shared__ float sums[2][32];
@@ -52,9 +57,10 @@ extern "C" __global__ void __launch_bounds__(1024) rms_norm_backward(
   const int first = threadIdx.x * 8, stride = blockDim.x * 8;
   auto fetch = [&](i64 row, int j) {
     if (row >= rows || j >= width) return Part{};
-    const i64 at = row * width + j;
+    const i64 at = norm_offset(row, parts, stride_of_rows, width) + j;
     return Part{
-        load(upstream + at, width - j), load(x + at, width - j), load(x_gradient + at, width - j)};
+        load(upstream + at, width - j), load(x + at, width - j),
+        adds ? load(x_gradient + at, width - j) : uint4{}};
   };
   // Only the thread that owns a column touches its sum.
   for (int j = first; j < width; j += stride)
@@ -88,7 +94,8 @@ extern "C" __global__ void __launch_bounds__(1024) rms_norm_backward(
             old.x + g[k] * v[k] * r, old.y + g[k + 1] * v[k + 1] * r,
             old.z + g[k + 2] * v[k + 2] * r, old.w + g[k + 3] * v[k + 3] * r);
       }
-      store(x_gradient + row * width + j, narrow(dx), width - j);
+      store(
+          x_gradient + norm_offset(row, parts, stride_of_rows, width) + j, narrow(dx), width - j);
     };
     if (first < width) write(own, first);
     for (int j = first + stride; j < width; j += stride) write(fetch(row, j), j);

@@ -16,6 +16,11 @@
 extern "C" {
 #endif
 
+// Norms side by side in a row: how many, and the elements from one row to the next.
+typedef struct {
+  int64_t count, stride;
+} cmglu_norm_parts;
+
 typedef struct {
   const char *name;  // as accepted by MGLU_ISA
   int lanes;         // float32 lanes of a vector
@@ -47,13 +52,14 @@ typedef struct {
 
   // Decoder ------------------------------------------------------------------------------------
 
-  // y = weight (.) x * r, r = 1 / sqrt(mean(x^2) + eps), kept in inverse_rms[row].
+  // y = weight (.) x * r, r = 1 / sqrt(mean(x^2) + eps), kept in inverse_rms[index], for the norms
+  // of index begin to end, of which each row has `parts.count`; y may be x.
   void (*rms_norm)(const float *x, const float *weight, float eps, float *y, float *inverse_rms,
-                   int64_t width, int64_t begin, int64_t end);
-  // dx += the gradient; dweight[width] += this range's share.
+                   cmglu_norm_parts parts, int64_t width, int64_t begin, int64_t end);
+  // dx = the gradient, or dx += it where it `adds`; dweight[width] += this range's share.
   void (*rms_norm_backward)(const float *dy, const float *x, const float *weight,
-                            const float *inverse_rms, float *dx, float *dweight, int64_t width,
-                            int64_t begin, int64_t end);
+                            const float *inverse_rms, float *dx, float *dweight, bool adds,
+                            cmglu_norm_parts parts, int64_t width, int64_t begin, int64_t end);
   // Rotates `heads` heads of each row in place by the angle of its position (halves, as Hugging
   // Face): rows are `stride` apart, row r has position positions[r], cosine and sine are
   // [position, head_size / 2]. `direction` 1 rotates, -1 rotates back.

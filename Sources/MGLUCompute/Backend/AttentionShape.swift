@@ -44,3 +44,30 @@ public struct RotaryTable: Sendable {
     RotaryTable(cosine: backend.toDevice(cosine), sine: backend.toDevice(sine))
   }
 }
+
+/// Equal parts of each row of a matrix, side by side, such as the heads of queries.
+public struct RowParts: Sendable, Equatable {
+  /// The column at which the first part begins.
+  public var first: Int
+  /// How many parts there are.
+  public var count: Int
+
+  /// Parts of some width from column `first` on.
+  public init(first: Int, count: Int) { (self.first, self.count) = (first, count) }
+
+  /// - Precondition: rows of `x` have room for the parts, which are as wide as `weight`, or consist of
+  ///   a single whole one.
+  func check(_ x: Tensor, _ weight: Tensor, isWhole: Bool) {
+    let end = first + count * weight.count
+    precondition(
+      first >= 0 && count > 0 && (isWhole ? end == x.columns : end <= x.columns),
+      "\(count) norms of \(weight.count) elements from \(first) on in rows of \(x.columns)")
+  }
+}
+
+extension AttentionShape {
+  /// The query heads in a row of queries, keys and values.
+  public var queryHeads: RowParts { RowParts(first: 0, count: heads) }
+  /// The key heads in such a row.
+  public var keyHeads: RowParts { RowParts(first: queryWidth, count: kvHeads) }
+}

@@ -47,6 +47,10 @@ public protocol InferenceBackend: Backend {
 
   // Attention ------------------------------------------------------------------------------------
 
+  /// x = weight (.) x / sqrt(mean(x^2) + epsilon), in place, for each of the `parts` of each row of x,
+  /// float32; of whole rows where there are none.
+  func rmsNormInPlace(_ x: Tensor, parts: RowParts?, weight: Tensor, epsilon: Float)
+
   /// Attention of one sequence's new rows over its cache.
   ///
   /// qkv holds the new rows, whose positions (int32 `[n]`) follow one another; their queries and

@@ -63,12 +63,15 @@ public protocol TrainingBackend: Backend {
 
   // Norm -----------------------------------------------------------------------------------------
 
-  /// y = weight (.) x r, r = 1 / sqrt(mean(x^2) + epsilon) per row, kept in inverseRMS `[n]`.
-  func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float, into y: Tensor, inverseRMS: Tensor)
-  /// dX += and dWeight += the gradients.
+  /// y = weight (.) x r, r = 1 / sqrt(mean(x^2) + epsilon), per row or for each of its `parts`; r is
+  /// kept in inverseRMS `[n]` or `[n, parts]`. Elements of y beyond the parts stay as they are.
+  func rmsNorm(
+    _ x: Tensor, parts: RowParts?, weight: Tensor, epsilon: Float, into y: Tensor,
+    inverseRMS: Tensor)
+  /// dX = the gradient, or dX += it where it `accumulates`; dWeight += its gradient.
   func rmsNormBackward(
-    _ upstream: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor, xGradient: Tensor,
-    weightGradient: Tensor)
+    _ upstream: Tensor, x: Tensor, parts: RowParts?, weight: Tensor, inverseRMS: Tensor,
+    accumulates: Bool, xGradient: Tensor, weightGradient: Tensor)
 
   // Attention ------------------------------------------------------------------------------------
 
@@ -148,5 +151,24 @@ extension TrainingBackend {
     _ a: MatrixOperand, _ b: Tensor, into c: Tensor, adding d: Tensor? = nil
   ) {
     multiply(a, MatrixOperand(tensor: b, isTransposed: false), into: c, adding: d)
+  }
+}
+
+extension TrainingBackend {
+  /// The norm of whole rows; see ``rmsNorm(_:parts:weight:epsilon:into:inverseRMS:)``.
+  public func rmsNorm(
+    _ x: Tensor, weight: Tensor, epsilon: Float, into y: Tensor, inverseRMS: Tensor
+  ) {
+    rmsNorm(x, parts: nil, weight: weight, epsilon: epsilon, into: y, inverseRMS: inverseRMS)
+  }
+
+  /// dX += and dWeight += the gradients of the norm of whole rows.
+  public func rmsNormBackward(
+    _ upstream: Tensor, x: Tensor, weight: Tensor, inverseRMS: Tensor, xGradient: Tensor,
+    weightGradient: Tensor
+  ) {
+    rmsNormBackward(
+      upstream, x: x, parts: nil, weight: weight, inverseRMS: inverseRMS, accumulates: true,
+      xGradient: xGradient, weightGradient: weightGradient)
   }
 }

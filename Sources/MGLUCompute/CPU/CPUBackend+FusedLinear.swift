@@ -29,7 +29,8 @@ extension CPUBackend {
     pool.forEachRange(of: x.rows, grain: max(1, 65_536 / columns)) { rows in
       if let norm {
         kernels.rms_norm(
-          inputs, norm.weight.floats, norm.epsilon, normed, normed + x.count, Int64(columns),
+          inputs, norm.weight.floats, norm.epsilon, normed, normed + x.count,
+          cmglu_norm_parts(count: 1, stride: Int64(columns)), Int64(columns),
           Int64(rows.lowerBound), Int64(rows.upperBound))
       }
       for row in rows {
