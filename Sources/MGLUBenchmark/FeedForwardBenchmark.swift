@@ -88,7 +88,7 @@ package struct FeedForwardBenchmark {
     let (backend, host) = (target.backend, target.backend.host)
     let (d, h) = (setting.intermediateSize, setting.hiddenSize)
     var random = Philox(seed: 1, purpose: .synthetic)
-    let (_, (values, input)) = host.allocate { layout in
+    let (values, input) = host.allocate { layout in
       (layout.tensor([d, h]), layout.tensor([setting.batch, h]))
     }
     let scale = 2 / Float(h).squareRoot()
@@ -108,7 +108,7 @@ package struct FeedForwardBenchmark {
       }
     ]
     for masks in Set(setting.masks + [1]) {
-      let (_, drawn) = host.allocate { $0.tensor([masks, d, (h + 7) / 8], .uint8) }
+      let drawn = host.allocate { $0.tensor([masks, d, (h + 7) / 8], .uint8) }
       let bytes = drawn.bytes
       for index in bytes.indices { bytes[index] = UInt8.random(in: 0...255, using: &random) }
       bits[masks] = drawn
@@ -140,7 +140,7 @@ package struct FeedForwardBenchmark {
 
   /// Read bandwidth in GB/s, and every unit's times: the GLU first.
   package func run() throws -> (readGBPerS: Double, results: [Result]) {
-    let (_, a) = backend.allocate { $0.tensor([setting.batch, setting.intermediateSize]) }
+    let a = backend.allocate { $0.tensor([setting.batch, setting.intermediateSize]) }
     func pass(_ masks: Int, _ copy: Int) {
       let all = units[masks]!
       backend.fusedLinear(
@@ -201,9 +201,9 @@ package struct FeedForwardBenchmark {
   private func error(masks: Int) throws -> Double {
     let (d, h) = (min(64, setting.intermediateSize), setting.hiddenSize)
     let (host, stored) = (backend.host, units[masks]![0].weights.type)
-    let (_, wide) = host.allocate { $0.tensor([setting.intermediateSize, h]) }
+    let wide = host.allocate { $0.tensor([setting.intermediateSize, h]) }
     host.dequantize(host.converted(planes[0], to: stored), into: wide)
-    let (_, a) = backend.allocateShared {
+    let a = backend.allocateShared {
       $0.tensor([setting.batch, setting.intermediateSize])
     }
     backend.fusedLinear(units[masks]![0].weights, x, precision: setting.activations, into: a)
@@ -214,7 +214,7 @@ package struct FeedForwardBenchmark {
       weight: weight, valueWeight: masks == 0 ? weight : nil)
     if let bits = bits[masks], masks > 0 {
       reference.masks = (0..<masks).map { mask in
-        let (_, logits) = host.allocate { $0.tensor([d, h]) }
+        let logits = host.allocate { $0.tensor([d, h]) }
         let plane = bits[mask..<mask + 1].reshaped([setting.intermediateSize, bits.columns])
         MaskBits.unpack(plane[0..<d], into: logits)
         return ReferenceUnit.mask(ofLogits: ReferenceMatrix(logits))

@@ -16,7 +16,7 @@ package struct RandomWeights: WeightSource {
   package func matrix(
     _ name: String, rows: Int, columns: Int, on host: CPUBackend
   ) -> StoredMatrix {
-    let (_, tensor) = host.allocate { $0.tensor([rows, columns]) }
+    let tensor = host.allocate { $0.tensor([rows, columns]) }
     let scale = 2 / Float(columns).squareRoot()
     tensor.withMutableFloats { span in
       for index in span.indices { span[index] = (Self.uniform[index % Self.period] - 0.5) * scale }
@@ -27,7 +27,7 @@ package struct RandomWeights: WeightSource {
   package func vector(
     _ name: String, count: Int, on host: CPUBackend
   ) -> Tensor {
-    let (_, tensor) = host.allocate { $0.tensor([count]) }
+    let tensor = host.allocate { $0.tensor([count]) }
     tensor.assign(repeatElement(1, count: count))
     return tensor
   }
@@ -35,7 +35,7 @@ package struct RandomWeights: WeightSource {
   package func masks(
     ofLogits name: String, shape: [Int], on host: CPUBackend
   ) -> Tensor {
-    let (_, bits) = host.allocate { $0.tensor(MaskBits.shape(of: shape), .uint8) }
+    let bits = host.allocate { $0.tensor(MaskBits.shape(of: shape), .uint8) }
     for index in bits.bytes.indices {
       bits.bytes[index] = UInt8(
         truncatingIfNeeded: Self.uniform[index % Self.period].bitPattern >> 4)

@@ -150,7 +150,7 @@ import Testing
     activations.tokens.assign(integers: tokens)
     activations.targets.assign(integers: targets)
     let gradients = Gradients(
-      arena: model.backend.allocate { _ = $0.tensor([model.trainedByteCount / 4]) }.arena)
+      arena: model.backend.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena)
     for _ in 0..<passes {
       model.lossAndGradients(activations, into: gradients, scale: scale)
     }

@@ -7,7 +7,7 @@ import Testing
   @Test func exampleRuns() throws {
     // example:begin
     let backend = try CPUBackend()
-    let (_, (w, l, x)) = backend.allocate { memory in
+    let (w, l, x) = backend.allocate { memory in
       (memory.tensor([512, 128]), memory.tensor([4, 512, 128]), memory.tensor([3, 128]))
     }
     var random = Philox(seed: 1, purpose: .initialization)

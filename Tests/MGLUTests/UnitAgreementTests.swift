@@ -109,7 +109,7 @@ import Testing
     let logits = ReferenceMatrix(rows: 4, columns: 5, elements: rows.flatMap { $0 })
     let backend = try CPUBackend(threads: 1)
     for topK in 1...5 {
-      let (_, (r, p)) = backend.allocate { ($0.tensor([4, 5]), $0.tensor([4, 5])) }
+      let (r, p) = backend.allocate { ($0.tensor([4, 5]), $0.tensor([4, 5])) }
       r.assign(logits.floats)
       backend.route(r, topK: topK, into: p)
       let weight = ReferenceMatrix(rows: 5, columns: 1)

@@ -21,10 +21,10 @@ import Testing
       let backend = try CPUBackend(threads: 2, instructionSet: name)
       for (parameter, decay): (String, Float) in [("matrix", 0.1), ("norm", 0)] {
         let start = try vector("\(parameter)/0")
-        let (_, t) = backend.allocate { layout in
+        let t = backend.allocate { layout in
           (0..<4).map { _ in layout.tensor([start.elements.count]) }
         }
-        let (_, squaredNorm) = backend.allocate { $0.tensor([1], .float64) }
+        let squaredNorm = backend.allocate { $0.tensor([1], .float64) }
         t[0].assign(start.floats)
         for step in 1...3 {
           let gradients = [
@@ -105,7 +105,7 @@ import Testing
   @Test(arguments: [1, 2, 3, 10, 1000, 1_000_000])
   func biasCorrectionKeepsItsDigits(step: Int) throws {
     let backend = try CPUBackend(threads: 1)
-    let (_, (t, norm)) = backend.allocate { layout in
+    let (t, norm) = backend.allocate { layout in
       ((0..<4).map { _ in layout.tensor([16]) }, layout.tensor([1], .float64))
     }
     let (first, second): (Float, Float) = (0.375, 0.0625)

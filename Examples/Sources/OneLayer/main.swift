@@ -5,14 +5,14 @@ import MGLU
 
 let (rows, h, d) = (8, 64, 128)
 let backend = try CPUBackend()
-let (_, (w, l)) = backend.allocate { ($0.tensor([d, h]), $0.tensor([2, d, h])) }
+let (w, l) = backend.allocate { ($0.tensor([d, h]), $0.tensor([2, d, h])) }
 var random = Philox(seed: 1, purpose: .initialization)
 w.assign((0..<w.count).map { _ in random.nextNormal() / 8 })
 l.assign((0..<l.count).map { _ in random.nextNormal() / 100 })
 let layer = MaskedGatedLinearUnit(weight: w, maskLogits: l, activation: .silu)
 
 // Everything that a step needs is laid out once.
-let (_, (x, dX, saved, scratch)) = backend.allocate { memory in
+let (x, dX, saved, scratch) = backend.allocate { memory in
   (
     memory.tensor([rows, h]), memory.tensor([rows, h]),
     FeedForwardActivations(layer.configuration, rows: rows, in: &memory),
@@ -22,7 +22,7 @@ let (_, (x, dX, saved, scratch)) = backend.allocate { memory in
 x.assign((0..<x.count).map { _ in random.nextNormal() })
 // Gradients lie as the parameters do.
 let gradients = Gradients(
-  arena: backend.allocate { ($0.tensor([d, h]), $0.tensor([2, d, h])) }.arena)
+  arena: backend.allocate { ($0.tensor([d, h]), $0.tensor([2, d, h])).0 }.arena)
 layer.forward(x, saving: saved, scratch: scratch, on: backend)
 print("outputs:", saved.output.array.prefix(3))
 // The gradient of half the sum of squares is the output itself.

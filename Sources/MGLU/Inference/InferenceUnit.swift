@@ -93,7 +93,7 @@ extension InferenceUnit {
   ) throws(BackendError) -> Tensor {
     let routedMasks: Int? =
       if router != nil, case .masked(let count, _) = weights.gating { count } else { nil }
-    let (_, activations) = backend.allocateShared { layout in
+    let activations = backend.allocateShared { layout in
       InferenceActivations(
         intermediateSize: intermediateSize, routedMasks: routedMasks, rows: x.rows, in: &layout)
     }

@@ -168,7 +168,7 @@ extension FeedForwardUnit {
   public func callAsFunction(_ x: Tensor, on backend: any TrainingBackend) -> Tensor {
     let configuration = configuration
     let type = backend.productType
-    let (_, (saved, scratch)) = backend.allocate { layout in
+    let (saved, scratch) = backend.allocate { layout in
       (
         FeedForwardActivations(configuration, rows: x.rows, type: type, in: &layout),
         StackScratch(configuration, forTraining: false, type: type, in: &layout)

@@ -64,7 +64,7 @@ extension CheckpointTensors: WeightSource {
   public func vector(
     _ name: String, count: Int, on host: CPUBackend
   ) throws(CheckpointError) -> Tensor {
-    let (_, target) = host.allocate { $0.tensor([count]) }
+    let target = host.allocate { $0.tensor([count]) }
     try load(name, into: target)
     return target
   }
@@ -74,7 +74,7 @@ extension CheckpointTensors: WeightSource {
     ofLogits name: String, shape: [Int], on host: CPUBackend
   ) throws(CheckpointError) -> Tensor {
     guard contains(name) else { return try packedMasks(ofLogits: name, shape: shape) }
-    let (_, logits) = host.allocate { $0.tensor(shape) }
+    let logits = host.allocate { $0.tensor(shape) }
     try load(name, into: logits)
     return MaskBits.pack(logits, on: host)
   }

@@ -4,12 +4,12 @@ extension LanguageModel {
     sequences: Int, length: Int, purpose: ActivationPurpose
   ) -> ModelActivations {
     let rows = sequences * length
-    let (_, batch) = backend.allocateShared { TokenBatch(rows: rows, in: &$0) }
+    let batch = backend.allocateShared { TokenBatch(rows: rows, in: &$0) }
     let plan = ActivationPlan(
       configuration, sequences: sequences, length: length, purpose: purpose,
       type: backend.productType, vocabularyRows: weights.head.rows)
-    let (_, activations) = backend.allocate { ModelActivations(plan, batch: batch, in: &$0) }
-    let (_, positions) = backend.host.allocate { $0.tensor([rows], .int32) }
+    let activations = backend.allocate { ModelActivations(plan, batch: batch, in: &$0) }
+    let positions = backend.host.allocate { $0.tensor([rows], .int32) }
     for row in 0..<rows { positions.integers[row] = Int32(row % length) }
     backend.copy(positions, into: activations.positions)
     backend.synchronize()

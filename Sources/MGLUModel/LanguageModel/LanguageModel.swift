@@ -33,16 +33,16 @@ public struct LanguageModel: Sendable {
       ModelWeights(
         configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
     }
-    let (masters, masterWeights) = backend.allocate(describe)
-    self.masters = masters
-    (arena, weights) =
-      masters.isHostVisible ? (masters, masterWeights) : backend.host.allocate(describe)
+    let masterWeights = backend.allocate(describe)
+    masters = masterWeights.embedding.arena
+    weights = masters.isHostVisible ? masterWeights : backend.host.allocate(describe)
+    arena = weights.embedding.arena
     if backend.productType == .float32 {
       products = nil
       deviceWeights = masterWeights
     } else {
       let count = masterWeights.productBytes.count / 4
-      let arena = backend.allocate { _ = $0.tensor([count], backend.productType) }.arena
+      let arena = backend.allocate { $0.tensor([count], backend.productType) }.arena
       products = arena
       deviceWeights = masterWeights.readingProducts(in: arena, as: backend.productType)
     }

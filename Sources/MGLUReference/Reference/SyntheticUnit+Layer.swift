@@ -38,16 +38,16 @@ extension SyntheticUnit {
   ) -> Results {
     let configuration = configuration
     let rows = input.rows
-    let (arena, parameters) = backend.allocate { Parameters(configuration, in: &$0) }
+    let parameters = backend.allocate { Parameters(configuration, in: &$0) }
     parameters.weight.assign(weight.floats)
     parameters.maskLogits?.assign(maskLogits.floats)
     if let router { parameters.router?.assign(router.floats) }
-    let gradientArena = backend.allocate { _ = $0.tensor([arena.byteCount / 4]) }.arena
-    let gradients = Gradients(arena: gradientArena)
-    let all = gradientArena.floats(inBytes: 0..<gradientArena.byteCount)
+    let arena = parameters.weight.arena
+    let all = backend.allocate { $0.tensor([arena.byteCount / 4]) }
+    let gradients = Gradients(arena: all.arena)
     all.assign(repeatElement(initialGradient, count: all.count))
 
-    let (_, (saved, scratch, x, upstream, dX)) = backend.allocate { layout in
+    let (saved, scratch, x, upstream, dX) = backend.allocate { layout in
       (
         FeedForwardActivations(configuration, rows: rows, in: &layout),
         StackScratch(configuration, in: &layout),

@@ -18,7 +18,7 @@ package struct LargeUnit {
   package init(on host: CPUBackend) {
     let (rows, columns) = (Self.rows, Self.columns)
     self.rows = rows
-    let (_, tensors) = host.allocate { layout in
+    let tensors = host.allocate { layout in
       (
         layout.tensor([rows, columns], .int8),
         layout.tensor(WeightType.scalesShape(rows: rows, columns: columns), .float16),
@@ -56,7 +56,7 @@ package struct LargeUnit {
     let unit = FlashMGLU(weight, masks: masks, as: type, activation: .silu, on: backend)
     let a = try unit(x, precision: .exact, on: backend)
     let last = rows - 70..<rows
-    let (_, (wide, logits)) = host.allocate { layout in
+    let (wide, logits) = host.allocate { layout in
       (layout.tensor([70, Self.columns]), layout.tensor([70, Self.columns]))
     }
     let stored = StoredMatrix(weights: weight.weights[last], scales: weight.scales?[last])

@@ -9,7 +9,7 @@ extension SyntheticUnit {
     let (d, h) = (c.intermediateSize, c.hiddenSize)
     let host = backend.host
     func stored(_ matrix: ReferenceMatrix) -> (StoredMatrix, ReferenceMatrix) {
-      let (_, (source, target)) = host.allocate { layout in
+      let (source, target) = host.allocate { layout in
         (layout.tensor([d, h]), layout.tensor([d, h]))
       }
       source.assign(matrix.floats)
@@ -33,10 +33,10 @@ extension SyntheticUnit {
         FlashGLU(gate: weight, value: value, activation: c.activation, on: backend), reference
       )
     case .masked(let masks):
-      let (_, logits) = host.allocate { $0.tensor([masks.count, d, h]) }
+      let logits = host.allocate { $0.tensor([masks.count, d, h]) }
       logits.assign(maskLogits.floats)
       let router = router.map { matrix in
-        let (_, weight) = host.allocate { $0.tensor([masks.count, h]) }
+        let weight = host.allocate { $0.tensor([masks.count, h]) }
         weight.assign(matrix.floats)
         return FlashRouter(
           StoredMatrix(weights: weight), topK: masks.routerTopK ?? 1, on: backend)

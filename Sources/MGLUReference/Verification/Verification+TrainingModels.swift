@@ -89,7 +89,7 @@ private struct ModelPass {
       activations.targets.integers[row] = row % 11 == 5 ? -1 : Int32((row * row + 3) % 41)
     }
     let count = model.trainedByteCount / 4
-    let gradients = Gradients(arena: backend.allocate { _ = $0.tensor([count]) }.arena)
+    let gradients = Gradients(arena: backend.allocate { $0.tensor([count]) }.arena)
     model.lossAndGradients(activations, into: gradients, scale: 1 / Float(rows))
     let host = Gradients(arena: backend.onHost(gradients.arena.floats).arena)
     try backend.finish()

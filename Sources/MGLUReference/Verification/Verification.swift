@@ -61,7 +61,7 @@ package struct Verification {
 
   /// A tensor of the host with the elements of `matrix`.
   func hostTensor(_ matrix: ReferenceMatrix) -> Tensor {
-    let (_, tensor) = backend.host.allocate { $0.tensor([matrix.rows, matrix.columns]) }
+    let tensor = backend.host.allocate { $0.tensor([matrix.rows, matrix.columns]) }
     tensor.assign(matrix.floats)
     return tensor
   }
