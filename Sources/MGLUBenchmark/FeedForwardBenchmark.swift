@@ -210,7 +210,7 @@ package struct FeedForwardBenchmark {
     try backend.finish()
     let weight = ReferenceMatrix(wide[0..<d])
     var reference = ReferenceUnit(
-      kind: masks == 0 ? .gated : .masked(.init(count: masks)), activation: .silu,
+      kind: masks == 0 ? .glu : .mglu(.init(count: masks)), activation: .silu,
       weight: weight, valueWeight: masks == 0 ? weight : nil)
     if let bits = bits[masks], masks > 0 {
       reference.masks = (0..<masks).map { mask in

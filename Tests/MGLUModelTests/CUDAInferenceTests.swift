@@ -53,7 +53,7 @@ struct CUDAInferenceTests {
   ]
 
   static let units: [FeedForwardUnitKind] = [
-    .gated, .masked(.init(count: 4)), .masked(.init(count: 3, routerTopK: 2)),
+    .glu, .mglu(.init(count: 4)), .mglu(.init(count: 3, routerTopK: 2)),
   ]
 
   /// A prompt of several passes, then single tokens from the recorded step: logits as the CPU's to
@@ -101,7 +101,7 @@ struct CUDAInferenceTests {
     let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 16)
     let synthetic = SyntheticUnit(
       .init(
-        hiddenSize: 64, intermediateSize: shape.rowWidth, unit: .masked(.init(count: 3)),
+        hiddenSize: 64, intermediateSize: shape.rowWidth, unit: .mglu(.init(count: 3)),
         activation: .silu), rows: 2)
     let (unit, _) = synthetic.inferenceUnit(as: .float16, on: backend)
     let table = backend.host.allocate {
@@ -159,7 +159,7 @@ struct CUDAInferenceTests {
     #expect(error?.message.contains("are free") == true)
     backend.clear(huge)
     let synthetic = SyntheticUnit(
-      .init(hiddenSize: 65, intermediateSize: 17, unit: .masked(.init(count: 2))), rows: 3)
+      .init(hiddenSize: 65, intermediateSize: 17, unit: .mglu(.init(count: 2))), rows: 3)
     for type in backend.weightTypes {
       let (unit, _) = synthetic.inferenceUnit(as: type, on: backend)
       let x = backend.host.allocate { $0.tensor([3, 65]) }

@@ -3,10 +3,10 @@ import Testing
 
 @Suite struct ModelGradientTests {
   static let units: [FeedForwardUnitKind] = [
-    .linear, .gated, .sharedGated, .masked(.init(count: 1)), .masked(.init(count: 3)),
-    .masked(.init(count: 2, ablation: .noGateMask)),
-    .masked(.init(count: 2, ablation: .noValueMask)),
-    .masked(.init(count: 3, routerTopK: 3)), .masked(.init(count: 2, kind: .fixed)),
+    .lu, .glu, .sharedGLU, .mglu(.init(count: 1)), .mglu(.init(count: 3)),
+    .mglu(.init(count: 2, ablation: .noGateMask)),
+    .mglu(.init(count: 2, ablation: .noValueMask)),
+    .mglu(.init(count: 3, routerTopK: 3)), .mglu(.init(count: 2, kind: .fixed)),
   ]
 
   /// Along the gradient, slightly disturbed, the loss changes as the gradient says. The bound

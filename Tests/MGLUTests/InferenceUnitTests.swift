@@ -46,7 +46,7 @@ import Testing
   @Test func findingsCannotHideAMiss() throws {
     let synthetic = SyntheticUnit(
       .init(
-        hiddenSize: 33, intermediateSize: 17, unit: .masked(.init(count: 2)), activation: .silu),
+        hiddenSize: 33, intermediateSize: 17, unit: .mglu(.init(count: 2)), activation: .silu),
       rows: 3)
     let backend = try CPUBackend(threads: 1)
     let (unit, reference) = synthetic.inferenceUnit(as: .int8, on: backend)

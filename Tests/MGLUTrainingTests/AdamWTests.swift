@@ -51,8 +51,8 @@ import Testing
   }
 
   static let units: [FeedForwardUnitKind] = [
-    .gated, .masked(.init(count: 2)), .masked(.init(count: 3, routerTopK: 2)),
-    .masked(.init(count: 2, kind: .fixed)),
+    .glu, .mglu(.init(count: 2)), .mglu(.init(count: 3, routerTopK: 2)),
+    .mglu(.init(count: 2, kind: .fixed)),
   ]
 
   @Test(arguments: units, [true, false])
@@ -66,7 +66,7 @@ import Testing
     let start = ReferenceModel(model).parameters
     var expected = start
     let trained = model.namedParameters.filter {
-      unit != .masked(.init(count: 2, kind: .fixed)) || !$0.name.hasSuffix("mask_logits")
+      unit != .mglu(.init(count: 2, kind: .fixed)) || !$0.name.hasSuffix("mask_logits")
     }
     var random = Philox(seed: 9, purpose: .synthetic)
     for step in 1...3 {
@@ -128,7 +128,7 @@ import Testing
   }
 
   @Test func gradientThatIsNotFiniteChangesNothing() throws {
-    let model = try Self.model(.masked(.init(count: 2)), tied: true)
+    let model = try Self.model(.mglu(.init(count: 2)), tied: true)
     let optimizer = AdamW(AdamW.Settings(), for: model)
     let before = ReferenceModel(model).parameters
     for parameter in model.namedParameters {

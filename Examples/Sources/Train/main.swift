@@ -6,7 +6,7 @@ import MGLUTraining
 let arguments = CommandLine.arguments
 guard arguments.count == 3 else { fatalError("give a text file, and a folder to write") }
 var shape = ModelPreset.nano.configuration
-shape.feedForward.unit = .masked(MaskConfiguration(count: 4))
+shape.feedForward.unit = .mglu(MaskConfiguration(count: 4))
 let model = try LanguageModel(shape, on: CPUBackend())
 model.initialize(seed: 1)
 let trainer = try Trainer(

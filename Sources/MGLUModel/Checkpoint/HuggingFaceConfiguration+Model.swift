@@ -8,7 +8,7 @@ extension HuggingFaceConfiguration {
   ) {
     let c = configuration
     let unit = c.feedForward.unit
-    let isLlama = unit == .gated && (stockLlama || c.feedForward.activation == .silu)
+    let isLlama = unit == .glu && (stockLlama || c.feedForward.activation == .silu)
     architectures = [isLlama ? "LlamaForCausalLM" : "MGLUForCausalLM"]
     modelType = isLlama ? "llama" : "mglu"
     vocabularySize = c.vocabularySize
@@ -34,10 +34,10 @@ extension HuggingFaceConfiguration {
     // transformers reads no integers of ours.
     autoMap = weights == .int8 ? nil : TransformersFiles.autoMap
     switch unit {
-    case .linear: mlpType = "lu"
-    case .gated: mlpType = "glu"
-    case .sharedGated: mlpType = "shared_glu"
-    case .masked(let mask):
+    case .lu: mlpType = "lu"
+    case .glu: mlpType = "glu"
+    case .sharedGLU: mlpType = "shared_glu"
+    case .mglu(let mask):
       mlpType = "mglu"
       masks = mask.count
       maskKind = mask.kind.rawValue
@@ -127,16 +127,16 @@ extension HuggingFaceConfiguration {
       guard masks == nil, mlpType == nil || mlpType == "glu" else {
         throw CheckpointError(.disagreement, "config.json: a llama model with masks")
       }
-      return .gated
+      return .glu
     }
     if mlpType != "mglu", masks != nil {
       throw CheckpointError(
         .disagreement, "config.json: num_masks is given, but mlp_type is \(mlpType ?? "missing")")
     }
     switch mlpType {
-    case "lu": return .linear
-    case "glu": return .gated
-    case "shared_glu": return .sharedGated
+    case "lu": return .lu
+    case "glu": return .glu
+    case "shared_glu": return .sharedGLU
     case "mglu":
       guard let masks else { throw CheckpointError(.malformed, "config.json lacks num_masks") }
       let kind = MaskConfiguration.Kind(rawValue: maskKind ?? "learned")
@@ -147,7 +147,7 @@ extension HuggingFaceConfiguration {
           "config.json: mask_kind \(maskKind ?? "null") or mask_ablation "
             + "\(maskAblation ?? "null") is unknown")
       }
-      return .masked(
+      return .mglu(
         MaskConfiguration(
           count: masks, kind: kind, ablation: ablation ?? nil, routerTopK: routerTopK))
     default:

@@ -8,14 +8,14 @@ extension LanguageModel {
   /// refused: LU has no gate, and a router weights each route for each token.
   public func llamaExport() throws(CheckpointError) -> LanguageModel {
     var target = configuration
-    target.feedForward.unit = .gated
+    target.feedForward.unit = .glu
     switch configuration.feedForward.unit {
-    case .gated, .sharedGated: break
-    case .linear:
+    case .glu, .sharedGLU: break
+    case .lu:
       throw CheckpointError(
         .notExportable, "a plain feed-forward layer has no gate, which every Llama block has",
         remedy: "export a GLU or an MGLU")
-    case .masked(let masks):
+    case .mglu(let masks):
       if let ablation = masks.ablation {
         throw CheckpointError(
           .notExportable,

@@ -13,13 +13,13 @@ extension LanguageModel {
   public func maskedFromGated(
     masks: Int
   ) throws(CheckpointError) -> (model: LanguageModel, errors: [Double]) {
-    guard configuration.feedForward.unit == .gated else {
+    guard configuration.feedForward.unit == .glu else {
       throw CheckpointError(
         .notExportable, "only a GLU has a gate and a value to be masked",
         remedy: "give a SwiGLU, or leave out --masks to keep the unit")
     }
     var target = configuration
-    target.feedForward.unit = .masked(MaskConfiguration(count: masks))
+    target.feedForward.unit = .mglu(MaskConfiguration(count: masks))
     let result: LanguageModel
     do { result = try LanguageModel(target, on: backend) } catch {
       throw CheckpointError(.notExportable, error.message, remedy: error.remedy)

@@ -144,7 +144,7 @@ public enum ModelFolder {
   ) throws(CheckpointError) -> [String: UInt32] {
     precondition(weights != .int8, "integers are for inference (convertForInference)")
     let isFixed =
-      if case .masked(let masks) = model.configuration.feedForward.unit {
+      if case .mglu(let masks) = model.configuration.feedForward.unit {
         masks.kind == .fixed
       } else { false }
     let host = model.backend.host

@@ -119,14 +119,14 @@ private struct WeightLoader<Source: WeightSource> {
     let (d, h) = (c.intermediateSize, c.hiddenSize)
     let up = try matrix(names.up, d, h)
     switch c.unit {
-    case .linear: return FlashLU(up, as: type, activation: c.activation, on: backend)
-    case .sharedGated:
+    case .lu: return FlashLU(up, as: type, activation: c.activation, on: backend)
+    case .sharedGLU:
       return FlashLU(up, as: type, activation: c.activation, isShared: true, on: backend)
-    case .gated:
+    case .glu:
       return FlashGLU(
         gate: try matrix(names.gate, d, h), value: up, as: type, activation: c.activation,
         on: backend)
-    case .masked(let masks):
+    case .mglu(let masks):
       var router: FlashRouter?
       if let topK = masks.routerTopK {
         router = FlashRouter(try matrix(names.router, masks.count, h), topK: topK, on: backend)

@@ -26,7 +26,7 @@ extension LanguageModel {
   /// The logits `[n, V]` of every token, copied: for tests and exact comparisons.
   public func logits(_ tokens: [Int32]) -> [Float] {
     let activations = makeActivations(
-      sequences: 1, length: tokens.count, purpose: .inference)
+      sequences: 1, length: tokens.count, purpose: .evaluation)
     activations.tokens.assign(integers: tokens)
     hidden(activations)
     var result: [Float] = []

@@ -1,7 +1,7 @@
 /// What a pass is for.
 public enum ActivationPurpose: Sendable {
   /// Losses or logits: all layers share one set of activations.
-  case inference
+  case evaluation
   /// Gradients: every layer keeps its own for the backward pass.
   case training
   /// Gradients in less memory: every layer keeps its input only, and the backward pass computes the
@@ -51,7 +51,7 @@ public struct ActivationPlan: Sendable {
   }
 
   var rows: Int { sequences * length }
-  var isForTraining: Bool { purpose != .inference }
+  var isForTraining: Bool { purpose != .evaluation }
 
   /// Logits held at a time: a chunk of rows of at most 64 MiB, or, where a GPU wants wide products
   /// of a narrow type, of 512.

@@ -25,7 +25,7 @@ public enum ModelPreset: String, Sendable, CaseIterable {
         vocabularySize: vocabulary, layers: layers,
         attention: AttentionShape(heads: heads, kvHeads: kvHeads, headSize: hidden / heads),
         feedForward: FeedForwardConfiguration(
-          hiddenSize: hidden, intermediateSize: intermediate, unit: .gated),
+          hiddenSize: hidden, intermediateSize: intermediate, unit: .glu),
         contextLength: context, ropeTheta: theta, tiesEmbeddings: tied)
     }
     return switch self {

@@ -33,13 +33,13 @@ public struct ModelWeights: Sendable {
     embedding = layout.tensor([vocabulary, h])
     head = c.tiesEmbeddings ? embedding : layout.tensor([vocabulary, h])
     var masks: MaskConfiguration?
-    if case .masked(let configuration) = c.feedForward.unit { masks = configuration }
+    if case .mglu(let configuration) = c.feedForward.unit { masks = configuration }
     var matrices: [LayerMatrices] = []
     for _ in 0..<c.layers {
       var router: Tensor?
       let qkv = layout.tensor([c.attention.rowWidth, h])
       let output = layout.tensor([h, c.attention.queryWidth])
-      let up = layout.tensor([(c.feedForward.unit == .gated ? 2 : 1) * d, h])
+      let up = layout.tensor([(c.feedForward.unit == .glu ? 2 : 1) * d, h])
       let down = layout.tensor([h, d])
       if let masks, masks.routerTopK != nil { router = layout.tensor([masks.count, h]) }
       matrices.append(
@@ -137,13 +137,13 @@ public struct LayerWeights: Sendable {
     (qkv, output, down) = (matrices.qkv, matrices.output, matrices.down)
     let activation = configuration.activation
     switch (configuration.unit, matrices.logits) {
-    case (.masked(let masks), let logits?):
+    case (.mglu(let masks), let logits?):
       unit = MaskedGatedLinearUnit(
         weight: matrices.up, maskLogits: logits, activation: activation, maskKind: masks.kind,
         ablation: masks.ablation,
         router: matrices.router.map { Router(weight: $0, topK: masks.routerTopK ?? 1) })
-    case (.gated, _): unit = GatedLinearUnit(weight: matrices.up, activation: activation)
-    case (.sharedGated, _):
+    case (.glu, _): unit = GatedLinearUnit(weight: matrices.up, activation: activation)
+    case (.sharedGLU, _):
       unit = SharedGatedLinearUnit(weight: matrices.up, activation: activation)
     default: unit = LinearUnit(weight: matrices.up, activation: activation)
     }

@@ -59,17 +59,17 @@ package struct ReferenceModel: Sendable {
       kind: configuration.feedForward.unit, activation: configuration.feedForward.activation,
       weight: up)
     switch configuration.feedForward.unit {
-    case .gated:
+    case .glu:
       unit.weight = parameter(prefix + "mlp.gate_proj.weight")
       unit.valueWeight = up
-    case .masked(let masks):
+    case .mglu(let masks):
       let logits = parameter(prefix + "mlp.mask_logits").split(masks.count)
       unit.masks = masking == .realValued ? logits : logits.map(ReferenceUnit.mask(ofLogits:))
       if let topK = masks.routerTopK {
         unit.router = ReferenceRouter(
           weight: parameter(prefix + "mlp.router.weight"), topK: topK)
       }
-    case .linear, .sharedGated: break
+    case .lu, .sharedGLU: break
     }
     return unit
   }

@@ -11,12 +11,12 @@ extension SyntheticUnit {
     init(_ configuration: FeedForwardConfiguration, in layout: inout ArenaLayout) {
       let (h, d) = (configuration.hiddenSize, configuration.intermediateSize)
       let activation = configuration.activation
-      weight = layout.tensor([(configuration.unit == .gated ? 2 : 1) * d, h])
+      weight = layout.tensor([(configuration.unit == .glu ? 2 : 1) * d, h])
       switch configuration.unit {
-      case .linear: unit = LinearUnit(weight: weight, activation: activation)
-      case .gated: unit = GatedLinearUnit(weight: weight, activation: activation)
-      case .sharedGated: unit = SharedGatedLinearUnit(weight: weight, activation: activation)
-      case .masked(let masks):
+      case .lu: unit = LinearUnit(weight: weight, activation: activation)
+      case .glu: unit = GatedLinearUnit(weight: weight, activation: activation)
+      case .sharedGLU: unit = SharedGatedLinearUnit(weight: weight, activation: activation)
+      case .mglu(let masks):
         let logits = layout.tensor([masks.count, d, h])
         let router = masks.routerTopK.map { topK in
           Router(weight: layout.tensor([masks.count, h]), topK: topK)

@@ -25,11 +25,11 @@ package struct SyntheticUnit: Sendable {
     self.configuration = configuration
     input = .normal(rows: rows, columns: h, using: &random)
     upstream = .normal(rows: rows, columns: d, using: &random)
-    let matrices = configuration.unit == .gated ? 2 : 1
+    let matrices = configuration.unit == .glu ? 2 : 1
     weight = .normal(rows: matrices * d, columns: h, scale: scale, using: &random)
     var logits = ReferenceMatrix(rows: 0, columns: h)
     var router: ReferenceMatrix?
-    if case .masked(let masks) = configuration.unit {
+    if case .mglu(let masks) = configuration.unit {
       logits = .normal(rows: masks.count * d, columns: h, scale: 0.01, using: &random)
       for index in stride(from: 0, to: logits.elements.count, by: 5) { logits.elements[index] = 0 }
       if masks.routerTopK != nil {
@@ -52,13 +52,13 @@ package struct SyntheticUnit: Sendable {
     var unit = ReferenceUnit(
       kind: configuration.unit, activation: configuration.activation, weight: weight)
     switch configuration.unit {
-    case .gated:
+    case .glu:
       let parts = weight.split(2)
       (unit.weight, unit.valueWeight) = (parts[0], parts[1])
-    case .masked(let masks):
+    case .mglu(let masks):
       unit.masks = maskLogits.split(masks.count).map(mask)
       unit.router = router.map { ReferenceRouter(weight: $0, topK: masks.routerTopK ?? 1) }
-    case .linear, .sharedGated: break
+    case .lu, .sharedGLU: break
     }
     return unit
   }
@@ -82,7 +82,7 @@ package struct SyntheticUnit: Sendable {
     let unit = reference()
     let gradients = unit.backward(upstream, x: input)
     var masks = gradients.masks
-    if case .masked(let configuration) = configuration.unit, configuration.kind == .fixed {
+    if case .mglu(let configuration) = configuration.unit, configuration.kind == .fixed {
       masks = masks.map(\.zeros)
     }
     return Results(

@@ -63,7 +63,7 @@ package struct LargeUnit {
     host.dequantize(host.converted(stored, to: type), into: wide)
     MaskBits.unpack(masks.reshaped([rows, Self.columns / 8])[last], into: logits)
     let reference = ReferenceUnit(
-      kind: .masked(.init(count: 1)), activation: .silu, weight: ReferenceMatrix(wide),
+      kind: .mglu(.init(count: 1)), activation: .silu, weight: ReferenceMatrix(wide),
       masks: [ReferenceUnit.mask(ofLogits: ReferenceMatrix(logits))])
     var finding = Finding("FlashMGLU past 2^31", on: verification.set, weights: type)
     finding.add(

@@ -21,18 +21,18 @@ extension SyntheticUnit {
     let (weight, wide) = stored(reference.weight)
     reference.weight = wide
     switch c.unit {
-    case .linear: return (FlashLU(weight, activation: c.activation, on: backend), reference)
-    case .sharedGated:
+    case .lu: return (FlashLU(weight, activation: c.activation, on: backend), reference)
+    case .sharedGLU:
       return (
         FlashLU(weight, activation: c.activation, isShared: true, on: backend), reference
       )
-    case .gated:
+    case .glu:
       let (value, wideValue) = stored(reference.valueWeight ?? wide)
       reference.valueWeight = wideValue
       return (
         FlashGLU(gate: weight, value: value, activation: c.activation, on: backend), reference
       )
-    case .masked(let masks):
+    case .mglu(let masks):
       let logits = host.allocate { $0.tensor([masks.count, d, h]) }
       logits.assign(maskLogits.floats)
       let router = router.map { matrix in

@@ -19,7 +19,7 @@ extension Verification {
         // Sums that cancel are measured against what they sum: values of about one.
         forward.add(found.output, expected: expected.output, bound: 1e-5, floor: 1, name)
         var pairs = [(found.input, expected.input), (found.weight, expected.weight)]
-        if case .masked = kind { pairs.append((found.maskLogits, expected.maskLogits)) }
+        if case .mglu = kind { pairs.append((found.maskLogits, expected.maskLogits)) }
         if let router = found.router, let other = expected.router { pairs.append((router, other)) }
         for (found, expected) in pairs {
           backward.add(found, expected: expected, bound: 1e-5, floor: 1, name)

@@ -21,11 +21,11 @@ public enum UnitName: String, Sendable, CaseIterable {
   /// The unit, an MGLU with ``defaultMasks``.
   public var unit: FeedForwardUnitKind {
     switch self {
-    case .gelu: .linear
-    case .glu, .swiglu, .geglu, .reglu: .gated
-    case .sharedSwiGLU: .sharedGated
+    case .gelu: .lu
+    case .glu, .swiglu, .geglu, .reglu: .glu
+    case .sharedSwiGLU: .sharedGLU
     case .mglu, .swimglu, .gemglu, .remglu, .bilinearMGLU:
-      .masked(MaskConfiguration(count: Self.defaultMasks))
+      .mglu(MaskConfiguration(count: Self.defaultMasks))
     }
   }
 }

@@ -26,7 +26,7 @@ public struct UnitSpecification: Sendable, Hashable {
         remedy: "masks follow a colon, as in swimglu:4")
     }
     activation = name.activation
-    guard case .masked(var masks) = name.unit else {
+    guard case .mglu(var masks) = name.unit else {
       guard head.count == 1, parts.count == 1 else {
         throw ExperimentError(
           .unit, "unit \"\(text)\": \(name.rawValue) has no masks",
@@ -47,7 +47,7 @@ public struct UnitSpecification: Sendable, Hashable {
     do { try masks.validate() } catch {
       throw ExperimentError(.unit, "unit \"\(text)\": \(error.message)", remedy: error.remedy)
     }
-    unit = .masked(masks)
+    unit = .mglu(masks)
     self.text = "\(name.rawValue):\(masks.count)" + Self.suffix(masks)
   }
 
