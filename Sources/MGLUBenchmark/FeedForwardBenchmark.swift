@@ -66,7 +66,7 @@ package struct FeedForwardBenchmark {
 
   private let setting: Setting
   private let target: BenchmarkTarget
-  private let units: [Int: [any InferenceUnit]]
+  private let units: [Int: [FusedFeedForward]]
   private let bits: [Int: Tensor]
   private let planes: [StoredMatrix]
   private let input: Tensor
@@ -102,9 +102,13 @@ package struct FeedForwardBenchmark {
     let count = Self.copies(ofBytes: first.byteCount, on: target)
     let planes = [first] + (1..<count).map { _ in target.copied(first) }
     var bits: [Int: Tensor] = [:]
-    var units: [Int: [any InferenceUnit]] = [
+    func shape(_ unit: FeedForwardUnitKind) -> FeedForwardConfiguration {
+      FeedForwardConfiguration(hiddenSize: h, intermediateSize: d, unit: unit)
+    }
+    var units: [Int: [FusedFeedForward]] = [
       0: (0..<count / 2).map {
-        FlashGLU(gate: planes[2 * $0], value: planes[2 * $0 + 1], activation: .silu, on: backend)
+        FusedFeedForward(
+          shape(.glu), matrices: [planes[2 * $0], planes[2 * $0 + 1]], on: backend)
       }
     ]
     for masks in Set(setting.masks + [1]) {
@@ -113,7 +117,8 @@ package struct FeedForwardBenchmark {
       for index in bytes.indices { bytes[index] = UInt8.random(in: 0...255, using: &random) }
       bits[masks] = drawn
       units[masks] = planes.prefix(masks == 1 ? count : max(6, count / 4)).map {
-        FlashMGLU($0, masks: drawn, activation: .silu, on: backend)
+        FusedFeedForward(
+          shape(.mglu(.init(count: masks))), matrices: [$0], masks: drawn, on: backend)
       }
     }
     (self.planes, self.bits, self.units) = (planes, bits, units)

@@ -68,7 +68,7 @@ struct DecodeBenchmarkCommand: ParsableCommand {
     let own = try shape.configuration(tokenizer: nil, context: nil)
     try own.validate()
     var configurations = [own]
-    if case .mglu = own.feedForward.unit {
+    if own.feedForward.unit.masks != nil {
       configurations.insert(own, at: 0)
       configurations[0].feedForward.unit = .glu
     }

@@ -28,7 +28,7 @@ import Testing
     // A mask that had no effect would make this test empty.
     let flipped = try Self.model(.mglu(.init(count: masks)), tied: tied)
     for layer in flipped.weights.layers {
-      guard let unit = layer.unit as? MaskedGatedLinearUnit else { continue }
+      guard let unit = layer.unit.masked else { continue }
       unit.maskLogits.assign(unit.maskLogits.array.map { -abs($0) })
     }
     #expect(zip(a, flipped.logits(Self.tokens)).contains { abs($0 - $1) > 1e-3 })

@@ -24,10 +24,8 @@ import Testing
   @Test func disjointMatricesAreKeptExactly() throws {
     let glu = try LlamaExportTests.model(.glu)
     for layer in glu.weights.layers {
-      guard let unit = layer.unit as? GatedLinearUnit else { continue }
-      for index in 0..<unit.gate.count {
-        (index % 3 == 0 ? unit.gate : unit.value).floats[index] = 0
-      }
+      let matrices = layer.unit.matrices
+      for index in 0..<matrices[0].count { matrices[index % 3 == 0 ? 0 : 1].floats[index] = 0 }
     }
     let (masked, errors) = try glu.maskedFromGated(masks: 1)
     #expect(errors == [0, 0, 0])

@@ -33,7 +33,7 @@ import Testing
     var configuration = ModelPreset.nano.configuration
     configuration.feedForward.unit = .mglu(.init(count: 3, routerTopK: 2))
     let model = try LanguageModel(configuration, on: CPUBackend(threads: 1))
-    let isMask = { (parameter: NamedTensor) in parameter.name.hasSuffix("mask_logits") }
+    let isMask = { (parameter: NamedTensor) in parameter.parameter.role == .maskLogits }
     let weights = model.namedParameters.filter { !isMask($0) }.reduce(0) { $0 + $1.tensor.count }
     let masks = model.namedParameters.filter(isMask).reduce(0) { $0 + $1.tensor.count }
     #expect(weights == configuration.weightCount && masks == configuration.maskBitCount)
@@ -41,7 +41,7 @@ import Testing
 
   @Test func gateSharesCountOnes() throws {
     let model = try LlamaExportTests.model(.mglu(.init(count: 2)))
-    let unit = try #require(model.weights.layers[1].unit as? MaskedGatedLinearUnit)
+    let unit = try #require(model.weights.layers[1].unit.masked)
     let size = unit.weight.count
     // A logit of exactly 0 is mask 0.
     unit.maskLogits.assign((0..<2 * size).map { $0 < 7 ? 1 : $0 < size ? 0 : -1 })

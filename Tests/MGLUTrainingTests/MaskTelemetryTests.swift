@@ -23,7 +23,7 @@ import Testing
       #expect(abs(first.ones[layer] - shares.reduce(0, +) / 3) < 1e-12)
     }
     // One logit of 3 * 17 * 12 turned to zero: at most one flip, one near zero more.
-    let unit = try #require(trainer.model.weights.layers[1].unit as? MaskedGatedLinearUnit)
+    let unit = try #require(trainer.model.weights.layers[1].unit.masked)
     let index = try #require(unit.maskLogits.array.firstIndex { $0 > 0.002 })
     unit.maskLogits.withMutableFloats { $0[index] = 0 }
     let second = telemetry.measure(step: 50)
@@ -66,7 +66,7 @@ import Testing
       TrainerTests.trainer(.mglu(.init(count: 3)), in: nil).model
     )
     #expect(try a.maskDifferences(from: b) == [[0, 0, 0], [0, 0, 0]])
-    let unit = try #require(b.weights.layers[1].unit as? MaskedGatedLinearUnit)
+    let unit = try #require(b.weights.layers[1].unit.masked)
     let index = unit.weight.count + 5
     unit.maskLogits.withMutableFloats { $0[index] = -$0[index] }
     #expect(

@@ -18,7 +18,7 @@ import Testing
     let memory = TrainingMemory(
       configuration, sequences: 3, length: 8, purpose: .training, on: backend)
     let model = try LanguageModel(configuration, on: backend)
-    #expect(memory.parameters == model.arena.byteCount && memory.copies == 0)
+    #expect(memory.parameters == model.weights.arena.byteCount && memory.copies == 0)
     #expect(memory.gradients == model.trainedByteCount)
     #expect(memory.moments == 2 * model.trainedByteCount)
     let activations = model.makeActivations(sequences: 3, length: 8, purpose: .training)

@@ -33,18 +33,13 @@ extension HuggingFaceConfiguration {
     guard !isLlama else { return }
     // transformers reads no integers of ours.
     autoMap = weights == .int8 ? nil : TransformersFiles.autoMap
-    switch unit {
-    case .lu: mlpType = "lu"
-    case .glu: mlpType = "glu"
-    case .sharedGLU: mlpType = "shared_glu"
-    case .mglu(let mask):
-      mlpType = "mglu"
-      masks = mask.count
-      maskKind = mask.kind.rawValue
-      maskStorage = packedMasks ? "packed" : "logits"
-      maskAblation = mask.ablation?.rawValue
-      routerTopK = mask.routerTopK
-    }
+    mlpType = unit.name.rawValue
+    guard let mask = unit.masks else { return }
+    masks = mask.count
+    maskKind = mask.kind.rawValue
+    maskStorage = packedMasks ? "packed" : "logits"
+    maskAblation = mask.ablation?.rawValue
+    routerTopK = mask.routerTopK
   }
 
   /// The model that the keys describe, or what is missing, unknown or in disagreement.
@@ -129,31 +124,31 @@ extension HuggingFaceConfiguration {
       }
       return .glu
     }
-    if mlpType != "mglu", masks != nil {
+    if mlpType != FeedForwardUnitKind.Name.mglu.rawValue, masks != nil {
       throw CheckpointError(
         .disagreement, "config.json: num_masks is given, but mlp_type is \(mlpType ?? "missing")")
     }
-    switch mlpType {
-    case "lu": return .lu
-    case "glu": return .glu
-    case "shared_glu": return .sharedGLU
-    case "mglu":
-      guard let masks else { throw CheckpointError(.malformed, "config.json lacks num_masks") }
-      let kind = MaskConfiguration.Kind(rawValue: maskKind ?? "learned")
-      let ablation = maskAblation.map { MaskAblation(rawValue: $0) }
-      guard let kind, ablation != .some(nil) else {
-        throw CheckpointError(
-          .malformed,
-          "config.json: mask_kind \(maskKind ?? "null") or mask_ablation "
-            + "\(maskAblation ?? "null") is unknown")
-      }
-      return .mglu(
-        MaskConfiguration(
-          count: masks, kind: kind, ablation: ablation ?? nil, routerTopK: routerTopK))
-    default:
+    guard let name = mlpType.flatMap(FeedForwardUnitKind.Name.init) else {
+      let names = FeedForwardUnitKind.Name.allCases.map(\.rawValue)
       throw CheckpointError(
         .malformed,
-        "config.json: mlp_type is \(mlpType ?? "missing"), expected lu, glu, shared_glu or mglu")
+        "config.json: mlp_type is \(mlpType ?? "missing"), expected one of "
+          + names.joined(separator: ", "))
     }
+    return try FeedForwardUnitKind(name, masks: maskConfiguration)
+  }
+
+  private func maskConfiguration() throws(CheckpointError) -> MaskConfiguration {
+    guard let masks else { throw CheckpointError(.malformed, "config.json lacks num_masks") }
+    let kind = MaskConfiguration.Kind(rawValue: maskKind ?? "learned")
+    let ablation = maskAblation.map { MaskAblation(rawValue: $0) }
+    guard let kind, ablation != .some(nil) else {
+      throw CheckpointError(
+        .malformed,
+        "config.json: mask_kind \(maskKind ?? "null") or mask_ablation "
+          + "\(maskAblation ?? "null") is unknown")
+    }
+    return MaskConfiguration(
+      count: masks, kind: kind, ablation: ablation ?? nil, routerTopK: routerTopK)
   }
 }

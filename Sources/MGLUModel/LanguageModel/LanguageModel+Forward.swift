@@ -4,7 +4,9 @@ extension LanguageModel {
     sequences: Int, length: Int, purpose: ActivationPurpose
   ) -> ModelActivations {
     let rows = sequences * length
-    let batch = backend.allocateShared { TokenBatch(rows: rows, in: &$0) }
+    let batch = backend.allocateShared {
+      TokenBatch(sequences: sequences, length: length, in: &$0)
+    }
     let plan = ActivationPlan(
       configuration, sequences: sequences, length: length, purpose: purpose,
       type: backend.productType, vocabularyRows: weights.head.rows)

@@ -56,29 +56,3 @@ public enum ModelPreset: String, Sendable, CaseIterable {
     }
   }
 }
-
-extension ModelConfiguration {
-  /// Elements of all weights, masks not included.
-  public var weightCount: Int {
-    let block =
-      2 * hiddenSize + hiddenSize * (attention.rowWidth + attention.queryWidth)
-      + feedForward.upWeightCount + feedForward.routerWeightCount
-      + feedForward.intermediateSize * hiddenSize
-    return vocabularySize * hiddenSize * (tiesEmbeddings ? 1 : 2) + layers * block + hiddenSize
-  }
-
-  /// Mask bits of all layers.
-  public var maskBitCount: Int { layers * feedForward.maskBitCount }
-
-  /// MiB of the feed-forward blocks, counted as ``deployedByteCount`` is.
-  public var mebibytesOfFeedForward: Double {
-    let weights =
-      layers
-      * (feedForward.upWeightCount + feedForward.routerWeightCount
-        + feedForward.intermediateSize * hiddenSize)
-    return Double(2 * weights + (maskBitCount + 7) / 8) / 1_048_576
-  }
-
-  /// Bytes of FP16 weights and 1-bit masks, as table 6 of the paper counts them.
-  public var deployedByteCount: Int { 2 * weightCount + (maskBitCount + 7) / 8 }
-}

@@ -9,25 +9,12 @@ extension SyntheticUnit {
     let router: Tensor?
 
     init(_ configuration: FeedForwardConfiguration, in layout: inout ArenaLayout) {
-      let (h, d) = (configuration.hiddenSize, configuration.intermediateSize)
-      let activation = configuration.activation
-      weight = layout.tensor([(configuration.unit == .glu ? 2 : 1) * d, h])
-      switch configuration.unit {
-      case .lu: unit = LinearUnit(weight: weight, activation: activation)
-      case .glu: unit = GatedLinearUnit(weight: weight, activation: activation)
-      case .sharedGLU: unit = SharedGatedLinearUnit(weight: weight, activation: activation)
-      case .mglu(let masks):
-        let logits = layout.tensor([masks.count, d, h])
-        let router = masks.routerTopK.map { topK in
-          Router(weight: layout.tensor([masks.count, h]), topK: topK)
-        }
-        unit = MaskedGatedLinearUnit(
-          weight: weight, maskLogits: logits, activation: activation, maskKind: masks.kind,
-          ablation: masks.ablation, router: router)
-        (maskLogits, self.router) = (logits, router?.weight)
-        return
-      }
-      (maskLogits, router) = (nil, nil)
+      let parameters = configuration.parameters()
+      let rows = parameters.up.count * configuration.intermediateSize
+      weight = layout.tensor([rows, configuration.hiddenSize])
+      maskLogits = parameters.maskLogits.map { layout.tensor($0.shape) }
+      router = parameters.router.map { layout.tensor($0.shape) }
+      unit = configuration.unit(weight: weight, maskLogits: maskLogits, router: router)
     }
   }
 

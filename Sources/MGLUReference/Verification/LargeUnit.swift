@@ -53,7 +53,10 @@ package struct LargeUnit {
   package func finding(on verification: Verification) throws -> Finding {
     let backend = verification.backend
     let (host, type) = (backend.host, Self.type(on: backend))
-    let unit = FlashMGLU(weight, masks: masks, as: type, activation: .silu, on: backend)
+    let unit = FusedFeedForward(
+      .init(
+        hiddenSize: Self.columns, intermediateSize: rows, unit: .mglu(.init(count: 1))),
+      matrices: [weight], masks: masks, as: type, on: backend)
     let a = try unit(x, precision: .exact, on: backend)
     let last = rows - 70..<rows
     let (wide, logits) = host.allocate { layout in

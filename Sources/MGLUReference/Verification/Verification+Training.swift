@@ -171,7 +171,7 @@ extension Verification {
     let (gating, activation) = (item.kind.gating, item.activation)
     let name = "\(item.kind.label), \(activation), \(rows) x \(width)"
     var routes: Twin<Tensor>?
-    if case .mglu(let masks) = item.kind, let topK = masks.routerTopK {
+    if let masks = item.kind.masks, let topK = masks.routerTopK {
       routes = self.routes(rows, masks.count, topK: topK, twins)
     }
     let streams = twins.normal([rows, gating.streams * width], twins.narrow)

@@ -70,7 +70,7 @@ package struct Verification {
 extension FeedForwardUnitKind {
   /// A name for a line of text.
   var label: String {
-    guard case .mglu(let masks) = self else { return "\(self)" }
+    guard let masks else { return name.rawValue }
     let parts = [
       "\(masks.count) masks", masks.ablation.map(\.rawValue),
       masks.routerTopK.map { "top \($0)" },

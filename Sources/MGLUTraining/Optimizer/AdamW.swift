@@ -74,12 +74,13 @@ public struct AdamW: Sendable {
     for (bytes, decay, copy) in [
       (
         weights.productBytes, settings.weightDecay,
-        model.products?.elements(backend.productType)
+        model.productCopies?.elements(backend.productType)
       ),
       (weights.logitBytes, settings.weightDecay, nil), (weights.normBytes, 0, nil),
     ] where !bytes.isEmpty {
       backend.adamW(
-        model.masters.floats(inBytes: bytes), gradient: gradients.arena.floats(inBytes: bytes),
+        model.masterParameters.floats(inBytes: bytes),
+        gradient: gradients.arena.floats(inBytes: bytes),
         firstMoment: firstMoment.floats(inBytes: bytes),
         secondMoment: secondMoment.floats(inBytes: bytes), copy: copy, squaredNorm: squaredNorm,
         step: AdamWStep(

@@ -30,7 +30,7 @@ struct FeedForwardOptions: ParsableArguments {
       configuration.unit = ffn.unit
       configuration.activation = ffn.activation
     }
-    guard case .mglu(var mask) = configuration.unit else {
+    guard var mask = configuration.unit.masks else {
       guard masks == nil, !fixedMasks, ablation == nil, routerTopK == nil else {
         throw ConfigurationError(
           .conflict, "\(ffn?.rawValue ?? "this model") has no masks",
@@ -47,4 +47,6 @@ struct FeedForwardOptions: ParsableArguments {
   }
 }
 
-extension UnitName: ExpressibleByArgument {}
+extension UnitName: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
