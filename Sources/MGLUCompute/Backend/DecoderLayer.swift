@@ -44,10 +44,13 @@ public struct DecoderLayer<Projection, Norm, Unit> {
 
 /// The parts of a Llama-style model, whatever stands for them: see ``DecoderLayer``.
 public struct DecoderStack<Projection, Norm, Unit> {
+  /// A block.
+  public typealias Layer = DecoderLayer<Projection, Norm, Unit>
+
   /// The token embedding `[V, h]`.
   public var embedding: Projection
   /// The blocks, first to last.
-  public var layers: [DecoderLayer<Projection, Norm, Unit>]
+  public var layers: [Layer]
   /// The final norm `[h]`.
   public var norm: Norm
   /// The output projection `[V, h]`, where it is not the embedding.
@@ -58,8 +61,7 @@ public struct DecoderStack<Projection, Norm, Unit> {
 
   /// A model of these parts.
   public init(
-    embedding: Projection, layers: [DecoderLayer<Projection, Norm, Unit>], norm: Norm,
-    untiedHead: Projection?
+    embedding: Projection, layers: [Layer], norm: Norm, untiedHead: Projection?
   ) {
     self.embedding = embedding
     self.layers = layers

@@ -39,7 +39,7 @@ extension ModelConfiguration {
   }
 }
 
-extension DecoderLayer<[Parameter], Parameter, UnitParameters> {
+extension ParameterTable.Layer {
   /// All parameters, each as what lies together in memory, in the order of files.
   var inFileOrder: [[Parameter]] {
     var all: [[Parameter]] = []
@@ -53,10 +53,7 @@ extension DecoderLayer<[Parameter], Parameter, UnitParameters> {
   }
 }
 
-extension DecoderStack<[Parameter], Parameter, UnitParameters> {
-  /// A block.
-  typealias Layer = DecoderLayer<[Parameter], Parameter, UnitParameters>
-
+extension ParameterTable {
   /// Every parameter, in the order of files.
   public var parameters: [Parameter] {
     (embedding + layers.flatMap { $0.inFileOrder.flatMap(\.self) } + [norm])
