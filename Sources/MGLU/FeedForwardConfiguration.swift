@@ -43,49 +43,17 @@ public struct FeedForwardConfiguration: Sendable, Equatable {
         "hidden size \(hiddenSize) and intermediate size \(intermediateSize): both must be "
           + "positive")
     }
-    if case .masked(let masks) = unit { try masks.validate() }
+    try unit.masks?.validate()
   }
 
   /// Elements of the up side's weights: h d, or 2 h d for a GLU (paper, table 2).
-  public var upWeightCount: Int {
-    hiddenSize * intermediateSize * (unit == .gated ? 2 : 1)
-  }
+  public var upWeightCount: Int { parameters().up.reduce(0) { $0 + $1.count } }
 
   /// Mask bits: n_m h d.
-  public var maskBitCount: Int {
-    if case .masked(let masks) = unit { masks.count * hiddenSize * intermediateSize } else { 0 }
-  }
+  public var maskBitCount: Int { parameters().maskLogits?.count ?? 0 }
 
   /// Elements of the router: n_m h, or 0.
-  public var routerWeightCount: Int {
-    if case .masked(let masks) = unit, masks.routerTopK != nil {
-      masks.count * hiddenSize
-    } else {
-      0
-    }
-  }
-}
-
-/// The units of the paper, by what makes the intermediate activation a `[d]` of an input x `[h]`.
-public enum FeedForwardUnitKind: Sendable, Equatable {
-  /// LU: a = g(x W^T), the plain feed-forward layer.
-  case linear
-  /// GLU: a = g(x Wg^T) (.) (x Wv^T).
-  case gated
-  /// Shared GLU, a control: a = g(x W^T) (.) (x W^T).
-  case sharedGated
-  /// MGLU: a = sum_i g(x (M_i (.) W)^T) (.) (x ((1 - M_i) (.) W)^T), one W under n_m masks.
-  case masked(MaskConfiguration)
-
-  /// How the unit's streams combine.
-  public var gating: Gating {
-    switch self {
-    case .linear: .linear
-    case .gated: .gated
-    case .sharedGated: .shared
-    case .masked(let masks): .masked(count: masks.count, ablation: masks.ablation)
-    }
-  }
+  public var routerWeightCount: Int { parameters().router?.count ?? 0 }
 }
 
 /// The masks of an MGLU, and what routes between them.
@@ -117,6 +85,9 @@ public struct MaskConfiguration: Sendable, Equatable {
     self.ablation = ablation
     self.routerTopK = routerTopK
   }
+
+  /// The masks of which a router chooses, where there is one.
+  var routedCount: Int? { routerTopK.map { _ in count } }
 
   /// Throws what is wrong with the counts.
   public func validate() throws(ConfigurationError) {

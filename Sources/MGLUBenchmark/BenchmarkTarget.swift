@@ -11,7 +11,7 @@ package final class BenchmarkTarget {
   package init(_ backend: any InferenceBackend) throws(BackendError) {
     self.backend = backend
     traits = backend.benchmarkTraits
-    probe = traits.probeByteCount.map { bytes in backend.allocate { $0.tensor([bytes], .uint8) }.1 }
+    probe = traits.probeByteCount.map { bytes in backend.allocate { $0.tensor([bytes], .uint8) } }
     try backend.finish()
   }
 
@@ -21,7 +21,7 @@ package final class BenchmarkTarget {
   /// The same values in memory of their own: a backend may pack a matrix where it lies.
   package func copied(_ matrix: StoredMatrix) -> StoredMatrix {
     let host = backend.host
-    let (_, copy) = host.allocate { layout in
+    let copy = host.allocate { layout in
       StoredMatrix(
         weights: layout.tensor(matrix.weights.shape, matrix.weights.dataType),
         scales: matrix.scales.map { layout.tensor($0.shape, $0.dataType) })

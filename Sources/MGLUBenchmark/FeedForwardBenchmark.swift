@@ -66,7 +66,7 @@ package struct FeedForwardBenchmark {
 
   private let setting: Setting
   private let target: BenchmarkTarget
-  private let units: [Int: [any InferenceUnit]]
+  private let units: [Int: [FusedFeedForward]]
   private let bits: [Int: Tensor]
   private let planes: [StoredMatrix]
   private let input: Tensor
@@ -88,7 +88,7 @@ package struct FeedForwardBenchmark {
     let (backend, host) = (target.backend, target.backend.host)
     let (d, h) = (setting.intermediateSize, setting.hiddenSize)
     var random = Philox(seed: 1, purpose: .synthetic)
-    let (_, (values, input)) = host.allocate { layout in
+    let (values, input) = host.allocate { layout in
       (layout.tensor([d, h]), layout.tensor([setting.batch, h]))
     }
     let scale = 2 / Float(h).squareRoot()
@@ -102,18 +102,23 @@ package struct FeedForwardBenchmark {
     let count = Self.copies(ofBytes: first.byteCount, on: target)
     let planes = [first] + (1..<count).map { _ in target.copied(first) }
     var bits: [Int: Tensor] = [:]
-    var units: [Int: [any InferenceUnit]] = [
+    func shape(_ unit: FeedForwardUnitKind) -> FeedForwardConfiguration {
+      FeedForwardConfiguration(hiddenSize: h, intermediateSize: d, unit: unit)
+    }
+    var units: [Int: [FusedFeedForward]] = [
       0: (0..<count / 2).map {
-        FlashGLU(gate: planes[2 * $0], value: planes[2 * $0 + 1], activation: .silu, on: backend)
+        FusedFeedForward(
+          shape(.glu), matrices: [planes[2 * $0], planes[2 * $0 + 1]], on: backend)
       }
     ]
     for masks in Set(setting.masks + [1]) {
-      let (_, drawn) = host.allocate { $0.tensor([masks, d, (h + 7) / 8], .uint8) }
+      let drawn = host.allocate { $0.tensor([masks, d, (h + 7) / 8], .uint8) }
       let bytes = drawn.bytes
       for index in bytes.indices { bytes[index] = UInt8.random(in: 0...255, using: &random) }
       bits[masks] = drawn
       units[masks] = planes.prefix(masks == 1 ? count : max(6, count / 4)).map {
-        FlashMGLU($0, masks: drawn, activation: .silu, on: backend)
+        FusedFeedForward(
+          shape(.mglu(.init(count: masks))), matrices: [$0], masks: drawn, on: backend)
       }
     }
     (self.planes, self.bits, self.units) = (planes, bits, units)
@@ -140,7 +145,7 @@ package struct FeedForwardBenchmark {
 
   /// Read bandwidth in GB/s, and every unit's times: the GLU first.
   package func run() throws -> (readGBPerS: Double, results: [Result]) {
-    let (_, a) = backend.allocate { $0.tensor([setting.batch, setting.intermediateSize]) }
+    let a = backend.allocate { $0.tensor([setting.batch, setting.intermediateSize]) }
     func pass(_ masks: Int, _ copy: Int) {
       let all = units[masks]!
       backend.fusedLinear(
@@ -201,20 +206,20 @@ package struct FeedForwardBenchmark {
   private func error(masks: Int) throws -> Double {
     let (d, h) = (min(64, setting.intermediateSize), setting.hiddenSize)
     let (host, stored) = (backend.host, units[masks]![0].weights.type)
-    let (_, wide) = host.allocate { $0.tensor([setting.intermediateSize, h]) }
+    let wide = host.allocate { $0.tensor([setting.intermediateSize, h]) }
     host.dequantize(host.converted(planes[0], to: stored), into: wide)
-    let (_, a) = backend.allocateShared {
+    let a = backend.allocateShared {
       $0.tensor([setting.batch, setting.intermediateSize])
     }
     backend.fusedLinear(units[masks]![0].weights, x, precision: setting.activations, into: a)
     try backend.finish()
     let weight = ReferenceMatrix(wide[0..<d])
     var reference = ReferenceUnit(
-      kind: masks == 0 ? .gated : .masked(.init(count: masks)), activation: .silu,
+      kind: masks == 0 ? .glu : .mglu(.init(count: masks)), activation: .silu,
       weight: weight, valueWeight: masks == 0 ? weight : nil)
     if let bits = bits[masks], masks > 0 {
       reference.masks = (0..<masks).map { mask in
-        let (_, logits) = host.allocate { $0.tensor([d, h]) }
+        let logits = host.allocate { $0.tensor([d, h]) }
         let plane = bits[mask..<mask + 1].reshaped([setting.intermediateSize, bits.columns])
         MaskBits.unpack(plane[0..<d], into: logits)
         return ReferenceUnit.mask(ofLogits: ReferenceMatrix(logits))

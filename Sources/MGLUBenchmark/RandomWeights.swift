@@ -13,29 +13,23 @@ package struct RandomWeights: WeightSource {
     return (0..<period).map { _ in random.nextUniform() }
   }()
 
-  package func matrix(
-    _ name: String, rows: Int, columns: Int, on host: CPUBackend
-  ) -> StoredMatrix {
-    let (_, tensor) = host.allocate { $0.tensor([rows, columns]) }
-    let scale = 2 / Float(columns).squareRoot()
+  package func matrix(_ parameter: Parameter, on host: CPUBackend) -> StoredMatrix {
+    let tensor = host.allocate { $0.tensor(parameter.shape) }
+    let scale = 2 / Float(tensor.columns).squareRoot()
     tensor.withMutableFloats { span in
       for index in span.indices { span[index] = (Self.uniform[index % Self.period] - 0.5) * scale }
     }
     return StoredMatrix(weights: tensor)
   }
 
-  package func vector(
-    _ name: String, count: Int, on host: CPUBackend
-  ) -> Tensor {
-    let (_, tensor) = host.allocate { $0.tensor([count]) }
-    tensor.assign(repeatElement(1, count: count))
+  package func vector(_ parameter: Parameter, on host: CPUBackend) -> Tensor {
+    let tensor = host.allocate { $0.tensor(parameter.shape) }
+    tensor.assign(repeatElement(1, count: tensor.count))
     return tensor
   }
 
-  package func masks(
-    ofLogits name: String, shape: [Int], on host: CPUBackend
-  ) -> Tensor {
-    let (_, bits) = host.allocate { $0.tensor(MaskBits.shape(of: shape), .uint8) }
+  package func masks(of logits: Parameter, on host: CPUBackend) -> Tensor {
+    let bits = host.allocate { $0.tensor(MaskBits.shape(of: logits.shape), .uint8) }
     for index in bits.bytes.indices {
       bits.bytes[index] = UInt8(
         truncatingIfNeeded: Self.uniform[index % Self.period].bitPattern >> 4)

@@ -38,7 +38,7 @@ package struct StepPrediction {
   /// Bytes a second that a copy reads and writes together.
   package static func copyRate(on backend: any TrainingBackend) throws -> Double {
     let count = (backend.deviceMemory == nil ? 64 : 512) << 20
-    let (_, (from, to)) = backend.allocate {
+    let (from, to) = backend.allocate {
       ($0.tensor([count], .uint8), $0.tensor([count], .uint8))
     }
     backend.copy(from, into: to)

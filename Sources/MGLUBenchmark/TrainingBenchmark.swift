@@ -59,7 +59,7 @@ package struct TrainingBenchmark {
   /// Floating-point operations a second, in 10^12, of a product of two square matrices.
   package func productRate() throws -> Double {
     let size = backend.productType == .float32 ? 2048 : 8192
-    let (_, (a, b, c)) = backend.allocate { layout in
+    let (a, b, c) = backend.allocate { layout in
       (
         layout.tensor([size, size], backend.productType),
         layout.tensor([size, size], backend.productType),
@@ -67,7 +67,7 @@ package struct TrainingBenchmark {
       )
     }
     // Zeros would be multiplied with less power, and so faster, than numbers are.
-    let (_, numbers) = backend.host.allocate { $0.tensor([size, size]) }
+    let numbers = backend.host.allocate { $0.tensor([size, size]) }
     var random = Philox(seed: 1, purpose: .synthetic)
     numbers.withMutableFloats { span in
       for index in span.indices { span[index] = random.nextNormal() }

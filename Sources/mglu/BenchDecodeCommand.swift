@@ -68,9 +68,9 @@ struct DecodeBenchmarkCommand: ParsableCommand {
     let own = try shape.configuration(tokenizer: nil, context: nil)
     try own.validate()
     var configurations = [own]
-    if case .masked = own.feedForward.unit {
+    if own.feedForward.unit.masks != nil {
       configurations.insert(own, at: 0)
-      configurations[0].feedForward.unit = .gated
+      configurations[0].feedForward.unit = .glu
     }
     let weights = inference.weights ?? .bfloat16
     try checkMemory(configurations, weights)

@@ -44,8 +44,8 @@ struct DemoCommand: ParsableCommand {
     )
     var entries: [Entry] = []
     for (title, folder, unit) in [
-      ("SwiMGLU, n_m = \(masks)", "swimglu", .masked(.init(count: masks))),
-      ("SwiGLU", "swiglu", FeedForwardUnitKind.gated),
+      ("SwiMGLU, n_m = \(masks)", "swimglu", .mglu(.init(count: masks))),
+      ("SwiGLU", "swiglu", FeedForwardUnitKind.glu),
     ] {
       var shape = ModelPreset.nano.configuration
       shape.feedForward.unit = unit

@@ -35,7 +35,7 @@ struct EvaluateCommand: ParsableCommand {
     Interrupt.listen()
     let evaluator = Evaluator(
       model, tokenizer: tokenizer,
-      activations: model.makeActivations(sequences: 16, length: length, purpose: .inference))
+      activations: model.makeActivations(sequences: 16, length: length, purpose: .evaluation))
     guard let result = try evaluator.evaluate(tokens, isCancelled: { Interrupt.isRequested })
     else { throw ExitCode(Interrupt.exitStatus) }
     guard result.loss.isFinite else {

@@ -18,7 +18,7 @@ struct PlanCommand: ParsableCommand {
       """)
 
   @OptionGroup(title: "Model") var shape: ShapeOptions
-  @Option(help: "BatchSampler of a micro-batch.") var batchSize = 12
+  @Option(help: "Sequences of a micro-batch.") var batchSize = 12
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step.") var gradientAccumulation = 1
   @Flag(help: "Compute activations again in the backward pass.") var recompute = false

@@ -45,7 +45,7 @@ import Testing
     _ activation: Activation, to arguments: [Float], on backend: CPUBackend
   ) throws -> (value: [Float], slope: [Float]) {
     let count = arguments.count
-    let (_, (t, a, upstream)) = backend.allocate { layout in
+    let (t, a, upstream) = backend.allocate { layout in
       (layout.tensor([1, count]), layout.tensor([1, count]), layout.tensor([1, count]))
     }
     t.assign(arguments)

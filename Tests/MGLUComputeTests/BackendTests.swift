@@ -12,10 +12,10 @@ private final class MemoryBackend: Backend {
   func fresh() throws(BackendError) -> MemoryBackend { MemoryBackend(host: try host.fresh()) }
   func allocate<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result) { try host.allocate(describe) }
+  ) throws(E) -> Result { try host.allocate(describe) }
   func allocateShared<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result) { try host.allocate(describe) }
+  ) throws(E) -> Result { try host.allocate(describe) }
   func toDevice(_ tensor: Tensor) -> Tensor { tensor }
   func clear(_ tensor: Tensor) { host.clear(tensor) }
   func copy(_ source: Tensor, into target: Tensor) { host.copy(source, into: target) }
@@ -44,7 +44,7 @@ private final class MemoryBackend: Backend {
   /// The defaults are those of a device that computes each call before it returns.
   @Test func defaultsComputeAtOnce() throws {
     let backend = MemoryBackend(host: try CPUBackend(threads: 1))
-    let (_, (a, b)) = backend.allocate { ($0.tensor([3]), $0.tensor([3])) }
+    let (a, b) = backend.allocate { ($0.tensor([3]), $0.tensor([3])) }
     a.assign([1, 2, 3])
     let copies = backend.capture { backend.copy(a, into: b) }
     #expect(b.array == [0, 0, 0])
@@ -67,7 +67,7 @@ private final class MemoryBackend: Backend {
   /// Weights of one backend mean nothing to another.
   @Test func packedWeightsTellWhatAPassReads() throws {
     let backend = try CPUBackend(threads: 1)
-    let (_, (w, masks)) = backend.allocate { ($0.tensor([5, 70]), $0.tensor([2, 5, 9], .uint8)) }
+    let (w, masks) = backend.allocate { ($0.tensor([5, 70]), $0.tensor([2, 5, 9], .uint8)) }
     let packed = backend.pack(
       [StoredMatrix(weights: w)], masks: masks, gating: .masked(count: 2, ablation: nil),
       activation: .silu, as: .float32)

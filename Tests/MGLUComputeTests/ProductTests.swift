@@ -34,7 +34,7 @@ import Testing
       (false, false), (false, true), (true, false), (true, true),
     ] {
       for addition in Addition.allCases {
-        let (_, (a, b, c, d)) = backend.allocate { layout in
+        let (a, b, c, d) = backend.allocate { layout in
           (
             layout.tensor(transposeLeft ? [k, m] : [m, k]),
             layout.tensor(transposeRight ? [n, k] : [k, n]), layout.tensor([m, n]),

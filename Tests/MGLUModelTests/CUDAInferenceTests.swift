@@ -53,7 +53,7 @@ struct CUDAInferenceTests {
   ]
 
   static let units: [FeedForwardUnitKind] = [
-    .gated, .masked(.init(count: 4)), .masked(.init(count: 3, routerTopK: 2)),
+    .glu, .mglu(.init(count: 4)), .mglu(.init(count: 3, routerTopK: 2)),
   ]
 
   /// A prompt of several passes, then single tokens from the recorded step: logits as the CPU's to
@@ -101,21 +101,21 @@ struct CUDAInferenceTests {
     let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 16)
     let synthetic = SyntheticUnit(
       .init(
-        hiddenSize: 64, intermediateSize: shape.rowWidth, unit: .masked(.init(count: 3)),
+        hiddenSize: 64, intermediateSize: shape.rowWidth, unit: .mglu(.init(count: 3)),
         activation: .silu), rows: 2)
     let (unit, _) = synthetic.inferenceUnit(as: .float16, on: backend)
-    let (_, table) = backend.host.allocate {
+    let table = backend.host.allocate {
       RotaryTable(positions: 320, headSize: shape.headSize, in: &$0)
     }
     table.fill(theta: 10_000)
     let rotary = table.toDevice(on: backend)
-    let (_, (x, positions, output)) = backend.allocateShared { layout in
+    let (x, positions, output) = backend.allocateShared { layout in
       (
         layout.tensor([1, 64]), layout.tensor([1], .int32),
         layout.tensor([1, shape.queryWidth])
       )
     }
-    let (_, (residual, a, keys, values)) = backend.allocate { layout in
+    let (residual, a, keys, values) = backend.allocate { layout in
       let cache = [shape.kvHeads, 320, shape.headSize]
       return (
         layout.tensor([1, 64]),
@@ -152,17 +152,17 @@ struct CUDAInferenceTests {
   /// What does not fit is told once, with figures; nothing after it traps.
   @Test func moreMemoryThanThereIsEndsInAnError() throws {
     let bytes = 2 * backend.context.device.memoryByteCount
-    let (_, huge) = backend.allocate { $0.tensor([bytes / 4]) }
+    let huge = backend.allocate { $0.tensor([bytes / 4]) }
     let error = #expect(throws: BackendError.self) { try backend.finish() }
     #expect(error?.code == .memory)
     #expect(error?.message.contains("were asked for") == true, "\(String(describing: error))")
     #expect(error?.message.contains("are free") == true)
     backend.clear(huge)
     let synthetic = SyntheticUnit(
-      .init(hiddenSize: 65, intermediateSize: 17, unit: .masked(.init(count: 2))), rows: 3)
+      .init(hiddenSize: 65, intermediateSize: 17, unit: .mglu(.init(count: 2))), rows: 3)
     for type in backend.weightTypes {
       let (unit, _) = synthetic.inferenceUnit(as: type, on: backend)
-      let (_, x) = backend.host.allocate { $0.tensor([3, 65]) }
+      let x = backend.host.allocate { $0.tensor([3, 65]) }
       #expect(throws: BackendError.self) { try unit(x, on: backend) }
     }
     backend.capture { backend.clear(huge) }()
@@ -170,7 +170,7 @@ struct CUDAInferenceTests {
     // Another backend on the same GPU is not concerned.
     let other = try CUDABackend(backend.context.device, host: backend.host)
     let (unit, reference) = synthetic.inferenceUnit(as: .float16, on: other)
-    let (_, x) = backend.host.allocate { $0.tensor([3, 65]) }
+    let x = backend.host.allocate { $0.tensor([3, 65]) }
     x.assign(synthetic.input.floats)
     let a = ReferenceMatrix(try unit(x, on: other))
     #expect(relativeError(a, reference(synthetic.input)) < 1e-5)

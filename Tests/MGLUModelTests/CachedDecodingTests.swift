@@ -42,7 +42,7 @@ import Testing
   @Test(arguments: [false, true])
   func longPromptsAreReadInChunks(routed: Bool) throws {
     let model = try Self.model(
-      .masked(.init(count: 2, routerTopK: routed ? 1 : nil)), context: 530)
+      .mglu(.init(count: 2, routerTopK: routed ? 1 : nil)), context: 530)
     let tokens = (0..<521).map { Int32($0 * $0 % 23) }
     let whole = ReferenceModel(model).logits(tokens, length: 521)
     let session = try InferenceSession(InferenceModel(model))

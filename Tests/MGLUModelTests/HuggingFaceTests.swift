@@ -92,9 +92,9 @@ import Testing
   @Test(arguments: [WeightType.float32, .float16, .bfloat16])
   func savedModelsOfEveryTypeAreReadBack(weights: WeightType) throws {
     try withTemporaryFolder { folder in
-      var configuration = try LlamaExportTests.model(.gated).configuration
+      var configuration = try LlamaExportTests.model(.glu).configuration
       configuration.ropeScaling = .linear(factor: 2)
-      configuration.feedForward.unit = .masked(.init(count: 2, routerTopK: 1))
+      configuration.feedForward.unit = .mglu(.init(count: 2, routerTopK: 1))
       let model = try LanguageModel(configuration, on: CPUBackend(threads: 2))
       model.initialize(seed: 3)
       let files = try ModelFolder.save(model, weights: weights, to: folder)
@@ -110,9 +110,9 @@ import Testing
   /// Only what needs code brings code: stock Llamas and integers do not.
   @Test func pythonFilesLieBesideOtherUnitsOnly() throws {
     try withTemporaryFolder { folder in
-      let gated = try LlamaExportTests.model(.gated)
+      let gated = try LlamaExportTests.model(.glu)
       #expect(try ModelFolder.save(gated, to: folder + "/llama").count == 2)
-      try ModelFolder.save(LlamaExportTests.model(.masked(.init(count: 2))), to: folder + "/mglu")
+      try ModelFolder.save(LlamaExportTests.model(.mglu(.init(count: 2))), to: folder + "/mglu")
       _ = try ModelFolder.convertForInference(
         folder + "/mglu", weights: .int8, to: folder + "/int8", on: CPUBackend(threads: 1))
       #expect(Folder.kind(of: folder + "/mglu/modeling_mglu.py") == .file)

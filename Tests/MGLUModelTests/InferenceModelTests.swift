@@ -50,7 +50,7 @@ import Testing
   }
 
   @Test func narrowWeightsTakeLessSpaceAndChangeLittle() throws {
-    let model = try LlamaExportTests.model(.masked(.init(count: 4)))
+    let model = try LlamaExportTests.model(.mglu(.init(count: 4)))
     let exact = ReferenceMatrix(
       try InferenceModel(model).logits(after: LlamaExportTests.tokens))
     var bytes = Int.max
@@ -72,7 +72,7 @@ import Testing
     try withTemporaryFolder { folder in
       let backend = try CPUBackend(threads: 1)
       try ModelFolder.save(
-        try LlamaExportTests.model(.masked(.init(count: 3))), to: folder + "/a")
+        try LlamaExportTests.model(.mglu(.init(count: 3))), to: folder + "/a")
       _ = try ModelFolder.convertForInference(
         folder + "/a", weights: .int8, to: folder + "/b", on: backend)
       let path = folder + "/b/model.safetensors"

@@ -155,7 +155,7 @@ import Testing
     var configuration = trained.configuration
     configuration.eosTokenIDs = [free[5]]
     let ending = try LanguageModel(configuration, on: trained.backend)
-    trained.backend.copy(trained.arena.floats, into: ending.arena.floats)
+    trained.backend.copy(trained.weights.arena.floats, into: ending.weights.arena.floats)
     let model = try InferenceModel(ending)
     let first = try #require(free.firstIndex(of: free[5]))
     for (ignoresEOS, expected) in [(false, Array(free[...first])), (true, free)] {

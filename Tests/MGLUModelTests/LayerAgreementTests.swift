@@ -52,7 +52,7 @@ import Testing
     let rotated = 0..<shape.queryWidth + shape.kvWidth
     for name in CPUBackend.instructionSets {
       let backend = try CPUBackend(threads: 2, instructionSet: name)
-      let (_, (table, ids)) = backend.allocate { layout in
+      let (table, ids) = backend.allocate { layout in
         (
           RotaryTable(positions: 1023, headSize: shape.headSize, in: &layout),
           layout.tensor([positions.count], .int32)
@@ -89,7 +89,7 @@ import Testing
       }
     for backend in backends {
       let t = tensors([qkv, qkv.zeros, upstream, upstream.zeros], on: backend)
-      let (_, statistics) = backend.allocate { $0.tensor([sequences, shape.heads, length]) }
+      let statistics = backend.allocate { $0.tensor([sequences, shape.heads, length]) }
       backend.attention(t[0], shape: shape, length: length, into: t[3], logSumExp: statistics)
       backend.attentionBackward(
         t[2], qkv: t[0], output: t[3], logSumExp: statistics, shape: shape, length: length,
@@ -149,7 +149,7 @@ import Testing
       let backend = try CPUBackend(threads: 2, instructionSet: name)
       for scale: Float in [0, 0.25] {
         let t = tensors([logits], on: backend)[0]
-        let (_, (ids, result)) = backend.allocate {
+        let (ids, result) = backend.allocate {
           ($0.tensor([rows], .int32), $0.tensor([1, rows]))
         }
         ids.assign(integers: targets)
@@ -167,7 +167,7 @@ import Testing
 
   /// Float32 tensors of these matrices.
   private func tensors(_ matrices: [ReferenceMatrix], on backend: CPUBackend) -> [Tensor] {
-    let (_, tensors) = backend.allocate { layout in
+    let tensors = backend.allocate { layout in
       matrices.map { layout.tensor([$0.rows, $0.columns]) }
     }
     for (tensor, matrix) in zip(tensors, matrices) { tensor.assign(matrix.floats) }

@@ -17,25 +17,25 @@ import Testing
   /// The same sums in another order: far below the 1e-4 that a user could notice.
   @Test(arguments: [1, 4, 8], [true, false])
   func exportedLogitsAreEqual(masks: Int, tied: Bool) throws {
-    let model = try Self.model(.masked(.init(count: masks)), tied: tied)
+    let model = try Self.model(.mglu(.init(count: masks)), tied: tied)
     let llama = try model.llamaExport()
-    #expect(llama.configuration.feedForward.unit == .gated)
+    #expect(llama.configuration.feedForward.unit == .glu)
     #expect(llama.configuration.feedForward.intermediateSize == masks * 31)
     let (a, b) = (model.logits(Self.tokens), llama.logits(Self.tokens))
     #expect(a.count == b.count && a.contains { abs($0) > 0.01 })
     #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-4 })
     #expect(abs(loss(model) - loss(llama)) < 1e-5)
     // A mask that had no effect would make this test empty.
-    let flipped = try Self.model(.masked(.init(count: masks)), tied: tied)
+    let flipped = try Self.model(.mglu(.init(count: masks)), tied: tied)
     for layer in flipped.weights.layers {
-      guard let unit = layer.unit as? MaskedGatedLinearUnit else { continue }
+      guard let unit = layer.unit.masked else { continue }
       unit.maskLogits.assign(unit.maskLogits.array.map { -abs($0) })
     }
     #expect(zip(a, flipped.logits(Self.tokens)).contains { abs($0 - $1) > 1e-3 })
   }
 
   @Test(arguments: [
-    FeedForwardUnitKind.gated, .sharedGated, .masked(.init(count: 2, kind: .fixed)),
+    FeedForwardUnitKind.glu, .sharedGLU, .mglu(.init(count: 2, kind: .fixed)),
   ])
   func otherGatedUnitsAreExported(unit: FeedForwardUnitKind) throws {
     let model = try Self.model(unit)
@@ -44,9 +44,9 @@ import Testing
   }
 
   @Test(arguments: [
-    FeedForwardUnitKind.linear, .masked(.init(count: 2, routerTopK: 1)),
-    .masked(.init(count: 2, ablation: .noGateMask)),
-    .masked(.init(count: 2, ablation: .noValueMask)),
+    FeedForwardUnitKind.lu, .mglu(.init(count: 2, routerTopK: 1)),
+    .mglu(.init(count: 2, ablation: .noGateMask)),
+    .mglu(.init(count: 2, ablation: .noValueMask)),
   ])
   func whatNoLlamaComputesIsRefused(unit: FeedForwardUnitKind) throws {
     let model = try Self.model(unit)
@@ -55,7 +55,7 @@ import Testing
   }
 
   private func loss(_ model: LanguageModel) -> Float {
-    let activations = model.makeActivations(sequences: 1, length: 28, purpose: .inference)
+    let activations = model.makeActivations(sequences: 1, length: 28, purpose: .evaluation)
     activations.tokens.assign(integers: Self.tokens.dropLast())
     activations.targets.assign(integers: Self.tokens.dropFirst())
     model.loss(activations)

@@ -22,16 +22,14 @@ import Testing
 
   /// A GLU whose gate and value never meet in an element is an MGLU of one mask already.
   @Test func disjointMatricesAreKeptExactly() throws {
-    let glu = try LlamaExportTests.model(.gated)
+    let glu = try LlamaExportTests.model(.glu)
     for layer in glu.weights.layers {
-      guard let unit = layer.unit as? GatedLinearUnit else { continue }
-      for index in 0..<unit.gate.count {
-        (index % 3 == 0 ? unit.gate : unit.value).floats[index] = 0
-      }
+      let matrices = layer.unit.matrices
+      for index in 0..<matrices[0].count { matrices[index % 3 == 0 ? 0 : 1].floats[index] = 0 }
     }
     let (masked, errors) = try glu.maskedFromGated(masks: 1)
     #expect(errors == [0, 0, 0])
-    #expect(masked.configuration.feedForward.unit == .masked(.init(count: 1)))
+    #expect(masked.configuration.feedForward.unit == .mglu(.init(count: 1)))
     let (a, b) = (glu.logits(LlamaExportTests.tokens), masked.logits(LlamaExportTests.tokens))
     #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-5 })
     #expect(throws: CheckpointError.self) { try masked.maskedFromGated(masks: 2) }

@@ -10,11 +10,11 @@ import Testing
   static let bound = 1e-5
 
   static let units: [FeedForwardUnitKind] = [
-    .linear, .gated, .sharedGated, .masked(.init(count: 1)), .masked(.init(count: 3)),
-    .masked(.init(count: 16)), .masked(.init(count: 2, ablation: .noGateMask)),
-    .masked(.init(count: 2, ablation: .noValueMask)), .masked(.init(count: 2, kind: .fixed)),
-    .masked(.init(count: 3, routerTopK: 1)), .masked(.init(count: 3, routerTopK: 2)),
-    .masked(.init(count: 3, routerTopK: 3)),
+    .lu, .glu, .sharedGLU, .mglu(.init(count: 1)), .mglu(.init(count: 3)),
+    .mglu(.init(count: 16)), .mglu(.init(count: 2, ablation: .noGateMask)),
+    .mglu(.init(count: 2, ablation: .noValueMask)), .mglu(.init(count: 2, kind: .fixed)),
+    .mglu(.init(count: 3, routerTopK: 1)), .mglu(.init(count: 3, routerTopK: 2)),
+    .mglu(.init(count: 3, routerTopK: 3)),
   ]
 
   @Test(arguments: units, [true, false])
@@ -27,7 +27,7 @@ import Testing
   @Test(arguments: Activation.allCases)
   func everyActivationAgrees(activation: Activation) throws {
     try check(
-      .masked(.init(count: 2)), activation, tied: true, on: CPUBackend(threads: 2))
+      .mglu(.init(count: 2)), activation, tied: true, on: CPUBackend(threads: 2))
   }
 
   @Test(arguments: CPUBackend.instructionSets, [true, false])
@@ -42,7 +42,7 @@ import Testing
     let (vocabulary, length) = (1 << 19, 20)
     let configuration = ModelConfiguration(
       vocabularySize: vocabulary, layers: 1, attention: .init(heads: 1, kvHeads: 1, headSize: 2),
-      feedForward: .init(hiddenSize: 3, intermediateSize: 2, unit: .linear),
+      feedForward: .init(hiddenSize: 3, intermediateSize: 2, unit: .lu),
       contextLength: length)
     let model = try LanguageModel(configuration, on: CPUBackend(threads: 2))
     model.initialize(seed: 1)
@@ -67,7 +67,7 @@ import Testing
     let configuration = ModelConfiguration(
       vocabularySize: 23, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 6),
       feedForward: .init(
-        hiddenSize: 19, intermediateSize: 29, unit: .masked(.init(count: 2, routerTopK: 2))),
+        hiddenSize: 19, intermediateSize: 29, unit: .mglu(.init(count: 2, routerTopK: 2))),
       contextLength: 11, tiesEmbeddings: tied)
     let model = try LanguageModel.drawn(configuration, on: CPUBackend(threads: 2))
     let tokens = (0..<22).map { Int32($0 * 7 % 23) }
@@ -107,7 +107,7 @@ import Testing
     #expect(zip(targets, found.losses).allSatisfy { $0 >= 0 || $1 == 0 })
 
     let inference = model.makeActivations(
-      sequences: sequences, length: length, purpose: .inference)
+      sequences: sequences, length: length, purpose: .evaluation)
     inference.tokens.assign(integers: tokens)
     inference.targets.assign(integers: targets)
     model.loss(inference)
@@ -150,7 +150,7 @@ import Testing
     activations.tokens.assign(integers: tokens)
     activations.targets.assign(integers: targets)
     let gradients = Gradients(
-      arena: model.backend.allocate { _ = $0.tensor([model.trainedByteCount / 4]) }.arena)
+      arena: model.backend.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena)
     for _ in 0..<passes {
       model.lossAndGradients(activations, into: gradients, scale: scale)
     }
@@ -168,11 +168,11 @@ import Testing
 
 extension FeedForwardUnitKind {
   fileprivate var hasFixedMasks: Bool {
-    if case .masked(let masks) = self { masks.kind == .fixed } else { false }
+    if case .mglu(let masks) = self { masks.kind == .fixed } else { false }
   }
 
   fileprivate var routesToOne: Bool {
-    if case .masked(let masks) = self { masks.routerTopK == 1 } else { false }
+    if case .mglu(let masks) = self { masks.routerTopK == 1 } else { false }
   }
 }
 

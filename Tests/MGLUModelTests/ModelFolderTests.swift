@@ -4,9 +4,9 @@ import Testing
 
 @Suite struct ModelFolderTests {
   static let units: [FeedForwardUnitKind] = [
-    .linear, .gated, .sharedGated, .masked(.init(count: 3)),
-    .masked(.init(count: 2, kind: .fixed)), .masked(.init(count: 2, ablation: .noValueMask)),
-    .masked(.init(count: 3, routerTopK: 2)),
+    .lu, .glu, .sharedGLU, .mglu(.init(count: 3)),
+    .mglu(.init(count: 2, kind: .fixed)), .mglu(.init(count: 2, ablation: .noValueMask)),
+    .mglu(.init(count: 3, routerTopK: 2)),
   ]
 
   @Test(arguments: units, [true, false])
@@ -47,7 +47,7 @@ import Testing
   ])
   func configurationsThatDisagreeAreRefused(old: String, new: String) throws {
     try withTemporaryFolder { folder in
-      var configuration = try LlamaExportTests.model(.masked(.init(count: 3))).configuration
+      var configuration = try LlamaExportTests.model(.mglu(.init(count: 3))).configuration
       configuration.feedForward.hiddenSize = 24
       let model = try LanguageModel(configuration, on: CPUBackend(threads: 1))
       try ModelFolder.save(model, to: folder)

@@ -3,10 +3,10 @@ import Testing
 
 @Suite struct ModelGradientTests {
   static let units: [FeedForwardUnitKind] = [
-    .linear, .gated, .sharedGated, .masked(.init(count: 1)), .masked(.init(count: 3)),
-    .masked(.init(count: 2, ablation: .noGateMask)),
-    .masked(.init(count: 2, ablation: .noValueMask)),
-    .masked(.init(count: 3, routerTopK: 3)), .masked(.init(count: 2, kind: .fixed)),
+    .lu, .glu, .sharedGLU, .mglu(.init(count: 1)), .mglu(.init(count: 3)),
+    .mglu(.init(count: 2, ablation: .noGateMask)),
+    .mglu(.init(count: 2, ablation: .noValueMask)),
+    .mglu(.init(count: 3, routerTopK: 3)), .mglu(.init(count: 2, kind: .fixed)),
   ]
 
   /// Along the gradient, slightly disturbed, the loss changes as the gradient says. The bound
@@ -26,7 +26,7 @@ import Testing
     let memory = GradientMemory(model)
     model.lossAndGradients(activations, into: memory.gradients, scale: 1)
 
-    let (_, sum) = backend.allocate { $0.tensor([1], .float64) }
+    let sum = backend.allocate { $0.tensor([1], .float64) }
     backend.sumOfSquares(
       memory.gradients.arena.floats(inBytes: 0..<model.trainedByteCount), into: sum)
     let norm = sum.doubles[0].squareRoot()
@@ -56,6 +56,6 @@ private struct GradientMemory {
   let gradients: Gradients
   init(_ model: LanguageModel) {
     gradients = Gradients(
-      arena: model.backend.allocate { _ = $0.tensor([model.trainedByteCount / 4]) }.arena)
+      arena: model.backend.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena)
   }
 }

@@ -79,7 +79,7 @@ import Testing
   @Test func writtenTensorsAreReadBack() throws {
     try withTemporaryFolder { folder in
       let backend = try CPUBackend(threads: 1)
-      let (_, (a, empty, b)) = backend.allocate {
+      let (a, empty, b) = backend.allocate {
         ($0.tensor([3, 5]), $0.tensor([0, 7]), $0.tensor([3, 5]))
       }
       a.assign((0..<15).map { Float($0) / 7 })
@@ -102,7 +102,7 @@ import Testing
   @Test func halvesAreConvertedExactly() throws {
     try withTemporaryFolder { folder in
       let backend = try CPUBackend(threads: 1)
-      let (_, target) = backend.allocate { $0.tensor([65536]) }
+      let target = backend.allocate { $0.tensor([65536]) }
       for type in ["F16", "BF16"] {
         let header = Self.file(#"{"a":\#(Self.tensor(type, "65536", "0", "131072"))}"#)
         let data = (0..<65536).flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }

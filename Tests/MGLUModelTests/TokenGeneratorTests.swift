@@ -6,7 +6,7 @@ import Testing
     let model = try LanguageModel(
       ModelConfiguration(
         vocabularySize: 257, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 8),
-        feedForward: .init(hiddenSize: 16, intermediateSize: 24, unit: .masked(.init(count: 2))),
+        feedForward: .init(hiddenSize: 16, intermediateSize: 24, unit: .mglu(.init(count: 2))),
         contextLength: context, eosTokenIDs: [256]), on: CPUBackend(threads: 1))
     model.initialize(seed: 2)
     return model

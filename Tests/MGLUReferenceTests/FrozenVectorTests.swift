@@ -17,18 +17,18 @@ import Testing
       let counts = [1, 2, 3] + ([.silu, .gelu].contains(activation) ? [8] : [])
       let topKs: [Int] = activation == .silu ? [1, 2, 3] : [2]
       let kinds: [(String, FeedForwardUnitKind)] =
-        [("linear", .linear), ("gated", .gated), ("shared", .sharedGated)]
-        + counts.map { ("masked_\($0)", .masked(.init(count: $0))) }
+        [("linear", .lu), ("gated", .glu), ("shared", .sharedGLU)]
+        + counts.map { ("masked_\($0)", .mglu(.init(count: $0))) }
         + MaskAblation.allCases.map {
-          ("masked_2_\($0.rawValue)", .masked(.init(count: 2, ablation: $0)))
+          ("masked_2_\($0.rawValue)", .mglu(.init(count: 2, ablation: $0)))
         }
-        + topKs.map { ("masked_3_top\($0)", .masked(.init(count: 3, routerTopK: $0))) }
+        + topKs.map { ("masked_3_top\($0)", .mglu(.init(count: 3, routerTopK: $0))) }
       cases += kinds.map { UnitCase(name: $0, kind: $1, activation: activation) }
     }
     return cases
       + [1, 4, 8].map { (topK: Int) in
         UnitCase(
-          name: "masked_8_top\(topK)", kind: .masked(.init(count: 8, routerTopK: topK)),
+          name: "masked_8_top\(topK)", kind: .mglu(.init(count: 8, routerTopK: topK)),
           activation: .silu)
       }
   }()
@@ -49,8 +49,8 @@ import Testing
     let upstream = try vectors.require("in/upstream")
     var reference = ReferenceUnit(
       kind: unit.kind, activation: unit.activation, weight: try vectors.require("in/weight"))
-    if unit.kind == .gated { reference.valueWeight = try vectors.require("in/value_weight") }
-    if case .masked(let masks) = unit.kind {
+    if unit.kind == .glu { reference.valueWeight = try vectors.require("in/value_weight") }
+    if case .mglu(let masks) = unit.kind {
       let logits = try vectors.require("in/mask_logits").split(8).prefix(masks.count)
       reference.masks = logits.map(ReferenceUnit.mask(ofLogits:))
       if let topK = masks.routerTopK {
@@ -128,13 +128,13 @@ import Testing
   }
 
   static let models: [(String, FeedForwardUnitKind, Activation)] = [
-    ("linear_gelu_tied", .linear, .gelu), ("gated_silu", .gated, .silu),
-    ("shared_silu_tied", .sharedGated, .silu),
-    ("masked_2_silu_tied", .masked(.init(count: 2)), .silu),
-    ("masked_3_gelu", .masked(.init(count: 3)), .gelu),
-    ("masked_2_no_gate_mask_tied", .masked(.init(count: 2, ablation: .noGateMask)), .silu),
-    ("masked_2_no_value_mask", .masked(.init(count: 2, ablation: .noValueMask)), .silu),
-    ("masked_3_top2_tied", .masked(.init(count: 3, routerTopK: 2)), .silu),
+    ("linear_gelu_tied", .lu, .gelu), ("gated_silu", .glu, .silu),
+    ("shared_silu_tied", .sharedGLU, .silu),
+    ("masked_2_silu_tied", .mglu(.init(count: 2)), .silu),
+    ("masked_3_gelu", .mglu(.init(count: 3)), .gelu),
+    ("masked_2_no_gate_mask_tied", .mglu(.init(count: 2, ablation: .noGateMask)), .silu),
+    ("masked_2_no_value_mask", .mglu(.init(count: 2, ablation: .noValueMask)), .silu),
+    ("masked_3_top2_tied", .mglu(.init(count: 3, routerTopK: 2)), .silu),
   ]
 
   @Test(arguments: models)

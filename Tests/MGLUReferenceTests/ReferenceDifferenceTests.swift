@@ -80,9 +80,9 @@ import Testing
   }
 
   static let units: [FeedForwardUnitKind] = [
-    .linear, .gated, .sharedGated, .masked(.init(count: 2)),
-    .masked(.init(count: 2, ablation: .noGateMask)),
-    .masked(.init(count: 2, ablation: .noValueMask)), .masked(.init(count: 3, routerTopK: 2)),
+    .lu, .glu, .sharedGLU, .mglu(.init(count: 2)),
+    .mglu(.init(count: 2, ablation: .noGateMask)),
+    .mglu(.init(count: 2, ablation: .noValueMask)), .mglu(.init(count: 3, routerTopK: 2)),
   ]
 
   @Test(arguments: units, [true, false])

@@ -9,11 +9,11 @@ import Testing
   static let bound = 1e-8
 
   static let units: [FeedForwardUnitKind] = [
-    .linear, .gated, .sharedGated, .masked(.init(count: 1)), .masked(.init(count: 3)),
-    .masked(.init(count: 2, ablation: .noGateMask)),
-    .masked(.init(count: 2, ablation: .noValueMask)),
-    .masked(.init(count: 4, routerTopK: 1)), .masked(.init(count: 4, routerTopK: 2)),
-    .masked(.init(count: 4, routerTopK: 4)),
+    .lu, .glu, .sharedGLU, .mglu(.init(count: 1)), .mglu(.init(count: 3)),
+    .mglu(.init(count: 2, ablation: .noGateMask)),
+    .mglu(.init(count: 2, ablation: .noValueMask)),
+    .mglu(.init(count: 4, routerTopK: 1)), .mglu(.init(count: 4, routerTopK: 2)),
+    .mglu(.init(count: 4, routerTopK: 4)),
   ]
 
   @Test(arguments: units, Activation.allCases)
@@ -59,13 +59,13 @@ import Testing
     }
     var unit = ReferenceUnit(kind: kind, activation: activation, weight: draw(d, h, 0.6))
     switch kind {
-    case .gated: unit.valueWeight = draw(d, h, 0.6)
-    case .masked(let masks):
+    case .glu: unit.valueWeight = draw(d, h, 0.6)
+    case .mglu(let masks):
       unit.masks = (0..<masks.count).map { _ in draw(d, h) }
       unit.router = masks.routerTopK.map {
         ReferenceRouter(weight: draw(masks.count, h, 0.6), topK: $0)
       }
-    case .linear, .sharedGated: break
+    case .lu, .sharedGLU: break
     }
     return (unit, draw(n, h), draw(n, d))
   }

@@ -21,7 +21,7 @@ package struct ServedModel {
     let trained = try LanguageModel(
       ModelConfiguration(
         vocabularySize: 257, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 8),
-        feedForward: .init(hiddenSize: 16, intermediateSize: 24, unit: .masked(.init(count: 2))),
+        feedForward: .init(hiddenSize: 16, intermediateSize: 24, unit: .mglu(.init(count: 2))),
         contextLength: contextLength, eosTokenIDs: eosTokenIDs), on: CPUBackend(threads: 1))
     trained.initialize(seed: 2)
     for parameter in trained.namedParameters where isDamaged {

@@ -27,7 +27,7 @@ import Testing
         let synthetic = SyntheticUnit(
           .init(hiddenSize: h, intermediateSize: d, unit: kind, activation: .silu), rows: rows)
         let (unit, _) = synthetic.inferenceUnit(as: type, on: backend)
-        let (_, x) = backend.allocate { $0.tensor([rows, h]) }
+        let x = backend.allocate { $0.tensor([rows, h]) }
         x.assign(synthetic.input.floats)
         for precision in InputPrecision.allCases {
           let together = try unit(x, precision: precision, on: backend)
@@ -46,11 +46,11 @@ import Testing
   @Test func findingsCannotHideAMiss() throws {
     let synthetic = SyntheticUnit(
       .init(
-        hiddenSize: 33, intermediateSize: 17, unit: .masked(.init(count: 2)), activation: .silu),
+        hiddenSize: 33, intermediateSize: 17, unit: .mglu(.init(count: 2)), activation: .silu),
       rows: 3)
     let backend = try CPUBackend(threads: 1)
     let (unit, reference) = synthetic.inferenceUnit(as: .int8, on: backend)
-    let (_, x) = backend.allocate { $0.tensor([3, 33]) }
+    let x = backend.allocate { $0.tensor([3, 33]) }
     x.assign(synthetic.input.floats)
     let a = ReferenceMatrix(try unit(x, on: backend))
     // One flipped weight, one swapped mask: both are far beyond the bound.

@@ -7,12 +7,10 @@ import Testing
   @Test func exampleRuns() throws {
     // example:begin
     let backend = try CPUBackend()
-    let (_, (w, l, x)) = backend.allocate { memory in
-      (memory.tensor([512, 128]), memory.tensor([4, 512, 128]), memory.tensor([3, 128]))
-    }
-    var random = Philox(seed: 1, purpose: .initialization)
-    for tensor in [w, l, x] { tensor.assign((0..<tensor.count).map { _ in random.nextNormal() }) }
-    let swiMGLU = MaskedGatedLinearUnit(weight: w, maskLogits: l, activation: .silu)
+    let swiMGLU = try MaskedGatedLinearUnit(
+      hiddenSize: 128, intermediateSize: 512, masks: 4, activation: .silu, on: backend)
+    let x = backend.allocate { $0.tensor([3, 128]) }
+    x.assign((0..<x.count).map { Float($0 % 7) - 3 })
     let a = swiMGLU(x, on: backend)  // [3, 512]
     print(a.array.prefix(4))
     // example:end

@@ -31,13 +31,13 @@ import Testing
   }
 
   static let units: [FeedForwardUnitKind] =
-    [.linear, .gated, .sharedGated]
-    + [1, 2, 3, 8, 16].map { (count: Int) in .masked(.init(count: count)) }
-    + MaskAblation.allCases.map { .masked(.init(count: 3, ablation: $0)) }
-    + [1, 3, 8].map { (topK: Int) in .masked(.init(count: 8, routerTopK: topK)) }
+    [.lu, .glu, .sharedGLU]
+    + [1, 2, 3, 8, 16].map { (count: Int) in .mglu(.init(count: count)) }
+    + MaskAblation.allCases.map { .mglu(.init(count: 3, ablation: $0)) }
+    + [1, 3, 8].map { (topK: Int) in .mglu(.init(count: 8, routerTopK: topK)) }
     + [
-      .masked(.init(count: 2, kind: .fixed)),
-      .masked(.init(count: 3, ablation: .noValueMask, routerTopK: 2)),
+      .mglu(.init(count: 2, kind: .fixed)),
+      .mglu(.init(count: 3, ablation: .noValueMask, routerTopK: 2)),
     ]
 
   @Test(arguments: units, shapes)
@@ -50,7 +50,7 @@ import Testing
   }
 
   static let few: [FeedForwardUnitKind] = [
-    .gated, .masked(.init(count: 3)), .masked(.init(count: 8, routerTopK: 3)),
+    .glu, .mglu(.init(count: 3)), .mglu(.init(count: 8, routerTopK: 3)),
   ]
 
   @Test(arguments: few, [1, 2, 3])
@@ -85,7 +85,7 @@ import Testing
     var results = synthetic.results(on: backend, initialGradient: start)
     results.weight = results.weight.map { $0 - Double(start) }
     results.router = results.router?.map { $0 - Double(start) }
-    if case .masked = unit {
+    if case .mglu = unit {
       results.maskLogits = results.maskLogits.map { $0 - Double(start) }
     }
     // The bound is relative to gradients of the start's size: its rounding is theirs.
@@ -95,7 +95,7 @@ import Testing
   /// Drawn logits hold exact zeros; were they taken as ones, nothing above would pass.
   @Test(arguments: [1, 3])
   func tiesAreMaskZeroAndMatter(masks: Int) throws {
-    let synthetic = Self.shapes[2].draw(.masked(.init(count: masks)), .silu)
+    let synthetic = Self.shapes[2].draw(.mglu(.init(count: masks)), .silu)
     #expect(synthetic.maskLogits.elements.contains(0))
     let otherwise = synthetic.reference { $0.map { $0 >= 0 ? 1 : 0 } }
     let output = otherwise(synthetic.input)
@@ -109,7 +109,7 @@ import Testing
     let logits = ReferenceMatrix(rows: 4, columns: 5, elements: rows.flatMap { $0 })
     let backend = try CPUBackend(threads: 1)
     for topK in 1...5 {
-      let (_, (r, p)) = backend.allocate { ($0.tensor([4, 5]), $0.tensor([4, 5])) }
+      let (r, p) = backend.allocate { ($0.tensor([4, 5]), $0.tensor([4, 5])) }
       r.assign(logits.floats)
       backend.route(r, topK: topK, into: p)
       let weight = ReferenceMatrix(rows: 5, columns: 1)
@@ -121,7 +121,7 @@ import Testing
 
   /// Drawn routers hold two rows of zeros, whose routes tie wherever the others do not cover K.
   @Test func drawnRoutersTieAtTheLastRoute() throws {
-    let synthetic = Self.shapes[2].draw(.masked(.init(count: 8, routerTopK: 3)), .silu)
+    let synthetic = Self.shapes[2].draw(.mglu(.init(count: 8, routerTopK: 3)), .silu)
     let router = try #require(synthetic.reference().router)
     let routes = router.routes(synthetic.input)
     // Rows 4 and 7 tie: the lower is in and the higher out where the tie decides.
@@ -131,7 +131,7 @@ import Testing
 
   @Test(arguments: [1, 2, 3])
   func resultsAreEqualBitForBitOnAnEqualNumberOfThreads(threads: Int) throws {
-    let synthetic = Self.shapes[3].draw(.masked(.init(count: 3, routerTopK: 2)), .silu)
+    let synthetic = Self.shapes[3].draw(.mglu(.init(count: 3, routerTopK: 2)), .silu)
     let first = synthetic.results(on: try CPUBackend(threads: threads))
     let second = synthetic.results(on: try CPUBackend(threads: threads))
     #expect(first.output == second.output && first.input == second.input)
@@ -155,7 +155,7 @@ import Testing
     check(results.output, expected.output, "output")
     check(results.input, expected.input, "input gradient")
     check(results.weight, expected.weight, "weight gradient")
-    if case .masked(let masks) = synthetic.configuration.unit {
+    if case .mglu(let masks) = synthetic.configuration.unit {
       if masks.kind == .fixed {
         #expect(results.maskLogits.elements.allSatisfy { $0 == 0 }, "fixed masks, \(what)")
       } else {

@@ -21,10 +21,10 @@ import Testing
       let backend = try CPUBackend(threads: 2, instructionSet: name)
       for (parameter, decay): (String, Float) in [("matrix", 0.1), ("norm", 0)] {
         let start = try vector("\(parameter)/0")
-        let (_, t) = backend.allocate { layout in
+        let t = backend.allocate { layout in
           (0..<4).map { _ in layout.tensor([start.elements.count]) }
         }
-        let (_, squaredNorm) = backend.allocate { $0.tensor([1], .float64) }
+        let squaredNorm = backend.allocate { $0.tensor([1], .float64) }
         t[0].assign(start.floats)
         for step in 1...3 {
           let gradients = [
@@ -51,8 +51,8 @@ import Testing
   }
 
   static let units: [FeedForwardUnitKind] = [
-    .gated, .masked(.init(count: 2)), .masked(.init(count: 3, routerTopK: 2)),
-    .masked(.init(count: 2, kind: .fixed)),
+    .glu, .mglu(.init(count: 2)), .mglu(.init(count: 3, routerTopK: 2)),
+    .mglu(.init(count: 2, kind: .fixed)),
   ]
 
   @Test(arguments: units, [true, false])
@@ -66,7 +66,7 @@ import Testing
     let start = ReferenceModel(model).parameters
     var expected = start
     let trained = model.namedParameters.filter {
-      unit != .masked(.init(count: 2, kind: .fixed)) || !$0.name.hasSuffix("mask_logits")
+      unit != .mglu(.init(count: 2, kind: .fixed)) || !$0.name.hasSuffix("mask_logits")
     }
     var random = Philox(seed: 9, purpose: .synthetic)
     for step in 1...3 {
@@ -105,7 +105,7 @@ import Testing
   @Test(arguments: [1, 2, 3, 10, 1000, 1_000_000])
   func biasCorrectionKeepsItsDigits(step: Int) throws {
     let backend = try CPUBackend(threads: 1)
-    let (_, (t, norm)) = backend.allocate { layout in
+    let (t, norm) = backend.allocate { layout in
       ((0..<4).map { _ in layout.tensor([16]) }, layout.tensor([1], .float64))
     }
     let (first, second): (Float, Float) = (0.375, 0.0625)
@@ -128,7 +128,7 @@ import Testing
   }
 
   @Test func gradientThatIsNotFiniteChangesNothing() throws {
-    let model = try Self.model(.masked(.init(count: 2)), tied: true)
+    let model = try Self.model(.mglu(.init(count: 2)), tied: true)
     let optimizer = AdamW(AdamW.Settings(), for: model)
     let before = ReferenceModel(model).parameters
     for parameter in model.namedParameters {

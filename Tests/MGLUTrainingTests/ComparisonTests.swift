@@ -13,7 +13,7 @@ import Testing
       model: ModelConfiguration(
         vocabularySize: Tokenizer.bytes.vocabularySize, layers: 2,
         attention: .init(heads: 2, kvHeads: 1, headSize: 6),
-        feedForward: .init(hiddenSize: 12, intermediateSize: 18, unit: .gated), contextLength: 8),
+        feedForward: .init(hiddenSize: 12, intermediateSize: 18, unit: .glu), contextLength: 8),
       settings: TrainingConfiguration(
         steps: 12, batchSize: 3, contextLength: 8, warmupSteps: 3, evaluateEvery: 5, saveEvery: 4,
         keptCheckpoints: 1))
@@ -97,7 +97,7 @@ import Testing
     #expect(plan.model(with: plan.units[0]).feedForward.intermediateSize == 18)
     for unit in plan.units {
       let model = plan.model(with: unit)
-      let step = 12 * (unit.unit == .gated ? 3 : 2)
+      let step = 12 * (unit.unit == .glu ? 3 : 2)
       #expect(abs(model.weightCount - target) * 2 <= model.layers * step, "\(unit.text)")
     }
   }

@@ -161,11 +161,11 @@ import Testing
     let model = try LanguageModel(
       ModelConfiguration(
         vocabularySize: 257, layers: 1, attention: .init(heads: 1, kvHeads: 1, headSize: 4),
-        feedForward: .init(hiddenSize: 4, intermediateSize: 4, unit: .linear), contextLength: 8),
+        feedForward: .init(hiddenSize: 4, intermediateSize: 4, unit: .lu), contextLength: 8),
       on: CPUBackend(threads: 1))
     let evaluator = Evaluator(
       model, tokenizer: .bytes,
-      activations: model.makeActivations(sequences: 3, length: 8, purpose: .inference))
+      activations: model.makeActivations(sequences: 3, length: 8, purpose: .evaluation))
     for count in [2, 8, 9, 10, 33, 100] {
       let tokens = TokenSequence((0..<count).map { Int32($0 % 3 == 0 ? 256 : 65) })
       let result = try #require(try evaluator.evaluate(tokens))

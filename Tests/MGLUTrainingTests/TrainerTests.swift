@@ -4,8 +4,8 @@ import Testing
 
 @Suite struct TrainerTests {
   static let units: [FeedForwardUnitKind] = [
-    .gated, .masked(.init(count: 3)), .masked(.init(count: 2, kind: .fixed)),
-    .masked(.init(count: 3, routerTopK: 2)),
+    .glu, .mglu(.init(count: 3)), .mglu(.init(count: 2, kind: .fixed)),
+    .mglu(.init(count: 3, routerTopK: 2)),
   ]
 
   static func configuration(steps: Int = 12) -> TrainingConfiguration {
@@ -16,7 +16,7 @@ import Testing
 
   /// A tiny run in `folder`.
   static func trainer(
-    _ unit: FeedForwardUnitKind = .masked(.init(count: 3)), in folder: String?,
+    _ unit: FeedForwardUnitKind = .mglu(.init(count: 3)), in folder: String?,
     _ configuration: TrainingConfiguration = configuration(), text: String = proverbs
   ) throws -> Trainer {
     let shape = ModelConfiguration(
@@ -158,10 +158,10 @@ import Testing
   @Test func microBatchesAreOneBatch() throws {
     var configuration = Self.configuration(steps: 1)
     configuration.optimizer.clipNorm = 0
-    let halves = try Self.trainer(.gated, in: nil, configuration)
+    let halves = try Self.trainer(.glu, in: nil, configuration)
     configuration.batchSize = 6
     configuration.gradientAccumulation = 1
-    let whole = try Self.trainer(.gated, in: nil, configuration)
+    let whole = try Self.trainer(.glu, in: nil, configuration)
     let (a, b) = (try halves.run(), try whole.run())
     let difference = try abs(#require(a.trainingLoss) - #require(b.trainingLoss))
     // Six windows in another order of float32 sums.
@@ -217,7 +217,7 @@ import Testing
       #expect(code(try Self.trainer(in: folder, other), resume: true) == .disagreement)
       let otherData = try Self.trainer(in: folder, text: Self.proverbs.uppercased())
       #expect(code(otherData, resume: true) == .disagreement)
-      let otherModel = try Self.trainer(.gated, in: folder)
+      let otherModel = try Self.trainer(.glu, in: folder)
       #expect(throws: CheckpointError.self) {
         try otherModel.prepareOutput(resume: true) { _ in }
       }

@@ -3,8 +3,8 @@ import Testing
 
 @Suite struct TrainingMemoryTests {
   static let units: [FeedForwardUnitKind] = [
-    .linear, .gated, .masked(.init(count: 3)), .masked(.init(count: 2, kind: .fixed)),
-    .masked(.init(count: 3, routerTopK: 2)),
+    .lu, .glu, .mglu(.init(count: 3)), .mglu(.init(count: 2, kind: .fixed)),
+    .mglu(.init(count: 3, routerTopK: 2)),
   ]
 
   /// The plan is made by the descriptions that the memory itself is laid out by.
@@ -18,7 +18,7 @@ import Testing
     let memory = TrainingMemory(
       configuration, sequences: 3, length: 8, purpose: .training, on: backend)
     let model = try LanguageModel(configuration, on: backend)
-    #expect(memory.parameters == model.arena.byteCount && memory.copies == 0)
+    #expect(memory.parameters == model.weights.arena.byteCount && memory.copies == 0)
     #expect(memory.gradients == model.trainedByteCount)
     #expect(memory.moments == 2 * model.trainedByteCount)
     let activations = model.makeActivations(sequences: 3, length: 8, purpose: .training)
@@ -34,11 +34,11 @@ import Testing
   @Test func operationsOfAToken() {
     let shape = ModelConfiguration(
       vocabularySize: 10, layers: 1, attention: .init(heads: 1, kvHeads: 1, headSize: 4),
-      feedForward: .init(hiddenSize: 4, intermediateSize: 5, unit: .gated), contextLength: 8)
+      feedForward: .init(hiddenSize: 4, intermediateSize: 5, unit: .glu), contextLength: 8)
     // Head 40, attention 48 + 16, up 2 x 20, down 20, and scores and values of half of 8 tokens: 32.
     #expect(shape.trainingFLOP(length: 8) == 6 * Double(40 + 48 + 16 + 40 + 20 + 32))
     var masked = shape
-    masked.feedForward.unit = .masked(.init(count: 4))
+    masked.feedForward.unit = .mglu(.init(count: 4))
     #expect(masked.trainingFLOP(length: 8) == 6 * Double(40 + 48 + 16 + 100 + 20 + 32))
   }
 }

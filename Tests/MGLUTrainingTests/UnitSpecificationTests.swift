@@ -4,13 +4,13 @@ import Testing
 @Suite struct UnitSpecificationTests {
   @Test(
     arguments: [
-      ("gelu", .linear, .gelu), ("swiglu", .gated, .silu), ("reglu", .gated, .relu),
-      ("shared-swiglu", .sharedGated, .silu), ("swimglu:1", .masked(.init(count: 1)), .silu),
-      ("mglu", .masked(.init(count: 4)), .sigmoid),
-      ("swimglu:4/fixed", .masked(.init(count: 4, kind: .fixed)), .silu),
-      ("gemglu:4/top-2", .masked(.init(count: 4, routerTopK: 2)), .gelu),
-      ("swimglu:1/no-gate-mask", .masked(.init(count: 1, ablation: .noGateMask)), .silu),
-      ("swimglu:2/no-value-mask", .masked(.init(count: 2, ablation: .noValueMask)), .silu),
+      ("gelu", .lu, .gelu), ("swiglu", .glu, .silu), ("reglu", .glu, .relu),
+      ("shared-swiglu", .sharedGLU, .silu), ("swimglu:1", .mglu(.init(count: 1)), .silu),
+      ("mglu", .mglu(.init(count: 4)), .sigmoid),
+      ("swimglu:4/fixed", .mglu(.init(count: 4, kind: .fixed)), .silu),
+      ("gemglu:4/top-2", .mglu(.init(count: 4, routerTopK: 2)), .gelu),
+      ("swimglu:1/no-gate-mask", .mglu(.init(count: 1, ablation: .noGateMask)), .silu),
+      ("swimglu:2/no-value-mask", .mglu(.init(count: 2, ablation: .noValueMask)), .silu),
     ] as [(String, FeedForwardUnitKind, Activation)])
   func unitsAreParsed(text: String, unit: FeedForwardUnitKind, activation: Activation) throws {
     let found = try UnitSpecification(parsing: text)

@@ -6,9 +6,8 @@ import MGLUTraining
 let arguments = CommandLine.arguments
 guard arguments.count == 3 else { fatalError("give a text file, and a folder to write") }
 var shape = ModelPreset.nano.configuration
-shape.feedForward.unit = .masked(MaskConfiguration(count: 4))
-let model = try LanguageModel(shape, on: CPUBackend())
-model.initialize(seed: 1)
+shape.feedForward.unit = .mglu(MaskConfiguration(count: 4))
+let model = try LanguageModel(shape, seed: 1, on: CPUBackend())
 let trainer = try Trainer(
   model, tokenizer: .bytes, corpus: Corpus(contentsOf: arguments[1], tokenizer: .bytes),
   configuration: TrainingConfiguration(steps: 300), output: arguments[2])

@@ -8,7 +8,7 @@ public enum MaskBits {
 
   /// The bits of mask logits `[n_m, d, h]` on the host: 1 where a logit is positive.
   public static func pack(_ logits: Tensor, on backend: CPUBackend) -> Tensor {
-    let (_, bits) = backend.allocate { $0.tensor(shape(of: logits.shape), .uint8) }
+    let bits = backend.allocate { $0.tensor(shape(of: logits.shape), .uint8) }
     logits.withFloats { source in
       let (columns, stride) = (logits.columns, bits.columns)
       let target = bits.bytes.assumingMemoryBound(to: UInt8.self)

@@ -7,18 +7,14 @@
 /// A unit is a value that views its parameters; copies share them. Units may be read from several
 /// threads; a backend serves one thread at a time.
 public protocol FeedForwardUnit: Sendable {
-  /// h.
-  var hiddenSize: Int { get }
-  /// d.
-  var intermediateSize: Int { get }
+  /// Which unit it is.
+  var kind: FeedForwardUnitKind { get }
   /// The gate activation g.
   var activation: Activation { get }
-  /// How the streams combine.
-  var gating: Gating { get }
-  /// The router `[n_m, h]`, where routes are weighted.
-  var router: Router? { get }
-  /// Whether masks are learned or fixed; `learned` where there are none.
-  var maskKind: MaskConfiguration.Kind { get }
+  /// The matrices `[d, h]` of the up side, one below the other: W, or a GLU's gate and value.
+  var weight: Tensor { get }
+  /// The unit as an MGLU, where it is one.
+  var masked: MaskedGatedLinearUnit? { get }
 
   /// The wide weights `[streams * d, h]`: the parameters themselves, or built into `scratch`.
   func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor
@@ -29,6 +25,51 @@ public protocol FeedForwardUnit: Sendable {
   /// Takes the gradient of the wide weights apart into that of the parameters.
   func finishGradient(
     _ wide: WideGradient, _ gradients: Gradients, on backend: any TrainingBackend)
+}
+
+extension FeedForwardUnit {
+  /// h.
+  public var hiddenSize: Int { weight.columns }
+  /// d.
+  public var intermediateSize: Int { weight.rows / kind.matrices }
+  /// How the streams combine.
+  public var gating: Gating { kind.gating }
+  /// The router `[n_m, h]`, where routes are weighted.
+  public var router: Router? { masked?.router }
+  /// Each matrix `[d, h]` of the up side.
+  public var matrices: [Tensor] {
+    let d = intermediateSize
+    return (0..<kind.matrices).map { weight[$0 * d..<($0 + 1) * d] }
+  }
+
+  /// The configuration that describes this unit.
+  public var configuration: FeedForwardConfiguration {
+    FeedForwardConfiguration(
+      hiddenSize: hiddenSize, intermediateSize: intermediateSize, unit: kind,
+      activation: activation)
+  }
+}
+
+extension FeedForwardConfiguration {
+  /// A unit over parameters in memory, which have the shapes of ``parameters(prefix:)``; those of
+  /// the up side lie one below the other.
+  ///
+  /// - Precondition: an MGLU has logits, and a router where its masks are routed.
+  public func unit(
+    weight: Tensor, maskLogits: Tensor?, router: Tensor?
+  ) -> any FeedForwardUnit {
+    guard let masks = unit.masks else {
+      return UnmaskedUnit(unit, weight: weight, activation: activation)
+    }
+    guard let maskLogits else { preconditionFailure("an MGLU without mask logits") }
+    return MaskedGatedLinearUnit(
+      weight: weight, maskLogits: maskLogits, activation: activation, maskKind: masks.kind,
+      ablation: masks.ablation,
+      router: masks.routerTopK.map { topK in
+        guard let router else { preconditionFailure("routed masks without a router") }
+        return Router(weight: router, topK: topK)
+      })
+  }
 }
 
 /// The gradient of the wide weights: parameters accumulate, a scratch stack is overwritten.
@@ -57,9 +98,8 @@ public struct StackScratch: Sendable {
     type: DataType = .float32, in layout: inout ArenaLayout
   ) {
     let rows =
-      if case .masked = configuration.unit {
-        configuration.unit.gating.streams * configuration.intermediateSize
-      } else { 0 }
+      configuration.unit.masks == nil
+      ? 0 : configuration.unit.gating.streams * configuration.intermediateSize
     weight = layout.tensor([rows, configuration.hiddenSize], type)
     gradient = forTraining ? layout.tensor([rows, configuration.hiddenSize]) : nil
   }
@@ -86,15 +126,10 @@ public struct FeedForwardActivations: Sendable {
     let width = configuration.intermediateSize
     streams = layout.tensor([rows, configuration.unit.gating.streams * width], type)
     output = layout.tensor([rows, width], type)
-    if case .masked(let masks) = configuration.unit, masks.routerTopK != nil {
-      routes = layout.tensor([rows, masks.count])
-      routing = layout.tensor([rows, masks.count])
-      routingGradient = layout.tensor([rows, masks.count], type)
-    } else {
-      routes = nil
-      routing = nil
-      routingGradient = nil
-    }
+    let routed = configuration.unit.masks?.routedCount
+    routes = routed.map { layout.tensor([rows, $0]) }
+    routing = routed.map { layout.tensor([rows, $0]) }
+    routingGradient = routed.map { layout.tensor([rows, $0], type) }
   }
 
   /// The first `rows` rows, for a shorter batch.
@@ -116,8 +151,6 @@ public struct FeedForwardActivations: Sendable {
 }
 
 extension FeedForwardUnit {
-  public var maskKind: MaskConfiguration.Kind { .learned }
-
   /// Computes the intermediate activation of x `[n, h]` into `saved.output` `[n, d]`.
   ///
   /// Cost: 2 n streams d h operations in one product; nothing is allocated.
@@ -168,7 +201,7 @@ extension FeedForwardUnit {
   public func callAsFunction(_ x: Tensor, on backend: any TrainingBackend) -> Tensor {
     let configuration = configuration
     let type = backend.productType
-    let (_, (saved, scratch)) = backend.allocate { layout in
+    let (saved, scratch) = backend.allocate { layout in
       (
         FeedForwardActivations(configuration, rows: x.rows, type: type, in: &layout),
         StackScratch(configuration, forTraining: false, type: type, in: &layout)
@@ -177,23 +210,6 @@ extension FeedForwardUnit {
     forward(x, saving: saved, scratch: scratch, on: backend)
     backend.synchronize()
     return saved.output
-  }
-
-  /// The configuration that describes this unit.
-  public var configuration: FeedForwardConfiguration {
-    let kind: FeedForwardUnitKind =
-      switch gating {
-      case .linear: .linear
-      case .gated: .gated
-      case .shared: .sharedGated
-      case .masked(let count, let ablation):
-        .masked(
-          MaskConfiguration(
-            count: count, kind: maskKind, ablation: ablation, routerTopK: router?.topK))
-      }
-    return FeedForwardConfiguration(
-      hiddenSize: hiddenSize, intermediateSize: intermediateSize, unit: kind,
-      activation: activation)
   }
 }
 

@@ -6,6 +6,11 @@
 /// [M_1 (.) W; ...; M_n (.) W; W] gives everything. The gradient of M_i reaches L_i unchanged
 /// (straight-through). A logit of exactly 0 is mask 0. SwiMGLU under SiLU, GeMGLU under GELU,
 /// ReMGLU under ReLU.
+///
+///     let backend = try CPUBackend()
+///     let layer = try MaskedGatedLinearUnit(
+///       hiddenSize: 128, intermediateSize: 512, masks: 4, on: backend)
+///     let a = layer(x, on: backend)                       // [n, 512] of x [n, 128]
 public struct MaskedGatedLinearUnit: FeedForwardUnit {
   /// W `[d, h]`.
   public let weight: Tensor
@@ -40,14 +45,16 @@ public struct MaskedGatedLinearUnit: FeedForwardUnit {
     self.router = router
   }
 
-  /// h.
-  public var hiddenSize: Int { weight.columns }
-  /// d.
-  public var intermediateSize: Int { weight.rows }
   /// n_m.
-  public var maskCount: Int { maskLogits.count / weight.count }
-  /// How the streams combine.
-  public var gating: Gating { .masked(count: maskCount, ablation: ablation) }
+  public var maskCount: Int { maskLogits.count / max(weight.count, 1) }
+  /// An MGLU of these masks.
+  public var kind: FeedForwardUnitKind {
+    .mglu(
+      MaskConfiguration(
+        count: maskCount, kind: maskKind, ablation: ablation, routerTopK: router?.topK))
+  }
+  /// Itself.
+  public var masked: MaskedGatedLinearUnit? { self }
 
   /// Products read the stack, not W, which stays where it is.
   public func movingWeights(_ place: (Tensor) -> Tensor) -> MaskedGatedLinearUnit {

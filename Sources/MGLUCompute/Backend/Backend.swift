@@ -26,15 +26,15 @@ public protocol Backend: AnyObject, Sendable {
 
   /// The memory of the device in bytes, or `nil` where it computes in the host's.
   var deviceMemory: (free: Int, total: Int)? { get }
-  /// Allocates zeroed memory for what `describe` lays out, and returns it with the description's
-  /// result over that memory.
+  /// Allocates zeroed memory for what `describe` lays out, and returns the description's result over
+  /// that memory. Its tensors own the memory (``Tensor/arena``).
   func allocate<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result)
+  ) throws(E) -> Result
   /// Allocates zeroed memory that this machine, too, reads and writes: tokens in, logits out.
   func allocateShared<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result)
+  ) throws(E) -> Result
   /// The elements of a tensor of the host where this backend computes: the same tensor, or a copy.
   func toDevice(_ tensor: Tensor) -> Tensor
   /// Sets every element to zero.
@@ -152,7 +152,7 @@ extension Backend {
   public func onHost(_ tensor: Tensor) -> Tensor {
     var result = tensor
     if !tensor.arena.isHostVisible {
-      result = host.allocate { $0.tensor(tensor.shape, tensor.dataType) }.1
+      result = host.allocate { $0.tensor(tensor.shape, tensor.dataType) }
       copy(tensor, into: result)
     }
     synchronize()

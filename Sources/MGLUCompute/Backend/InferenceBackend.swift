@@ -107,37 +107,23 @@ public let logitsAlignment = 16
 
 /// The weights of a model of unrouted units, and one sequence's cache.
 public struct FusedDecodeModel: Sendable {
-  let (embedding, head): (PackedWeights, PackedWeights)
-  let layers: [FusedDecodeLayer]
-  let norm: RMSNorm
+  let weights: DecoderStack<PackedWeights, RMSNorm, PackedWeights>
+  let caches: [Cache]
   let shape: AttentionShape
   let table: RotaryTable
   let precision: InputPrecision
 
-  /// A model; `norm` is before the head, `table` has the rotations of positions.
+  /// The keys and values of a layer, `[kvHeads, capacity, headSize]` each.
+  public typealias Cache = (keys: Tensor, values: Tensor)
+
+  /// A model and the cache of each of its layers; `table` has the rotations of positions.
   public init(
-    embedding: PackedWeights, layers: [FusedDecodeLayer], norm: RMSNorm, head: PackedWeights,
+    _ weights: DecoderStack<PackedWeights, RMSNorm, PackedWeights>, caches: [Cache],
     shape: AttentionShape, table: RotaryTable, precision: InputPrecision
   ) {
-    (self.embedding, self.layers, self.norm, self.head) = (embedding, layers, norm, head)
+    precondition(caches.count == weights.layers.count, "a cache for every layer")
+    (self.weights, self.caches) = (weights, caches)
     (self.shape, self.table, self.precision) = (shape, table, precision)
-  }
-}
-
-/// The weights of a model's block, of an unrouted unit, and one sequence's cache.
-public struct FusedDecodeLayer: Sendable {
-  let (inputNorm, unitNorm): (RMSNorm, RMSNorm)
-  let (qkv, output, up, down): (PackedWeights, PackedWeights, PackedWeights, PackedWeights)
-  let (keys, values): (Tensor, Tensor)
-
-  /// A layer; keys and values are `[kvHeads, capacity, headSize]`.
-  public init(
-    inputNorm: RMSNorm, qkv: PackedWeights, output: PackedWeights, unitNorm: RMSNorm,
-    up: PackedWeights, down: PackedWeights, keys: Tensor, values: Tensor
-  ) {
-    (self.inputNorm, self.unitNorm) = (inputNorm, unitNorm)
-    (self.qkv, self.output, self.up, self.down) = (qkv, output, up, down)
-    (self.keys, self.values) = (keys, values)
   }
 }
 

@@ -6,7 +6,7 @@ extension CPUBackend {
   public func quantize(_ matrix: Tensor, as type: WeightType) -> StoredMatrix {
     if type == .float32 { return StoredMatrix(weights: matrix) }
     let (rows, columns) = (matrix.rows, matrix.columns)
-    let (_, result) = allocate { layout in
+    let result = allocate { layout in
       let weights = layout.tensor([rows, columns], type.dataType)
       let scales =
         type == .int8
@@ -29,7 +29,7 @@ extension CPUBackend {
   /// The same matrix stored as `type`: itself where it is of that type already.
   public func converted(_ matrix: StoredMatrix, to type: WeightType) -> StoredMatrix {
     if matrix.type == type { return matrix }
-    let (_, wide) = allocate { $0.tensor(matrix.weights.shape) }
+    let wide = allocate { $0.tensor(matrix.weights.shape) }
     dequantize(matrix, into: wide)
     return quantize(wide, as: type)
   }

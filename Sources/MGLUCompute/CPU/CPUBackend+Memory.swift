@@ -3,17 +3,17 @@
 extension CPUBackend {
   public func allocate<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result) {
+  ) throws(E) -> Result {
     var measuring = ArenaLayout()
     _ = try describe(&measuring)
     let arena = Arena(byteCount: measuring.byteCount)
     var layout = ArenaLayout(over: arena)
-    return (arena, try describe(&layout))
+    return try describe(&layout)
   }
 
   public func allocateShared<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result) {
+  ) throws(E) -> Result {
     try allocate(describe)
   }
 

@@ -30,7 +30,7 @@ extension CPUBackend {
         masks.shape == [gating.masks, rows, stride] && masks.dataType == .uint8,
         "masks \(masks.shape) for [\(gating.masks), \(rows), \(stride)]")
       let count = (columns + Int(CMGLU_WORD) - 1) / Int(CMGLU_WORD)
-      let (_, packed) = allocate { $0.tensor([rows, count, gating.masks], .int64) }
+      let packed = allocate { $0.tensor([rows, count, gating.masks], .int64) }
       let (source, target) = (masks.bytes, packed.bytes)
       words = packed
       pool.forEachRange(of: rows) { range in

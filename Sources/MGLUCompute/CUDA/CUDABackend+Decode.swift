@@ -6,13 +6,13 @@ extension CUDABackend {
   public func decode(
     _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool {
-    let (layers, shape) = (model.layers, model.shape)
-    guard let first = layers.first else { return false }
-    let (up, capacity) = (first.up, first.keys.shape[1])
+    let (weights, caches, shape) = (model.weights, model.caches, model.shape)
+    guard let first = weights.layers.first else { return false }
+    let (up, capacity) = (first.unit, caches[0].keys.shape[1])
     let pieces = model.precision.pieces(of: up.type)
     guard
       let launch = DecodeLaunch(
-        layers: layers.count, hidden: up.columns, intermediate: up.rows, attention: shape,
+        layers: caches.count, hidden: up.columns, intermediate: up.rows, attention: shape,
         capacity: capacity, masks: up.gating.masks, planes: up.gating.planes, type: up.type,
         pieces: pieces,
         on: context.device)
@@ -20,9 +20,9 @@ extension CUDABackend {
     var arguments = cmglu_cuda_decode()
     arguments.token = token.deviceAddress
     arguments.position = position.deviceAddress
-    arguments.embedding = model.embedding.address
-    arguments.head = model.head.address
-    arguments.norm = model.norm.weight.deviceAddress
+    arguments.embedding = weights.embedding.address
+    arguments.head = weights.head.address
+    arguments.norm = weights.norm.weight.deviceAddress
     arguments.residual = residual.deviceAddress
     arguments.logits = logits?.deviceAddress ?? 0
     arguments.cosine = model.table.cosine.deviceAddress
@@ -32,10 +32,10 @@ extension CUDABackend {
       2 + 2 * up.columns + (shape.rowWidth + 255) / 256 * 256 + shape.queryWidth + up.rows
       + shape.heads * launch.splits * (shape.headSize + 2)
     arguments.words = scratch(.exchange, ofBytes: words * 8)
-    arguments.count = Int32(layers.count)
+    arguments.count = Int32(caches.count)
     arguments.hidden = Int32(up.columns)
     arguments.intermediate = Int32(up.rows)
-    arguments.vocabulary = Int32(model.head.rows)
+    arguments.vocabulary = Int32(weights.head.rows)
     arguments.heads = Int32(shape.heads)
     arguments.kv_heads = Int32(shape.kvHeads)
     arguments.capacity = Int32(capacity)
@@ -49,25 +49,29 @@ extension CUDABackend {
     arguments.epsilon = first.inputNorm.epsilon
     withUnsafeMutableBytes(of: &arguments.layers) { raw in
       let slots = raw.bindMemory(to: cmglu_cuda_layer.self)
-      for (index, layer) in layers.enumerated() { slots[index] = cmglu_cuda_layer(layer) }
+      for (index, cache) in caches.enumerated() {
+        slots[index] = cmglu_cuda_layer(weights.layers[index], cache)
+      }
     }
     // Its blocks wait for one another, so that none may be kept from starting by another kernel.
     self.launch(
       "decode", "decode", options: launch.options, grid: LaunchSize(launch.grid),
       block: LaunchSize((FusedLinearVariant.warps + 1) * 32), sharedBytes: launch.sharedBytes,
       cooperative: true, programmatic: false, arguments: arguments)
-    cachesInWriting.formUnion(layers.map(\.keys.deviceAddress))
+    cachesInWriting.formUnion(caches.map { $0.keys.deviceAddress })
     return true
   }
 }
 
 extension cmglu_cuda_layer {
-  fileprivate init(_ layer: FusedDecodeLayer) {
+  fileprivate init(
+    _ layer: DecoderLayer<PackedWeights, RMSNorm, PackedWeights>, _ cache: FusedDecodeModel.Cache
+  ) {
     self.init(
-      qkv: layer.qkv.address, output: layer.output.address, up: layer.up.address,
+      qkv: layer.qkv.address, output: layer.output.address, up: layer.unit.address,
       down: layer.down.address, input_norm: layer.inputNorm.weight.deviceAddress,
-      unit_norm: layer.unitNorm.weight.deviceAddress, keys: layer.keys.deviceAddress,
-      values: layer.values.deviceAddress)
+      unit_norm: layer.postAttentionNorm.weight.deviceAddress, keys: cache.keys.deviceAddress,
+      values: cache.values.deviceAddress)
   }
 }
 

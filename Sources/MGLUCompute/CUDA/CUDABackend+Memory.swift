@@ -7,7 +7,7 @@ extension CUDABackend {
 
   public func allocate<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result) {
+  ) throws(E) -> Result {
     try lay(describe, isShared: false) { byteCount in
       self.attempt { () throws(CUDAError) in
         let buffer = try DeviceBuffer(byteCount: byteCount, on: self.context)
@@ -19,7 +19,7 @@ extension CUDABackend {
 
   public func allocateShared<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
-  ) throws(E) -> (arena: Arena, Result) {
+  ) throws(E) -> Result {
     try lay(describe, isShared: true) { byteCount in
       self.attempt { () throws(CUDAError) in
         CUDAMemory(try PinnedBuffer(byteCount: byteCount, on: self.context))
@@ -32,7 +32,7 @@ extension CUDABackend {
   private func lay<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result, isShared: Bool,
     in memory: (Int) -> CUDAMemory?
-  ) throws(E) -> (arena: Arena, Result) {
+  ) throws(E) -> Result {
     var measuring = ArenaLayout()
     _ = try describe(&measuring)
     let byteCount = measuring.byteCount
@@ -41,12 +41,12 @@ extension CUDABackend {
         memory(byteCount)
           ?? CUDAMemory(substituteOf: byteCount, isHostVisible: isShared))
     var layout = ArenaLayout(over: arena)
-    return (arena, try describe(&layout))
+    return try describe(&layout)
   }
 
   public func toDevice(_ tensor: Tensor) -> Tensor {
     if tensor.arena.isDeviceVisible { return tensor }
-    let (_, copy) = allocate { $0.tensor(tensor.shape, tensor.dataType) }
+    let copy = allocate { $0.tensor(tensor.shape, tensor.dataType) }
     attempt { () throws(CUDAError) in
       try stream.copy(from: UnsafeRawBufferPointer(tensor.bytes), to: copy.deviceAddress)
     }

@@ -21,7 +21,7 @@ extension CUDABackend {
     if type == .float32 {
       // Few models are run so: one matrix is made of them first.
       let columns = matrices[0].columns
-      let (_, whole) = host.allocate { $0.tensor([rows, columns]) }
+      let whole = host.allocate { $0.tensor([rows, columns]) }
       var first = 0
       for matrix in matrices {
         host.dequantize(matrix, into: whole[first..<first + matrix.rows])
@@ -65,7 +65,7 @@ extension CUDABackend {
     let columns = planes[0][0].columns
     let cellBytes = FusedLinearVariant.cellBytes(masks: gating.masks, planes: planes.count)
     let count = (rows + 15) / 16 * ((columns + 63) / 64)
-    let (_, cells) = allocate { $0.tensor([count, cellBytes], .uint8) }
+    let cells = allocate { $0.tensor([count, cellBytes], .uint8) }
     for (plane, matrices) in planes.enumerated() {
       var first = 0
       for matrix in matrices {
@@ -125,7 +125,7 @@ extension CUDABackend {
   ) {
     let most = max(16, Self.portionBytes / max(1, rowBytes) / 16 * 16)
     let portion = (min(most, rows) * rowBytes + 4096) / 256 * 256
-    let (_, staging) = allocate { $0.tensor([portion], .uint8) }
+    let staging = allocate { $0.tensor([portion], .uint8) }
     for first in Swift.stride(from: 0, to: rows, by: most) {
       attempt { () throws(CUDAError) in
         try body(first..<min(rows, first + most), staging.deviceAddress)

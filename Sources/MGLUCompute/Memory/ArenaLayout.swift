@@ -3,7 +3,7 @@
 /// The same description runs twice: once to measure, once over the real memory. Describing a
 /// structure is therefore all it takes to plan it, predict its size or allocate it:
 ///
-///     let (arena, saved) = try backend.allocate { layout in SavedStreams(shape, &layout) }
+///     let saved = backend.allocate { layout in SavedStreams(shape, in: &layout) }
 public struct ArenaLayout {
   /// Bytes laid out so far.
   public private(set) var byteCount = 0

@@ -68,11 +68,17 @@ public struct CheckpointTensors: Sendable {
     try file(of: name).load(name, into: target)
   }
 
-  /// Throws unless there is a tensor `name` of that shape, with its scales where it is INT8.
-  func check(_ name: String, shape: [Int]) throws(CheckpointError) {
+  /// Throws unless there is a tensor for `parameter` of its shape, with its scales where it is INT8,
+  /// or packed masks in place of mask logits.
+  func check(_ parameter: Parameter) throws(CheckpointError) {
+    let (name, shape) = (parameter.name, parameter.shape)
+    if let masks = parameter.packedMasksName, !contains(name) {
+      _ = try file(of: masks).entry(masks, shape: MaskBits.shape(of: shape))
+      return
+    }
     let entry = try file(of: name).entry(name, shape: shape)
     guard entry.dataType == .int8, shape.count == 2 else { return }
-    let scales = ParameterNames.scales(of: name)
+    let scales = parameter.scalesName
     _ = try file(of: scales).entry(
       scales, shape: WeightType.scalesShape(rows: shape[0], columns: shape[1]))
   }
@@ -90,10 +96,11 @@ public struct CheckpointTensors: Sendable {
     return file.view(of: entry)
   }
 
-  /// The packed masks that stand in for the logits `name` of that shape.
-  func packedMasks(ofLogits name: String, shape: [Int]) throws(CheckpointError) -> Tensor {
-    let masks = NamedTensor.packedMasksName(ofLogits: name) ?? name
-    return try view(masks, shape: MaskBits.shape(of: shape), types: [.uint8])
+  /// The packed masks that stand in for mask logits.
+  func packedMasks(of logits: Parameter) throws(CheckpointError) -> Tensor {
+    try view(
+      logits.packedMasksName ?? logits.name, shape: MaskBits.shape(of: logits.shape),
+      types: [.uint8])
   }
 
   private func file(of name: String) throws(CheckpointError) -> SafeTensors {

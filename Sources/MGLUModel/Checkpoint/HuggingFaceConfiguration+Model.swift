@@ -8,7 +8,7 @@ extension HuggingFaceConfiguration {
   ) {
     let c = configuration
     let unit = c.feedForward.unit
-    let isLlama = unit == .gated && (stockLlama || c.feedForward.activation == .silu)
+    let isLlama = unit == .glu && (stockLlama || c.feedForward.activation == .silu)
     architectures = [isLlama ? "LlamaForCausalLM" : "MGLUForCausalLM"]
     modelType = isLlama ? "llama" : "mglu"
     vocabularySize = c.vocabularySize
@@ -33,18 +33,13 @@ extension HuggingFaceConfiguration {
     guard !isLlama else { return }
     // transformers reads no integers of ours.
     autoMap = weights == .int8 ? nil : TransformersFiles.autoMap
-    switch unit {
-    case .linear: mlpType = "lu"
-    case .gated: mlpType = "glu"
-    case .sharedGated: mlpType = "shared_glu"
-    case .masked(let mask):
-      mlpType = "mglu"
-      masks = mask.count
-      maskKind = mask.kind.rawValue
-      maskStorage = packedMasks ? "packed" : "logits"
-      maskAblation = mask.ablation?.rawValue
-      routerTopK = mask.routerTopK
-    }
+    mlpType = unit.name.rawValue
+    guard let mask = unit.masks else { return }
+    masks = mask.count
+    maskKind = mask.kind.rawValue
+    maskStorage = packedMasks ? "packed" : "logits"
+    maskAblation = mask.ablation?.rawValue
+    routerTopK = mask.routerTopK
   }
 
   /// The model that the keys describe, or what is missing, unknown or in disagreement.
@@ -127,33 +122,33 @@ extension HuggingFaceConfiguration {
       guard masks == nil, mlpType == nil || mlpType == "glu" else {
         throw CheckpointError(.disagreement, "config.json: a llama model with masks")
       }
-      return .gated
+      return .glu
     }
-    if mlpType != "mglu", masks != nil {
+    if mlpType != FeedForwardUnitKind.Name.mglu.rawValue, masks != nil {
       throw CheckpointError(
         .disagreement, "config.json: num_masks is given, but mlp_type is \(mlpType ?? "missing")")
     }
-    switch mlpType {
-    case "lu": return .linear
-    case "glu": return .gated
-    case "shared_glu": return .sharedGated
-    case "mglu":
-      guard let masks else { throw CheckpointError(.malformed, "config.json lacks num_masks") }
-      let kind = MaskConfiguration.Kind(rawValue: maskKind ?? "learned")
-      let ablation = maskAblation.map { MaskAblation(rawValue: $0) }
-      guard let kind, ablation != .some(nil) else {
-        throw CheckpointError(
-          .malformed,
-          "config.json: mask_kind \(maskKind ?? "null") or mask_ablation "
-            + "\(maskAblation ?? "null") is unknown")
-      }
-      return .masked(
-        MaskConfiguration(
-          count: masks, kind: kind, ablation: ablation ?? nil, routerTopK: routerTopK))
-    default:
+    guard let name = mlpType.flatMap(FeedForwardUnitKind.Name.init) else {
+      let names = FeedForwardUnitKind.Name.allCases.map(\.rawValue)
       throw CheckpointError(
         .malformed,
-        "config.json: mlp_type is \(mlpType ?? "missing"), expected lu, glu, shared_glu or mglu")
+        "config.json: mlp_type is \(mlpType ?? "missing"), expected one of "
+          + names.joined(separator: ", "))
     }
+    return try FeedForwardUnitKind(name, masks: maskConfiguration)
+  }
+
+  private func maskConfiguration() throws(CheckpointError) -> MaskConfiguration {
+    guard let masks else { throw CheckpointError(.malformed, "config.json lacks num_masks") }
+    let kind = MaskConfiguration.Kind(rawValue: maskKind ?? "learned")
+    let ablation = maskAblation.map { MaskAblation(rawValue: $0) }
+    guard let kind, ablation != .some(nil) else {
+      throw CheckpointError(
+        .malformed,
+        "config.json: mask_kind \(maskKind ?? "null") or mask_ablation "
+          + "\(maskAblation ?? "null") is unknown")
+    }
+    return MaskConfiguration(
+      count: masks, kind: kind, ablation: ablation ?? nil, routerTopK: routerTopK)
   }
 }

@@ -8,14 +8,14 @@ extension LanguageModel {
   /// refused: LU has no gate, and a router weights each route for each token.
   public func llamaExport() throws(CheckpointError) -> LanguageModel {
     var target = configuration
-    target.feedForward.unit = .gated
+    target.feedForward.unit = .glu
     switch configuration.feedForward.unit {
-    case .gated, .sharedGated: break
-    case .linear:
+    case .glu, .sharedGLU: break
+    case .lu:
       throw CheckpointError(
         .notExportable, "a plain feed-forward layer has no gate, which every Llama block has",
         remedy: "export a GLU or an MGLU")
-    case .masked(let masks):
+    case .mglu(let masks):
       if let ablation = masks.ablation {
         throw CheckpointError(
           .notExportable,
@@ -33,14 +33,10 @@ extension LanguageModel {
     do { result = try LanguageModel(target, on: backend) } catch {
       throw CheckpointError(.notExportable, error.message, remedy: error.remedy)
     }
-    for (from, to) in zip(
-      namedParameters.filter { !$0.isFeedForward },
-      result.namedParameters.filter { !$0.isFeedForward })
-    { backend.host.copy(from.tensor, into: to.tensor) }
+    result.copySharedParameters(of: self)
     for (from, to) in zip(weights.layers, result.weights.layers) {
-      if let unit = to.unit as? GatedLinearUnit {
-        from.unit.expand(gate: unit.gate, value: unit.value, on: backend.host)
-      }
+      let matrices = to.unit.matrices
+      from.unit.expand(gate: matrices[0], value: matrices[1], on: backend.host)
       from.down.repeatColumns(into: to.down)
     }
     result.upload()
@@ -48,29 +44,20 @@ extension LanguageModel {
   }
 }
 
-extension NamedTensor {
-  fileprivate var isFeedForward: Bool { name.contains(".mlp.") }
-}
-
 extension FeedForwardUnit {
   /// Writes the gate's and the value's weights `[n_m d, h]` of the equal GLU.
   fileprivate func expand(gate: Tensor, value: Tensor, on backend: CPUBackend) {
-    switch self {
-    case let unit as GatedLinearUnit:
-      backend.copy(unit.gate, into: gate)
-      backend.copy(unit.value, into: value)
-    case let unit as MaskedGatedLinearUnit:
-      let count = unit.weight.count
-      for index in 0..<unit.maskLogits.count {
-        let isGate = unit.maskLogits.floats[index] > 0
-        let weight = unit.weight.floats[index % count]
-        gate.floats[index] = isGate ? weight : 0
-        value.floats[index] = isGate ? 0 : weight
-      }
-    case let unit as any UnmaskedUnit:
-      backend.copy(unit.weight, into: gate)
-      backend.copy(unit.weight, into: value)
-    default: break
+    guard let masked else {
+      backend.copy(matrices[0], into: gate)
+      backend.copy(matrices[matrices.count - 1], into: value)
+      return
+    }
+    let count = weight.count
+    for index in 0..<masked.maskLogits.count {
+      let isGate = masked.maskLogits.floats[index] > 0
+      let weight = weight.floats[index % count]
+      gate.floats[index] = isGate ? weight : 0
+      value.floats[index] = isGate ? 0 : weight
     }
   }
 }

@@ -13,29 +13,24 @@ extension LanguageModel {
   public func maskedFromGated(
     masks: Int
   ) throws(CheckpointError) -> (model: LanguageModel, errors: [Double]) {
-    guard configuration.feedForward.unit == .gated else {
+    guard configuration.feedForward.unit == .glu else {
       throw CheckpointError(
         .notExportable, "only a GLU has a gate and a value to be masked",
         remedy: "give a SwiGLU, or leave out --masks to keep the unit")
     }
     var target = configuration
-    target.feedForward.unit = .masked(MaskConfiguration(count: masks))
+    target.feedForward.unit = .mglu(MaskConfiguration(count: masks))
     let result: LanguageModel
     do { result = try LanguageModel(target, on: backend) } catch {
       throw CheckpointError(.notExportable, error.message, remedy: error.remedy)
     }
-    let replaced = [".mlp.gate_proj.", ".mlp.up_proj."]
-    let own = Dictionary(uniqueKeysWithValues: namedParameters.map { ($0.name, $0.tensor) })
-    for parameter in result.namedParameters
-    where !replaced.contains(where: { parameter.name.contains($0) }) {
-      if let tensor = own[parameter.name] { backend.host.copy(tensor, into: parameter.tensor) }
-    }
+    // Its W is the GLU's value until it is chosen.
+    result.copySharedParameters(of: self)
     var errors: [Double] = []
     for (from, to) in zip(weights.layers, result.weights.layers) {
-      guard let gated = from.unit as? GatedLinearUnit,
-        let masked = to.unit as? MaskedGatedLinearUnit
-      else { continue }
-      errors.append(masked.assign(gate: gated.gate, value: gated.value))
+      guard let masked = to.unit.masked else { continue }
+      let matrices = from.unit.matrices
+      errors.append(masked.assign(gate: matrices[0], value: matrices[1]))
     }
     result.upload()
     return (result, errors)

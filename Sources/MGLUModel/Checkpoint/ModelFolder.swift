@@ -113,17 +113,15 @@ public enum ModelFolder {
   private static func load(
     _ tensors: CheckpointTensors, into model: LanguageModel
   ) throws(CheckpointError) {
-    for parameter in model.namedParameters {
-      let (name, target) = (parameter.name, parameter.tensor)
-      if parameter.packedMasksName != nil, !tensors.contains(name) {
-        let bits = try tensors.packedMasks(ofLogits: name, shape: target.shape)
-        MaskBits.unpack(bits, into: target)
-      } else if target.shape.count == 2 {
-        let stored = try tensors.matrix(
-          name, rows: target.rows, columns: target.columns, on: model.backend.host)
-        model.backend.host.dequantize(stored, into: target)
+    let host = model.backend.host
+    for named in model.namedParameters {
+      let (parameter, target) = (named.parameter, named.tensor)
+      if parameter.packedMasksName != nil, !tensors.contains(parameter.name) {
+        MaskBits.unpack(try tensors.packedMasks(of: parameter), into: target)
+      } else if parameter.shape.count == 2 {
+        host.dequantize(try tensors.matrix(parameter, on: host), into: target)
       } else {
-        try tensors.load(name, into: target)
+        try tensors.load(parameter.name, into: target)
       }
     }
     model.upload()
@@ -143,21 +141,19 @@ public enum ModelFolder {
     to folder: String
   ) throws(CheckpointError) -> [String: UInt32] {
     precondition(weights != .int8, "integers are for inference (convertForInference)")
-    let isFixed =
-      if case .masked(let masks) = model.configuration.feedForward.unit {
-        masks.kind == .fixed
-      } else { false }
     let host = model.backend.host
-    let items = model.namedParameters.flatMap { parameter in
-      if isFixed, let name = parameter.packedMasksName {
-        [SafeTensorsWriter.Item(name: name, tensor: MaskBits.pack(parameter.tensor, on: host))]
-      } else if parameter.isProjection {
+    let items = model.namedParameters.flatMap { named in
+      let (parameter, tensor) = (named.parameter, named.tensor)
+      return if !parameter.isTrained, let name = parameter.packedMasksName {
+        [SafeTensorsWriter.Item(name: name, tensor: MaskBits.pack(tensor, on: host))]
+      } else if parameter.isPacked {
         SafeTensorsWriter.Item.matrix(
-          parameter.name, StoredMatrix(weights: parameter.tensor), as: weights, on: host)
+          parameter, StoredMatrix(weights: tensor), as: weights, on: host)
       } else {
-        [SafeTensorsWriter.Item(name: parameter.name, tensor: parameter.tensor)]
+        [SafeTensorsWriter.Item(name: parameter.name, tensor: tensor)]
       }
     }
+    let isFixed = model.configuration.feedForward.unit.masks?.kind == .fixed
     return try write(
       items,
       HuggingFaceConfiguration(
@@ -196,18 +192,11 @@ public enum ModelFolder {
           + "only \(tensors.names.count) tensors")
     }
     var expected: Set<String> = []
-    for parameter in configuration.parameters {
+    for parameter in configuration.parameterTable.parameters {
       expected.insert(parameter.name)
-      if let masks = parameter.packedMasksName {
-        expected.insert(masks)
-        if !tensors.contains(parameter.name) {
-          try tensors.check(masks, shape: MaskBits.shape(of: parameter.tensor.shape))
-          continue
-        }
-      } else if parameter.isProjection {
-        expected.insert(ParameterNames.scales(of: parameter.name))
-      }
-      try tensors.check(parameter.name, shape: parameter.tensor.shape)
+      if let masks = parameter.packedMasksName { expected.insert(masks) }
+      if parameter.isPacked { expected.insert(parameter.scalesName) }
+      try tensors.check(parameter)
     }
     // Tied models may carry the head again, and old ones the rotary frequencies.
     if configuration.tiesEmbeddings { expected.insert("lm_head.weight") }

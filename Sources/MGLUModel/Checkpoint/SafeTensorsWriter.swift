@@ -30,7 +30,7 @@ public enum SafeTensorsWriter {
     /// A matrix as `type`, which is made when its turn to be written comes; integers and their scales
     /// each in turn.
     static func matrix(
-      _ name: String, _ matrix: StoredMatrix, as type: WeightType, on backend: CPUBackend
+      _ parameter: Parameter, _ matrix: StoredMatrix, as type: WeightType, on backend: CPUBackend
     ) -> [Item] {
       func item(
         _ name: String, _ dataType: DataType, _ shape: [Int],
@@ -41,10 +41,10 @@ public enum SafeTensorsWriter {
           try file.write(contentsOf: UnsafeRawBufferPointer(tensor.bytes))
         }
       }
-      let weights = item(name, type.dataType, matrix.weights.shape) { $0.weights }
+      let weights = item(parameter.name, type.dataType, matrix.weights.shape) { $0.weights }
       guard type == .int8 else { return [weights] }
       let shape = WeightType.scalesShape(rows: matrix.rows, columns: matrix.columns)
-      return [weights, item(ParameterNames.scales(of: name), .float16, shape) { $0.scales }]
+      return [weights, item(parameter.scalesName, .float16, shape) { $0.scales }]
     }
 
     var byteCount: Int { shape.reduce(dataType.byteCount, *) }

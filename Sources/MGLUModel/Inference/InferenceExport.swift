@@ -11,35 +11,21 @@ extension ModelFolder {
   ) throws(CheckpointError) -> ModelConfiguration {
     let (configuration, tensors) = try open(folder)
     var items: [SafeTensorsWriter.Item] = []
-    for parameter in configuration.parameters {
-      let (name, tensor) = (parameter.name, parameter.tensor)
+    for parameter in configuration.parameterTable.parameters {
+      let name = parameter.name
       if let masks = parameter.packedMasksName {
-        let bits = try tensors.masks(ofLogits: name, shape: tensor.shape, on: backend)
-        items.append(.init(name: masks, tensor: bits))
-      } else if tensor.shape.count == 2 {
-        let stored = try tensors.matrix(
-          name, rows: tensor.rows, columns: tensor.columns, on: backend)
-        let type = parameter.isProjection ? weights : .float32
-        items += SafeTensorsWriter.Item.matrix(name, stored, as: type, on: backend)
+        items.append(.init(name: masks, tensor: try tensors.masks(of: parameter, on: backend)))
+      } else if parameter.shape.count == 2 {
+        let stored = try tensors.matrix(parameter, on: backend)
+        let type = parameter.isPacked ? weights : .float32
+        items += SafeTensorsWriter.Item.matrix(parameter, stored, as: type, on: backend)
       } else {
-        let vector = try tensors.vector(name, count: tensor.count, on: backend)
-        items.append(.init(name: name, tensor: vector))
+        items.append(.init(name: name, tensor: try tensors.vector(parameter, on: backend)))
       }
     }
     try write(
       items, HuggingFaceConfiguration(configuration, weights: weights, packedMasks: true),
       to: output)
     return configuration
-  }
-}
-
-extension ModelConfiguration {
-  /// Names and shapes of every parameter; their elements do not exist.
-  var parameters: [NamedTensor] {
-    var result: [NamedTensor] = []
-    _ = ArenaLayout.measure { layout in
-      result = ModelWeights(self, in: &layout).named(self)
-    }
-    return result
   }
 }

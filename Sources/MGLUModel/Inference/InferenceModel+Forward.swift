@@ -50,15 +50,10 @@ extension InferenceModel {
   /// The model with a sequence's caches as one operation, or `nil` where units are routed.
   func fusedDecodeModel(over caches: [KeyValueCache]) -> FusedDecodeModel? {
     if layers.contains(where: { $0.unit.router != nil }) { return nil }
-    let layers = zip(layers, caches).map { layer, cache in
-      FusedDecodeLayer(
-        inputNorm: layer.inputNorm, qkv: layer.qkv, output: layer.output,
-        unitNorm: layer.postAttentionNorm, up: layer.unit.weights, down: layer.down,
-        keys: cache.keys, values: cache.values)
-    }
     return FusedDecodeModel(
-      embedding: embedding, layers: layers, norm: norm, head: head,
-      shape: configuration.attention, table: rotary, precision: precision)
+      stack.map(projection: { $0 }, norm: { $0 }, unit: { $0.weights }),
+      caches: caches.map { ($0.keys, $0.values) }, shape: configuration.attention, table: rotary,
+      precision: precision)
   }
 
   /// Throws unless `tokens` can follow `position` others in a cache of `capacity`.

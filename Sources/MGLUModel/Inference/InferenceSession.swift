@@ -42,7 +42,7 @@ public final class InferenceSession {
   /// The same where the host reads them.
   private lazy var hostLogits: Tensor = {
     if logits.arena.isHostVisible { return logits }
-    return model.backend.allocateShared { $0.tensor(logits.shape) }.1
+    return model.backend.allocateShared { $0.tensor(logits.shape) }
   }()
   private let scorer: LogprobScorer
 
@@ -73,13 +73,13 @@ public final class InferenceSession {
     self.maxSequences = maxSequences
     self.contextLength = contextLength
     isPipelined = model.backend.isAsynchronous
-    (_, (buffers, logits, gathered)) = model.backend.allocate { layout in
+    (buffers, logits, gathered) = model.backend.allocate { layout in
       (
         DecodeBuffers(c, rows: rows, in: &layout), layout.tensor([logitsRows, columns]),
         layout.tensor([logitsRows, c.hiddenSize])
       )
     }
-    (_, (input, samples)) = model.backend.allocateShared { layout in
+    (input, samples) = model.backend.allocateShared { layout in
       (
         InputBatch(rows: rows, in: &layout),
         [0, 1].map { _ in SampledTokens(rows: maxSequences, in: &layout) }

@@ -35,7 +35,7 @@ struct CacheSlot: Sendable {
 
   init(_ index: Int, _ model: InferenceModel, capacity: Int) {
     let c = model.configuration
-    let (_, layers) = model.backend.allocate { layout in
+    let layers = model.backend.allocate { layout in
       (0..<c.layers).map { _ in KeyValueCache(c.attention, capacity: capacity, in: &layout) }
     }
     self.index = index

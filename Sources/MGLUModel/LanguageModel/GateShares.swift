@@ -3,7 +3,7 @@ extension LanguageModel {
   /// without masks.
   public var gateShares: [[Double]] {
     weights.layers.map { layer in
-      guard let unit = layer.unit as? MaskedGatedLinearUnit else { return [] }
+      guard let unit = layer.unit.masked else { return [] }
       let size = unit.weight.count
       return unit.maskLogits.withFloats { logits in
         (0..<unit.maskCount).map { mask in

@@ -4,12 +4,14 @@ extension LanguageModel {
     sequences: Int, length: Int, purpose: ActivationPurpose
   ) -> ModelActivations {
     let rows = sequences * length
-    let (_, batch) = backend.allocateShared { TokenBatch(rows: rows, in: &$0) }
+    let batch = backend.allocateShared {
+      TokenBatch(sequences: sequences, length: length, in: &$0)
+    }
     let plan = ActivationPlan(
       configuration, sequences: sequences, length: length, purpose: purpose,
       type: backend.productType, vocabularyRows: weights.head.rows)
-    let (_, activations) = backend.allocate { ModelActivations(plan, batch: batch, in: &$0) }
-    let (_, positions) = backend.host.allocate { $0.tensor([rows], .int32) }
+    let activations = backend.allocate { ModelActivations(plan, batch: batch, in: &$0) }
+    let positions = backend.host.allocate { $0.tensor([rows], .int32) }
     for row in 0..<rows { positions.integers[row] = Int32(row % length) }
     backend.copy(positions, into: activations.positions)
     backend.synchronize()
@@ -26,7 +28,7 @@ extension LanguageModel {
   /// The logits `[n, V]` of every token, copied: for tests and exact comparisons.
   public func logits(_ tokens: [Int32]) -> [Float] {
     let activations = makeActivations(
-      sequences: 1, length: tokens.count, purpose: .inference)
+      sequences: 1, length: tokens.count, purpose: .evaluation)
     activations.tokens.assign(integers: tokens)
     hidden(activations)
     var result: [Float] = []

@@ -1,24 +1,26 @@
 /// A Llama-style language model over one backend: its configuration and its parameters.
 ///
-/// A model is a reference to parameters, like the arena it holds: several threads may read it,
-/// one thread at a time may run it.
-public struct LanguageModel: Sendable {
+///     var shape = ModelPreset.nano.configuration
+///     shape.feedForward.unit = .mglu(MaskConfiguration(count: 4))
+///     let model = try LanguageModel(shape, seed: 1, on: CPUBackend())
+///
+/// Several threads may read a model, one thread at a time may run it.
+public final class LanguageModel: Sendable {
   /// The shape.
   public let configuration: ModelConfiguration
   /// What computes.
   public let backend: any TrainingBackend
-  /// The memory of every parameter, float32, on the host.
-  public let arena: Arena
-  /// The parameters on the host: those that are computed with, or, where the backend's memory is
-  /// another, what ``upload()`` and ``download(_:)`` exchange with it.
+  /// The parameters on the host, float32: those that are computed with, or, where the backend's
+  /// memory is another, what ``upload()`` and ``download(_:)`` exchange with it.
   public let weights: ModelWeights
-  /// The memory of every parameter where the backend computes, float32.
-  public let masters: Arena
-  /// What products read where that is not float32: ``ModelWeights/productBytes`` of `masters`,
-  /// rounded.
-  public let products: Arena?
-  /// The parameters that are computed with, in `masters` and `products`.
+  /// The parameters that are computed with: ``masterParameters``, and of what products read
+  /// ``productCopies`` where there are any.
   public let deviceWeights: ModelWeights
+  /// The memory of every parameter where the backend computes, float32.
+  public let masterParameters: Arena
+  /// What products read where that is not float32: ``ModelWeights/productBytes`` of
+  /// ``masterParameters``, rounded.
+  public let productCopies: Arena?
   let rotary: RotaryTable
 
   /// A model with all parameters zero, to be initialized or loaded.
@@ -33,50 +35,58 @@ public struct LanguageModel: Sendable {
       ModelWeights(
         configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
     }
-    let (masters, masterWeights) = backend.allocate(describe)
-    self.masters = masters
-    (arena, weights) =
-      masters.isHostVisible ? (masters, masterWeights) : backend.host.allocate(describe)
+    let masters = backend.allocate(describe)
+    masterParameters = masters.arena
+    weights = masters.arena.isHostVisible ? masters : backend.host.allocate(describe)
     if backend.productType == .float32 {
-      products = nil
-      deviceWeights = masterWeights
+      productCopies = nil
+      deviceWeights = masters
     } else {
-      let count = masterWeights.productBytes.count / 4
-      let arena = backend.allocate { _ = $0.tensor([count], backend.productType) }.arena
-      products = arena
-      deviceWeights = masterWeights.readingProducts(in: arena, as: backend.productType)
+      let count = masters.productBytes.count / 4
+      let copies = backend.allocate { $0.tensor([count], backend.productType) }.arena
+      productCopies = copies
+      deviceWeights = masters.readingProducts(in: copies, as: backend.productType)
     }
+  }
+
+  /// A model with parameters drawn from `seed`: see ``initialize(seed:)``.
+  public convenience init(
+    _ configuration: ModelConfiguration, seed: UInt64, on backend: any TrainingBackend
+  ) throws(ConfigurationError) {
+    try self.init(configuration, on: backend)
+    initialize(seed: seed)
   }
 
   /// Brings the parameters of the host to where they are computed with.
   public func upload() {
-    if masters !== arena { backend.copy(arena.floats, into: masters.floats) }
-    if let products {
+    if masterParameters !== weights.arena {
+      backend.copy(weights.arena.floats, into: masterParameters.floats)
+    }
+    if let productCopies {
       backend.convert(
-        masters.floats(inBytes: weights.productBytes),
-        into: products.elements(backend.productType))
+        masterParameters.floats(inBytes: weights.productBytes),
+        into: productCopies.elements(backend.productType))
     }
   }
 
   /// Brings the parameters, or those in a part of the arena, back to the host, once all that was
   /// enqueued is done.
   public func download(_ bytes: Range<Int>? = nil) {
-    if masters !== arena {
-      let bytes = bytes ?? 0..<arena.byteCount
-      backend.copy(masters.floats(inBytes: bytes), into: arena.floats(inBytes: bytes))
+    if masterParameters !== weights.arena {
+      let bytes = bytes ?? 0..<weights.arena.byteCount
+      backend.copy(
+        masterParameters.floats(inBytes: bytes), into: weights.arena.floats(inBytes: bytes))
     }
     backend.synchronize()
   }
 
   /// Every parameter under its Hugging Face name.
-  public var namedParameters: [NamedTensor] { weights.named(configuration) }
+  public var namedParameters: [NamedTensor] { weights.named }
 
   /// The parameters that training changes: all but fixed masks.
-  public var trainedParameters: [NamedTensor] {
-    namedParameters.filter { $0.tensor.byteOffset < trainedByteCount }
-  }
+  public var trainedParameters: [NamedTensor] { weights.named.filter(\.parameter.isTrained) }
 
-  /// Bytes of ``arena`` that training changes: matrices and norms.
+  /// Bytes of the parameters that training changes, which come first in memory.
   public var trainedByteCount: Int { weights.normBytes.upperBound }
 
   /// Draws every parameter: norms 1, mask logits 0.01 N(0, 1) (paper, section 3), matrices
@@ -85,29 +95,17 @@ public struct LanguageModel: Sendable {
   /// Each parameter has a stream of its own, keyed by its name: models of different units that
   /// are drawn from one seed share every parameter they both have.
   public func initialize(seed: UInt64) {
-    for parameter in namedParameters {
-      let tensor = parameter.tensor
-      if parameter.name.hasSuffix("norm.weight") {
-        tensor.assign(repeatElement(1, count: tensor.count))
-        continue
-      }
-      let deviation: Float =
-        if parameter.name.hasSuffix("mask_logits") {
-          0.01
-        } else if parameter.name.hasSuffix(
-          "embed_tokens.weight")
-        { 0.02 } else { 1 / (3 * Float(tensor.columns)).squareRoot() }
-      var random = Philox(
-        seed: seed, purpose: .initialization, step: stableHash(parameter.name))
-      tensor.withMutableFloats { elements in
-        for index in elements.indices { elements[index] = random.nextNormal() * deviation }
-      }
-    }
+    for named in weights.named { named.parameter.initialize(named.tensor, seed: seed) }
     upload()
   }
 
-  /// FNV-1a of a name: a key that no change of order or of standard library alters.
-  private func stableHash(_ name: String) -> UInt64 {
-    name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+  /// Takes up every parameter of `other` that has a name and a shape of this model's, on the host.
+  func copySharedParameters(of other: LanguageModel) {
+    let others = Dictionary(uniqueKeysWithValues: other.weights.named.map { ($0.name, $0) })
+    for own in weights.named {
+      if let found = others[own.name], found.parameter.shape == own.parameter.shape {
+        backend.host.copy(found.tensor, into: own.tensor)
+      }
+    }
   }
 }

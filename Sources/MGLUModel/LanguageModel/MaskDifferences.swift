@@ -28,6 +28,6 @@ extension LanguageModel {
   }
 
   private var masks: [Tensor] {
-    weights.layers.compactMap { ($0.unit as? MaskedGatedLinearUnit)?.maskLogits }
+    weights.layers.compactMap { $0.unit.masked?.maskLogits }
   }
 }

@@ -1,7 +1,7 @@
 /// What a pass is for.
 public enum ActivationPurpose: Sendable {
   /// Losses or logits: all layers share one set of activations.
-  case inference
+  case evaluation
   /// Gradients: every layer keeps its own for the backward pass.
   case training
   /// Gradients in less memory: every layer keeps its input only, and the backward pass computes the
@@ -17,8 +17,12 @@ public struct TokenBatch: Sendable {
   public let targets: Tensor
   /// The loss of each target in nats `[n]`.
   public let losses: Tensor
+  /// The sequences, one after the other.
+  public let sequences: Int
 
-  init(rows: Int, in layout: inout ArenaLayout) {
+  init(sequences: Int, length: Int, in layout: inout ArenaLayout) {
+    self.sequences = sequences
+    let rows = sequences * length
     tokens = layout.tensor([rows], .int32)
     targets = layout.tensor([rows], .int32)
     losses = layout.tensor([rows])
@@ -51,7 +55,7 @@ public struct ActivationPlan: Sendable {
   }
 
   var rows: Int { sequences * length }
-  var isForTraining: Bool { purpose != .inference }
+  var isForTraining: Bool { purpose != .evaluation }
 
   /// Logits held at a time: a chunk of rows of at most 64 MiB, or, where a GPU wants wide products
   /// of a narrow type, of 512.
@@ -64,7 +68,7 @@ public struct ActivationPlan: Sendable {
 /// What one pass over `sequences` texts of `length` tokens keeps: n = sequences * length rows.
 public struct ModelActivations: Sendable {
   /// Tokens, targets and losses where the host reads and writes them.
-  let batch: TokenBatch
+  public let batch: TokenBatch
   /// The same where they are computed with.
   let resident: TokenBatch
   let positions: Tensor
@@ -96,7 +100,7 @@ public struct ModelActivations: Sendable {
     sequences = plan.sequences
     length = plan.length
     recomputes = plan.purpose == .recomputingTraining
-    let own = TokenBatch(rows: rows, in: &layout)
+    let own = TokenBatch(sequences: plan.sequences, length: plan.length, in: &layout)
     resident = own.tokens.arena.isHostVisible ? batch ?? own : own
     self.batch = batch ?? own
     positions = layout.tensor([rows], .int32)

@@ -25,7 +25,7 @@ public enum ModelPreset: String, Sendable, CaseIterable {
         vocabularySize: vocabulary, layers: layers,
         attention: AttentionShape(heads: heads, kvHeads: kvHeads, headSize: hidden / heads),
         feedForward: FeedForwardConfiguration(
-          hiddenSize: hidden, intermediateSize: intermediate, unit: .gated),
+          hiddenSize: hidden, intermediateSize: intermediate, unit: .glu),
         contextLength: context, ropeTheta: theta, tiesEmbeddings: tied)
     }
     return switch self {
@@ -55,30 +55,4 @@ public enum ModelPreset: String, Sendable, CaseIterable {
         context: 131072, theta: 500_000, tied: false)
     }
   }
-}
-
-extension ModelConfiguration {
-  /// Elements of all weights, masks not included.
-  public var weightCount: Int {
-    let block =
-      2 * hiddenSize + hiddenSize * (attention.rowWidth + attention.queryWidth)
-      + feedForward.upWeightCount + feedForward.routerWeightCount
-      + feedForward.intermediateSize * hiddenSize
-    return vocabularySize * hiddenSize * (tiesEmbeddings ? 1 : 2) + layers * block + hiddenSize
-  }
-
-  /// Mask bits of all layers.
-  public var maskBitCount: Int { layers * feedForward.maskBitCount }
-
-  /// MiB of the feed-forward blocks, counted as ``deployedByteCount`` is.
-  public var mebibytesOfFeedForward: Double {
-    let weights =
-      layers
-      * (feedForward.upWeightCount + feedForward.routerWeightCount
-        + feedForward.intermediateSize * hiddenSize)
-    return Double(2 * weights + (maskBitCount + 7) / 8) / 1_048_576
-  }
-
-  /// Bytes of FP16 weights and 1-bit masks, as table 6 of the paper counts them.
-  public var deployedByteCount: Int { 2 * weightCount + (maskBitCount + 7) / 8 }
 }

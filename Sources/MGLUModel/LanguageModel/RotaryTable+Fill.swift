@@ -21,7 +21,7 @@ extension RotaryTable {
     } catch {
       throw ConfigurationError(.size, error.message, remedy: error.remedy)
     }
-    let (_, table) = backend.host.allocate {
+    let table = backend.host.allocate {
       RotaryTable(positions: c.contextLength, headSize: c.attention.headSize, in: &$0)
     }
     table.fill(theta: c.ropeTheta, scaling: c.ropeScaling)

@@ -17,105 +17,99 @@ extension ReferenceModel {
     let trace = trace(tokens, length: length)
     let (losses, dLogits) = ReferenceLoss.crossEntropy(trace.logits, targets: targets)
     var gradients = parameters.mapValues(\.zeros)
-    add(dLogits.transposed * trace.normed, to: headName, in: &gradients)
+    add(dLogits.transposed * trace.normed, to: table.head[0], in: &gradients)
     var dResidual = backward(
-      dLogits * parameter(headName), throughNorm: "model.norm.weight", x: trace.residual,
-      &gradients)
+      dLogits * elements(table.head[0]), throughNorm: table.norm, x: trace.residual, &gradients)
     for index in trace.layers.indices.reversed() {
       dResidual = backward(
-        dResidual, trace.layers[index], prefix: "model.layers.\(index).", length: length,
-        &gradients)
+        dResidual, trace.layers[index], table.layers[index], length: length, &gradients)
     }
-    var dEmbedding = parameter(embeddingName).zeros
+    var dEmbedding = elements(table.embedding[0]).zeros
     for (row, token) in tokens.enumerated() {
       for column in 0..<dResidual.columns {
         dEmbedding[Int(token), column] += dResidual[row, column]
       }
     }
-    add(dEmbedding, to: embeddingName, in: &gradients)
+    add(dEmbedding, to: table.embedding[0], in: &gradients)
     return Result(losses: losses, logits: trace.logits, gradients: gradients)
   }
 
   private func add(
-    _ gradient: ReferenceMatrix, to name: String,
+    _ gradient: ReferenceMatrix, to parameter: Parameter,
     in gradients: inout [String: ReferenceMatrix]
   ) {
+    let name = parameter.name
     gradients[name] = gradients[name].map { $0 + gradient } ?? gradient
   }
 
   private func backward(
-    _ upstream: ReferenceMatrix, throughNorm name: String, x: ReferenceMatrix,
+    _ upstream: ReferenceMatrix, throughNorm parameter: Parameter, x: ReferenceMatrix,
     _ gradients: inout [String: ReferenceMatrix]
   ) -> ReferenceMatrix {
-    let gradient = norm(name).backward(upstream, x: x)
-    add(gradient.weight, to: name, in: &gradients)
+    let gradient = norm(parameter).backward(upstream, x: x)
+    add(gradient.weight, to: parameter, in: &gradients)
     return gradient.input
   }
 
   /// y = x W^T: dW = dY^T X, and dX = dY W is returned.
   private func backward(
-    _ upstream: ReferenceMatrix, throughProjection name: String, x: ReferenceMatrix,
+    _ upstream: ReferenceMatrix, throughProjection parameter: Parameter, x: ReferenceMatrix,
     _ gradients: inout [String: ReferenceMatrix]
   ) -> ReferenceMatrix {
-    add(upstream.transposed * x, to: name, in: &gradients)
-    return upstream * parameter(name)
+    add(upstream.transposed * x, to: parameter, in: &gradients)
+    return upstream * elements(parameter)
   }
 
   /// The gradient of a block's input from that of its output.
   private func backward(
-    _ upstream: ReferenceMatrix, _ t: LayerTrace, prefix: String, length: Int,
+    _ upstream: ReferenceMatrix, _ t: LayerTrace, _ layer: ParameterTable.Layer, length: Int,
     _ gradients: inout [String: ReferenceMatrix]
   ) -> ReferenceMatrix {
     let dActivation = backward(
-      upstream, throughProjection: prefix + "mlp.down_proj.weight", x: t.activation, &gradients)
+      upstream, throughProjection: layer.down[0], x: t.activation, &gradients)
     let dMiddleNormed = backward(
-      dActivation, throughUnit: prefix + "mlp.", of: unit(prefix), x: t.middleNormed, &gradients)
+      dActivation, throughUnit: layer.unit, x: t.middleNormed, &gradients)
     let dMiddle =
       upstream
       + backward(
-        dMiddleNormed, throughNorm: prefix + "post_attention_layernorm.weight", x: t.middle,
-        &gradients)
+        dMiddleNormed, throughNorm: layer.postAttentionNorm, x: t.middle, &gradients)
 
     let dAttention = backward(
-      dMiddle, throughProjection: prefix + "self_attn.o_proj.weight", x: t.attention, &gradients)
+      dMiddle, throughProjection: layer.output[0], x: t.attention, &gradients)
     let parts = texts(t.input.rows, length).map { rows in
       ReferenceAttention(configuration.attention).backward(
         dAttention.rows(rows), queries: t.queries.rows(rows), keys: t.keys.rows(rows),
         values: t.values.rows(rows))
     }
     let positions = (0..<t.input.rows).map { $0 % length }
-    let projections = [
-      ("q", rotary(.stacked(parts.map(\.queries)), positions: positions, inverse: true)),
-      ("k", rotary(.stacked(parts.map(\.keys)), positions: positions, inverse: true)),
-      ("v", .stacked(parts.map(\.values))),
+    let dQKV = [
+      rotary(.stacked(parts.map(\.queries)), positions: positions, inverse: true),
+      rotary(.stacked(parts.map(\.keys)), positions: positions, inverse: true),
+      .stacked(parts.map(\.values)),
     ]
     var dNormed = t.normed.zeros
-    for (name, gradient) in projections {
-      dNormed += backward(
-        gradient, throughProjection: prefix + "self_attn.\(name)_proj.weight", x: t.normed,
-        &gradients)
+    for (parameter, gradient) in zip(layer.qkv, dQKV) {
+      dNormed += backward(gradient, throughProjection: parameter, x: t.normed, &gradients)
     }
     return dMiddle
       + backward(
-        dNormed, throughNorm: prefix + "input_layernorm.weight", x: t.input, &gradients)
+        dNormed, throughNorm: layer.inputNorm, x: t.input, &gradients)
   }
 
   private func backward(
-    _ upstream: ReferenceMatrix, throughUnit prefix: String, of unit: ReferenceUnit,
-    x: ReferenceMatrix, _ gradients: inout [String: ReferenceMatrix]
+    _ upstream: ReferenceMatrix, throughUnit parameters: UnitParameters, x: ReferenceMatrix,
+    _ gradients: inout [String: ReferenceMatrix]
   ) -> ReferenceMatrix {
-    let gradient = unit.backward(upstream, x: x)
-    if let value = gradient.valueWeight {
-      add(gradient.weight, to: prefix + "gate_proj.weight", in: &gradients)
-      add(value, to: prefix + "up_proj.weight", in: &gradients)
-    } else {
-      add(gradient.weight, to: prefix + "up_proj.weight", in: &gradients)
+    let gradient = unit(parameters).backward(upstream, x: x)
+    let matrices = [gradient.weight] + (gradient.valueWeight.map { [$0] } ?? [])
+    for (parameter, gradient) in zip(parameters.up, matrices) {
+      add(gradient, to: parameter, in: &gradients)
     }
-    if !gradient.masks.isEmpty {
-      add(.stacked(gradient.masks), to: prefix + "mask_logits", in: &gradients)
+    if let logits = parameters.maskLogits {
+      add(.stacked(gradient.masks), to: logits, in: &gradients)
     }
-    if let router = gradient.router {
-      add(router, to: prefix + "router.weight", in: &gradients)
+    if let parameter = parameters.router, let router = gradient.router {
+      add(router, to: parameter, in: &gradients)
     }
     return gradient.input
   }

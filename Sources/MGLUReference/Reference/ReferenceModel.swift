@@ -5,7 +5,7 @@ import MGLUModel
 ///     y = x + attention(norm(x)) Wo^T
 ///     output = y + unit(norm(y)) Wdown^T
 package struct ReferenceModel: Sendable {
-  /// What `mlp.mask_logits` means.
+  /// What mask logits mean.
   package enum Masking: Sendable {
     /// Logits: M = 1 where L > 0.
     case thresholded
@@ -14,11 +14,13 @@ package struct ReferenceModel: Sendable {
   }
 
   /// The shape.
-  package var configuration: ModelConfiguration
+  package let configuration: ModelConfiguration
   /// Every parameter; mask logits `[n_m, d, h]` as `[n_m d, h]`, norms as `[1, h]`.
   package var parameters: [String: ReferenceMatrix]
-  /// What `mlp.mask_logits` means.
+  /// What mask logits mean.
   package var masking: Masking
+  /// Which parameter belongs where.
+  let table: ParameterTable
 
   /// A model of `parameters`, which hold every name that `configuration` asks for.
   package init(
@@ -26,6 +28,7 @@ package struct ReferenceModel: Sendable {
     masking: Masking = .thresholded
   ) {
     self.configuration = configuration
+    table = configuration.parameterTable
     self.parameters = parameters
     self.masking = masking
   }
@@ -40,36 +43,27 @@ package struct ReferenceModel: Sendable {
         }))
   }
 
-  /// The parameter called `name`; a missing one is empty, and no shape fits it.
-  func parameter(_ name: String) -> ReferenceMatrix {
-    parameters[name, default: ReferenceMatrix(rows: 0, columns: 0)]
+  /// The elements of a parameter; a missing one is empty, and no shape fits it.
+  func elements(_ parameter: Parameter) -> ReferenceMatrix {
+    parameters[parameter.name, default: ReferenceMatrix(rows: 0, columns: 0)]
   }
 
-  var embeddingName: String { "model.embed_tokens.weight" }
-  var headName: String { configuration.tiesEmbeddings ? embeddingName : "lm_head.weight" }
-
-  func norm(_ name: String) -> ReferenceNorm {
-    ReferenceNorm(weight: parameter(name), epsilon: Double(configuration.normEpsilon))
+  func norm(_ parameter: Parameter) -> ReferenceNorm {
+    ReferenceNorm(weight: elements(parameter), epsilon: Double(configuration.normEpsilon))
   }
 
-  /// The up side of the block whose names begin with `prefix`.
-  func unit(_ prefix: String) -> ReferenceUnit {
-    let up = parameter(prefix + "mlp.up_proj.weight")
+  /// The up side of a block.
+  func unit(_ parameters: UnitParameters) -> ReferenceUnit {
+    let matrices = parameters.up.map(elements)
     var unit = ReferenceUnit(
       kind: configuration.feedForward.unit, activation: configuration.feedForward.activation,
-      weight: up)
-    switch configuration.feedForward.unit {
-    case .gated:
-      unit.weight = parameter(prefix + "mlp.gate_proj.weight")
-      unit.valueWeight = up
-    case .masked(let masks):
-      let logits = parameter(prefix + "mlp.mask_logits").split(masks.count)
-      unit.masks = masking == .realValued ? logits : logits.map(ReferenceUnit.mask(ofLogits:))
-      if let topK = masks.routerTopK {
-        unit.router = ReferenceRouter(
-          weight: parameter(prefix + "mlp.router.weight"), topK: topK)
-      }
-    case .linear, .sharedGated: break
+      weight: matrices[0], valueWeight: matrices.count == 2 ? matrices[1] : nil)
+    if let logits = parameters.maskLogits {
+      let all = elements(logits).split(logits.shape[0])
+      unit.masks = masking == .realValued ? all : all.map(ReferenceUnit.mask(ofLogits:))
+    }
+    if let router = parameters.router, let topK = unit.kind.masks?.routerTopK {
+      unit.router = ReferenceRouter(weight: elements(router), topK: topK)
     }
     return unit
   }
@@ -98,40 +92,40 @@ package struct ReferenceModel: Sendable {
 
   /// Runs `tokens`, texts of `length` tokens one after the other.
   func trace(_ tokens: [Int32], length: Int) -> Trace {
-    let embedding = parameter(embeddingName)
+    let embedding = elements(table.embedding[0])
     var residual = ReferenceMatrix.stacked(
       tokens.map { embedding.rows(Int($0)..<Int($0) + 1) })
     var layers: [LayerTrace] = []
-    for index in 0..<configuration.layers {
-      layers.append(trace(residual, prefix: "model.layers.\(index).", length: length))
+    for (index, layer) in table.layers.enumerated() {
+      layers.append(trace(residual, layer, length: length))
       residual = layers[index].output
     }
-    let normed = norm("model.norm.weight")(residual)
-    let logits = normed * parameter(headName).transposed
+    let normed = norm(table.norm)(residual)
+    let logits = normed * elements(table.head[0]).transposed
     return Trace(layers: layers, residual: residual, normed: normed, logits: logits)
   }
 
-  private func trace(_ x: ReferenceMatrix, prefix: String, length: Int) -> LayerTrace {
-    let normed = norm(prefix + "input_layernorm.weight")(x)
-    func projection(_ name: String) -> ReferenceMatrix {
-      normed * parameter(prefix + "self_attn.\(name)_proj.weight").transposed
-    }
+  private func trace(
+    _ x: ReferenceMatrix, _ layer: ParameterTable.Layer, length: Int
+  ) -> LayerTrace {
+    let normed = norm(layer.inputNorm)(x)
+    let qkv = layer.qkv.map { normed * elements($0).transposed }
     let positions = (0..<x.rows).map { $0 % length }
-    let q = rotary(projection("q"), positions: positions)
-    let k = rotary(projection("k"), positions: positions)
-    let v = projection("v")
+    let q = rotary(qkv[0], positions: positions)
+    let k = rotary(qkv[1], positions: positions)
+    let v = qkv[2]
     let attention = ReferenceMatrix.stacked(
       texts(x.rows, length).map { rows in
         ReferenceAttention(configuration.attention)(
           queries: q.rows(rows), keys: k.rows(rows), values: v.rows(rows))
       })
-    let middle = x + attention * parameter(prefix + "self_attn.o_proj.weight").transposed
-    let middleNormed = norm(prefix + "post_attention_layernorm.weight")(middle)
-    let activation = unit(prefix)(middleNormed)
+    let middle = x + attention * elements(layer.output[0]).transposed
+    let middleNormed = norm(layer.postAttentionNorm)(middle)
+    let activation = unit(layer.unit)(middleNormed)
     return LayerTrace(
       input: x, normed: normed, queries: q, keys: k, values: v, attention: attention,
       middle: middle, middleNormed: middleNormed, activation: activation,
-      output: middle + activation * parameter(prefix + "mlp.down_proj.weight").transposed)
+      output: middle + activation * elements(layer.down[0]).transposed)
   }
 
   var rotary: ReferenceRotary {

@@ -57,12 +57,12 @@ extension ReferenceUnit {
     gate dG: ReferenceMatrix, value dV: ReferenceMatrix, ofRoute i: Int, to result: inout Gradients
   ) {
     switch kind {
-    case .linear: result.weight += dG
-    case .gated:
+    case .lu: result.weight += dG
+    case .glu:
       result.weight += dG
       result.valueWeight = dV
-    case .sharedGated: result.weight += dG + dV
-    case .masked(let configuration):
+    case .sharedGLU: result.weight += dG + dV
+    case .mglu(let configuration):
       let mask = masks[i]
       if configuration.ablation == .noGateMask {
         result.weight += dG

@@ -52,10 +52,10 @@ package struct ReferenceUnit: Sendable {
   /// the ablations of it that leave one W unmasked (appendix B.5).
   var factors: [Factors] {
     switch kind {
-    case .linear: [Factors(gate: weight, value: nil)]
-    case .gated: [Factors(gate: weight, value: valueWeight)]
-    case .sharedGated: [Factors(gate: weight, value: weight)]
-    case .masked(let configuration):
+    case .lu: [Factors(gate: weight, value: nil)]
+    case .glu: [Factors(gate: weight, value: valueWeight)]
+    case .sharedGLU: [Factors(gate: weight, value: weight)]
+    case .mglu(let configuration):
       masks.map { mask in
         Factors(
           gate: configuration.ablation == .noGateMask ? weight : mask .* weight,

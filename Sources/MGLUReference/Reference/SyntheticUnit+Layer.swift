@@ -9,25 +9,12 @@ extension SyntheticUnit {
     let router: Tensor?
 
     init(_ configuration: FeedForwardConfiguration, in layout: inout ArenaLayout) {
-      let (h, d) = (configuration.hiddenSize, configuration.intermediateSize)
-      let activation = configuration.activation
-      weight = layout.tensor([(configuration.unit == .gated ? 2 : 1) * d, h])
-      switch configuration.unit {
-      case .linear: unit = LinearUnit(weight: weight, activation: activation)
-      case .gated: unit = GatedLinearUnit(weight: weight, activation: activation)
-      case .sharedGated: unit = SharedGatedLinearUnit(weight: weight, activation: activation)
-      case .masked(let masks):
-        let logits = layout.tensor([masks.count, d, h])
-        let router = masks.routerTopK.map { topK in
-          Router(weight: layout.tensor([masks.count, h]), topK: topK)
-        }
-        unit = MaskedGatedLinearUnit(
-          weight: weight, maskLogits: logits, activation: activation, maskKind: masks.kind,
-          ablation: masks.ablation, router: router)
-        (maskLogits, self.router) = (logits, router?.weight)
-        return
-      }
-      (maskLogits, router) = (nil, nil)
+      let parameters = configuration.parameters()
+      let rows = parameters.up.count * configuration.intermediateSize
+      weight = layout.tensor([rows, configuration.hiddenSize])
+      maskLogits = parameters.maskLogits.map { layout.tensor($0.shape) }
+      router = parameters.router.map { layout.tensor($0.shape) }
+      unit = configuration.unit(weight: weight, maskLogits: maskLogits, router: router)
     }
   }
 
@@ -38,16 +25,16 @@ extension SyntheticUnit {
   ) -> Results {
     let configuration = configuration
     let rows = input.rows
-    let (arena, parameters) = backend.allocate { Parameters(configuration, in: &$0) }
+    let parameters = backend.allocate { Parameters(configuration, in: &$0) }
     parameters.weight.assign(weight.floats)
     parameters.maskLogits?.assign(maskLogits.floats)
     if let router { parameters.router?.assign(router.floats) }
-    let gradientArena = backend.allocate { _ = $0.tensor([arena.byteCount / 4]) }.arena
-    let gradients = Gradients(arena: gradientArena)
-    let all = gradientArena.floats(inBytes: 0..<gradientArena.byteCount)
+    let arena = parameters.weight.arena
+    let all = backend.allocate { $0.tensor([arena.byteCount / 4]) }
+    let gradients = Gradients(arena: all.arena)
     all.assign(repeatElement(initialGradient, count: all.count))
 
-    let (_, (saved, scratch, x, upstream, dX)) = backend.allocate { layout in
+    let (saved, scratch, x, upstream, dX) = backend.allocate { layout in
       (
         FeedForwardActivations(configuration, rows: rows, in: &layout),
         StackScratch(configuration, in: &layout),

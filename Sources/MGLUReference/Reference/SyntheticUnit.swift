@@ -25,11 +25,11 @@ package struct SyntheticUnit: Sendable {
     self.configuration = configuration
     input = .normal(rows: rows, columns: h, using: &random)
     upstream = .normal(rows: rows, columns: d, using: &random)
-    let matrices = configuration.unit == .gated ? 2 : 1
+    let matrices = configuration.unit.matrices
     weight = .normal(rows: matrices * d, columns: h, scale: scale, using: &random)
     var logits = ReferenceMatrix(rows: 0, columns: h)
     var router: ReferenceMatrix?
-    if case .masked(let masks) = configuration.unit {
+    if let masks = configuration.unit.masks {
       logits = .normal(rows: masks.count * d, columns: h, scale: 0.01, using: &random)
       for index in stride(from: 0, to: logits.elements.count, by: 5) { logits.elements[index] = 0 }
       if masks.routerTopK != nil {
@@ -51,14 +51,12 @@ package struct SyntheticUnit: Sendable {
   ) -> ReferenceUnit {
     var unit = ReferenceUnit(
       kind: configuration.unit, activation: configuration.activation, weight: weight)
-    switch configuration.unit {
-    case .gated:
-      let parts = weight.split(2)
-      (unit.weight, unit.valueWeight) = (parts[0], parts[1])
-    case .masked(let masks):
+    let parts = weight.split(configuration.unit.matrices)
+    unit.weight = parts[0]
+    if parts.count == 2 { unit.valueWeight = parts[1] }
+    if let masks = configuration.unit.masks {
       unit.masks = maskLogits.split(masks.count).map(mask)
       unit.router = router.map { ReferenceRouter(weight: $0, topK: masks.routerTopK ?? 1) }
-    case .linear, .sharedGated: break
     }
     return unit
   }
@@ -82,9 +80,7 @@ package struct SyntheticUnit: Sendable {
     let unit = reference()
     let gradients = unit.backward(upstream, x: input)
     var masks = gradients.masks
-    if case .masked(let configuration) = configuration.unit, configuration.kind == .fixed {
-      masks = masks.map(\.zeros)
-    }
+    if configuration.unit.masks?.kind == .fixed { masks = masks.map(\.zeros) }
     return Results(
       output: unit(input), input: gradients.input,
       weight: .stacked([gradients.weight] + (gradients.valueWeight.map { [$0] } ?? [])),

@@ -38,11 +38,11 @@ package final class BackendComparison {
   func tensor(
     _ shape: [Int], _ type: DataType = .float32, _ values: some Collection<Float>
   ) -> Twin<Tensor> {
-    let (_, wide) = host.allocate { $0.tensor(shape) }
+    let wide = host.allocate { $0.tensor(shape) }
     wide.assign(values)
     let stored = host.converted(
       StoredMatrix(weights: wide), to: type == .float32 ? .float32 : .bfloat16)
-    let (_, expected) = host.allocate { $0.tensor(shape) }
+    let expected = host.allocate { $0.tensor(shape) }
     host.dequantize(stored, into: expected)
     return Twin(found: moved(stored.weights.reshaped(shape)), expected: expected)
   }
@@ -58,13 +58,13 @@ package final class BackendComparison {
   }
 
   func integers(_ values: [Int32]) -> Twin<Tensor> {
-    let (_, expected) = host.allocate { $0.tensor([values.count], .int32) }
+    let expected = host.allocate { $0.tensor([values.count], .int32) }
     expected.assign(integers: values)
     return Twin(found: moved(expected), expected: expected)
   }
 
   func double(_ value: Double) -> Twin<Tensor> {
-    let (_, expected) = host.allocate { $0.tensor([1], .float64) }
+    let expected = host.allocate { $0.tensor([1], .float64) }
     expected.doubles[0] = value
     return Twin(found: moved(expected), expected: expected)
   }
@@ -76,7 +76,7 @@ package final class BackendComparison {
   }
 
   func rotaryTable(positions: Int, headSize: Int) -> Twin<RotaryTable> {
-    let (_, table) = host.allocate {
+    let table = host.allocate {
       RotaryTable(positions: positions, headSize: headSize, in: &$0)
     }
     table.fill(theta: 10_000)
@@ -84,7 +84,7 @@ package final class BackendComparison {
   }
 
   private func moved(_ tensor: Tensor) -> Tensor {
-    let (_, copy) = backend.allocate { $0.tensor(tensor.shape, tensor.dataType) }
+    let copy = backend.allocate { $0.tensor(tensor.shape, tensor.dataType) }
     backend.copy(tensor, into: copy)
     // The host's elements may go when this returns.
     backend.synchronize()

@@ -18,7 +18,7 @@ package struct LargeUnit {
   package init(on host: CPUBackend) {
     let (rows, columns) = (Self.rows, Self.columns)
     self.rows = rows
-    let (_, tensors) = host.allocate { layout in
+    let tensors = host.allocate { layout in
       (
         layout.tensor([rows, columns], .int8),
         layout.tensor(WeightType.scalesShape(rows: rows, columns: columns), .float16),
@@ -53,17 +53,20 @@ package struct LargeUnit {
   package func finding(on verification: Verification) throws -> Finding {
     let backend = verification.backend
     let (host, type) = (backend.host, Self.type(on: backend))
-    let unit = FlashMGLU(weight, masks: masks, as: type, activation: .silu, on: backend)
+    let unit = FusedFeedForward(
+      .init(
+        hiddenSize: Self.columns, intermediateSize: rows, unit: .mglu(.init(count: 1))),
+      matrices: [weight], masks: masks, as: type, on: backend)
     let a = try unit(x, precision: .exact, on: backend)
     let last = rows - 70..<rows
-    let (_, (wide, logits)) = host.allocate { layout in
+    let (wide, logits) = host.allocate { layout in
       (layout.tensor([70, Self.columns]), layout.tensor([70, Self.columns]))
     }
     let stored = StoredMatrix(weights: weight.weights[last], scales: weight.scales?[last])
     host.dequantize(host.converted(stored, to: type), into: wide)
     MaskBits.unpack(masks.reshaped([rows, Self.columns / 8])[last], into: logits)
     let reference = ReferenceUnit(
-      kind: .masked(.init(count: 1)), activation: .silu, weight: ReferenceMatrix(wide),
+      kind: .mglu(.init(count: 1)), activation: .silu, weight: ReferenceMatrix(wide),
       masks: [ReferenceUnit.mask(ofLogits: ReferenceMatrix(logits))])
     var finding = Finding("FlashMGLU past 2^31", on: verification.set, weights: type)
     finding.add(

@@ -4,47 +4,34 @@ extension SyntheticUnit {
   /// The unit for inference over weights of `type`, and the reference over the same, widened.
   package func inferenceUnit(
     as type: WeightType, on backend: any InferenceBackend
-  ) -> (any InferenceUnit, ReferenceUnit) {
+  ) -> (FusedFeedForward, ReferenceUnit) {
     let c = configuration
-    let (d, h) = (c.intermediateSize, c.hiddenSize)
     let host = backend.host
-    func stored(_ matrix: ReferenceMatrix) -> (StoredMatrix, ReferenceMatrix) {
-      let (_, (source, target)) = host.allocate { layout in
-        (layout.tensor([d, h]), layout.tensor([d, h]))
-      }
-      source.assign(matrix.floats)
-      let stored = host.quantize(source, as: type)
+    func tensor(_ matrix: ReferenceMatrix, _ shape: [Int]? = nil) -> Tensor {
+      let tensor = host.allocate { $0.tensor(shape ?? [matrix.rows, matrix.columns]) }
+      tensor.assign(matrix.floats)
+      return tensor
+    }
+    func stored(_ matrix: inout ReferenceMatrix) -> StoredMatrix {
+      let target = tensor(matrix)
+      let stored = host.quantize(tensor(matrix), as: type)
       host.dequantize(stored, into: target)
-      return (stored, ReferenceMatrix(target))
+      matrix = ReferenceMatrix(target)
+      return stored
     }
     var reference = reference()
-    let (weight, wide) = stored(reference.weight)
-    reference.weight = wide
-    switch c.unit {
-    case .linear: return (FlashLU(weight, activation: c.activation, on: backend), reference)
-    case .sharedGated:
-      return (
-        FlashLU(weight, activation: c.activation, isShared: true, on: backend), reference
-      )
-    case .gated:
-      let (value, wideValue) = stored(reference.valueWeight ?? wide)
-      reference.valueWeight = wideValue
-      return (
-        FlashGLU(gate: weight, value: value, activation: c.activation, on: backend), reference
-      )
-    case .masked(let masks):
-      let (_, logits) = host.allocate { $0.tensor([masks.count, d, h]) }
-      logits.assign(maskLogits.floats)
-      let router = router.map { matrix in
-        let (_, weight) = host.allocate { $0.tensor([masks.count, h]) }
-        weight.assign(matrix.floats)
-        return FlashRouter(
-          StoredMatrix(weights: weight), topK: masks.routerTopK ?? 1, on: backend)
-      }
-      let unit = FlashMGLU(
-        weight, masks: MaskBits.pack(logits, on: host), activation: c.activation,
-        ablation: masks.ablation, router: router, on: backend)
-      return (unit, reference)
+    var matrices = [stored(&reference.weight)]
+    if var value = reference.valueWeight {
+      matrices.append(stored(&value))
+      reference.valueWeight = value
     }
+    let parameters = c.parameters()
+    let unit = FusedFeedForward(
+      c, matrices: matrices,
+      masks: parameters.maskLogits.map {
+        MaskBits.pack(tensor(maskLogits, $0.shape), on: host)
+      },
+      router: router.map { StoredMatrix(weights: tensor($0)) }, on: backend)
+    return (unit, reference)
   }
 }

@@ -17,11 +17,11 @@ extension Verification {
       var random = Philox(seed: 7, purpose: .synthetic)
       let qkv = ReferenceMatrix.normal(rows: capacity, columns: shape.rowWidth, using: &random)
       let reference = CachedAttention(qkv, shape)
-      let (_, table) = backend.host.allocate {
+      let table = backend.host.allocate {
         RotaryTable(positions: capacity, headSize: shape.headSize, in: &$0)
       }
       table.fill(theta: CachedAttention.theta)
-      let (_, (keys, values)) = backend.allocate { layout in
+      let (keys, values) = backend.allocate { layout in
         let cache = [shape.kvHeads, capacity, shape.headSize]
         return (layout.tensor(cache), layout.tensor(cache))
       }
@@ -29,7 +29,7 @@ extension Verification {
       var start = 0
       for count in [299, 7, 1, 1, 91, 1] {
         let rows = start..<start + count
-        let (_, (positions, output)) = backend.allocateShared { layout in
+        let (positions, output) = backend.allocateShared { layout in
           (layout.tensor([count], .int32), layout.tensor([count, shape.queryWidth]))
         }
         positions.assign(integers: rows.map { Int32($0) })

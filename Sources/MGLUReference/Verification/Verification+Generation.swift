@@ -8,7 +8,7 @@ extension Verification {
   func wideModels() throws -> [Finding] {
     guard !isHost else { return [] }
     let kinds: [FeedForwardUnitKind] =
-      [.linear, .gated] + [1, 4, 11].map { .masked(.init(count: $0)) }
+      [.lu, .glu] + [1, 4, 11].map { .mglu(.init(count: $0)) }
     let tokens = (0..<140).map { Int32($0 * 17 % 301) }
     var findings: [Finding] = []
     for type in [WeightType.float16, .bfloat16] {

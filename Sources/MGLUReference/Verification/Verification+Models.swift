@@ -19,7 +19,7 @@ extension Verification {
         // Sums that cancel are measured against what they sum: values of about one.
         forward.add(found.output, expected: expected.output, bound: 1e-5, floor: 1, name)
         var pairs = [(found.input, expected.input), (found.weight, expected.weight)]
-        if case .masked = kind { pairs.append((found.maskLogits, expected.maskLogits)) }
+        if kind.masks != nil { pairs.append((found.maskLogits, expected.maskLogits)) }
         if let router = found.router, let other = expected.router { pairs.append((router, other)) }
         for (found, expected) in pairs {
           backward.add(found, expected: expected, bound: 1e-5, floor: 1, name)
@@ -125,9 +125,8 @@ extension LanguageModel {
   /// Rounds the matrices that inference stores narrow, which are all but the routers'.
   func round(to type: WeightType) {
     let host = backend.host
-    for (name, tensor) in namedParameters.map({ ($0.name, $0.tensor) })
-    where tensor.shape.count == 2 && !name.contains("router") {
-      host.dequantize(host.quantize(tensor, as: type), into: tensor)
+    for named in namedParameters where named.parameter.isPacked {
+      host.dequantize(host.quantize(named.tensor, as: type), into: named.tensor)
     }
   }
 }

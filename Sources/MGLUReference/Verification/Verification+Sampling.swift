@@ -17,7 +17,7 @@ extension Verification {
         }
         let router = ReferenceRouter(
           weight: ReferenceMatrix(rows: count, columns: 1), topK: topK)
-        let (_, routes) = backend.allocateShared { $0.tensor([37, count]) }
+        let routes = backend.allocateShared { $0.tensor([37, count]) }
         backend.route(backend.toDevice(hostTensor(logits)), topK: topK, into: routes)
         try backend.finish()
         finding.add(
@@ -107,11 +107,11 @@ extension Verification {
     let alignment = logitsAlignment / DataType.float32.byteCount
     let columns = (logits.count / alignment + 1) * alignment
     let rows = min(steps.count, 29)
-    let (_, source) = backend.host.allocate { $0.tensor([rows, columns]) }
+    let source = backend.host.allocate { $0.tensor([rows, columns]) }
     let padding = [Float](repeating: 1e30, count: columns - logits.count)
     source.assign([Float]((0..<rows).map { _ in logits + padding }.joined()))
     let device = backend.toDevice(source)
-    let (_, (elements, tokens)) = backend.allocateShared { layout in
+    let (elements, tokens) = backend.allocateShared { layout in
       (layout.tensor([rows, SamplingStep.elementCount]), layout.tensor([rows], .int32))
     }
     var result: [Int32] = []

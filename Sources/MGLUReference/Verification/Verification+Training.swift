@@ -139,18 +139,18 @@ extension Verification {
   /// Every gating, activation and ablation, masks at both ends, in some two dozen variants.
   private static let combinations: [Combination] =
     trainingUnitKinds.map { Combination(kind: $0, isWide: false) } + [
-      Combination(kind: .masked(.init(count: 16)), activation: .gelu, isWide: false),
+      Combination(kind: .mglu(.init(count: 16)), activation: .gelu, isWide: false),
       Combination(
-        kind: .masked(.init(count: 5, ablation: .noValueMask)), activation: .sigmoid, isWide: false),
-      Combination(kind: .gated, isWide: true),
-      Combination(kind: .masked(.init(count: 2)), isWide: true),
-      Combination(kind: .linear, activation: .identity, isWide: true),
-      Combination(kind: .sharedGated, activation: .relu, isWide: true),
-      Combination(kind: .masked(.init(count: 1)), activation: .geluTanh, isWide: true),
+        kind: .mglu(.init(count: 5, ablation: .noValueMask)), activation: .sigmoid, isWide: false),
+      Combination(kind: .glu, isWide: true),
+      Combination(kind: .mglu(.init(count: 2)), isWide: true),
+      Combination(kind: .lu, activation: .identity, isWide: true),
+      Combination(kind: .sharedGLU, activation: .relu, isWide: true),
+      Combination(kind: .mglu(.init(count: 1)), activation: .geluTanh, isWide: true),
       Combination(
-        kind: .masked(.init(count: 4, ablation: .noGateMask, routerTopK: 2)),
+        kind: .mglu(.init(count: 4, ablation: .noGateMask, routerTopK: 2)),
         activation: .sigmoid, isWide: true),
-      Combination(kind: .masked(.init(count: 16, routerTopK: 3)), isWide: true),
+      Combination(kind: .mglu(.init(count: 16, routerTopK: 3)), isWide: true),
     ]
 
   private func combinations() -> Finding {
@@ -171,7 +171,7 @@ extension Verification {
     let (gating, activation) = (item.kind.gating, item.activation)
     let name = "\(item.kind.label), \(activation), \(rows) x \(width)"
     var routes: Twin<Tensor>?
-    if case .masked(let masks) = item.kind, let topK = masks.routerTopK {
+    if let masks = item.kind.masks, let topK = masks.routerTopK {
       routes = self.routes(rows, masks.count, topK: topK, twins)
     }
     let streams = twins.normal([rows, gating.streams * width], twins.narrow)

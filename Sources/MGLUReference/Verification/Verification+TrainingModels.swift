@@ -5,8 +5,8 @@ extension Verification {
   /// A unit of each kind. All routes of a router have a weight: where it chooses, a rounding may
   /// choose another.
   static let trainingUnitKinds: [FeedForwardUnitKind] = [
-    .linear, .sharedGated, .gated, .masked(.init(count: 3)),
-    .masked(.init(count: 2, kind: .fixed)), .masked(.init(count: 3, routerTopK: 3)),
+    .lu, .sharedGLU, .glu, .mglu(.init(count: 3)),
+    .mglu(.init(count: 2, kind: .fixed)), .mglu(.init(count: 3, routerTopK: 3)),
   ]
 
   /// Losses, and the gradient of every parameter.
@@ -19,7 +19,7 @@ extension Verification {
       trainingFinding("model, losses"), trainingFinding("model, gradients")
     )
     for kind in Self.trainingUnitKinds {
-      for ties in kind == .gated ? [true, false] : [true] {
+      for ties in kind == .glu ? [true, false] : [true] {
         do {
           let name = kind.label + (ties ? "" : ", untied")
           let pass = try ModelPass(kind, ties: ties, on: twins())
@@ -89,7 +89,7 @@ private struct ModelPass {
       activations.targets.integers[row] = row % 11 == 5 ? -1 : Int32((row * row + 3) % 41)
     }
     let count = model.trainedByteCount / 4
-    let gradients = Gradients(arena: backend.allocate { _ = $0.tensor([count]) }.arena)
+    let gradients = Gradients(arena: backend.allocate { $0.tensor([count]) }.arena)
     model.lossAndGradients(activations, into: gradients, scale: 1 / Float(rows))
     let host = Gradients(arena: backend.onHost(gradients.arena.floats).arena)
     try backend.finish()

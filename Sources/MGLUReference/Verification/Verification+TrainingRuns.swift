@@ -10,12 +10,12 @@ extension Verification {
   /// 0.03. Masks multiply a drift as soon as bits flip, from about step 25 on: six such runs of an
   /// MGLU are off by 0.01 to 0.06 at the end, which the bound from there on has to allow.
   package func lossCurves() -> [Finding] {
-    [FeedForwardUnitKind.gated, .masked(.init(count: 2))].map { unit in
+    [FeedForwardUnitKind.glu, .mglu(.init(count: 2))].map { unit in
       trainingFinding("loss curve, \(unit.label)") { _, finding in
         let found = try Self.losses(unit, on: trainingBackend())
         let expected = try Self.losses(unit, on: backend.host)
         for (step, (a, b)) in zip(found, expected).enumerated() {
-          let bound = unit == .gated || step < 25 ? 0.03 : 0.15
+          let bound = unit == .glu || step < 25 ? 0.03 : 0.15
           finding.add(error: abs(a - b), bound: bound, "step \(step + 1): \(a), not \(b)")
         }
         if expected[49] > 3.5 {
@@ -39,7 +39,7 @@ extension Verification {
   /// activations.
   package func repeatedRuns() -> Finding {
     trainingFinding("runs, repeated") { _, finding in
-      for unit in [FeedForwardUnitKind.gated, .masked(.init(count: 2))] {
+      for unit in [FeedForwardUnitKind.glu, .mglu(.init(count: 2))] {
         let folder = "/tmp/mglu-verify-\(UInt64.random(in: 0...UInt64.max))"
         defer { try? Folder.remove(folder) }
         func model(_ name: String) throws -> [UInt8] {

@@ -4,11 +4,11 @@ import MGLUModel
 extension Verification {
   /// The units of the family, at the mask counts that kernels treat differently.
   package static let units: [FeedForwardUnitKind] =
-    [.linear, .sharedGated, .gated]
-    + [1, 2, 3, 4, 8, 11, 16].map { .masked(.init(count: $0)) }
+    [.lu, .sharedGLU, .glu]
+    + [1, 2, 3, 4, 8, 11, 16].map { .mglu(.init(count: $0)) }
     + [
-      .masked(.init(count: 2, ablation: .noGateMask)),
-      .masked(.init(count: 5, ablation: .noValueMask)), .masked(.init(count: 4, routerTopK: 2)),
+      .mglu(.init(count: 2, ablation: .noGateMask)),
+      .mglu(.init(count: 5, ablation: .noValueMask)), .mglu(.init(count: 4, routerTopK: 2)),
     ]
   /// d x h: below, at and beyond groups of 32, words of 64, and 512-element strides.
   package static let shapes = [(1, 1), (17, 33), (16, 96), (37, 577), (5, 1024)]
@@ -33,10 +33,10 @@ extension Verification {
   /// More columns than a GPU's shared memory holds: of one row, of all rows, and beside the sums of
   /// the most masks.
   private static let wide = [
-    Case(kind: .gated, d: 3, h: 120_000, rows: 1),
-    Case(kind: .masked(.init(count: 1)), d: 17, h: 120_000, rows: 3),
-    Case(kind: .masked(.init(count: 16)), d: 1, h: 120_000, rows: 17),
-    Case(kind: .masked(.init(count: 2)), d: 17, h: 15_000, rows: 16),
+    Case(kind: .glu, d: 3, h: 120_000, rows: 1),
+    Case(kind: .mglu(.init(count: 1)), d: 17, h: 120_000, rows: 3),
+    Case(kind: .mglu(.init(count: 16)), d: 1, h: 120_000, rows: 17),
+    Case(kind: .mglu(.init(count: 2)), d: 17, h: 15_000, rows: 16),
   ]
 
   /// Units for inference over weights of `type`: every unit at every shape, batches, wide inputs.

@@ -61,7 +61,7 @@ package struct Verification {
 
   /// A tensor of the host with the elements of `matrix`.
   func hostTensor(_ matrix: ReferenceMatrix) -> Tensor {
-    let (_, tensor) = backend.host.allocate { $0.tensor([matrix.rows, matrix.columns]) }
+    let tensor = backend.host.allocate { $0.tensor([matrix.rows, matrix.columns]) }
     tensor.assign(matrix.floats)
     return tensor
   }
@@ -70,7 +70,7 @@ package struct Verification {
 extension FeedForwardUnitKind {
   /// A name for a line of text.
   var label: String {
-    guard case .masked(let masks) = self else { return "\(self)" }
+    guard let masks else { return name.rawValue }
     let parts = [
       "\(masks.count) masks", masks.ablation.map(\.rawValue),
       masks.routerTopK.map { "top \($0)" },

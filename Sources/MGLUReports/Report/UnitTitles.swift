@@ -14,10 +14,10 @@ extension FeedForwardConfiguration {
       case .identity: "bilinear "
       }
     switch unit {
-    case .linear: return "LU (\(activation.rawValue))"
-    case .gated: return prefix + "GLU"
-    case .sharedGated: return "shared \(prefix)GLU"
-    case .masked(let masks):
+    case .lu: return "LU (\(activation.rawValue))"
+    case .glu: return prefix + "GLU"
+    case .sharedGLU: return "shared \(prefix)GLU"
+    case .mglu(let masks):
       var name = "\(prefix)MGLU, n_m = \(masks.count)"
       if masks.kind == .fixed { name += ", fixed masks" }
       if let ablation = masks.ablation {

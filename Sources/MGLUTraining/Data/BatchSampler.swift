@@ -1,4 +1,4 @@
-/// BatchSampler of a token sequence: `length` tokens and the one that follows each.
+/// Fills batches with windows of a token sequence: `length` tokens and the one that follows each.
 struct BatchSampler {
   let tokens: TokenSequence
   let length: Int
@@ -28,7 +28,7 @@ struct BatchSampler {
   /// Fills `batch` with windows at random places: a pure function of seed, step and `part`, the
   /// micro-batch within the step. There must be a whole window.
   func draw(
-    seed: UInt64, step: Int, part: Int, into batch: ModelActivations
+    seed: UInt64, step: Int, part: Int, into batch: TokenBatch
   ) throws(DataError) {
     var random = Philox(seed: seed, purpose: .data, step: UInt64(step))
     let places = UInt64(tokens.count - length)
@@ -45,11 +45,11 @@ struct BatchSampler {
 
   /// Fills `batch` with consecutive windows from window `first` on; where there are no more, and
   /// after the end of the last, nothing is predicted.
-  func consecutive(from first: Int, into batch: ModelActivations) throws(DataError) {
+  func consecutive(from first: Int, into batch: TokenBatch) throws(DataError) {
     try fill(batch, starts: (0..<batch.sequences).map { (first + $0) * length })
   }
 
-  private func fill(_ batch: ModelActivations, starts: [Int]) throws(DataError) {
+  private func fill(_ batch: TokenBatch, starts: [Int]) throws(DataError) {
     var inputs: [Int32] = []
     var targets: [Int32] = []
     for start in starts {

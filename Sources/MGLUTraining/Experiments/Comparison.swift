@@ -46,9 +46,11 @@ public struct Comparison {
     var timings: [RunTiming] = []
     for (index, run) in plan.runs.enumerated() {
       let folder = "\(output)/\(run.folderName)"
-      if let found = try ExperimentFile.read(
+      if var found = try ExperimentFile.read(
         RunResult.self, from: "\(folder)/\(RunResult.fileName)")
       {
+        // Units may have been spelled otherwise then.
+        found.unit = run.unit.text
         results.append(found)
         observe(.finished(run, found, before: true))
       } else {

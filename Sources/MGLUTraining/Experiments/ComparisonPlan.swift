@@ -92,7 +92,7 @@ public struct ComparisonPlan: Sendable {
     var result = Self.replacing(unit, in: model)
     guard matchesParameters, let first = units.first else { return result }
     let target = Self.blockWeights(Self.replacing(first, in: model).feedForward)
-    let perWidth = result.hiddenSize * (unit.unit == .gated ? 3 : 2)
+    let perWidth = result.hiddenSize * (unit.unit == .glu ? 3 : 2)
     let room = target - result.feedForward.routerWeightCount
     result.feedForward.intermediateSize = max(1, (2 * room + perWidth) / (2 * perWidth))
     return result

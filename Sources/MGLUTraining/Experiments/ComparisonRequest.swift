@@ -12,7 +12,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
   public var preset: String?
   /// Steps of each run, by default 2000.
   public var steps: Int?
-  /// BatchSampler of a micro-batch, by default 12.
+  /// Sequences of a micro-batch, by default 12.
   public var batchSize: Int?
   /// Tokens of a window, by default the model's context.
   public var context: Int?

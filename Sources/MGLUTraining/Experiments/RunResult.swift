@@ -25,7 +25,7 @@ public struct RunResult: Sendable, Equatable, Codable {
   static let curvePoints = 100
 
   /// The unit's text.
-  public let unit: String
+  public internal(set) var unit: String
   /// The seed.
   public let seed: UInt64
   /// The learning rate after the warm-up.

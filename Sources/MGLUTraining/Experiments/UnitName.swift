@@ -1,8 +1,14 @@
-/// The feed-forward units by the field's names.
+/// The feed-forward units by the field's names: what the activation adds, and the name of
+/// the unit (``FeedForwardUnitKind/Name``).
 public enum UnitName: String, Sendable, CaseIterable {
   case gelu, glu, swiglu, geglu, reglu, mglu, swimglu, gemglu, remglu
-  case sharedSwiGLU = "shared-swiglu"
+  case sharedSwiGLU = "shared_swiglu"
   case bilinearMGLU = "bilinear-mglu"
+
+  /// The name that is spelled `text`, be it as it was spelled once.
+  public init?(_ text: String) {
+    self.init(rawValue: text == "shared-swiglu" ? Self.sharedSwiGLU.rawValue : text)
+  }
 
   /// Masks of an MGLU of which nothing else was said.
   public static let defaultMasks = 4
@@ -21,11 +27,11 @@ public enum UnitName: String, Sendable, CaseIterable {
   /// The unit, an MGLU with ``defaultMasks``.
   public var unit: FeedForwardUnitKind {
     switch self {
-    case .gelu: .linear
-    case .glu, .swiglu, .geglu, .reglu: .gated
-    case .sharedSwiGLU: .sharedGated
+    case .gelu: .lu
+    case .glu, .swiglu, .geglu, .reglu: .glu
+    case .sharedSwiGLU: .sharedGLU
     case .mglu, .swimglu, .gemglu, .remglu, .bilinearMGLU:
-      .masked(MaskConfiguration(count: Self.defaultMasks))
+      .mglu(MaskConfiguration(count: Self.defaultMasks))
     }
   }
 }

@@ -18,7 +18,7 @@ public struct UnitSpecification: Sendable, Hashable {
   public init(parsing text: String) throws(ExperimentError) {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let head = parts[0].split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-    guard let name = UnitName(rawValue: head[0]), head.count <= 2 else {
+    guard let name = UnitName(head[0]), head.count <= 2 else {
       throw ExperimentError(
         .unit,
         "unit \"\(text)\": expected "
@@ -26,7 +26,7 @@ public struct UnitSpecification: Sendable, Hashable {
         remedy: "masks follow a colon, as in swimglu:4")
     }
     activation = name.activation
-    guard case .masked(var masks) = name.unit else {
+    guard var masks = name.unit.masks else {
       guard head.count == 1, parts.count == 1 else {
         throw ExperimentError(
           .unit, "unit \"\(text)\": \(name.rawValue) has no masks",
@@ -47,7 +47,7 @@ public struct UnitSpecification: Sendable, Hashable {
     do { try masks.validate() } catch {
       throw ExperimentError(.unit, "unit \"\(text)\": \(error.message)", remedy: error.remedy)
     }
-    unit = .masked(masks)
+    unit = .mglu(masks)
     self.text = "\(name.rawValue):\(masks.count)" + Self.suffix(masks)
   }
 
@@ -66,7 +66,7 @@ public struct UnitSpecification: Sendable, Hashable {
 
   /// The unit as a folder's name.
   var folderName: String {
-    String(text.map { $0 == ":" || $0 == "/" ? "-" : $0 })
+    String(text.map { ":/_".contains($0) ? "-" : $0 })
   }
 
   private static func apply(

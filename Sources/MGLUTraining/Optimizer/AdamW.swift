@@ -50,14 +50,14 @@ public struct AdamW: Sendable {
   public init(_ settings: Settings, for model: LanguageModel) {
     self.settings = settings
     let count = model.trainedByteCount / 4
-    func arena() -> Arena { model.backend.allocate { _ = $0.tensor([count]) }.arena }
+    func arena() -> Arena { model.backend.allocate { $0.tensor([count]) }.arena }
     gradients = Gradients(arena: arena())
     firstMoment = arena()
     secondMoment = arena()
-    squaredNorm = model.backend.allocate { $0.tensor([1], .float64) }.1
+    squaredNorm = model.backend.allocate { $0.tensor([1], .float64) }
     hostSquaredNorm =
       squaredNorm.arena.isHostVisible
-      ? squaredNorm : model.backend.allocateShared { $0.tensor([1], .float64) }.1
+      ? squaredNorm : model.backend.allocateShared { $0.tensor([1], .float64) }
   }
 
   /// Updates the parameters from the gradients and clears those. A ``gradientNorm`` that is not
@@ -74,12 +74,13 @@ public struct AdamW: Sendable {
     for (bytes, decay, copy) in [
       (
         weights.productBytes, settings.weightDecay,
-        model.products?.elements(backend.productType)
+        model.productCopies?.elements(backend.productType)
       ),
       (weights.logitBytes, settings.weightDecay, nil), (weights.normBytes, 0, nil),
     ] where !bytes.isEmpty {
       backend.adamW(
-        model.masters.floats(inBytes: bytes), gradient: gradients.arena.floats(inBytes: bytes),
+        model.masterParameters.floats(inBytes: bytes),
+        gradient: gradients.arena.floats(inBytes: bytes),
         firstMoment: firstMoment.floats(inBytes: bytes),
         secondMoment: secondMoment.floats(inBytes: bytes), copy: copy, squaredNorm: squaredNorm,
         step: AdamWStep(

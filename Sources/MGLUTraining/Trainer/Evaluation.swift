@@ -49,7 +49,7 @@ public struct Evaluator {
     var (sum, count, bytes) = (0.0, 0, 0)
     for first in stride(from: 0, to: windows.consecutiveCount, by: activations.sequences) {
       if isCancelled() { return nil }
-      try windows.consecutive(from: first, into: activations)
+      try windows.consecutive(from: first, into: activations.batch)
       model.loss(activations)
       try model.backend.finish()
       activations.losses.withFloats { losses in

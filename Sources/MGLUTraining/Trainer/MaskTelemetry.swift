@@ -24,7 +24,7 @@ package struct MaskTelemetry {
 
   /// Telemetry of a model, or `nil` if it has no masks.
   package init?(_ model: LanguageModel) {
-    units = model.weights.layers.compactMap { $0.unit as? MaskedGatedLinearUnit }
+    units = model.weights.layers.compactMap(\.unit.masked)
     guard !units.isEmpty else { return nil }
   }
 

@@ -230,7 +230,7 @@ public final class Trainer {
     }
     for part in 0..<configuration.gradientAccumulation {
       if part > 0 { try addLosses() }
-      try windows.draw(seed: configuration.seed, step: step, part: part, into: activations)
+      try windows.draw(seed: configuration.seed, step: step, part: part, into: activations.batch)
       model.lossAndGradients(activations, into: optimizer.gradients, scale: Float(1 / tokens))
     }
     optimizer.step(model, learningRate: configuration.schedule[step], step: step + 1)

@@ -19,7 +19,7 @@ public typealias TrainingError = Failure<TrainingProblem>
 public struct TrainingConfiguration: Sendable, Equatable, Codable {
   /// Optimizer steps.
   public var steps: Int
-  /// BatchSampler of a micro-batch.
+  /// Sequences of a micro-batch.
   public var batchSize: Int
   /// Tokens of a window.
   public var contextLength: Int

@@ -18,7 +18,7 @@ struct ComparisonOptions: ParsableArguments {
   @Option(help: "Optimizer steps of each run (default: 2000).") var steps: Int?
   @Option(help: "Instead: as many steps as take this long for all runs together.")
   var minutes: Double?
-  @Option(help: "BatchSampler of a micro-batch (default: 12).") var batchSize: Int?
+  @Option(help: "Sequences of a micro-batch (default: 12).") var batchSize: Int?
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step (default: 1).")
   var gradientAccumulation: Int?

@@ -30,7 +30,7 @@ struct FeedForwardOptions: ParsableArguments {
       configuration.unit = ffn.unit
       configuration.activation = ffn.activation
     }
-    guard case .masked(var mask) = configuration.unit else {
+    guard var mask = configuration.unit.masks else {
       guard masks == nil, !fixedMasks, ablation == nil, routerTopK == nil else {
         throw ConfigurationError(
           .conflict, "\(ffn?.rawValue ?? "this model") has no masks",
@@ -42,9 +42,11 @@ struct FeedForwardOptions: ParsableArguments {
     if fixedMasks { mask.kind = .fixed }
     mask.ablation = ablation?.ablation ?? mask.ablation
     mask.routerTopK = routerTopK ?? mask.routerTopK
-    configuration.unit = .masked(mask)
+    configuration.unit = .mglu(mask)
     try configuration.validate()
   }
 }
 
-extension UnitName: ExpressibleByArgument {}
+extension UnitName: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}

@@ -4,7 +4,7 @@ import MGLUTraining
 /// The settings of `mglu train` that shape the run.
 struct TrainingOptions: ParsableArguments {
   @Option(help: "Optimizer steps.") var steps = 2000
-  @Option(help: "BatchSampler of a micro-batch.") var batchSize = 12
+  @Option(help: "Sequences of a micro-batch.") var batchSize = 12
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step.") var gradientAccumulation = 1
   @Option(help: "Learning rate after the warm-up.") var learningRate = 1e-3

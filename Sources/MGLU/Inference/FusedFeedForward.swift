@@ -1,23 +1,69 @@
-/// A unit for inference: narrow weights, packed masks, one fused kernel from x `[n, h]` to the
-/// intermediate activation a `[n, d]`.
+/// A feed-forward unit for inference: narrow weights, packed masks, one fused kernel from x `[n, h]`
+/// to the intermediate activation a `[n, d]` (for an MGLU the paper's FlashMGLU, section 4.2).
+///
+///     LU          a = g(x W^T)
+///     GLU         a = g(x Wg^T) (.) (x Wv^T)
+///     shared GLU  a = g(x W^T) (.) (x W^T)
+///     MGLU        a = sum_i p_i g(x (M_i (.) W)^T) (.) (x ((1 - M_i) (.) W)^T)
 ///
 /// A pass reads every weight and every mask bit once for all rows, and a row's result does not
-/// depend on the rows it shares the call with. A unit is a value that views its weights; it may be
-/// read from several threads, a backend serves one thread at a time.
-public protocol InferenceUnit: Sendable {
+/// depend on the rows it shares the call with. An MGLU takes d h weights and n_m d h bits, and keeps
+/// n_m + 1 sums per row in float32. A unit is a value that views its weights; it may be read from
+/// several threads, a backend serves one thread at a time.
+public struct FusedFeedForward: Sendable {
   /// The weights and masks in the backend's layout.
-  var weights: PackedWeights { get }
+  public let weights: PackedWeights
   /// The router, where routes are weighted.
-  var router: FlashRouter? { get }
+  public let router: FusedRouter?
+
+  /// The unit of `configuration` over stored matrices.
+  ///
+  /// - Parameters:
+  ///   - configuration: The kind and activation, and sizes that are those of the matrices.
+  ///   - matrices: W `[d, h]`, or the gate's and the value's of a GLU.
+  ///   - masks: The bits of an MGLU `[n_m, d, ceil(h / 8)]`, least significant first.
+  ///   - router: Wr `[n_m, h]`, where the configuration routes.
+  ///   - type: What the matrices are stored as, by default what they are.
+  ///   - backend: What computes.
+  /// - Precondition: matrices, masks and router are those of the configuration.
+  public init(
+    _ configuration: FeedForwardConfiguration, matrices: [StoredMatrix], masks: Tensor? = nil,
+    router: StoredMatrix? = nil, as type: WeightType? = nil, on backend: any InferenceBackend
+  ) {
+    let unit = configuration.unit
+    precondition(
+      matrices.count == unit.matrices, "\(matrices.count) matrices, expected \(unit.matrices)")
+    precondition(
+      masks?.shape[0] == unit.masks?.count,
+      "bits of \(masks?.shape[0] ?? 0) masks, expected \(unit.masks?.count ?? 0)")
+    weights = backend.pack(
+      matrices, masks: masks, gating: unit.gating, activation: configuration.activation,
+      as: type ?? matrices[0].type)
+    self.router = unit.masks?.routerTopK.map { topK in
+      guard let router else { preconditionFailure("routed masks without a router") }
+      return FusedRouter(router, topK: topK, on: backend)
+    }
+  }
+
+  /// The same function as a trained unit's, over its weights as `type`.
+  public init(
+    _ unit: some FeedForwardUnit, weights type: WeightType = .float32,
+    on backend: any InferenceBackend
+  ) {
+    self.init(
+      unit.configuration, matrices: unit.matrices.map { StoredMatrix(weights: $0) },
+      masks: unit.masked.map { MaskBits.pack($0.maskLogits, on: backend.host) },
+      router: unit.router.map { StoredMatrix(weights: $0.weight) }, as: type, on: backend)
+  }
 }
 
 /// Top-K routing at inference, on float32 weights and exact inputs.
-public struct FlashRouter: Sendable {
+public struct FusedRouter: Sendable {
   let weights: PackedWeights
   let topK: Int
 
   /// A router over Wr `[n_m, h]`, of which `topK` routes are taken.
-  public init(_ matrix: StoredMatrix, topK: Int, on backend: any InferenceBackend) {
+  init(_ matrix: StoredMatrix, topK: Int, on backend: any InferenceBackend) {
     weights = backend.projection(matrix, as: .float32)
     self.topK = topK
   }
@@ -41,13 +87,9 @@ public struct InferenceActivations: Sendable {
 
   /// The activations of a unit of `configuration`.
   public init(_ configuration: FeedForwardConfiguration, rows: Int, in layout: inout ArenaLayout) {
-    var routedMasks: Int?
-    if case .masked(let masks) = configuration.unit, masks.routerTopK != nil {
-      routedMasks = masks.count
-    }
     self.init(
-      intermediateSize: configuration.intermediateSize, routedMasks: routedMasks, rows: rows,
-      in: &layout)
+      intermediateSize: configuration.intermediateSize,
+      routedMasks: configuration.unit.masks?.routedCount, rows: rows, in: &layout)
   }
 
   /// The same memory for some of the rows.
@@ -61,7 +103,7 @@ public struct InferenceActivations: Sendable {
   }
 }
 
-extension InferenceUnit {
+extension FusedFeedForward {
   /// h.
   public var hiddenSize: Int { weights.columns }
   /// d.
@@ -91,9 +133,8 @@ extension InferenceUnit {
   public func callAsFunction(
     _ x: Tensor, precision: InputPrecision = .exact, on backend: any InferenceBackend
   ) throws(BackendError) -> Tensor {
-    let routedMasks: Int? =
-      if router != nil, case .masked(let count, _) = weights.gating { count } else { nil }
-    let (_, activations) = backend.allocateShared { layout in
+    let routedMasks = router?.weights.rows
+    let activations = backend.allocateShared { layout in
       InferenceActivations(
         intermediateSize: intermediateSize, routedMasks: routedMasks, rows: x.rows, in: &layout)
     }

@@ -1,0 +1,125 @@
+/// Every parameter of a model, where it belongs: projections as the parameters that lie one below
+/// the other in memory and make one product, the others one by one.
+///
+/// This is the only list of parameters: how they lie in memory, are drawn, decay, are saved, loaded,
+/// checked, exported and counted follows from it.
+public typealias ParameterTable = DecoderStack<[Parameter], Parameter, UnitParameters>
+
+extension ModelConfiguration {
+  /// The parameters, described; their elements do not exist.
+  public var parameterTable: ParameterTable {
+    let h = hiddenSize
+    let table = [vocabularySize, h]
+    return ParameterTable(
+      embedding: [Parameter("model.embed_tokens.weight", table, .embedding)],
+      layers: (0..<layers).map { layer(prefix: "model.layers.\($0).") },
+      norm: Parameter("model.norm.weight", [h], .norm),
+      untiedHead: tiesEmbeddings ? nil : [Parameter("lm_head.weight", table, .head)])
+  }
+
+  private func layer(prefix: String) -> ParameterTable.Layer {
+    let (h, d) = (hiddenSize, feedForward.intermediateSize)
+    func projection(_ name: String, _ rows: Int, _ columns: Int) -> Parameter {
+      Parameter("\(prefix)\(name).weight", [rows, columns], .projection)
+    }
+    func norm(_ name: String, _ size: Int) -> Parameter {
+      Parameter("\(prefix)\(name).weight", [size], .norm)
+    }
+    return ParameterTable.Layer(
+      inputNorm: norm("input_layernorm", h),
+      qkv: [
+        projection("self_attn.q_proj", attention.queryWidth, h),
+        projection("self_attn.k_proj", attention.kvWidth, h),
+        projection("self_attn.v_proj", attention.kvWidth, h),
+      ],
+      output: [projection("self_attn.o_proj", h, attention.queryWidth)],
+      postAttentionNorm: norm("post_attention_layernorm", h),
+      unit: feedForward.parameters(prefix: prefix + "mlp."),
+      down: [projection("mlp.down_proj", h, d)])
+  }
+}
+
+extension ParameterTable.Layer {
+  /// All parameters, each as what lies together in memory, in the order of files.
+  var inFileOrder: [[Parameter]] {
+    var all: [[Parameter]] = []
+    _ = map(
+      projection: { all.append($0) }, norm: { all.append([$0]) },
+      unit: { unit in
+        all.append(unit.up)
+        all += [unit.maskLogits, unit.router].compactMap { $0.map { [$0] } }
+      })
+    return all
+  }
+}
+
+extension ParameterTable {
+  /// Every parameter, in the order of files.
+  public var parameters: [Parameter] {
+    (embedding + layers.flatMap { $0.inFileOrder.flatMap(\.self) } + [norm])
+      + (untiedHead ?? [])
+  }
+
+  /// What lies together in memory, part by part and in the order of the arena, which a checkpoint's
+  /// moments depend on: embedding and head, then block by block, routers behind the matrices.
+  func inArena(_ part: ArenaPart) -> [[Parameter]] {
+    let blocks = layers.flatMap { layer in
+      let all = layer.inFileOrder
+      return all.filter { $0[0].role != .router } + all.filter { $0[0].role == .router }
+    }
+    let all = [embedding] + (untiedHead.map { [$0] } ?? []) + blocks + [[norm]]
+    return all.filter { ArenaPart($0[0]) == part }
+  }
+}
+
+/// A contiguous part of the arena of parameters: AdamW, its decay, the gradients and narrow copies
+/// each cover one or several.
+enum ArenaPart: CaseIterable {
+  /// Matrices that products read: trained, with weight decay.
+  case products
+  /// Learned mask logits: trained, with weight decay.
+  case logits
+  /// Norms: trained, without weight decay.
+  case norms
+  /// Fixed masks.
+  case untrained
+
+  init(_ parameter: Parameter) {
+    self =
+      if !parameter.isTrained {
+        .untrained
+      } else if parameter.isReadByProducts {
+        .products
+      } else if parameter.decays {
+        .logits
+      } else {
+        .norms
+      }
+  }
+}
+
+extension ModelConfiguration {
+  /// Elements of all weights, masks not included.
+  public var weightCount: Int { Self.count(parameterTable.parameters) { $0.role != .maskLogits } }
+
+  /// Mask bits of all layers.
+  public var maskBitCount: Int { Self.count(parameterTable.parameters) { $0.role == .maskLogits } }
+
+  /// MiB of the feed-forward blocks, counted as ``deployedByteCount`` is.
+  public var mebibytesOfFeedForward: Double {
+    let parameters = parameterTable.layers.flatMap { $0.unit.all + $0.down }
+    return Double(Self.deployedByteCount(parameters)) / 1_048_576
+  }
+
+  /// Bytes of FP16 weights and 1-bit masks, as table 6 of the paper counts them.
+  public var deployedByteCount: Int { Self.deployedByteCount(parameterTable.parameters) }
+
+  private static func deployedByteCount(_ parameters: [Parameter]) -> Int {
+    2 * count(parameters) { $0.role != .maskLogits }
+      + (count(parameters) { $0.role == .maskLogits } + 7) / 8
+  }
+
+  private static func count(_ parameters: [Parameter], where counts: (Parameter) -> Bool) -> Int {
+    parameters.reduce(0) { $0 + (counts($1) ? $1.count : 0) }
+  }
+}
