@@ -7,7 +7,7 @@ extension LanguageModel {
     _ activations: ModelActivations, into gradients: Gradients, scale: Float
   ) {
     guard let d = activations.gradients else {
-      preconditionFailure("activations laid out for inference were used for training")
+      preconditionFailure("activations laid out for evaluation were used for training")
     }
     let weights = deviceWeights
     hidden(activations)
@@ -32,7 +32,7 @@ extension LanguageModel {
   }
 
   /// dW += dY^T X.
-  private func multiply(_ upstream: Tensor, _ x: Tensor, addingTo gradient: Tensor) {
+  func multiply(_ upstream: Tensor, _ x: Tensor, addingTo gradient: Tensor) {
     backend.multiply(upstream.transposed, x, into: gradient, adding: gradient)
   }
 
@@ -49,19 +49,6 @@ extension LanguageModel {
     backend.rmsNormBackward(
       d.normed, x: a.middle, weight: layer.postAttentionNorm, inverseRMS: a.middleInverseRMS,
       xGradient: d.residual, weightGradient: gradients[layer.postAttentionNorm])
-
-    backend.multiply(d.residual, layer.output, into: d.attention)
-    multiply(d.residual, a.attention, addingTo: gradients[layer.output])
-    backend.attentionBackward(
-      d.attention, qkv: a.qkv, output: a.attention, logSumExp: a.logSumExp,
-      shape: configuration.attention, length: activations.length, qkvGradient: d.qkv)
-    backend.rotate(
-      d.qkv, shape: configuration.attention, positions: activations.positions, table: rotary,
-      inverse: true)
-    backend.multiply(d.qkv, layer.qkv, into: d.normed)
-    multiply(d.qkv, a.inputNormed, addingTo: gradients[layer.qkv])
-    backend.rmsNormBackward(
-      d.normed, x: a.input, weight: layer.inputNorm, inverseRMS: a.inputInverseRMS,
-      xGradient: d.residual, weightGradient: gradients[layer.inputNorm])
+    attentionBackward(layer, a.input, saved: a.attention, d, gradients, activations)
   }
 }

@@ -70,17 +70,7 @@ extension LanguageModel {
   func forward(
     _ layer: LayerWeights, _ a: LayerActivations, activations: ModelActivations
   ) {
-    let shape = configuration.attention
-    backend.rmsNorm(
-      a.input, weight: layer.inputNorm, epsilon: configuration.normEpsilon, into: a.inputNormed,
-      inverseRMS: a.inputInverseRMS)
-    backend.multiply(a.inputNormed, layer.qkv.transposed, into: a.qkv)
-    backend.rotate(
-      a.qkv, shape: shape, positions: activations.positions, table: rotary, inverse: false)
-    backend.attention(
-      a.qkv, shape: shape, length: activations.length, into: a.attention, logSumExp: a.logSumExp)
-    backend.multiply(a.attention, layer.output.transposed, into: a.middle, adding: a.input)
-
+    attention(layer, a.input, saving: a.attention, into: a.middle, activations)
     backend.rmsNorm(
       a.middle, weight: layer.postAttentionNorm, epsilon: configuration.normEpsilon,
       into: a.middleNormed, inverseRMS: a.middleInverseRMS)

@@ -133,11 +133,7 @@ public struct ModelActivations: Sendable {
 /// The activations of one block.
 struct LayerActivations: Sendable {
   var input: Tensor
-  let inputInverseRMS: Tensor
-  let inputNormed: Tensor
-  let qkv: Tensor
-  let attention: Tensor
-  let logSumExp: Tensor
+  let attention: AttentionActivations
   let middle: Tensor
   let middleInverseRMS: Tensor
   let middleNormed: Tensor
@@ -146,11 +142,7 @@ struct LayerActivations: Sendable {
   init(_ plan: ActivationPlan, in layout: inout ArenaLayout) {
     let (c, rows, type) = (plan.configuration, plan.rows, plan.type)
     input = layout.tensor([rows, c.hiddenSize], type)
-    inputInverseRMS = layout.tensor([rows])
-    inputNormed = layout.tensor([rows, c.hiddenSize], type)
-    qkv = layout.tensor([rows, c.attention.rowWidth], type)
-    attention = layout.tensor([rows, c.attention.queryWidth], type)
-    logSumExp = layout.tensor([plan.sequences, c.attention.heads, plan.length])
+    attention = AttentionActivations(plan, in: &layout)
     middle = layout.tensor([rows, c.hiddenSize], type)
     middleInverseRMS = layout.tensor([rows])
     middleNormed = layout.tensor([rows, c.hiddenSize], type)
@@ -169,16 +161,14 @@ struct LayerActivations: Sendable {
 struct ActivationGradients: Sendable {
   let residual: Tensor
   let normed: Tensor
-  let qkv: Tensor
-  let attention: Tensor
+  let attention: AttentionGradients
   let feedForward: Tensor
 
   init(_ plan: ActivationPlan, in layout: inout ArenaLayout) {
     let (c, rows, type) = (plan.configuration, plan.rows, plan.type)
     residual = layout.tensor([rows, c.hiddenSize], type)
     normed = layout.tensor([rows, c.hiddenSize], type)
-    qkv = layout.tensor([rows, c.attention.rowWidth], type)
-    attention = layout.tensor([rows, c.attention.queryWidth], type)
+    attention = AttentionGradients(plan, in: &layout)
     feedForward = layout.tensor([rows, c.feedForward.intermediateSize], type)
   }
 }
@@ -189,7 +179,7 @@ extension LanguageModel {
     func isFinite(_ tensor: Tensor) -> Bool { backend.onHost(tensor).isFinite }
     if !isFinite(a.layers[0].input) { return "the embedding" }
     for (index, layer) in a.layers.enumerated() {
-      if !isFinite(layer.qkv) || !isFinite(layer.attention) {
+      if !isFinite(layer.attention.qkv) || !isFinite(layer.attention.output) {
         return "the attention of layer \(index)"
       }
       if !isFinite(layer.feedForward.output) || !isFinite(a.output(of: index)) {
