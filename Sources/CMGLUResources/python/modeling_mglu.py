@@ -126,6 +126,10 @@ class MGLUModel(MaskInitialization, LlamaModel):
         super().__init__(config)
         for layer in self.layers:
             layer.mlp = MGLUFeedForward(config)
+            if getattr(config, "use_qk_norm", False):
+                from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention
+
+                layer.self_attn = Qwen3Attention(config, layer.self_attn.layer_idx)
         self.post_init()
 
 

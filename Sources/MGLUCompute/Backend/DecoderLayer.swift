@@ -8,6 +8,9 @@ public struct DecoderLayer<Projection, Norm, Unit> {
   public var inputNorm: Norm
   /// Wq over Wk over Wv `[(heads + 2 kvHeads) headSize, h]`.
   public var qkv: Projection
+  /// RMSNorm of each query head and of each key head before rotation `[headSize]` (QK-norm), where
+  /// the model has them.
+  public var (queryNorm, keyNorm): (Norm?, Norm?)
   /// Attention's output projection `[h, heads headSize]`.
   public var output: Projection
   /// RMSNorm before the feed-forward block `[h]`.
@@ -19,11 +22,12 @@ public struct DecoderLayer<Projection, Norm, Unit> {
 
   /// A block of these parts.
   public init(
-    inputNorm: Norm, qkv: Projection, output: Projection, postAttentionNorm: Norm, unit: Unit,
-    down: Projection
+    inputNorm: Norm, qkv: Projection, queryNorm: Norm? = nil, keyNorm: Norm? = nil,
+    output: Projection, postAttentionNorm: Norm, unit: Unit, down: Projection
   ) {
     self.inputNorm = inputNorm
     self.qkv = qkv
+    (self.queryNorm, self.keyNorm) = (queryNorm, keyNorm)
     self.output = output
     self.postAttentionNorm = postAttentionNorm
     self.unit = unit
@@ -36,7 +40,8 @@ public struct DecoderLayer<Projection, Norm, Unit> {
     unit: (Unit) throws(E) -> U
   ) throws(E) -> DecoderLayer<P, N, U> {
     DecoderLayer<P, N, U>(
-      inputNorm: try norm(inputNorm), qkv: try projection(qkv), output: try projection(output),
+      inputNorm: try norm(inputNorm), qkv: try projection(qkv), queryNorm: try queryNorm.map(norm),
+      keyNorm: try keyNorm.map(norm), output: try projection(output),
       postAttentionNorm: try norm(postAttentionNorm), unit: try unit(self.unit),
       down: try projection(down))
   }

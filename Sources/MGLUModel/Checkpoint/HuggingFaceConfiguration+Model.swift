@@ -1,6 +1,7 @@
 extension HuggingFaceConfiguration {
   /// The keys that describe `configuration` with matrices stored as `weights`, and masks as bits
-  /// or as logits. A GLU under SiLU is a stock Llama; under another activation it is one where that
+  /// or as logits. A GLU under SiLU is a stock Llama, or with QK-norm
+  /// a stock Qwen3; under another activation it is one where that
   /// is asked for, as some readers take every Llama for one under SiLU.
   init(
     _ configuration: ModelConfiguration, weights: WeightType = .float32,
@@ -8,9 +9,14 @@ extension HuggingFaceConfiguration {
   ) {
     let c = configuration
     let unit = c.feedForward.unit
-    let isLlama = unit == .glu && (stockLlama || c.feedForward.activation == .silu)
-    architectures = [isLlama ? "LlamaForCausalLM" : "MGLUForCausalLM"]
-    modelType = isLlama ? "llama" : "mglu"
+    let isStock = unit == .glu && (stockLlama || c.feedForward.activation == .silu)
+    switch (isStock, c.hasQKNorm) {
+    case (true, false): (architectures, modelType) = (["LlamaForCausalLM"], "llama")
+    case (true, true): (architectures, modelType) = (["Qwen3ForCausalLM"], "qwen3")
+    case (false, let hasQKNorm):
+      (architectures, modelType) = (["MGLUForCausalLM"], "mglu")
+      usesQKNorm = hasQKNorm ? true : nil
+    }
     vocabularySize = c.vocabularySize
     hiddenSize = c.hiddenSize
     intermediateSize = c.feedForward.intermediateSize
@@ -30,7 +36,7 @@ extension HuggingFaceConfiguration {
     bosTokenID = (c.bosTokenID ?? c.eosTokenIDs.first).map { TokenIDs([$0]) }
     dataType = (weights == .int8 ? WeightType.float16 : weights).dataType.rawValue
     quantization = weights == .int8 ? .int8 : nil
-    guard !isLlama else { return }
+    guard !isStock else { return }
     // transformers reads no integers of ours.
     autoMap = weights == .int8 ? nil : TransformersFiles.autoMap
     mlpType = unit.name.rawValue
@@ -53,9 +59,10 @@ extension HuggingFaceConfiguration {
       }
       return value
     }
-    guard let modelType, ["llama", "mglu"].contains(modelType) else {
+    guard let modelType, ["llama", "qwen3", "mglu"].contains(modelType) else {
       throw CheckpointError(
-        .malformed, "config.json: model_type is \(modelType ?? "missing"), expected llama or mglu")
+        .malformed,
+        "config.json: model_type is \(modelType ?? "missing"), expected llama, qwen3 or mglu")
     }
     for (key, isSet) in [
       (CodingKeys.attentionBias, attentionBias == true), (.mlpBias, mlpBias == true),
@@ -96,6 +103,7 @@ extension HuggingFaceConfiguration {
         hiddenSize: h, intermediateSize: try required(intermediateSize, .intermediateSize),
         unit: try unit(), activation: try gateActivation()),
       contextLength: try required(contextLength ?? 2048, .contextLength),
+      hasQKNorm: modelType == "qwen3" || usesQKNorm == true,
       normEpsilon: Float(normEpsilon ?? 1e-6),
       ropeTheta: ropeParameters?.theta ?? ropeScaling?.theta ?? ropeTheta ?? 10_000,
       ropeScaling: try (ropeParameters ?? ropeScaling)?.scaling(),
@@ -118,9 +126,9 @@ extension HuggingFaceConfiguration {
   }
 
   private func unit() throws(CheckpointError) -> FeedForwardUnitKind {
-    if modelType == "llama" {
+    if let modelType, modelType != "mglu" {
       guard masks == nil, mlpType == nil || mlpType == "glu" else {
-        throw CheckpointError(.disagreement, "config.json: a llama model with masks")
+        throw CheckpointError(.disagreement, "config.json: a \(modelType) model with masks")
       }
       return .glu
     }

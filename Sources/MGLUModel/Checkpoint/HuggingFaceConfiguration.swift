@@ -1,5 +1,5 @@
-/// The keys of a `config.json`: those of Llama as transformers writes them and, for a model that
-/// is no stock Llama, ours (`mlp_type`, `num_masks`, ...).
+/// The keys of a `config.json`: those of Llama and Qwen3 as transformers writes them and, for a model
+/// that is neither, ours (`mlp_type`, `num_masks`, ...).
 ///
 /// Every key is optional here; ``modelConfiguration()`` says which are missing or disagree.
 struct HuggingFaceConfiguration: Codable, Equatable {
@@ -21,6 +21,7 @@ struct HuggingFaceConfiguration: Codable, Equatable {
   var tiesEmbeddings: Bool?
   var attentionBias: Bool?
   var mlpBias: Bool?
+  var usesQKNorm: Bool?
   var slidingWindow: Int?
   var usesSlidingWindow: Bool?
   var bosTokenID: TokenIDs?
@@ -55,6 +56,7 @@ struct HuggingFaceConfiguration: Codable, Equatable {
     case tiesEmbeddings = "tie_word_embeddings"
     case attentionBias = "attention_bias"
     case mlpBias = "mlp_bias"
+    case usesQKNorm = "use_qk_norm"
     case slidingWindow = "sliding_window"
     case usesSlidingWindow = "use_sliding_window"
     case bosTokenID = "bos_token_id"

@@ -24,10 +24,15 @@ extension InferenceModel {
     for (index, layer) in layers.enumerated() {
       backend.fusedLinear(
         layer.qkv, a.residual, norm: layer.inputNorm, precision: precision, into: a.qkv)
+      let shape = configuration.attention
+      for (norm, heads) in [(layer.queryNorm, shape.queryHeads), (layer.keyNorm, shape.keyHeads)] {
+        guard let norm else { continue }
+        backend.rmsNormInPlace(a.qkv, parts: heads, weight: norm.weight, epsilon: norm.epsilon)
+      }
       for (rows, slot) in sequences {
         let cache = slot.layers[index]
         backend.attentionCached(
-          rows.qkv, shape: configuration.attention, positions: rows.positions, table: rotary,
+          rows.qkv, shape: shape, positions: rows.positions, table: rotary,
           keys: cache.keys, values: cache.values, into: rows.attention)
       }
       backend.fusedLinear(
@@ -47,9 +52,10 @@ extension InferenceModel {
     backend.fusedLinear(head, residual, norm: norm, precision: precision, into: logits)
   }
 
-  /// The model with a sequence's caches as one operation, or `nil` where units are routed.
+  /// The model with a sequence's caches as one operation, or `nil` where units are routed or heads
+  /// have norms.
   func fusedDecodeModel(over caches: [KeyValueCache]) -> FusedDecodeModel? {
-    if layers.contains(where: { $0.unit.router != nil }) { return nil }
+    if layers.contains(where: { $0.unit.router != nil || $0.queryNorm != nil }) { return nil }
     return FusedDecodeModel(
       stack.map(projection: { $0 }, norm: { $0 }, unit: { $0.weights }),
       caches: caches.map { ($0.keys, $0.values) }, shape: configuration.attention, table: rotary,

@@ -5,7 +5,13 @@ struct AttentionActivations: Sendable {
   /// inputNorm(x) `[n, h]`, and the norm's statistics `[n]`.
   let normed: Tensor
   let inverseRMS: Tensor
-  /// Rotated queries and keys, and values `[n, (heads + 2 kvHeads) headSize]`.
+  /// Queries, keys and values as they are projected `[n, (heads + 2 kvHeads) headSize]`: the same
+  /// memory as ``qkv``, unless heads have a norm.
+  let projected: Tensor
+  /// The statistics of the heads' norms `[n, heads]` and `[n, kvHeads]`.
+  let queryInverseRMS: Tensor?
+  let keyInverseRMS: Tensor?
+  /// Rotated queries and keys, and values.
   let qkv: Tensor
   /// The result before the output projection `[n, heads headSize]`.
   let output: Tensor
@@ -16,6 +22,9 @@ struct AttentionActivations: Sendable {
     inverseRMS = layout.tensor([rows])
     normed = layout.tensor([rows, c.hiddenSize], type)
     qkv = layout.tensor([rows, c.attention.rowWidth], type)
+    projected = c.hasQKNorm ? layout.tensor(qkv.shape, type) : qkv
+    queryInverseRMS = c.hasQKNorm ? layout.tensor([rows, c.attention.heads]) : nil
+    keyInverseRMS = c.hasQKNorm ? layout.tensor([rows, c.attention.kvHeads]) : nil
     output = layout.tensor([rows, c.attention.queryWidth], type)
     logSumExp = layout.tensor([plan.sequences, c.attention.heads, plan.length])
   }
@@ -23,12 +32,14 @@ struct AttentionActivations: Sendable {
 
 /// Gradients of these activations, one set for all layers.
 struct AttentionGradients: Sendable {
+  let projected: Tensor
   let qkv: Tensor
   let output: Tensor
 
   init(_ plan: ActivationPlan, in layout: inout ArenaLayout) {
     let (shape, rows, type) = (plan.configuration.attention, plan.rows, plan.type)
     qkv = layout.tensor([rows, shape.rowWidth], type)
+    projected = plan.configuration.hasQKNorm ? layout.tensor(qkv.shape, type) : qkv
     output = layout.tensor([rows, shape.queryWidth], type)
   }
 }
@@ -43,7 +54,8 @@ extension LanguageModel {
     backend.rmsNorm(
       x, weight: layer.inputNorm, epsilon: configuration.normEpsilon, into: a.normed,
       inverseRMS: a.inverseRMS)
-    backend.multiply(a.normed, layer.qkv.transposed, into: a.qkv)
+    backend.multiply(a.normed, layer.qkv.transposed, into: a.projected)
+    normalizeHeads(layer, a)
     backend.rotate(
       a.qkv, shape: shape, positions: activations.positions, table: rotary, inverse: false)
     backend.attention(
@@ -65,10 +77,50 @@ extension LanguageModel {
     backend.rotate(
       d.attention.qkv, shape: shape, positions: activations.positions, table: rotary,
       inverse: true)
-    backend.multiply(d.attention.qkv, layer.qkv, into: d.normed)
-    multiply(d.attention.qkv, a.normed, addingTo: gradients[layer.qkv])
+    normalizeHeadsBackward(layer, a, d.attention, gradients)
+    backend.multiply(d.attention.projected, layer.qkv, into: d.normed)
+    multiply(d.attention.projected, a.normed, addingTo: gradients[layer.qkv])
     backend.rmsNormBackward(
       d.normed, x: x, weight: layer.inputNorm, inverseRMS: a.inverseRMS, xGradient: d.residual,
       weightGradient: gradients[layer.inputNorm])
+  }
+
+  /// The norms of query and key heads, where the model has them (QK-norm).
+  private func headNorms(
+    _ layer: LayerWeights, _ a: AttentionActivations
+  ) -> [(weight: Tensor, parts: RowParts, inverseRMS: Tensor)] {
+    let shape = configuration.attention
+    return [
+      (layer.queryNorm, shape.queryHeads, a.queryInverseRMS),
+      (layer.keyNorm, shape.keyHeads, a.keyInverseRMS),
+    ].compactMap { weight, parts, inverseRMS in
+      guard let weight, let inverseRMS else { return nil }
+      return (weight, parts, inverseRMS)
+    }
+  }
+
+  /// qkv = the projected one with every query and key head normalized.
+  private func normalizeHeads(_ layer: LayerWeights, _ a: AttentionActivations) {
+    guard configuration.hasQKNorm else { return }
+    backend.copy(a.projected, into: a.qkv)
+    for norm in headNorms(layer, a) {
+      backend.rmsNorm(
+        a.projected, parts: norm.parts, weight: norm.weight, epsilon: configuration.normEpsilon,
+        into: a.qkv, inverseRMS: norm.inverseRMS)
+    }
+  }
+
+  private func normalizeHeadsBackward(
+    _ layer: LayerWeights, _ a: AttentionActivations, _ d: AttentionGradients,
+    _ gradients: Gradients
+  ) {
+    guard configuration.hasQKNorm else { return }
+    backend.copy(d.qkv, into: d.projected)
+    for norm in headNorms(layer, a) {
+      backend.rmsNormBackward(
+        d.qkv, x: a.projected, parts: norm.parts, weight: norm.weight,
+        inverseRMS: norm.inverseRMS, accumulates: false, xGradient: d.projected,
+        weightGradient: gradients[norm.weight])
+    }
   }
 }

@@ -11,6 +11,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var feedForward: FeedForwardConfiguration
   /// The longest sequence the model is trained or run on.
   public var contextLength: Int
+  /// Whether every query and key head has a norm before rotation (QK-norm), as Qwen3's do.
+  public var hasQKNorm: Bool
   /// Added to the mean square in RMSNorm.
   public var normEpsilon: Float
   /// The base of the rotary frequencies.
@@ -27,7 +29,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// Creates a configuration; ``validate()`` checks it.
   public init(
     vocabularySize: Int, layers: Int, attention: AttentionShape,
-    feedForward: FeedForwardConfiguration, contextLength: Int, normEpsilon: Float = 1e-5,
+    feedForward: FeedForwardConfiguration, contextLength: Int, hasQKNorm: Bool = false,
+    normEpsilon: Float = 1e-5,
     ropeTheta: Double = 10_000, ropeScaling: RopeScaling? = nil, tiesEmbeddings: Bool = true,
     eosTokenIDs: [Int32] = [], bosTokenID: Int32? = nil
   ) {
@@ -36,6 +39,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     self.attention = attention
     self.feedForward = feedForward
     self.contextLength = contextLength
+    self.hasQKNorm = hasQKNorm
     self.normEpsilon = normEpsilon
     self.ropeTheta = ropeTheta
     self.ropeScaling = ropeScaling

@@ -32,6 +32,8 @@ extension ModelConfiguration {
         projection("self_attn.k_proj", attention.kvWidth, h),
         projection("self_attn.v_proj", attention.kvWidth, h),
       ],
+      queryNorm: hasQKNorm ? norm("self_attn.q_norm", attention.headSize) : nil,
+      keyNorm: hasQKNorm ? norm("self_attn.k_norm", attention.headSize) : nil,
       output: [projection("self_attn.o_proj", h, attention.queryWidth)],
       postAttentionNorm: norm("post_attention_layernorm", h),
       unit: feedForward.parameters(prefix: prefix + "mlp."),

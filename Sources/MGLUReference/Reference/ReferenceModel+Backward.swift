@@ -51,6 +51,18 @@ extension ReferenceModel {
     return gradient.input
   }
 
+  private func backward(
+    _ upstream: ReferenceMatrix, throughHeadNorm parameter: Parameter?, x: ReferenceMatrix,
+    _ gradients: inout [String: ReferenceMatrix]
+  ) -> ReferenceMatrix {
+    guard let parameter else { return upstream }
+    let size = configuration.attention.headSize
+    return backward(
+      upstream.reshaped(columns: size), throughNorm: parameter, x: x.reshaped(columns: size),
+      &gradients
+    ).reshaped(columns: x.columns)
+  }
+
   /// y = x W^T: dW = dY^T X, and dX = dY W is returned.
   private func backward(
     _ upstream: ReferenceMatrix, throughProjection parameter: Parameter, x: ReferenceMatrix,
@@ -83,8 +95,12 @@ extension ReferenceModel {
     }
     let positions = (0..<t.input.rows).map { $0 % length }
     let dQKV = [
-      rotary(.stacked(parts.map(\.queries)), positions: positions, inverse: true),
-      rotary(.stacked(parts.map(\.keys)), positions: positions, inverse: true),
+      backward(
+        rotary(.stacked(parts.map(\.queries)), positions: positions, inverse: true),
+        throughHeadNorm: layer.queryNorm, x: t.projected[0], &gradients),
+      backward(
+        rotary(.stacked(parts.map(\.keys)), positions: positions, inverse: true),
+        throughHeadNorm: layer.keyNorm, x: t.projected[1], &gradients),
       .stacked(parts.map(\.values)),
     ]
     var dNormed = t.normed.zeros

@@ -52,6 +52,13 @@ package struct ReferenceModel: Sendable {
     ReferenceNorm(weight: elements(parameter), epsilon: Double(configuration.normEpsilon))
   }
 
+  /// Every head of x `[n, heads headSize]` normalized, where there is a norm.
+  private func headNorm(_ parameter: Parameter?, _ x: ReferenceMatrix) -> ReferenceMatrix {
+    guard let parameter else { return x }
+    let heads = x.reshaped(columns: configuration.attention.headSize)
+    return norm(parameter)(heads).reshaped(columns: x.columns)
+  }
+
   /// The up side of a block.
   func unit(_ parameters: UnitParameters) -> ReferenceUnit {
     let matrices = parameters.up.map(elements)
@@ -72,6 +79,8 @@ package struct ReferenceModel: Sendable {
   struct LayerTrace {
     let input: ReferenceMatrix
     let normed: ReferenceMatrix
+    /// Queries and keys before their norms and rotation.
+    let projected: [ReferenceMatrix]
     let queries: ReferenceMatrix
     let keys: ReferenceMatrix
     let values: ReferenceMatrix
@@ -111,8 +120,8 @@ package struct ReferenceModel: Sendable {
     let normed = norm(layer.inputNorm)(x)
     let qkv = layer.qkv.map { normed * elements($0).transposed }
     let positions = (0..<x.rows).map { $0 % length }
-    let q = rotary(qkv[0], positions: positions)
-    let k = rotary(qkv[1], positions: positions)
+    let q = rotary(headNorm(layer.queryNorm, qkv[0]), positions: positions)
+    let k = rotary(headNorm(layer.keyNorm, qkv[1]), positions: positions)
     let v = qkv[2]
     let attention = ReferenceMatrix.stacked(
       texts(x.rows, length).map { rows in
@@ -123,7 +132,8 @@ package struct ReferenceModel: Sendable {
     let middleNormed = norm(layer.postAttentionNorm)(middle)
     let activation = unit(layer.unit)(middleNormed)
     return LayerTrace(
-      input: x, normed: normed, queries: q, keys: k, values: v, attention: attention,
+      input: x, normed: normed, projected: Array(qkv[0...1]), queries: q, keys: k, values: v,
+      attention: attention,
       middle: middle, middleNormed: middleNormed, activation: activation,
       output: middle + activation * elements(layer.down[0]).transposed)
   }
@@ -147,5 +157,12 @@ package struct ReferenceModel: Sendable {
   package func loss(_ tokens: [Int32], targets: [Int32], length: Int) -> Double {
     let logits = logits(tokens, length: length)
     return ReferenceLoss.crossEntropy(logits, targets: targets).losses.reduce(0, +)
+  }
+}
+
+extension ReferenceMatrix {
+  /// The same elements in rows of `columns`, such as heads.
+  func reshaped(columns: Int) -> ReferenceMatrix {
+    ReferenceMatrix(rows: rows * self.columns / columns, columns: columns, elements: elements)
   }
 }
