@@ -58,6 +58,6 @@ import Testing
       ModelConfiguration(
         vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
         feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit),
-        contextLength: context), on: CPUBackend(threads: 2))
+        contextLength: context, hasQKNorm: context == 31), on: CPUBackend(threads: 2))
   }
 }

@@ -107,6 +107,24 @@ import Testing
     }
   }
 
+  /// A GLU with QK-norm is a stock Qwen3; another unit says so in a key of its own.
+  @Test(arguments: [.glu, .mglu(.init(count: 2))] as [FeedForwardUnitKind])
+  func qkNormIsWrittenAndRead(unit: FeedForwardUnitKind) throws {
+    try withTemporaryFolder { folder in
+      var configuration = try LlamaExportTests.model(unit).configuration
+      configuration.hasQKNorm = true
+      let model = try LanguageModel.drawn(configuration, on: CPUBackend(threads: 1))
+      try ModelFolder.save(model, to: folder)
+      let bytes = Data(try MappedFile(path: folder + "/config.json").contents)
+      let written = try JSONSerialization.jsonObject(with: bytes) as? [String: Any]
+      #expect(written?["model_type"] as? String == (unit == .glu ? "qwen3" : "mglu"))
+      #expect(written?["use_qk_norm"] as? Bool == (unit == .glu ? nil : true))
+      let again = try ModelFolder.load(folder, on: CPUBackend(threads: 1))
+      #expect(again.configuration == configuration)
+      #expect(again.logits(LlamaExportTests.tokens) == model.logits(LlamaExportTests.tokens))
+    }
+  }
+
   /// Only what needs code brings code: stock Llamas and integers do not.
   @Test func pythonFilesLieBesideOtherUnitsOnly() throws {
     try withTemporaryFolder { folder in

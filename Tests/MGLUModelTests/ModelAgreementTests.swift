@@ -89,7 +89,7 @@ import Testing
       vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
       feedForward: .init(
         hiddenSize: 19, intermediateSize: 29, unit: unit, activation: activation),
-      contextLength: 13, ropeTheta: 100, tiesEmbeddings: tied)
+      contextLength: 13, hasQKNorm: tied, ropeTheta: 100, tiesEmbeddings: tied)
     let model = try LanguageModel.drawn(configuration, on: backend)
     let rows = sequences * length
     let tokens = (0..<rows).map { Int32($0 * 7 % 23) }

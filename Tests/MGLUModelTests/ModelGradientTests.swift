@@ -17,7 +17,7 @@ import Testing
     let configuration = ModelConfiguration(
       vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
       feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit), contextLength: 11,
-      tiesEmbeddings: tied)
+      hasQKNorm: tied, tiesEmbeddings: tied)
     let model = try LanguageModel(configuration, on: backend)
     model.initialize(seed: 3)
     let activations = model.makeActivations(sequences: 3, length: 11, purpose: .training)

@@ -90,7 +90,7 @@ import Testing
     let configuration = ModelConfiguration(
       vocabularySize: 7, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 2),
       feedForward: .init(hiddenSize: 5, intermediateSize: 3, unit: unit), contextLength: 3,
-      tiesEmbeddings: tied)
+      hasQKNorm: !tied, tiesEmbeddings: tied)
     let model = try LanguageModel(configuration, on: CPUBackend(threads: 1))
     var random = Philox(seed: 8, purpose: .synthetic)
     var reference = ReferenceModel(model)

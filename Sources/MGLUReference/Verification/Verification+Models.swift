@@ -34,16 +34,17 @@ extension Verification {
   package func models() throws -> [Finding] {
     var findings = [Finding("model, cached", on: set)]
     if isHost { findings.append(Finding("model, whole text", on: set)) }
-    for kind in Self.units {
-      let model = try Self.model(kind, on: backend.host)
+    for (kind, hasQKNorm) in Self.units.map({ ($0, false) }) + [(.glu, true)] {
+      let model = try Self.model(kind, hasQKNorm: hasQKNorm, on: backend.host)
+      let label = kind.label + (hasQKNorm ? ", QK-norm" : "")
       let tokens = (0..<67).map { Int32($0 * 17 % 41) }
       let expected = ReferenceModel(model).logits(tokens, length: 67)
       let session = try InferenceSession(inference(model, as: .float32, .exact))
-      try addCached(session, tokens, expected, bound: 1e-5, kind.label, to: &findings[0])
+      try addCached(session, tokens, expected, bound: 1e-5, label, to: &findings[0])
       guard findings.count > 1 else { continue }
       let whole = ReferenceMatrix(
         rows: 67, columns: 41, elements: model.logits(tokens).map(Double.init))
-      findings[1].add(whole, expected: expected, bound: 1e-5, kind.label)
+      findings[1].add(whole, expected: expected, bound: 1e-5, label)
     }
     return try findings + narrowModels() + wideModels() + [sequencesInCompany()]
   }
@@ -106,7 +107,8 @@ extension Verification {
   /// A model of widths that fill nothing, or of those that a GPU has a kernel of a whole step for; some
   /// blocks of an H100 have a part of its head and of nothing else.
   static func model(
-    _ kind: FeedForwardUnitKind, isWide: Bool = false, on host: CPUBackend
+    _ kind: FeedForwardUnitKind, isWide: Bool = false, hasQKNorm: Bool = false,
+    on host: CPUBackend
   ) throws -> LanguageModel {
     let (h, d, vocabulary, context) = isWide ? (512, 1024, 2200, 300) : (23, 31, 41, 67)
     let model = try LanguageModel(
@@ -115,8 +117,14 @@ extension Verification {
         attention: isWide
           ? .init(heads: 8, kvHeads: 2, headSize: 64) : .init(heads: 4, kvHeads: 2, headSize: 6),
         feedForward: .init(hiddenSize: h, intermediateSize: d, unit: kind),
-        contextLength: context), on: host)
+        contextLength: context, hasQKNorm: hasQKNorm), on: host)
     model.initialize(seed: 3)
+    // Norms that are not all 1.
+    for layer in model.weights.layers {
+      for norm in [layer.queryNorm, layer.keyNorm].compactMap(\.self) {
+        norm.assign((0..<norm.count).map { 0.5 + 0.25 * Float($0 % 5) })
+      }
+    }
     return model
   }
 }

@@ -21,7 +21,7 @@ extension Verification {
     for kind in Self.trainingUnitKinds {
       for ties in kind == .glu ? [true, false] : [true] {
         do {
-          let name = kind.label + (ties ? "" : ", untied")
+          let name = kind.label + (ties ? "" : ", untied, QK-norm")
           let pass = try ModelPass(kind, ties: ties, on: twins())
           let narrow = pass.twins.narrow != .float32
           losses.add(
@@ -55,7 +55,7 @@ private struct ModelPass {
     let shape = ModelConfiguration(
       vocabularySize: 41, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
       feedForward: .init(hiddenSize: 23, intermediateSize: 31, unit: kind), contextLength: 33,
-      tiesEmbeddings: ties)
+      hasQKNorm: !ties, tiesEmbeddings: ties)
     let found = try LanguageModel(shape, on: twins.backend)
     let expected = try LanguageModel(shape, on: twins.host)
     expected.initialize(seed: 3)
