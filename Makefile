@@ -68,9 +68,15 @@ bench: setup
 	Benchmarks/train_nano --data $(DATA) $(if $(LOSSES),--losses)
 	scripts/readme-results
 
+# An archive of the program for this system, its checksum and the notes, in release-out.
+release:
+	SWIFT="$(SWIFT)" scripts/release
+
+# Installs OpenBLAS through apt where no BLAS is found, with sudo where that asks for no password. It
+# says so before; MGLU_BLAS=none keeps it from that.
 setup:
 	@scripts/setup-blas
 	@scripts/setup-nvrtc
 
 clean:
-	rm -rf .build Examples/.build docs-out demo-out
+	rm -rf .build Examples/.build docs-out demo-out release-out
