@@ -49,9 +49,16 @@ lint:
 	scripts/check-layers
 	scripts/readme-results --check
 
+# The public API against that of the last tag.
+api:
+	SWIFT="$(SWIFT)" scripts/check-api
+
+# The reference of every library that Package.swift names.
+LIBRARIES = $(shell $(SWIFT) package dump-package | python3 -c 'import json, sys; \
+  print(*(p["name"] for p in json.load(sys.stdin)["products"] if "library" in p["type"]))')
 docs:
 	mkdir -p docs-out
-	for target in MGLU MGLUModel MGLUTraining; do \
+	for target in $(or $(LIBRARIES),$(error Package.swift names no library)); do \
 	  $(SWIFT) package --allow-writing-to-directory docs-out generate-documentation \
 	    --target $$target --disable-indexing --warnings-as-errors \
 	    --transform-for-static-hosting --hosting-base-path $$target \
