@@ -50,9 +50,16 @@ lint:
 	scripts/count-backend-requirements --check
 	scripts/results --check
 
+# The public API against that of the last tag.
+api:
+	SWIFT="$(SWIFT)" scripts/check-api
+
+# The reference of every library that Package.swift names.
+LIBRARIES = $(shell $(SWIFT) package dump-package | python3 -c 'import json, sys; \
+  print(*(p["name"] for p in json.load(sys.stdin)["products"] if "library" in p["type"]))')
 docs:
 	mkdir -p docs-out
-	for target in MGLU MGLUTemplates MGLUModel MGLUTraining; do \
+	for target in $(or $(LIBRARIES),$(error Package.swift names no library)); do \
 	  $(SWIFT) package --allow-writing-to-directory docs-out generate-documentation \
 	    --target $$target --disable-indexing --warnings-as-errors \
 	    --transform-for-static-hosting --hosting-base-path $$target \
@@ -69,10 +76,15 @@ bench: setup
 	Benchmarks/train_nano --data $(DATA) $(if $(LOSSES),--losses)
 	scripts/results
 
-# The only target that may call sudo (`sudo -n`): to install OpenBLAS where no BLAS is found.
+# An archive of the program for this system, its checksum and the notes, in release-out.
+release:
+	SWIFT="$(SWIFT)" scripts/release
+
+# Installs OpenBLAS through apt where no BLAS is found, with sudo where that asks for no password. It
+# says so before; MGLU_BLAS=none keeps it from that.
 setup:
 	@scripts/setup-blas
 	@scripts/setup-nvrtc
 
 clean:
-	rm -rf .build Examples/.build docs-out demo-out
+	rm -rf .build Examples/.build docs-out demo-out release-out

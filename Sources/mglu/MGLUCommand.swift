@@ -6,6 +6,7 @@ struct MGLUCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mglu",
     abstract: "Train, look into and run language models with Masked Gated Linear Units.",
+    version: "0.1.0-dev",
     subcommands: [
       TrainCommand.self, CompareCommand.self, GenerateCommand.self, EvaluateCommand.self,
       PlanCommand.self,
