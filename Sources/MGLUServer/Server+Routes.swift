@@ -10,7 +10,7 @@
         context: ConnectionContext.self, options: .autoGenerateHeadEndpoints)
       router.add(middleware: ErrorMiddleware())
       let page = TrialPage.html(needsKey: settings.apiKey != nil)
-      router.only(.get, "/") { _, _ in .text(page, type: "text/html; charset=utf-8") }
+      router.only(.get, "/") { _, _ in .body(page, type: "text/html; charset=utf-8") }
       router.only(.get, "health") { _, _ in try api.health() }
       let guarded = router.group().add(middleware: BearerAuthMiddleware(settings: settings))
       guarded.only(.get, "metrics") { _, _ in api.metrics() }
