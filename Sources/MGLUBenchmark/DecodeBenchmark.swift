@@ -1,6 +1,6 @@
 import MGLUModel
 
-/// Times reading a prompt and writing text beside what the memory of the same moments allows.
+/// Times prefill and decoding beside the memory bandwidth of the same moments.
 ///
 /// As llama-bench does: a prompt is read at once into an empty cache (`pp`), and tokens are
 /// written one by one from an empty cache (`tg`). Models take turns in an order drawn anew for

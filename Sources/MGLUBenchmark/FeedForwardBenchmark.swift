@@ -135,7 +135,7 @@ package struct FeedForwardBenchmark {
     try PhysicalMemory.require(
       8 * elements + bytes * Double(copies) + bits + 4 * rows,
       for: "timing \(setting.intermediateSize)x\(setting.hiddenSize)",
-      remedy: "choose smaller --shapes, or fewer --masks")
+      remedy: "choose smaller shapes, or fewer masks")
   }
 
   /// Read bandwidth in GB/s, and every unit's times: the GLU first.

@@ -130,7 +130,7 @@ package struct TrainingBenchmark {
     let flop = configuration.trainingFLOP(length: length) * tokens
     let loss = activations.losses.array.reduce(0) { $0 + Double($1) } / tokens
     return Result(
-      unit: unit.text, parameters: configuration.weightCount, tokensPerS: tokens / median,
+      unit: unit.description, parameters: configuration.weightCount, tokensPerS: tokens / median,
       milliseconds: median * 1e3, fastestMilliseconds: times[0] * 1e3,
       tflopPerS: flop / median / 1e12, percentOfProduct: flop / median / productRate / 1e10,
       plannedBytes: memory.total, deviceBytes: backend.deviceMemory.map { $0.total - $0.free },

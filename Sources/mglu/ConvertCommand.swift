@@ -42,7 +42,7 @@ struct ConvertCommand: ParsableCommand {
   var weights: WeightType?
   @Option(help: "Folder to write, which must hold no model yet.", completion: .directory)
   var output: String
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     if weights != nil, to != .inference {

@@ -17,7 +17,7 @@ struct GenerateCommand: AsyncParsableCommand {
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var inference: InferenceOptions
-  @Option(help: "Text to continue; empty starts a new text.") var prompt: String
+  @Option(help: "Text to continue; empty starts a new sequence.") var prompt: String
   @Option(help: "Most tokens to write.") var maxTokens = 256
   @Option(
     name: [.long, .customLong("temp")], help: "Divides the logits; 0 takes the most probable.")
@@ -27,7 +27,7 @@ struct GenerateCommand: AsyncParsableCommand {
   @Option(help: "Leave out what is less probable than P times the most probable.")
   var minP: Float = 0
   @Option(help: "Seed of the choice.") var seed: UInt64 = 0
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func run() async throws {
     let sampling = SamplingParameters(
@@ -37,9 +37,9 @@ struct GenerateCommand: AsyncParsableCommand {
     let generator = try TokenGenerator(
       model, tokenizer: tokenizer, prompt: prompt, maximumTokens: maxTokens, sampling: sampling)
     if json { return try await printDocument(generator) }
-    Output.text(prompt)
-    for try await token in TokenStream(generator) { Output.text(token.text) }
-    Output.text("\n")
+    Output.write(prompt)
+    for try await token in TokenStream(generator) { Output.write(token.text) }
+    Output.write("\n")
   }
 
   private func printDocument(_ generator: TokenGenerator) async throws {

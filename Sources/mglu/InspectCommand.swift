@@ -25,7 +25,7 @@ struct InspectCommand: ParsableCommand {
     completion: .directory)
   var diff: [String] = []
   @OptionGroup(title: "Shape, instead of a model") var shape: ShapeOptions
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     guard diff.isEmpty else {
@@ -81,7 +81,7 @@ struct InspectCommand: ParsableCommand {
       let cells = ([mean] + layer.prefix(shown)).map { NumberFormat.fixed(100 * $0, 1) + "%" }
       table.append(
         ["\(index)"] + cells
-          + [terminal.isInteractive ? ShareBar.text(mean, width: 16) : ""])
+          + [terminal.isInteractive ? ShareBar.bar(mean, width: 16) : ""])
     }
     Output.table(table)
     if shown < masks { Output.line("(masks \(shown + 1) to \(masks): see --json)") }

@@ -45,7 +45,7 @@ struct TrainCommand: ParsableCommand {
   @Flag(
     name: .customLong("tensorboard"), help: "Write TensorBoard event files next to metrics.jsonl.")
   var tensorBoard = false
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     if initial != nil, !shape.isEmpty {

@@ -1,6 +1,6 @@
 import MGLUTraining
 
-/// What a comparison came to, as text for people: `report.md` and `report.html`.
+/// The results of a comparison for people: `report.md` and `report.html`.
 package struct ComparisonReport {
   let title: String
   let conditions: String
@@ -49,9 +49,9 @@ package struct ComparisonReport {
       "Validation loss in nats per token: mean and standard deviation over seeds; perplexity is "
         + "that of the mean loss. The difference to the first unit is paired: runs of one seed see "
         + "the same batches. MiB counts FP16 weights and 1-bit masks.",
-      "Speeds are medians over seeds, and suffer from whatever else the machine did; decoding is over "
+      "Speeds are medians over seeds, and suffer from other work of the machine; decoding is over "
         + "packed masks and weights of the type that training multiplies in, FP32 on a CPU and BF16 "
-        + "on a GPU, the fastest of twenty texts.",
+        + "on a GPU, the fastest of twenty sequences.",
     ]
     if let paper { notes.append(Self.note(of: paper, hasColumn: table.hasPaper)) }
     if results.summaries.contains(where: { $0.spikedRuns > 0 }) { notes.append(LossSpikes.rule) }
@@ -74,7 +74,7 @@ package struct ComparisonReport {
     let place = " (arXiv 2506.23225): \(paper.source); \(paper.scale)."
     return
       (hasColumn
-      ? "The paper's perplexities\(place) On other tokens or another text, only the order of the "
+      ? "The paper's perplexities\(place) On other tokens, only the order of the "
         + "units compares with them."
       : "The recipe repeats an experiment of the paper\(place)")
       + (paper.finding.map { " There, \($0)." } ?? "")

@@ -21,7 +21,7 @@ struct BatchSampler {
       throw DataError(
         .tooShort,
         "the training data has \(tokens.count) tokens: a context of \(length) needs at "
-          + "least \(length + 1)", remedy: "use more text or a smaller --context")
+          + "least \(length + 1)", remedy: "use more text or a shorter context")
     }
   }
 

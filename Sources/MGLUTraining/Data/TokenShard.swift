@@ -28,13 +28,13 @@ public enum TokenShard {
     }
     let magic = file.byteCount >= 4 ? word(0) : 0
     guard let kind = [Kind.narrow, .wide].first(where: { $0.magic == magic }) else {
-      // 253 zero words in a row are no tokens of a text, but the unused part of a header.
+      // 253 zero words in a row are the unused part of a header, not tokens.
       if file.byteCount >= headerByteCount, (3..<256).allSatisfy({ word($0) == 0 }) {
         throw DataError(
           .malformed,
           "\(path): a shard with the magic number \(magic): expected "
             + "\(Kind.narrow.magic) (16 bits) or \(Kind.wide.magic) (32 bits)",
-          remedy: "pack the text again with mglu data pack")
+          remedy: "pack the text again")
       }
       return try headerless(file)
     }

@@ -71,7 +71,7 @@ public struct Comparison {
     return all
   }
 
-  /// The text of `results.json` in `folder`.
+  /// The JSON of `results.json` in `folder`.
   public static func document(in folder: String) throws(FileError) -> String {
     String(decoding: try MappedFile(path: folder + "/results.json").contents, as: UTF8.self)
   }

@@ -65,7 +65,7 @@ struct ComparisonConditions: Codable, Equatable {
       difference("warm-up steps", \.warmupSteps),
       difference("steps between validations", \.evaluateEvery),
       difference("validation tokens", \.evaluationTokens), difference("model", \.model),
-      found.matchedWeights == matchedWeights ? nil : "other weight counts (--match-parameters)",
+      found.matchedWeights == matchedWeights ? nil : "other matched weight counts",
       found.optimizer == optimizer ? nil : "other settings of AdamW",
       found.trainingData == trainingData ? nil : "other training data",
       found.validationData == validationData ? nil : "other validation data",
@@ -75,7 +75,7 @@ struct ComparisonConditions: Codable, Equatable {
         .disagreement,
         "\(folder) holds a comparison under other conditions: "
           + differences.joined(separator: "; "),
-        remedy: "ask for the same, or give another --output")
+        remedy: "ask for the same, or choose another output folder")
     }
   }
 }

@@ -51,7 +51,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
   ) throws -> ComparisonPlan {
     guard let units, !units.isEmpty else {
       throw ExperimentError(
-        .setting, "no units to compare", remedy: "name them, as in --units gelu,swiglu,swimglu:4")
+        .setting, "no units to compare", remedy: "name them, as in gelu,swiglu,swimglu:4")
     }
     let name = preset ?? ModelPreset.nano.rawValue
     guard var model = shape ?? ModelPreset(rawValue: name)?.configuration else {

@@ -24,7 +24,7 @@ public struct RunResult: Sendable, Equatable, Codable {
   /// Points of a training curve: means over equal parts of the run.
   static let curvePoints = 100
 
-  /// The unit's text.
+  /// The unit's name.
   public let unit: String
   /// The seed.
   public let seed: UInt64
@@ -71,7 +71,7 @@ public struct RunResult: Sendable, Equatable, Codable {
       ?? (end?.validationLoss?.isFinite == false
         ? "the validation loss after step \(end?.step ?? 0) is not finite" : nil)
     let last = divergence == nil ? end : nil
-    unit = run.unit.text
+    unit = run.unit.description
     seed = run.settings.seed
     learningRate = run.settings.learningRate
     intermediateSize = run.model.feedForward.intermediateSize
@@ -104,7 +104,7 @@ public struct RunResult: Sendable, Equatable, Codable {
 }
 
 extension Collection<Double> {
-  /// The mean; of nothing it is not a number.
+  /// The mean; that of no values is not a number.
   var mean: Double { reduce(0, +) / Double(count) }
 
   /// The standard deviation of a sample; `nil` of fewer than two.

@@ -2,7 +2,7 @@
 public struct RunTiming: Sendable, Equatable, Codable {
   static let fileName = "timing.json"
 
-  /// The unit's text.
+  /// The unit's name.
   public let unit: String
   /// The seed.
   public let seed: UInt64
@@ -17,7 +17,7 @@ public struct RunTiming: Sendable, Equatable, Codable {
   public let seconds: Double
 
   init(_ run: ComparisonPlan.Run, _ summary: TrainingSummary?, model: LanguageModel) throws {
-    unit = run.unit.text
+    unit = run.unit.description
     seed = run.settings.seed
     learningRate = run.settings.learningRate
     trainingTokensPerSecond = summary.flatMap { $0.tokensPerSecond > 0 ? $0.tokensPerSecond : nil }

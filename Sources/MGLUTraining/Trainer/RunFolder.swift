@@ -180,9 +180,9 @@ struct RunFolder {
     }
     guard state.step <= expected.configuration.steps else {
       throw TrainingError(
-        .disagreement,
+        .beyondSteps,
         "\(checkpoint) is beyond the \(expected.configuration.steps) steps asked "
-          + "for", remedy: "give more --steps")
+          + "for", remedy: "ask for more steps")
     }
   }
 }

@@ -4,6 +4,10 @@ public enum TrainingProblem: Sendable {
   case setting
   /// The output folder holds a run already.
   case outputExists
+  /// The output folder holds a model, but no checkpoint.
+  case outputHoldsModel
+  /// The checkpoint to resume is beyond the configured steps.
+  case beyondSteps
   /// The run to resume was made with other settings or other data.
   case disagreement
   /// The loss or the gradient is no longer a finite number.
@@ -94,7 +98,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
       throw TrainingError(
         .setting,
         "a batch of \(batchSize) windows of \(contextLength) tokens: expected "
-          + "\(Self.mostTokens) tokens at most", remedy: "use more --gradient-accumulation")
+          + "\(Self.mostTokens) tokens at most", remedy: "use more gradient accumulation")
     }
     // Of all steps, so that no count of tokens overflows.
     var all = tokens

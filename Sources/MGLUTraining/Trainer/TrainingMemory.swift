@@ -14,7 +14,7 @@ public struct TrainingMemory: Sendable, Equatable {
   /// All together.
   public var total: Int { parameters + copies + gradients + moments + activations }
 
-  /// The memory of a run with `sequences` texts of `length` tokens at a time on `backend`.
+  /// The memory of a run with `sequences` sequences of `length` tokens at a time on `backend`.
   public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int,
     purpose: ActivationPurpose, on backend: any TrainingBackend
@@ -44,7 +44,7 @@ public struct TrainingMemory: Sendable, Equatable {
     try PhysicalMemory.require(
       Double(total), on: backend.deviceMemory,
       for: "training this model (activations \(activations))",
-      remedy: "use a smaller --batch-size with more --gradient-accumulation, --recompute, a "
-        + "shorter --context or a smaller model")
+      remedy: "use a smaller batch with more gradient accumulation, recomputed activations, a "
+        + "shorter context or a smaller model")
   }
 }

@@ -73,11 +73,11 @@ struct ComparisonOptions: ParsableArguments {
 
   /// The numbers of a list with commas.
   static func numbers<T: LosslessStringConvertible>(
-    _ text: String, _ name: String
+    _ items: String, _ name: String
   ) throws -> [T] {
-    try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+    try items.split(separator: ",", omittingEmptySubsequences: false).map { part in
       guard let value = T(part.filter { $0 != " " }) else {
-        throw ExperimentError(.setting, "--\(name) \(text): \"\(part)\" is no number of the list")
+        throw ExperimentError(.setting, "--\(name) \(items): \"\(part)\" is no number of the list")
       }
       return value
     }

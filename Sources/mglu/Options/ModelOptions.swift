@@ -25,13 +25,13 @@ struct ModelOptions: ParsableArguments {
     return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
   }
 
-  /// Opens the model for reading and writing text.
+  /// Opens the model for inference.
   func load(
     _ options: InferenceOptions
   ) throws -> (model: InferenceModel, tokenizer: Tokenizer) {
     let folder = try ModelFolder.locate(model)
     let model = try ModelFolder.loadForInference(
-      folder, weights: options.weights, precision: options.activations,
+      folder, weights: options.weights, precision: options.inputs.precision,
       on: options.device.backend(threads: threads))
     return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
   }
@@ -43,7 +43,7 @@ struct ModelOptions: ParsableArguments {
     let folder = try ModelFolder.locate(model)
     guard Folder.kind(of: folder + "/tokenizer.json") == nil else { return try load(options) }
     let model = try ModelFolder.loadForInference(
-      folder, weights: options.weights, precision: options.activations,
+      folder, weights: options.weights, precision: options.inputs.precision,
       on: options.device.backend(threads: threads))
     return (model, nil)
   }
