@@ -1,8 +1,8 @@
 import MGLUModel
 
-/// What a benchmark runs on: how long calls take there, and how fast its memory is read.
+/// The device of a benchmark: it times calls and measures its memory's read bandwidth.
 package protocol BenchmarkTarget {
-  /// What computes.
+  /// The backend that computes.
   var backend: any InferenceBackend { get }
   /// Bytes that its last cache certainly does not hold.
   var coldByteCount: Int { get }

@@ -2,7 +2,7 @@
   import NIOCore
   import NIOHTTPTypes
 
-  /// The timeouts of one connection, and the cancellation of what is computed for its client.
+  /// The timeouts of one connection, and the cancellation of its client's request.
   ///
   /// The server waits for a client in three places: for its next request, for the rest of a body, and
   /// for it to read a response. The client timeout limits each of them. A response as a whole must be
@@ -19,7 +19,7 @@
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    /// What the connection waits for.
+    /// The event that the connection waits for.
     private enum Phase {
       /// The next request, or the rest of its head.
       case request
@@ -27,7 +27,7 @@
       case body
       /// The server's response.
       case response
-      /// The client, to read what was written.
+      /// The client, to read the response.
       case reading
     }
 

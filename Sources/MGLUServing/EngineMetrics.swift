@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Counts of what an engine has done.
+/// Counts of an engine's work.
 final class EngineMetrics: Sendable {
   private let values = Mutex(Values())
 

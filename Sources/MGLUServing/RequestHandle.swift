@@ -6,7 +6,7 @@
 /// request. Only one task may iterate. The engine drops the request when the handle is released, when
 /// the iterating task is cancelled, and on ``cancel()``.
 public struct RequestHandle: AsyncSequence, Sendable {
-  /// The index of a sequence among the submitted ones, and what happened to it.
+  /// The index of a sequence among the submitted ones, and its event.
   public typealias Element = (sequence: Int, event: SequenceEvent)
   /// Errors end the request as a whole.
   public typealias Failure = ServingError

@@ -74,7 +74,7 @@ extension TemplateEvaluator {
     case .indent: return try indent(string, given)
     case .tojson:
       if given[0]?.isTrue == true { throw .unknown("ensure_ascii of tojson", line: line) }
-      // Python indents by nothing where the number is negative.
+      // Python does not indent where the number is negative.
       let indent = given[1]?.integer.map { max(0, $0) }
       if let indent {
         guard indent <= 256 else { throw fault("an indent of \(indent)") }

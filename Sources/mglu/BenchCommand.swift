@@ -6,7 +6,7 @@ import MGLUReports
 /// `mglu bench`: its subcommands are in files of their own.
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Time units against what memory allows.",
+    commandName: "bench", abstract: "Time units against the memory bandwidth.",
     subcommands: [FeedForward.self, DecodeBenchmarkCommand.self, TrainingBenchmarkCommand.self])
 
   /// `mglu bench ffn`.

@@ -7,7 +7,7 @@ import MGLUReports
 struct DecodeBenchmarkCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "decode",
-    abstract: "Time prefill and decoding against what memory allows.",
+    abstract: "Time prefill and decoding against the memory bandwidth.",
     discussion: """
       Examples:
         mglu bench decode --model run
@@ -64,7 +64,8 @@ struct DecodeBenchmarkCommand: ParsableCommand {
   private func entries(on backend: any InferenceBackend) throws -> [DecodeBenchmark.Entry] {
     if let model {
       let model = try ModelFolder.loadForInference(
-        ModelFolder.locate(model), weights: inference.weights, precision: inference.inputs.precision,
+        ModelFolder.locate(model), weights: inference.weights,
+        precision: inference.inputs.precision,
         on: backend)
       return [.init(name: model.configuration.feedForward.name, model: model)]
     }

@@ -21,7 +21,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
   @Option(help: "Units with commas between them, as mglu compare has them.")
   var units = "swiglu,swimglu:1,swimglu:4,swimglu:8"
   @Option(help: "Shape by name.") var preset = ModelPreset.nano
-  @Option(help: "BatchSampler of a step.") var batchSize = 12
+  @Option(help: "Windows of a step.") var batchSize = 12
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Steps that are timed.") var steps = 20
   @Flag(help: "Compute activations again in the backward pass.") var recompute = false
@@ -74,7 +74,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
   }
 }
 
-/// What `mglu bench train --json` prints.
+/// The output of `mglu bench train --json`.
 private struct Document: Encodable {
   let machine: String
   let preset: String

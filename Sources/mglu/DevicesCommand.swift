@@ -7,7 +7,7 @@ import MGLUReports
 struct DevicesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "devices",
-    abstract: "List the CPU, the GPUs and the libraries found, and what is missing.",
+    abstract: "List the CPU, the GPUs and the libraries, and report missing ones.",
     discussion: """
       Examples:
         mglu devices

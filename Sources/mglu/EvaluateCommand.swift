@@ -52,7 +52,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 }
 
-/// What `mglu evaluate --json` prints.
+/// The output of `mglu evaluate --json`.
 private struct EvaluationDocument: Encodable {
   let loss: Double
   let perplexity: Double

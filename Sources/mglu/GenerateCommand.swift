@@ -24,7 +24,7 @@ struct GenerateCommand: AsyncParsableCommand {
   var temperature: Float = 0.8
   @Option(help: "Choose among the K most probable; 0 for all.") var topK = 0
   @Option(help: "Choose among the most probable that sum to P.") var topP: Float = 1
-  @Option(help: "Leave out what is less probable than P times the most probable.")
+  @Option(help: "Leave out tokens less probable than P times the most probable one.")
   var minP: Float = 0
   @Option(help: "Seed of the choice.") var seed: UInt64 = 0
   @Flag(help: "Print one JSON document.") var json = false

@@ -88,7 +88,7 @@ struct InspectCommand: ParsableCommand {
   }
 }
 
-/// What `mglu inspect --json` prints.
+/// The output of `mglu inspect --json`.
 private struct InspectionDocument: Encodable {
   struct Layer: Encodable {
     let gateShare: [Double]
@@ -107,7 +107,7 @@ private struct InspectionDocument: Encodable {
   }
 }
 
-/// What `mglu inspect --diff --json` prints.
+/// The output of `mglu inspect --diff --json`.
 private struct MaskDifferenceDocument: Encodable {
   struct Layer: Encodable {
     let changed: [Double]

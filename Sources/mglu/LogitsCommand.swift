@@ -14,7 +14,7 @@ import MGLUTraining
 struct LogitsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "logits",
-    abstract: "Show what a model expects at each token of a sequence.",
+    abstract: "Show a model's predictions at each token of a sequence.",
     discussion: """
       Examples:
         mglu logits --model run --text "To be, or not"
@@ -80,7 +80,7 @@ struct LogitsCommand: ParsableCommand {
   }
 }
 
-/// What `mglu logits --json` prints.
+/// The output of `mglu logits --json`.
 private struct Document: Encodable {
   struct Choice: Encodable {
     let id: Int32

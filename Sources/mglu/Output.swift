@@ -27,7 +27,7 @@ enum Output {
   /// Writes a line.
   static func line(_ line: String) { write(line + "\n") }
 
-  /// Writes a table, as wide as a terminal, or as wide as it is where that is none.
+  /// Writes a table: at most as wide as the terminal, or at its own width without one.
   static func table(_ table: Table) {
     let terminal = Terminal.output
     table.lines(width: terminal.isInteractive ? terminal.width : .max).forEach(line)

@@ -18,7 +18,7 @@ struct PlanCommand: ParsableCommand {
       """)
 
   @OptionGroup(title: "Model") var shape: ShapeOptions
-  @Option(help: "BatchSampler of a micro-batch.") var batchSize = 12
+  @Option(help: "Windows of a micro-batch.") var batchSize = 12
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step.") var gradientAccumulation = 1
   @Flag(help: "Compute activations again in the backward pass.") var recompute = false
@@ -84,7 +84,7 @@ struct PlanCommand: ParsableCommand {
   }
 }
 
-/// What `mglu plan --json` prints.
+/// The output of `mglu plan --json`.
 private struct Document: Encodable {
   struct Bytes: Encodable {
     let parameters: Int

@@ -10,7 +10,7 @@ extension TokenizerCommand {
         Example:
           mglu tokenizer chat --model run --messages chat.json
 
-        chat.json is a list such as [{"role": "user", "content": "Hi"}]. The prompt is what /v1/chat/completions of mglu serve lets the model continue. Without a template \
+        chat.json is a list such as [{"role": "user", "content": "Hi"}]. In /v1/chat/completions of mglu serve the model continues the same prompt. Without a template \
         of its own a model gets lines that begin with who speaks.
         """)
 

@@ -121,7 +121,7 @@ extension TrainCommand {
   }
 }
 
-/// What `mglu train --json` prints.
+/// The output of `mglu train --json`.
 private struct TrainingDocument: Encodable {
   let steps: Int
   let trainLoss: Double?

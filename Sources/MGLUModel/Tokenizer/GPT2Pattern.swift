@@ -17,7 +17,7 @@ extension WordScanner {
     skipSpaces()
   }
 
-  /// One digit, or a word of what lies before the next digit.
+  /// One digit, or a word that ends before the next digit.
   mutating func skipGPT2WordOrDigit() {
     if position == end { (end, endsBeforeDigit) = (bytes.count, false) }
     if kind(at: position) == .number { return skip(.number, limit: 1) }

@@ -1,4 +1,4 @@
-/// What surrounds the model in a `tokenizer.json`.
+/// The components around the model in a `tokenizer.json`.
 extension TokenizerFile {
   /// A normalizer, pre-tokenizer, post-processor or model: its type, and the settings of all
   /// types that are understood.

@@ -118,7 +118,7 @@ extension TokenizerFile {
       ignoreMerges: tokenizer.ignoresMerges, vocabulary: vocabulary, merges: merges)
   }
 
-  /// The tokenizer that the file describes, or what in it is not understood or contradictory.
+  /// The tokenizer that the file describes; throws for an unsupported or contradictory part.
   func tokenizer() throws(TokenizerError) -> Tokenizer {
     try checkModel()
     let composesText = try composesText()
@@ -135,7 +135,8 @@ extension TokenizerFile {
     var ids: [[UInt8]: Int32] = [:]
     for (spelling, id) in vocabulary where !addedBytes.contains(Array(spelling.utf8)) {
       guard let bytes = ByteAlphabet.bytes(spelledBy: spelling) else {
-        throw TokenizerError(.malformed, "the token \(spelling) is not spelled in the byte alphabet")
+        throw TokenizerError(
+          .malformed, "the token \(spelling) is not spelled in the byte alphabet")
       }
       ids[bytes] = id
     }

@@ -14,7 +14,7 @@ struct BarPlot {
   private static let width = 400.0
   private static let rowHeight = 40.0
 
-  /// The drawing. The axis does not begin at zero: what matters is differences.
+  /// The drawing. The axis does not begin at zero: the differences matter.
   var svg: String {
     let ends = bars.flatMap { bar in
       bar.value.map { [$0 - (bar.deviation ?? 0), $0 + (bar.deviation ?? 0)] } ?? []

@@ -12,9 +12,9 @@ package struct ComparisonReport {
   ///
   /// - Parameters:
   ///   - title: Its heading.
-  ///   - machine: What computed, in words.
-  ///   - plan: What was compared.
-  ///   - paper: What the paper says of the experiment, where a recipe has it.
+  ///   - machine: The machine of the runs, in words.
+  ///   - plan: The plan of the comparison.
+  ///   - paper: The paper's figures of the experiment, where a recipe has them.
   package init(
     _ results: ComparisonResults, title: String, machine: String, plan: ComparisonPlan,
     paper: ComparisonRecipe.Paper? = nil
@@ -43,7 +43,7 @@ package struct ComparisonReport {
     try AtomicFile.write(Array(html.utf8), to: folder + "/report.html")
   }
 
-  /// What the columns mean.
+  /// The meaning of the columns.
   var notes: [String] {
     var notes = [
       "Validation loss in nats per token: mean and standard deviation over seeds; perplexity is "
@@ -69,7 +69,7 @@ package struct ComparisonReport {
     return notes
   }
 
-  /// Where the paper's figures stand, and what they may be compared with.
+  /// The place of the paper's figures, and the figures that compare with them.
   private static func note(of paper: ComparisonRecipe.Paper, hasColumn: Bool) -> String {
     let place = " (arXiv 2506.23225): \(paper.source); \(paper.scale)."
     return

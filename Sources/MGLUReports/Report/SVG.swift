@@ -15,7 +15,8 @@ enum SVG {
     _ string: String, x: Double, y: Double, anchor: String = "start", class name: String = "label"
   ) -> String {
     element(
-      "text", ["x": number(x), "y": number(y), "text-anchor": anchor, "class": name], escape(string))
+      "text", ["x": number(x), "y": number(y), "text-anchor": anchor, "class": name], escape(string)
+    )
   }
 
   /// A straight line.

@@ -1,7 +1,7 @@
 /// The state of a training run in one line: rewritten in place on a terminal, a plain line now
 /// and then elsewhere.
 public struct ProgressLine {
-  /// What the line shows.
+  /// The content of the line.
   public struct State: Sendable, Equatable {
     /// Steps done.
     public var step: Int

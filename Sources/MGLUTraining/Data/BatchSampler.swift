@@ -1,4 +1,4 @@
-/// BatchSampler of a token sequence: `length` tokens and the one that follows each.
+/// Windows of a token sequence: `length` tokens and the one that follows each.
 struct BatchSampler {
   let tokens: TokenSequence
   let length: Int
@@ -44,7 +44,7 @@ struct BatchSampler {
   var consecutiveCount: Int { (tokens.count - 1 + length - 1) / length }
 
   /// Fills `batch` with consecutive windows from window `first` on; where there are no more, and
-  /// after the end of the last, nothing is predicted.
+  /// after the end of the last, there are no targets.
   func consecutive(from first: Int, into batch: ModelActivations) throws(DataError) {
     try fill(batch, starts: (0..<batch.sequences).map { (first + $0) * length })
   }

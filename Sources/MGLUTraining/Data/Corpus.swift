@@ -1,6 +1,6 @@
 /// The tokens a model is trained on and those it is judged by.
 public struct Corpus: Sendable {
-  /// What training draws its windows from.
+  /// The data of training's windows.
   public let training: TokenSequence
   /// The data that training never sees.
   public let validation: TokenSequence

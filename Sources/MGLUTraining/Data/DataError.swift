@@ -1,4 +1,4 @@
-/// What is wrong with training or evaluation data.
+/// Problems of training or evaluation data.
 public enum DataProblem: Sendable {
   /// A path is missing or cannot be read.
   case unreadable

@@ -95,7 +95,8 @@ public enum TextSource {
     struct Line: Decodable { let text: String }
     let model = JSONDecoder()
     var number = 0
-    for line in content.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+    for line in content.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    {
       number += 1
       if line.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) { continue }
       guard var document = (try? model.decode(Line.self, from: Data(line)))?.text else {

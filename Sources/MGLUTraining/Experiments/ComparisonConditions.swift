@@ -1,4 +1,4 @@
-/// What all runs of a folder have in common, kept in `comparison.json`: a command that asks for
+/// The conditions that all runs of a folder share, kept in `comparison.json`: a command that asks for
 /// something else there is refused. Units, seeds and learning rates may be added.
 struct ComparisonConditions: Codable, Equatable {
   static let fileName = "comparison.json"
@@ -48,7 +48,7 @@ struct ComparisonConditions: Codable, Equatable {
     try ExperimentFile.read(Self.self, from: "\(folder)/\(fileName)")
   }
 
-  /// Throws what differs from the conditions that `folder` has; writes them where it has none.
+  /// Throws the differences from the conditions of `folder`; writes them where it has none.
   func establish(in folder: String) throws {
     guard let found = try Self.read(in: folder) else {
       try Folder.create(folder)

@@ -1,5 +1,5 @@
 extension ComparisonRecipe {
-  /// What the paper (arXiv 2506.23225) says of the experiment that a recipe repeats.
+  /// The figures of the paper (arXiv 2506.23225) for the experiment that a recipe repeats.
   public struct Paper: Sendable, Equatable, Codable {
     /// The section, appendix or table.
     public let source: String
@@ -7,13 +7,13 @@ extension ComparisonRecipe {
     public let scale: String
     /// Validation perplexity by the unit's name; without the units for which the paper has none.
     public let perplexity: [String: Double]?
-    /// What the paper concludes, where it is not a perplexity.
+    /// The paper's conclusion, where it is not a perplexity.
     public let finding: String?
 
     /// The paper's perplexity of the unit `name`.
     public func perplexity(of name: String) -> Double? { perplexity?[name] }
 
-    /// The same with units as they spell themselves. A perplexity of a unit that is none of `units`
+    /// The same with units in their own spelling. A perplexity of a unit outside of `units`
     /// would be shown beside no run: it is refused, as a misspelled one is.
     func checked(against units: [UnitSpecification]) throws(ExperimentError) -> Paper {
       var checked: [String: Double] = [:]

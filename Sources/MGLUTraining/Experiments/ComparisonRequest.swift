@@ -1,4 +1,4 @@
-/// What a user asks to be compared; what is left out has a default.
+/// A user's request for a comparison; each omitted setting has a default.
 public struct ComparisonRequest: Sendable, Equatable, Codable {
   /// Specifications of units.
   public var units: [String]?
@@ -12,7 +12,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
   public var preset: String?
   /// Steps of each run, by default 2000.
   public var steps: Int?
-  /// BatchSampler of a micro-batch, by default 12.
+  /// Windows of a micro-batch, by default 12.
   public var batchSize: Int?
   /// Tokens of a window, by default the model's context.
   public var context: Int?
@@ -23,10 +23,10 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
   /// Steps between validations, by default a tenth of all.
   public var evaluateEvery: Int?
 
-  /// A request for nothing in particular.
+  /// A request without settings.
   public init() {}
 
-  /// What this request says, and where it says nothing what `other` says.
+  /// This request, with the settings of `other` where it has none.
   public func completed(by other: ComparisonRequest) -> ComparisonRequest {
     var result = self
     result.units = units ?? other.units
@@ -75,7 +75,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
     return plan
   }
 
-  /// Gives `plan` its steps, and what follows from them.
+  /// Gives `plan` its steps, and the settings that follow from them.
   public func set(steps: Int, of plan: inout ComparisonPlan) {
     plan.settings.steps = steps
     plan.settings.warmupSteps = warmupSteps ?? min(100, max(0, steps / 10))

@@ -1,4 +1,4 @@
-/// The results of all runs, and what they come to for each unit and learning rate.
+/// The results of all runs, and their summary for each unit and learning rate.
 public struct ComparisonResults: Sendable {
   /// The runs of one unit at one learning rate, one for each seed.
   public struct Summary: Sendable, Equatable, Codable {

@@ -1,4 +1,4 @@
-/// What a finished run computed, from its `metrics.jsonl`: nothing that depends on the clock.
+/// The results of a finished run, from its `metrics.jsonl`, without those that depend on the clock.
 public struct RunResult: Sendable, Equatable, Codable {
   /// A value at a step.
   public struct Point: Sendable, Equatable, Codable {
@@ -64,7 +64,7 @@ public struct RunResult: Sendable, Equatable, Codable {
     let lines = try MetricsLog.lines(in: folder)
     let losses = lines.compactMap(\.loss)
     let validations = lines.filter { $0.validationLoss?.isFinite == true }
-    // A last validation that is no number is not made up for by one before it.
+    // An earlier validation does not replace a last one that is not a number.
     let end = lines.last { $0.validationLoss != nil }
     let divergence =
       divergence

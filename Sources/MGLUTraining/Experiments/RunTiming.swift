@@ -1,4 +1,4 @@
-/// How fast a run was, kept apart from what it computed.
+/// The speed of a run, apart from its results.
 public struct RunTiming: Sendable, Equatable, Codable {
   static let fileName = "timing.json"
 
@@ -11,7 +11,7 @@ public struct RunTiming: Sendable, Equatable, Codable {
   /// Training tokens per second of the call that ended the run; `nil` if it did no step.
   public let trainingTokensPerSecond: Double?
   /// Tokens per second written one by one, over packed masks and weights of the type that training
-  /// multiplies in: FP32 on a CPU, BF16 on a GPU. `nil` where the model expects nothing.
+  /// multiplies in: FP32 on a CPU, BF16 on a GPU. `nil` where the model cannot decode.
   public let decodeTokensPerSecond: Double?
   /// Seconds of the call that ended the run.
   public let seconds: Double

@@ -4,7 +4,7 @@ public enum UnitName: String, Sendable, CaseIterable {
   case sharedSwiGLU = "shared-swiglu"
   case bilinearMGLU = "bilinear-mglu"
 
-  /// Masks of an MGLU of which nothing else was said.
+  /// The default number of masks of an MGLU.
   public static let defaultMasks = 4
 
   /// The gate activation.

@@ -1,7 +1,7 @@
 /// A feed-forward unit in a word: `gelu`, `swimglu:4`, `swimglu:4/fixed`, `swimglu:4/top-2`,
 /// `swimglu:1/no-gate-mask`.
 ///
-/// After the name come the masks of an MGLU, and behind slashes what differs: `fixed`, `top-K`,
+/// After the name come the masks of an MGLU, and behind slashes the variants: `fixed`, `top-K`,
 /// `no-gate-mask` or `no-value-mask`.
 public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
   /// The name in its one spelling: equal units have equal descriptions.
@@ -14,14 +14,14 @@ public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
   public static func == (a: Self, b: Self) -> Bool { a.description == b.description }
   public func hash(into hasher: inout Hasher) { hasher.combine(description) }
 
-  /// The unit that `specification` names.
-  public init(parsing specification: String) throws(ExperimentError) {
-    let parts = specification.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+  /// The unit that `spelling` names.
+  public init(parsing spelling: String) throws(ExperimentError) {
+    let parts = spelling.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let head = parts[0].split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     guard let name = UnitName(rawValue: head[0]), head.count <= 2 else {
       throw ExperimentError(
         .unit,
-        "unit \"\(specification)\": expected "
+        "unit \"\(spelling)\": expected "
           + UnitName.allCases.map(\.rawValue).joined(separator: ", "),
         remedy: "masks follow a colon, as in swimglu:4")
     }
@@ -29,8 +29,8 @@ public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
     guard case .masked(var masks) = name.unit else {
       guard head.count == 1, parts.count == 1 else {
         throw ExperimentError(
-          .unit, "unit \"\(specification)\": \(name.rawValue) has no masks",
-          remedy: "choose an MGLU, such as swimglu:4, or leave out what follows the name")
+          .unit, "unit \"\(spelling)\": \(name.rawValue) has no masks",
+          remedy: "choose an MGLU, such as swimglu:4, or leave out the rest after the name")
       }
       description = name.rawValue
       unit = name.unit
@@ -39,13 +39,13 @@ public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
     if head.count == 2 {
       guard let count = Int(head[1]) else {
         throw ExperimentError(
-          .unit, "unit \"\(specification)\": \"\(head[1])\" masks: expected a number, as in swimglu:4")
+          .unit, "unit \"\(spelling)\": \"\(head[1])\" masks: expected a number, as in swimglu:4")
       }
       masks.count = count
     }
-    for part in parts.dropFirst() { try Self.apply(part, to: &masks, of: specification) }
+    for part in parts.dropFirst() { try Self.apply(part, to: &masks, of: spelling) }
     do { try masks.validate() } catch {
-      throw ExperimentError(.unit, "unit \"\(specification)\": \(error.message)", remedy: error.remedy)
+      throw ExperimentError(.unit, "unit \"\(spelling)\": \(error.message)", remedy: error.remedy)
     }
     unit = .masked(masks)
     description = "\(name.rawValue):\(masks.count)" + Self.suffix(masks)
@@ -70,7 +70,7 @@ public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
   }
 
   private static func apply(
-    _ part: String, to masks: inout MaskConfiguration, of specification: String
+    _ part: String, to masks: inout MaskConfiguration, of spelling: String
   ) throws(ExperimentError) {
     switch part {
     case "fixed": masks.kind = .fixed
@@ -80,7 +80,7 @@ public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
       guard part.hasPrefix("top-"), let k = Int(part.dropFirst(4)) else {
         throw ExperimentError(
           .unit,
-          "unit \"\(specification)\": \"\(part)\": expected fixed, top-K, no-gate-mask or no-value-mask")
+          "unit \"\(spelling)\": \"\(part)\": expected fixed, top-K, no-gate-mask or no-value-mask")
       }
       masks.routerTopK = k
     }

@@ -241,7 +241,7 @@ public final class Trainer {
     return (loss / tokens, norm)
   }
 
-  /// Where the first number that is not finite came up, and what may be done about it.
+  /// The error of the first number that is not finite, with its place and a remedy.
   private func nonFinite(loss: Double) -> TrainingError {
     let place: String
     model.download()

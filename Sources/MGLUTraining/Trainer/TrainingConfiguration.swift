@@ -1,4 +1,4 @@
-/// What is wrong with a training run.
+/// Problems of a training run.
 public enum TrainingProblem: Sendable {
   /// A setting out of its range.
   case setting
@@ -23,7 +23,7 @@ public typealias TrainingError = Failure<TrainingProblem>
 public struct TrainingConfiguration: Sendable, Equatable, Codable {
   /// Optimizer steps.
   public var steps: Int
-  /// BatchSampler of a micro-batch.
+  /// Windows of a micro-batch.
   public var batchSize: Int
   /// Tokens of a window.
   public var contextLength: Int
@@ -31,7 +31,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var gradientAccumulation: Int
   /// The learning rate after warm-up.
   public var learningRate: Double
-  /// What the learning rate falls towards over the steps.
+  /// The learning rate at the end of the steps.
   public var minimumLearningRate: Double
   /// Steps over which the learning rate rises.
   public var warmupSteps: Int
@@ -132,7 +132,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     }
   }
 
-  /// The settings that differ from `other` and change what is computed, in words.
+  /// The settings that differ from `other` and change the result, in words.
   func differences(from other: TrainingConfiguration) -> [String] {
     func difference<T: Equatable>(_ name: String, _ field: KeyPath<Self, T>) -> String? {
       self[keyPath: field] == other[keyPath: field]

@@ -1,10 +1,10 @@
 import ArgumentParser
 import MGLUTraining
 
-/// What `mglu compare` compares, and how each run is trained.
+/// The units of `mglu compare`, and the settings of each run.
 struct ComparisonOptions: ParsableArguments {
   @Option(
-    help: "A file that says the rest; what is given beside it goes first.", completion: .file())
+    help: "A file of settings; options given beside it go first.", completion: .file())
   var recipe: String?
   @Option(help: "The scale of the recipe (default: nano).") var scale: String?
   @Option(help: "Units with commas between them, the first to compare with.")
@@ -18,13 +18,13 @@ struct ComparisonOptions: ParsableArguments {
   @Option(help: "Optimizer steps of each run (default: 2000).") var steps: Int?
   @Option(help: "Instead: as many steps as take this long for all runs together.")
   var minutes: Double?
-  @Option(help: "BatchSampler of a micro-batch (default: 12).") var batchSize: Int?
+  @Option(help: "Windows of a micro-batch (default: 12).") var batchSize: Int?
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step (default: 1).")
   var gradientAccumulation: Int?
   @Option(help: "Warm-up (default: 100 steps, at most a tenth).") var warmupSteps: Int?
   @Option(help: "Steps between validations (default: a tenth of all).") var evalEvery: Int?
-  @Option(help: "Most validation tokens that are predicted; 0 for all.")
+  @Option(help: "Maximum validation tokens to predict; 0 for all.")
   var evalTokens = 1 << 18
   @Option(help: "Steps between checkpoints.") var saveEvery = 500
 
@@ -44,7 +44,7 @@ struct ComparisonOptions: ParsableArguments {
     try recipe.map { try ComparisonRecipe(contentsOf: $0) }
   }
 
-  /// What was asked for, completed by `recipe`.
+  /// The request of the options, completed by `recipe`.
   func request(_ recipe: ComparisonRecipe?) throws -> ComparisonRequest {
     var request = ComparisonRequest()
     request.units = units.map { [$0] }

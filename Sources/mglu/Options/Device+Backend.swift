@@ -7,7 +7,7 @@ extension Device {
     "Where to compute: cpu, cuda or cuda:N, as mglu devices lists them."
   }
 
-  /// The backend that computes there, with `threads` threads of the CPU; tells of what it lacks.
+  /// The backend that computes there, with `threads` threads of the CPU; notes missing libraries.
   func backend(threads: Int?) throws -> any TrainingBackend {
     let host = try CPUBackend(threads: threads)
     guard case .cuda(let ordinal) = self else {

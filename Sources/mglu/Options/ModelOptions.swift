@@ -1,15 +1,15 @@
 import ArgumentParser
 import MGLUTraining
 
-/// A model that exists, and what runs it.
+/// An existing model, and the threads that run it.
 struct ModelOptions: ParsableArguments {
   @Option(
-    help: "Folder of a model, or of a run, whose newest checkpoint is taken.",
+    help: "Folder of a model, or of a run, for its newest checkpoint.",
     completion: .directory)
   var model: String
   @Option(help: "Threads (default: all processors).") var threads: Int?
 
-  /// The model's folder, and the backend; tells of what the backend lacks.
+  /// The model's folder, and the backend; notes missing libraries.
   func open() throws -> (folder: String, backend: CPUBackend) {
     let folder = try ModelFolder.locate(model)
     let backend = try CPUBackend(threads: threads)
