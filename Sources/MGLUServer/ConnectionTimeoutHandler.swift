@@ -10,7 +10,7 @@
   /// reads. Requests that come before the last response is sent have no timeout: the server does not
   /// read them yet.
   ///
-  /// The computation for a client is cancelled as soon as the client disconnects. The handler does that
+  /// The computation for a client is canceled as soon as the client disconnects. The handler does that
   /// itself, on the connection's thread, because tasks may be busy. (Hummingbird's own observation of
   /// the inbound side (2.28.1) traps if the body was read before and the client closes.)
   final class ConnectionTimeoutHandler: ChannelDuplexHandler, RemovableChannelHandler {
@@ -71,7 +71,7 @@
       return try await body()
     }
 
-    /// The value of `task`, which is cancelled if the client of `channel` disconnects before.
+    /// The value of `task`, which is canceled if the client of `channel` disconnects before.
     static func value<Value: Sendable>(
       of task: Task<Value, any Error>, forClientOf channel: any Channel
     ) async throws -> Value {

@@ -56,7 +56,7 @@
       return bytes
     }
 
-    /// A reply that takes long to compute. The computation is cancelled when the client disconnects.
+    /// A reply that takes long to compute. The computation is canceled when the client disconnects.
     private func generate(
       _ request: Request, _ channel: any Channel,
       _ reply: @escaping @Sendable ([UInt8]) async throws(APIError) -> ServerAPI.Reply

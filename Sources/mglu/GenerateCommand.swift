@@ -5,7 +5,7 @@ import MGLUTraining
 struct GenerateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Write on from a prompt.",
+    abstract: "Continue a prompt.",
     discussion: """
       Examples:
         mglu generate --model run --prompt "To be, or "
@@ -18,7 +18,7 @@ struct GenerateCommand: AsyncParsableCommand {
   @OptionGroup var model: ModelOptions
   @OptionGroup var inference: InferenceOptions
   @Option(help: "Text to continue; empty starts a new sequence.") var prompt: String
-  @Option(help: "Most tokens to write.") var maxTokens = 256
+  @Option(help: "Maximum tokens to generate.") var maxTokens = 256
   @Option(
     name: [.long, .customLong("temp")], help: "Divides the logits; 0 takes the most probable.")
   var temperature: Float = 0.8

@@ -34,7 +34,7 @@ public enum TokenShard {
           .malformed,
           "\(path): a shard with the magic number \(magic): expected "
             + "\(Kind.narrow.magic) (16 bits) or \(Kind.wide.magic) (32 bits)",
-          remedy: "pack the text again")
+          remedy: "pack the text again with mglu data pack")
       }
       return try headerless(file)
     }
