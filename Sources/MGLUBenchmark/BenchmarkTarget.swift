@@ -1,8 +1,8 @@
 import MGLUModel
 
-/// What a benchmark runs on: how long calls take there, and how fast its memory is read.
+/// The device of a benchmark: it times calls and measures its memory's read bandwidth.
 package final class BenchmarkTarget {
-  /// What computes.
+  /// The backend that computes.
   package let backend: any InferenceBackend
   private let traits: BenchmarkTraits
   private let probe: Tensor?

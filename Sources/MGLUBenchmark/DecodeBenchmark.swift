@@ -1,12 +1,12 @@
 import MGLUModel
 
-/// Times reading a prompt and writing text beside what the memory of the same moments allows.
+/// Times prefill and decoding beside the memory bandwidth of the same moments.
 ///
 /// As llama-bench does: a prompt is read at once into an empty cache (`pp`), and tokens are
 /// written one by one from an empty cache (`tg`). Models take turns in an order drawn anew for
 /// each repetition, each between two readings of the bandwidth.
 package struct DecodeBenchmark {
-  /// A model and what the table calls it.
+  /// A model and its name in the table.
   package struct Entry {
     let name: String
     let model: InferenceModel
@@ -27,7 +27,7 @@ package struct DecodeBenchmark {
     package let tokensPerS: Double
     package let msPerToken: Double
     package let standardDeviation: Double
-    /// What the bytes allow; reading a prompt is bound by arithmetic instead.
+    /// The bound of the memory bandwidth; arithmetic bounds prefill instead.
     package let predictedTokensPerS: Double?
     package let percentOfPrediction: Double?
     /// Over the first model.
@@ -40,7 +40,7 @@ package struct DecodeBenchmark {
   private let writtenTokens: Int
   private let repetitions: Int
 
-  /// A benchmark of models on one backend; what is longer than a context is cut to it.
+  /// A benchmark of models on one backend; `init` cuts prompts and sequences to the context.
   package init(
     _ entries: [Entry], promptTokens: Int, writtenTokens: Int, repetitions: Int,
     on target: BenchmarkTarget

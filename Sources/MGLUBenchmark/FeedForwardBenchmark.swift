@@ -7,7 +7,7 @@ import MGLUReference
 /// weights, so that nothing stays in a cache and every ratio compares neighbors in time: machines
 /// switch between a fast and a slow memory mode.
 package struct FeedForwardBenchmark {
-  /// What is timed, once for each weight type and shape.
+  /// The units to time, once for each weight type and shape.
   package struct Setting: Sendable {
     /// d.
     package var intermediateSize: Int
@@ -129,7 +129,7 @@ package struct FeedForwardBenchmark {
   private static func checkMemory(
     _ setting: Setting, _ target: BenchmarkTarget
   ) throws(MemoryError) {
-    // In floating point: the product of large sizes is no integer of this machine.
+    // In floating point: the product of large sizes may overflow an integer.
     let elements = Double(setting.intermediateSize) * Double(setting.hiddenSize)
     let bytes = elements * Double(setting.weights.dataType.byteCount)
     let copies = copies(ofBytes: Int(min(bytes, 0x1p50)), on: target)
@@ -140,7 +140,7 @@ package struct FeedForwardBenchmark {
     try PhysicalMemory.require(
       8 * elements + bytes * Double(copies) + bits + 4 * rows,
       for: "timing \(setting.intermediateSize)x\(setting.hiddenSize)",
-      remedy: "choose smaller --shapes, or fewer --masks")
+      remedy: "choose smaller shapes, or fewer masks")
   }
 
   /// Read bandwidth in GB/s, and every unit's times: the GLU first.

@@ -3,7 +3,7 @@ import MGLUTraining
 /// Times whole steps of training, forward, backward, clipping and AdamW, on random tokens, beside the
 /// rate of one large product of the same moments.
 package struct TrainingBenchmark {
-  /// What one unit did.
+  /// The measurements of one unit.
   package struct Result: Encodable {
     /// The unit, as `mglu compare` names it.
     package let unit: String
@@ -20,7 +20,7 @@ package struct TrainingBenchmark {
     package let percentOfProduct: Double
     /// Bytes of parameters, optimizer and activations.
     package let plannedBytes: Int
-    /// What the GPU's memory held after the steps, of this process and others.
+    /// The used memory of the GPU after the steps, that of other processes included.
     package let deviceBytes: Int?
     /// The loss of the last step: of random tokens, about ln V.
     package let loss: Double
@@ -130,7 +130,7 @@ package struct TrainingBenchmark {
     let flop = configuration.trainingFLOP(length: length) * tokens
     let loss = activations.losses.array.reduce(0) { $0 + Double($1) } / tokens
     return Result(
-      unit: unit.text, parameters: configuration.weightCount, tokensPerS: tokens / median,
+      unit: unit.description, parameters: configuration.weightCount, tokensPerS: tokens / median,
       milliseconds: median * 1e3, fastestMilliseconds: times[0] * 1e3,
       tflopPerS: flop / median / 1e12, percentOfProduct: flop / median / productRate / 1e10,
       plannedBytes: memory.total, deviceBytes: backend.deviceMemory.map { $0.total - $0.free },

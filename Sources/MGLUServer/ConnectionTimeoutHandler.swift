@@ -2,7 +2,7 @@
   import NIOCore
   import NIOHTTPTypes
 
-  /// The timeouts of one connection, and the cancellation of what is computed for its client.
+  /// The timeouts of one connection, and the cancellation of its client's request.
   ///
   /// The server waits for a client in three places: for its next request, for the rest of a body, and
   /// for it to read a response. The client timeout limits each of them. A response as a whole must be
@@ -10,7 +10,7 @@
   /// reads. Requests that come before the last response is sent have no timeout: the server does not
   /// read them yet.
   ///
-  /// The computation for a client is cancelled as soon as the client disconnects. The handler does that
+  /// The computation for a client is canceled as soon as the client disconnects. The handler does that
   /// itself, on the connection's thread, because tasks may be busy. (Hummingbird's own observation of
   /// the inbound side (2.28.1) traps if the body was read before and the client closes.)
   final class ConnectionTimeoutHandler: ChannelDuplexHandler, RemovableChannelHandler {
@@ -19,7 +19,7 @@
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    /// What the connection waits for.
+    /// The event that the connection waits for.
     private enum Phase {
       /// The next request, or the rest of its head.
       case request
@@ -27,7 +27,7 @@
       case body
       /// The server's response.
       case response
-      /// The client, to read what was written.
+      /// The client, to read the response.
       case reading
     }
 
@@ -71,7 +71,7 @@
       return try await body()
     }
 
-    /// The value of `task`, which is cancelled if the client of `channel` disconnects before.
+    /// The value of `task`, which is canceled if the client of `channel` disconnects before.
     static func value<Value: Sendable>(
       of task: Task<Value, any Error>, forClientOf channel: any Channel
     ) async throws -> Value {

@@ -6,8 +6,8 @@
     /// The response to the client of `channel`.
     func response(forClientOf channel: any Channel) -> Response {
       switch self {
-      case .json(let text): text.response(type: "application/json")
-      case .text(let text, let type): text.response(type: type)
+      case .json(let json): json.response(type: "application/json")
+      case .body(let body, let type): body.response(type: type)
       case .events(let cancel, let send):
         Response(
           status: .ok,
@@ -42,10 +42,10 @@
   }
 
   extension ResponseBodyWriter {
-    /// Writes `text` as fast as the client reads it. The connection's buffer stays small, and
+    /// Writes `string` as fast as the client reads it. The connection's buffer stays small, and
     /// ``ConnectionTimeoutHandler`` sees when a client does not read.
-    fileprivate mutating func write(chunksOf text: String) async throws {
-      var rest = ByteBuffer(string: text)
+    fileprivate mutating func write(chunksOf string: String) async throws {
+      var rest = ByteBuffer(string: string)
       while rest.readableBytes > 0 {
         let length = min(rest.readableBytes, String.writeChunkSize)
         if let chunk = rest.readSlice(length: length) { try await write(chunk) }

@@ -10,7 +10,7 @@
         context: ConnectionContext.self, options: .autoGenerateHeadEndpoints)
       router.add(middleware: ErrorMiddleware())
       let page = TrialPage.html(needsKey: settings.apiKey != nil)
-      router.only(.get, "/") { _, _ in .text(page, type: "text/html; charset=utf-8") }
+      router.only(.get, "/") { _, _ in .body(page, type: "text/html; charset=utf-8") }
       router.only(.get, "health") { _, _ in try api.health() }
       let guarded = router.group().add(middleware: BearerAuthMiddleware(settings: settings))
       guarded.only(.get, "metrics") { _, _ in api.metrics() }
@@ -56,7 +56,7 @@
       return bytes
     }
 
-    /// A reply that takes long to compute. The computation is cancelled when the client disconnects.
+    /// A reply that takes long to compute. The computation is canceled when the client disconnects.
     private func generate(
       _ request: Request, _ channel: any Channel,
       _ reply: @escaping @Sendable ([UInt8]) async throws(APIError) -> ServerAPI.Reply

@@ -24,7 +24,7 @@
       self.settings = settings
     }
 
-    /// Serves until the process gets SIGTERM or SIGINT, or the task is cancelled. Then closes
+    /// Serves until the process gets SIGTERM or SIGINT, or the task is canceled. Then closes
     /// connections that have not sent a whole request, and finishes all other requests.
     ///
     /// - Parameter onStart: Receives the port when the server accepts connections.

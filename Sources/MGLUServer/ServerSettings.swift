@@ -6,7 +6,7 @@
   import Darwin
 #endif
 
-/// Where a server listens, and what it requires of its clients.
+/// The address of a server, and the key that it requires of its clients.
 public struct ServerSettings: Sendable {
   /// The address to listen on. The default accepts connections of this machine only.
   public var host: String

@@ -1,7 +1,7 @@
 #if Server
   internal import CMGLUResources
 
-  /// The page at `/`: a prompt, what the model makes of it, and how fast. It loads nothing else.
+  /// The page at `/`: a prompt, its continuation and the speed. The page loads no other files.
   enum TrialPage {
     /// The page; it asks for a key where requests must carry one.
     static func html(needsKey: Bool) -> String {

@@ -55,7 +55,7 @@ extension APIError {
     case .queueFull: self = .queueFull
     case .draining: self = .stopping
     case .timeout: self = .timeout
-    // Remedies are for those who run the server.
+    // Remedies are for the operator of the server.
     case .notFinite, .device, .memory: self = .internalError(error.message)
     }
   }

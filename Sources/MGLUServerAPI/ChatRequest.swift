@@ -55,11 +55,11 @@ struct ChatRequest: Decodable {
   func sequences(
     _ template: ChatTemplate, _ tokenizer: Tokenizer, seed: UInt64
   ) throws(APIError) -> [GenerationRequest] {
-    let text: String
-    do { text = try template.render(messages, variables: templateVariables) } catch {
+    let prompt: String
+    do { prompt = try template.render(messages, variables: templateVariables) } catch {
       throw Self.described(error)
     }
-    let tokens = tokenizer.encode(text)
+    let tokens = tokenizer.encode(prompt)
     let maxTokens = try GenerationFields.maxTokens(maxTokens ?? .max)
     var sequences: [GenerationRequest] = []
     for index in 0..<(try fields.count()) {
@@ -96,15 +96,15 @@ extension ChatMessage: Decodable {
   public init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: CodingKeys.self)
     let role = try values.decode(String.self, forKey: .role)
-    if let text = try? values.decode(String.self, forKey: .content) {
-      self.init(role: role, text: text)
+    if let content = try? values.decode(String.self, forKey: .content) {
+      self.init(role: role, content: content)
       return
     }
     let parts = try values.decodeIfPresent([Part].self, forKey: .content) ?? []
     guard parts.allSatisfy({ $0.type == "text" && $0.text != nil }) else {
       throw APIError.invalid(
-        "only text is understood in messages", param: "messages", code: "invalid_value")
+        "only text is supported in messages", param: "messages", code: "invalid_value")
     }
-    self.init(role: role, text: parts.compactMap(\.text).joined())
+    self.init(role: role, content: parts.compactMap(\.text).joined())
   }
 }

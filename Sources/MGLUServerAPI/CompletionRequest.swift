@@ -6,25 +6,25 @@ struct CompletionRequest: Decodable {
   let logprobs: Int?
   let echoes: Bool
 
-  /// A prompt as text, or as token ids.
+  /// A prompt as a string, or as token ids.
   enum Prompt {
-    case text(String)
+    case string(String)
     case ids([Int32])
 
-    /// The token ids. An empty text is the start of a document: an EOS token.
+    /// The token ids. An empty string is the start of a document: an EOS token.
     func tokens(_ tokenizer: Tokenizer) -> [Int32] {
       switch self {
       case .ids(let ids): ids
-      case .text(""): tokenizer.eosTokenIDs.map { [$0] } ?? []
-      case .text(let text): tokenizer.encode(text)
+      case .string(""): tokenizer.eosTokenIDs.map { [$0] } ?? []
+      case .string(let prompt): tokenizer.encode(prompt)
       }
     }
 
-    /// The text that an echo repeats.
-    func text(_ tokenizer: Tokenizer) -> String {
+    /// The prompt as an echo repeats it.
+    func echo(_ tokenizer: Tokenizer) -> String {
       switch self {
       case .ids(let ids): tokenizer.decode(ids)
-      case .text(let text): text
+      case .string(let prompt): prompt
       }
     }
   }
@@ -58,12 +58,12 @@ struct CompletionRequest: Decodable {
   }
 
   private static func prompts(_ values: KeyedDecodingContainer<CodingKeys>) throws -> [Prompt] {
-    if let text = try? values.decode(String.self, forKey: .prompt) { return [.text(text)] }
+    if let prompt = try? values.decode(String.self, forKey: .prompt) { return [.string(prompt)] }
     if let ids = try? values.decode([Int32].self, forKey: .prompt), !ids.isEmpty {
       return [.ids(ids)]
     }
-    if let texts = try? values.decode([String].self, forKey: .prompt), !texts.isEmpty {
-      return texts.map(Prompt.text)
+    if let strings = try? values.decode([String].self, forKey: .prompt), !strings.isEmpty {
+      return strings.map(Prompt.string)
     }
     if let lists = try? values.decode([[Int32]].self, forKey: .prompt), !lists.isEmpty {
       return lists.map(Prompt.ids)

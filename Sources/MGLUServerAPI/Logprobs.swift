@@ -14,16 +14,16 @@ struct CompletionLogprobs: Encodable {
 
   /// Adds a token that begins at the character `offset`, and moves `offset` to its end.
   mutating func append(_ token: TokenLogprob, at offset: inout Int, _ spelling: TokenSpelling) {
-    tokens.append(spelling.text(token.id))
+    tokens.append(spelling.string(token.id))
     tokenLogprobs.append(token.logprob)
     textOffset.append(offset)
     offset += spelling.characterCount(token.id)
     guard token.logprob != nil else { return topLogprobs.append(nil) }
     var top: [String: Float] = [:]
     for alternative in token.alternatives {
-      let text = spelling.text(alternative.id)
-      // Two ids may have the same text. Both are reported.
-      top[top[text] == nil ? text : "token_id:\(alternative.id)"] = alternative.logprob
+      let string = spelling.string(alternative.id)
+      // Two ids may have the same spelling. Both are reported.
+      top[top[string] == nil ? string : "token_id:\(alternative.id)"] = alternative.logprob
     }
     topLogprobs.append(top)
   }
@@ -50,11 +50,11 @@ struct ChatLogprob: Encodable {
   }
 
   init(_ token: TokenLogprob, top count: Int, _ spelling: TokenSpelling) {
-    self.token = spelling.text(token.id)
+    self.token = spelling.string(token.id)
     logprob = token.logprob ?? LogprobScorer.minimum
     bytes = spelling.bytes(token.id)
     topLogprobs = token.alternatives.prefix(count).map {
-      Alternative(token: spelling.text($0.id), logprob: $0.logprob, bytes: spelling.bytes($0.id))
+      Alternative(token: spelling.string($0.id), logprob: $0.logprob, bytes: spelling.bytes($0.id))
     }
   }
 }

@@ -1,4 +1,4 @@
-/// A part of one choice of a response: what a step has brought, or everything.
+/// A part of one choice of a response: the output of a step, or the whole choice.
 struct ResponseDelta: Sendable {
   /// The index of the choice.
   let index: Int
@@ -9,7 +9,7 @@ struct ResponseDelta: Sendable {
 
   var isEmpty: Bool { text.isEmpty && logprobs.isEmpty && finishReason == nil }
 
-  /// Adds what follows.
+  /// Adds the next part.
   mutating func append(_ delta: ResponseDelta) {
     text += delta.text
     logprobs += delta.logprobs

@@ -1,4 +1,4 @@
-/// Writes deltas as JSON. Completions and chats differ in nothing else.
+/// Writes deltas as JSON, in the format of completions or of chats.
 protocol ResponseFormatter: Sendable {
   /// The text that comes before the generated text of the choice `index`: the echoed prompt.
   func prefix(_ index: Int) -> String

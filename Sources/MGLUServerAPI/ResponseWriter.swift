@@ -23,7 +23,7 @@ struct ResponseWriter<Formatter: ResponseFormatter>: Sendable {
     } catch {
       throw APIError(error)
     }
-    // The events end early if the task was cancelled.
+    // The events end early if the task was canceled.
     guard deltas.allSatisfy({ $0.finishReason != nil }) else { throw .stopping }
     return formatter.document(deltas, usage, head)
   }

@@ -20,10 +20,10 @@ extension ServerAPI {
       }
     }
     let request = try JSONBody.decode(TokenizeRequest.self, from: body)
-    guard let text = request.prompt ?? request.content else {
+    guard let prompt = request.prompt ?? request.content else {
       throw .invalid("prompt is missing", param: "prompt", code: "missing_parameter")
     }
-    let tokens = tokenizer.encode(text)
+    let tokens = tokenizer.encode(prompt)
     return .json(
       JSONBody.encode(
         Response(tokens: tokens, count: tokens.count, maxLength: engine.contextLength)))
@@ -39,8 +39,8 @@ extension ServerAPI {
     if let bad = tokens.first(where: { tokenizer.bytes(of: $0) == nil }) {
       throw .invalid("token id \(bad) is not a token of this model", param: "tokens")
     }
-    let text = tokenizer.decode(tokens)
-    return .json(JSONBody.encode(Response(prompt: text, content: text)))
+    let prompt = tokenizer.decode(tokens)
+    return .json(JSONBody.encode(Response(prompt: prompt, content: prompt)))
   }
 
   /// `/tokenizer_info`.

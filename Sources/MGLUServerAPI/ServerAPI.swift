@@ -15,7 +15,7 @@ public struct ServerAPI: Sendable {
   /// A response that is not an error.
   package enum Reply: Sendable {
     case json(String)
-    case text(String, type: String)
+    case body(String, type: String)
     /// Server-sent events. `send` writes them, and throws the errors of `write`; `cancel` ends their
     /// computation.
     case events(
@@ -41,7 +41,7 @@ public struct ServerAPI: Sendable {
     let echoes: [String]? =
       request.echoes
       ? request.prompts.flatMap { prompt in
-        [String](repeating: prompt.text(tokenizer), count: count)
+        [String](repeating: prompt.echo(tokenizer), count: count)
       } : nil
     let formatter = CompletionFormatter(
       echoes: echoes, wantsLogprobs: request.logprobs != nil, spelling: spelling)
@@ -58,7 +58,7 @@ public struct ServerAPI: Sendable {
       topLogprobs: request.wantsLogprobs ? request.topLogprobs : nil, spelling: spelling)
     return try await respond(
       sequences, request.fields,
-      stopSequences: request.fields.stopSequences() + template.stops, formatter,
+      stopSequences: request.fields.stopSequences() + template.stopSequences, formatter,
       prefix: "chatcmpl-")
   }
 
@@ -131,7 +131,7 @@ public struct ServerAPI: Sendable {
 
   /// `/metrics`.
   package func metrics() -> Reply {
-    .text(engine.metricsText(model: model), type: "text/plain; version=0.0.4; charset=utf-8")
+    .body(engine.prometheusMetrics(model: model), type: "text/plain; version=0.0.4; charset=utf-8")
   }
 
   var tokenizer: Tokenizer { engine.tokenizer }

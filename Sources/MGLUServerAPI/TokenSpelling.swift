@@ -2,10 +2,10 @@
 struct TokenSpelling {
   let tokenizer: Tokenizer
 
-  /// The text of a token, or its bytes in hexadecimal if they are not valid UTF-8 by themselves.
-  func text(_ id: Int32) -> String {
+  /// The spelling of a token, or its bytes in hexadecimal if they are not valid UTF-8 by themselves.
+  func string(_ id: Int32) -> String {
     let bytes = bytes(id)
-    if let text = String(validating: bytes, as: UTF8.self) { return text }
+    if let string = String(validating: bytes, as: UTF8.self) { return string }
     return "bytes:"
       + bytes.map { byte in
         let digits = String(byte, radix: 16)

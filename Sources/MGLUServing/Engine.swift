@@ -83,8 +83,8 @@ public final class Engine: Sendable {
     wake.signal()
   }
 
-  /// Counts, gauges and latencies in Prometheus's text format, labeled with the name `model`.
-  public func metricsText(model: String) -> String { metrics.text(model: model) }
+  /// Counts, gauges and latencies in Prometheus's exposition format, labeled with the name `model`.
+  public func prometheusMetrics(model: String) -> String { metrics.exposition(model: model) }
 
   /// Queues a request for one or more sequences.
   ///

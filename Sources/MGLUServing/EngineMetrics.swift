@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Counts of what an engine has done.
+/// Counts of an engine's work.
 final class EngineMetrics: Sendable {
   private let values = Mutex(Values())
 
@@ -50,14 +50,14 @@ final class EngineMetrics: Sendable {
     }
   }
 
-  /// All metrics in Prometheus's text format, labeled with the model's name.
-  func text(model: String) -> String {
+  /// All metrics in Prometheus's exposition format, labeled with the model's name.
+  func exposition(model: String) -> String {
     let values = values.withLock { $0 }
     let label = "model_name=\"\(Self.escaped(model))\""
-    var text = ""
+    var lines = ""
     func add(_ name: String, _ type: String, _ help: String, _ value: Int) {
-      text += "# HELP mglu:\(name) \(help)\n# TYPE mglu:\(name) \(type)\n"
-      text += "mglu:\(name){\(label)} \(value)\n"
+      lines += "# HELP mglu:\(name) \(help)\n# TYPE mglu:\(name) \(type)\n"
+      lines += "mglu:\(name){\(label)} \(value)\n"
     }
     add("num_requests_running", "gauge", "Sequences that run.", values.running)
     add("num_requests_waiting", "gauge", "Sequences that wait.", values.queued)
@@ -68,17 +68,17 @@ final class EngineMetrics: Sendable {
     add("generation_tokens_total", "counter", "Tokens generated.", values.generatedTokens)
     add("request_success_total", "counter", "Requests answered in full.", values.requests)
     add("request_rejected_total", "counter", "Requests refused.", values.rejections)
-    text += values.firstToken.text(
+    lines += values.firstToken.exposition(
       "mglu:time_to_first_token_seconds", "From arrival to the first token.", label)
-    text += values.betweenTokens.text(
+    lines += values.betweenTokens.exposition(
       "mglu:inter_token_latency_seconds", "From a token to the next.", label)
-    text += values.wholeRequest.text(
+    lines += values.wholeRequest.exposition(
       "mglu:e2e_request_latency_seconds", "From arrival to the last token.", label)
-    return text
+    return lines
   }
 
-  private static func escaped(_ text: String) -> String {
-    text.reduce(into: "") { result, character in
+  private static func escaped(_ label: String) -> String {
+    label.reduce(into: "") { result, character in
       switch character {
       case "\\": result += "\\\\"
       case "\"": result += "\\\""

@@ -1,4 +1,4 @@
-/// A histogram of seconds, in Prometheus's text format.
+/// A histogram of seconds, in Prometheus's exposition format.
 struct Histogram {
   private let bounds: [Double]
   private var counts: [Int]
@@ -15,14 +15,14 @@ struct Histogram {
     sum += seconds
   }
 
-  func text(_ name: String, _ help: String, _ label: String) -> String {
-    var text = "# HELP \(name) \(help)\n# TYPE \(name) histogram\n"
+  func exposition(_ name: String, _ help: String, _ label: String) -> String {
+    var lines = "# HELP \(name) \(help)\n# TYPE \(name) histogram\n"
     var total = 0
     for (index, count) in counts.enumerated() {
       total += count
       let bound = index < bounds.count ? "\(bounds[index])" : "+Inf"
-      text += "\(name)_bucket{\(label),le=\"\(bound)\"} \(total)\n"
+      lines += "\(name)_bucket{\(label),le=\"\(bound)\"} \(total)\n"
     }
-    return text + "\(name)_sum{\(label)} \(sum)\n\(name)_count{\(label)} \(total)\n"
+    return lines + "\(name)_sum{\(label)} \(sum)\n\(name)_count{\(label)} \(total)\n"
   }
 }

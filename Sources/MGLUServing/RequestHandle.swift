@@ -4,9 +4,9 @@
 ///
 /// The iteration ends after the last sequence has finished, and throws if the engine cannot finish the
 /// request. Only one task may iterate. The engine drops the request when the handle is released, when
-/// the iterating task is cancelled, and on ``cancel()``.
+/// the iterating task is canceled, and on ``cancel()``.
 public struct RequestHandle: AsyncSequence, Sendable {
-  /// The index of a sequence among the submitted ones, and what happened to it.
+  /// The index of a sequence among the submitted ones, and its event.
   public typealias Element = (sequence: Int, event: SequenceEvent)
   /// Errors end the request as a whole.
   public typealias Failure = ServingError

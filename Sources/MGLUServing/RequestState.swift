@@ -32,7 +32,7 @@ final class RequestState: Sendable {
     self.metrics = metrics
   }
 
-  /// Whether the request has finished, failed, or was cancelled.
+  /// Whether the request has finished, failed, or was canceled.
   var isOver: Bool { hasEnded.load(ordering: .relaxed) }
 
   /// The time since the request arrived.

@@ -17,10 +17,10 @@ final class RunningSequence {
   }
 
   var request: RequestState { queued.request }
-  /// Whether nothing more is to be generated.
+  /// Whether generation has ended.
   var hasEnded: Bool { isFinished || request.isOver }
 
-  /// Sends what a step has brought.
+  /// Sends the output of a step.
   func receive(_ output: SequenceOutput) {
     if hasEnded { return }
     if let error = output.failure { return request.fail(ServingError(error)) }

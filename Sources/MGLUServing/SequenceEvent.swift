@@ -1,4 +1,4 @@
-/// What happens to a sequence, in this order: one `prompt`, any number of `token`, one `finished`.
+/// The events of a sequence, in this order: one `prompt`, any number of `token`, one `finished`.
 public enum SequenceEvent: Sendable {
   /// The model has read the prompt. There is an element for each token of it if
   /// ``GenerationRequest/promptLogprobs`` asks for them, and none otherwise.

@@ -22,7 +22,7 @@ public enum ServingProblem: Sendable {
   case memory
 }
 
-/// An error of serving: what was found, what was expected, what to do.
+/// An error of serving: the problem, the expectation and the remedy.
 public typealias ServingError = Failure<ServingProblem>
 
 extension Failure where Code == ServingProblem {

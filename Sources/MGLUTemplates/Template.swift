@@ -2,12 +2,12 @@
 package struct Template: Sendable {
   private let statements: [TemplateStatement]
 
-  /// Reads `source`; throws what is not understood.
+  /// Reads `source`; throws for a construct that this library lacks.
   package init(_ source: String) throws(TemplateError) {
     statements = try TemplateParser.statements(source)
   }
 
-  /// The text that the template makes of `variables`.
+  /// The string that the template makes of `variables`.
   package func render(_ variables: [String: TemplateValue]) throws(TemplateError) -> String {
     var evaluator = TemplateEvaluator(variables)
     _ = try evaluator.run(statements)

@@ -1,16 +1,16 @@
 import MGLUCompute
 
-/// What is wrong with a template, or with what it was given.
+/// Problems of a template or of its variables.
 public enum TemplateProblem: Sendable {
-  /// The text is no template.
+  /// The source is not a template.
   case syntax
-  /// The text may be a template, but uses something that is not understood here.
+  /// The source may be a template, but uses a construct that this library lacks.
   case unsupported
-  /// A value does not have what is asked of it.
+  /// A value lacks a member or an operation that the template uses.
   case evaluation
-  /// The template itself refuses what it was given.
+  /// The template itself refuses its variables.
   case refused
-  /// Rendering would take more work than is allowed.
+  /// Rendering would take more work than the limit.
   case limit
 }
 
@@ -22,7 +22,7 @@ extension Failure where Code == TemplateProblem {
     self.init(code, "chat template, line \(line): \(message)")
   }
 
-  /// Something that a template may ask for, and that is not understood.
+  /// A construct of templates that this library lacks.
   static func unknown(_ construct: String, line: Int) -> Self {
     Self(.unsupported, "\(construct) is not understood", line: line)
   }

@@ -79,8 +79,8 @@ extension TemplateEvaluator {
     var values: OrderedDictionary<String, TemplateValue> = [:]
     for entry in entries {
       let key = try evaluate(entry.key)
-      guard case .text(let name) = key else {
-        throw fault("\(key.kind) as a key: only texts are understood", .unsupported)
+      guard case .string(let name) = key else {
+        throw fault("\(key.kind) as a key: expected a string", .unsupported)
       }
       values[name] = try evaluate(entry.value)
     }
@@ -101,21 +101,21 @@ extension TemplateEvaluator {
   private func item(
     _ key: TemplateValue, of value: TemplateValue
   ) throws(TemplateError) -> TemplateValue {
-    if case .text(let name) = key { return try member(name, of: value) }
+    if case .string(let name) = key { return try member(name, of: value) }
     guard let index = key.integer else {
-      if !value.isDefined { return try member(key.text, of: value) }
-      return .undefined("item \(key.text)")
+      if !value.isDefined { return try member(key.string, of: value) }
+      return .undefined("item \(key.string)")
     }
     switch value {
     case .undefined: return try member("item \(index)", of: value)
     case .list(let values):
       let place = index < 0 ? index + values.count : index
       return values.indices.contains(place) ? values[place] : .undefined("item \(index)")
-    case .text(let text):
-      let scalars = Array(text.unicodeScalars)
+    case .string(let string):
+      let scalars = Array(string.unicodeScalars)
       let place = index < 0 ? index + scalars.count : index
       return scalars.indices.contains(place)
-        ? .text(String(scalars[place])) : .undefined("item \(index)")
+        ? .string(String(scalars[place])) : .undefined("item \(index)")
     default: return .undefined("item \(index)")
     }
   }
@@ -138,9 +138,9 @@ extension TemplateEvaluator {
     guard step != 0 else { throw fault("a slice in steps of 0") }
     switch value {
     case .list(let values): return .list(Self.slice(values, numbers[0], numbers[1], step))
-    case .text(let text):
-      let scalars = Self.slice(Array(text.unicodeScalars), numbers[0], numbers[1], step)
-      return .text(scalars.reduce(into: "") { $0.unicodeScalars.append($1) })
+    case .string(let string):
+      let scalars = Self.slice(Array(string.unicodeScalars), numbers[0], numbers[1], step)
+      return .string(scalars.reduce(into: "") { $0.unicodeScalars.append($1) })
     default: throw fault("a slice of \(value.kind)")
     }
   }
@@ -194,7 +194,8 @@ struct TemplateArguments {
   var positional: [TemplateValue] = []
   var named: OrderedDictionary<String, TemplateValue> = [:]
 
-  /// What each of `parameters` gets, if anything; throws for what none of them takes.
+  /// The argument of each of `parameters`, if there is one; throws for an argument without a
+  /// parameter.
   func bound(
     to parameters: [String], of callee: String, in evaluator: TemplateEvaluator
   ) throws(TemplateError) -> [TemplateValue?] {

@@ -2,7 +2,7 @@ import OrderedCollections
 
 /// One rendering of a template.
 struct TemplateEvaluator {
-  /// What has been written.
+  /// The string written so far.
   private(set) var output = ""
   /// The line of the statement that runs.
   private(set) var line = 1
@@ -19,7 +19,7 @@ struct TemplateEvaluator {
   private static let mostBytes = TemplateValue.mostBytes
   private static let deepestCall = 16
 
-  /// What follows a statement.
+  /// The statement that runs next.
   enum Flow {
     case next
     case leaveLoop
@@ -30,14 +30,14 @@ struct TemplateEvaluator {
     scopes = [TemplateFunction.all.merging(variables) { $1 }]
   }
 
-  /// Runs `statements`, and says how they end.
+  /// Runs `statements`, and returns how they end.
   mutating func run(_ statements: [TemplateStatement]) throws(TemplateError) -> Flow {
     for statement in statements {
       line = statement.line
       try spend(1)
       switch statement.kind {
-      case .text(let text): try write(text)
-      case .output(let expression): try write(try evaluate(expression).text)
+      case .data(let data): try write(data)
+      case .output(let expression): try write(try evaluate(expression).string)
       case .choice(let branches, let otherwise):
         let flow = try run(try chosen(branches) ?? otherwise)
         if flow != .next { return flow }
@@ -46,14 +46,14 @@ struct TemplateEvaluator {
       case .memberAssignment(let name, let member, let expression):
         let value = try evaluate(expression)
         guard case .namespace(let index) = lookUp(name) else {
-          throw fault("\(name).\(member) is set, but \(name) is no namespace")
+          throw fault("\(name).\(member) is set, but \(name) is not a namespace")
         }
         namespaces[index][member] = value
       case .capture(let name, let body):
-        let text = try captured { evaluator throws(TemplateError) in
+        let string = try captured { evaluator throws(TemplateError) in
           _ = try evaluator.run(body)
         }
-        try assign(.text(text), to: [name])
+        try assign(.string(string), to: [name])
       case .macro(let macro):
         macros.append(macro)
         try assign(.macro(macros.count - 1), to: [macro.name])
@@ -105,7 +105,7 @@ struct TemplateEvaluator {
     }
   }
 
-  /// What `loop` is in an iteration.
+  /// The value of `loop` in an iteration.
   private static func state(_ index: Int, _ elements: [TemplateValue]) -> TemplateValue {
     let (count, none) = (elements.count, TemplateValue.undefined("an element beyond the ends"))
     return .mapping([
@@ -137,7 +137,7 @@ struct TemplateEvaluator {
     return .undefined(name)
   }
 
-  /// What the macro `index` writes. It sees the names of the whole template and its parameters.
+  /// The output of the macro `index`. It sees the names of the whole template and its parameters.
   mutating func call(
     macro index: Int, _ arguments: TemplateArguments
   ) throws(TemplateError) -> TemplateValue {
@@ -156,7 +156,7 @@ struct TemplateEvaluator {
       if value == nil, let standard = parameter.standard { value = try evaluate(standard) }
       try assign(value ?? .undefined(parameter.name), to: [parameter.name])
     }
-    return .text(
+    return .string(
       try captured { evaluator throws(TemplateError) in _ = try evaluator.run(macro.body) })
   }
 
@@ -168,7 +168,7 @@ struct TemplateEvaluator {
     return try body(&self)
   }
 
-  /// What `body` writes.
+  /// The output of `body`.
   private mutating func captured(
     _ body: (inout Self) throws(TemplateError) -> Void
   ) throws(TemplateError) -> String {
@@ -179,16 +179,16 @@ struct TemplateEvaluator {
     return output
   }
 
-  private mutating func write(_ text: String) throws(TemplateError) {
-    try spend(text.utf8.count / 64)
-    try require(bytes: output.utf8.count + text.utf8.count)
-    output += text
+  private mutating func write(_ string: String) throws(TemplateError) {
+    try spend(string.utf8.count / 64)
+    try require(bytes: output.utf8.count + string.utf8.count)
+    output += string
   }
 
-  /// Ends a rendering that would make a text of so many bytes, if they are too many.
+  /// Throws if a string of `bytes` bytes is too long.
   func require(bytes: Int) throws(TemplateError) {
     guard bytes <= Self.mostBytes else {
-      throw fault("a text is longer than \(Self.mostBytes) bytes", .limit)
+      throw fault("a string is longer than \(Self.mostBytes) bytes", .limit)
     }
   }
 

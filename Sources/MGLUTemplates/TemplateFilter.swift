@@ -47,7 +47,7 @@ enum TemplateFilter: String, Sendable {
 }
 
 extension TemplateEvaluator {
-  /// What `filter` makes of `value`.
+  /// The result of `filter` for `value`.
   mutating func apply(
     _ filter: TemplateFilter, to value: TemplateValue, _ arguments: TemplateArguments
   ) throws(TemplateError) -> TemplateValue {
@@ -56,25 +56,25 @@ extension TemplateEvaluator {
         ? map(value, arguments) : select(filter, from: value, arguments)
     }
     let given = try arguments.bound(to: parameters, of: filter.rawValue, in: self)
-    let text = value.text
+    let string = value.string
     switch filter {
     case .default, .d:
       let counts = given[1]?.isTrue == true ? value.isTrue : value.isDefined
-      return counts ? value : given[0] ?? .text("")
+      return counts ? value : given[0] ?? .string("")
     case .trim:
-      let characters = given[0].flatMap { if case .text(let text) = $0 { text } else { nil } }
-      return .text(text.stripped(of: characters))
-    case .string, .safe: return .text(text)
-    case .upper: return .text(text.uppercased())
-    case .lower: return .text(text.lowercased())
-    case .capitalize: return .text(text.capitalized)
+      let characters = given[0].flatMap { if case .string(let string) = $0 { string } else { nil } }
+      return .string(string.stripped(of: characters))
+    case .string, .safe: return .string(string)
+    case .upper: return .string(string.uppercased())
+    case .lower: return .string(string.lowercased())
+    case .capitalize: return .string(string.capitalized)
     case .title:
-      return .text(text.titled { $0.isBlank || "-({[<".unicodeScalars.contains($0) })
-    case .replace: return .text(try replaced(text, given))
-    case .indent: return try indent(text, given)
+      return .string(string.titled { $0.isBlank || "-({[<".unicodeScalars.contains($0) })
+    case .replace: return .string(try replaced(string, given))
+    case .indent: return try indent(string, given)
     case .tojson:
       if given[0]?.isTrue == true { throw .unknown("ensure_ascii of tojson", line: line) }
-      // Python indents by nothing where the number is negative.
+      // Python does not indent where the number is negative.
       let indent = given[1]?.integer.map { max(0, $0) }
       if let indent {
         guard indent <= 256 else { throw fault("an indent of \(indent)") }
@@ -83,42 +83,42 @@ extension TemplateEvaluator {
       guard let json = value.json(indent: indent) else {
         throw fault("tojson of \(value.kind), or of something in it that has no JSON")
       }
-      return .text(json)
+      return .string(json)
     case .abs:
       guard let number = value.number else { throw fault("abs of \(value.kind)") }
       return number.real < 0 ? try operate(.subtract, .integer(0), value) : number.value
     case .int: return Self.integer(value) ?? given[0] ?? .integer(0)
     case .float:
-      return (value.number?.real ?? Double(text.stripped())).map(TemplateValue.real)
+      return (value.number?.real ?? Double(string.stripped())).map(TemplateValue.real)
         ?? given[0] ?? .real(0)
     case .items, .dictsort: return try items(of: value, filter)
     default: return try apply(filter, toElementsOf: value, given)
     }
   }
 
-  /// Filters over what has elements.
+  /// Filters of the elements of a value.
   private func apply(
     _ filter: TemplateFilter, toElementsOf value: TemplateValue, _ given: [TemplateValue?]
   ) throws(TemplateError) -> TemplateValue {
     let elements = try elements(of: value, filter)
     switch filter {
     case .length, .count: return .integer(elements.count)
-    case .first: return elements.first ?? .undefined("the first element of nothing")
-    case .last: return elements.last ?? .undefined("the last element of nothing")
+    case .first: return elements.first ?? .undefined("the first element of an empty list")
+    case .last: return elements.last ?? .undefined("the last element of an empty list")
     case .list: return .list(elements)
     case .reverse:
-      guard case .text = value else { return .list(elements.reversed()) }
-      return .text(elements.reversed().map(\.text).joined())
+      guard case .string = value else { return .list(elements.reversed()) }
+      return .string(elements.reversed().map(\.string).joined())
     case .join:
-      let attribute = given[1].flatMap { if case .text(let name) = $0 { name } else { nil } }
-      var texts: [String] = []
+      let attribute = given[1].flatMap { if case .string(let name) = $0 { name } else { nil } }
+      var strings: [String] = []
       for element in elements {
-        texts.append(
+        strings.append(
           try attribute.map { name throws(TemplateError) in
             try member(path: name, of: element)
-          }?.text ?? element.text)
+          }?.string ?? element.string)
       }
-      return .text(try joined(texts, by: given[0]?.text ?? ""))
+      return .string(try joined(strings, by: given[0]?.string ?? ""))
     default: throw fault("the filter \(filter.rawValue) is not understood", .unsupported)
     }
   }
@@ -136,8 +136,8 @@ extension TemplateEvaluator {
     if let real = value.number?.real, let whole = Int(exactly: real.rounded(.towardZero)) {
       return value.integer.map(TemplateValue.integer) ?? .integer(whole)
     }
-    guard case .text(let text) = value else { return nil }
-    let digits = text.stripped()
+    guard case .string(let string) = value else { return nil }
+    let digits = string.stripped()
     if let whole = Int(digits) { return .integer(whole) }
     return Double(digits).flatMap { Int(exactly: $0.rounded(.towardZero)) }
       .map(TemplateValue.integer)
@@ -154,23 +154,23 @@ extension TemplateEvaluator {
     if filter == .dictsort {
       pairs.sort { $0.key.lowercased().utf8.lexicographicallyPrecedes($1.key.lowercased().utf8) }
     }
-    return .list(pairs.map { .list([.text($0.key), $0.value]) })
+    return .list(pairs.map { .list([.string($0.key), $0.value]) })
   }
 
   private func indent(
-    _ text: String, _ given: [TemplateValue?]
+    _ string: String, _ given: [TemplateValue?]
   ) throws(TemplateError) -> TemplateValue {
-    let isText = if case .text? = given[0] { true } else { false }
+    let isString = if case .string? = given[0] { true } else { false }
     let count = given[0]?.integer ?? 4
-    guard isText || (0...256).contains(count) else { throw fault("an indent of \(count)") }
-    let blanks = isText ? given[0]?.text ?? "" : String(repeating: " ", count: count)
+    guard isString || (0...256).contains(count) else { throw fault("an indent of \(count)") }
+    let blanks = isString ? given[0]?.string ?? "" : String(repeating: " ", count: count)
     let (first, empty) = (given[1]?.isTrue == true, given[2]?.isTrue == true)
-    let parts = text.parts(between: "\n")
+    let parts = string.parts(between: "\n")
     try require(bytes: parts.count * blanks.utf8.count)
     let lines = parts.enumerated().map { index, line in
       (index == 0 ? first : empty || !line.isEmpty) ? blanks + line : line
     }
-    return .text(try joined(lines, by: "\n"))
+    return .string(try joined(lines, by: "\n"))
   }
 
   /// `map('filter')`, and `map(attribute='name')`.
@@ -183,26 +183,26 @@ extension TemplateEvaluator {
     let filter = attribute == nil && !rest.positional.isEmpty ? rest.positional.removeFirst() : nil
     for element in try elements(of: value, .map) {
       if let attribute {
-        let found = try member(path: attribute.text, of: element)
+        let found = try member(path: attribute.string, of: element)
         results.append(found.isDefined ? found : rest.named["default"] ?? found)
-      } else if let filter = filter.flatMap({ TemplateFilter(rawValue: $0.text) }) {
+      } else if let filter = filter.flatMap({ TemplateFilter(rawValue: $0.string) }) {
         results.append(try apply(filter, to: element, rest))
       } else {
-        throw fault("map(\(filter?.text ?? "")) is not understood", .unsupported)
+        throw fault("map(\(filter?.string ?? "")) is not understood", .unsupported)
       }
       try spend(1)
     }
     return .list(results)
   }
 
-  /// `select` and its kin: the elements that pass a test, or of which a member does.
+  /// `select` and its kin: the elements that pass a test, or one of whose members does.
   private mutating func select(
     _ filter: TemplateFilter, from value: TemplateValue, _ arguments: TemplateArguments
   ) throws(TemplateError) -> TemplateValue {
     var rest = arguments.positional[...]
     let hasAttribute = filter == .selectattr || filter == .rejectattr
-    let attribute = hasAttribute ? rest.popFirst()?.text : nil
-    let name = rest.popFirst()?.text
+    let attribute = hasAttribute ? rest.popFirst()?.string : nil
+    let name = rest.popFirst()?.string
     let test = name.map { TemplateTest(named: $0) }
     if case .some(nil) = test { throw .unknown("the test \(name ?? "")", line: line) }
     guard arguments.named.isEmpty, !hasAttribute || attribute != nil else {

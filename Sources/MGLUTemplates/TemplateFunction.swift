@@ -11,7 +11,7 @@ public enum TemplateFunction: String, Sendable, CaseIterable {
   case range
   case namespace
   case dict
-  /// Refuses what the template was given.
+  /// Refuses the messages, with an error of the template.
   case refuse = "raise_exception"
   /// The time, as a format has it.
   case now = "strftime_now"
@@ -24,7 +24,7 @@ extension TemplateEvaluator {
   /// The most elements of a range, as in Jinja's sandbox.
   private static let longestRange = 100_000
 
-  /// What `function` makes of its arguments.
+  /// The result of `function`.
   mutating func call(
     _ function: TemplateFunction, _ arguments: TemplateArguments
   ) throws(TemplateError) -> TemplateValue {
@@ -43,12 +43,12 @@ extension TemplateEvaluator {
       return .namespace(namespaces.count - 1)
     case .refuse:
       let given = try arguments.bound(to: ["message"], of: function.rawValue, in: self)
-      throw TemplateError(.refused, (given[0] ?? .text("the messages are refused")).text)
+      throw TemplateError(.refused, (given[0] ?? .string("the messages are refused")).string)
     case .now:
-      guard case .text(let format)? = arguments.positional.first else {
+      guard case .string(let format)? = arguments.positional.first else {
         throw fault("strftime_now: expected a format")
       }
-      return .text(Self.now(format))
+      return .string(Self.now(format))
     }
   }
 

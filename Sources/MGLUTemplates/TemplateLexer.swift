@@ -1,7 +1,8 @@
 /// A part of a template's source.
 struct TemplateToken {
   enum Kind: Equatable {
-    case text(String)
+    /// The source between tags, which the rendering copies.
+    case data(String)
     case outputStart
     case outputEnd
     case tagStart
@@ -18,8 +19,8 @@ struct TemplateToken {
   let line: Int
 }
 
-/// Cuts a template's source into tokens. White space around tags is dropped as Jinja does it with
-/// `trim_blocks` and `lstrip_blocks`, which is how transformers sets it up.
+/// Cuts a template's source into tokens. The lexer drops white space around tags as Jinja does with
+/// `trim_blocks` and `lstrip_blocks`, the settings of transformers.
 struct TemplateLexer {
   private let source: [Unicode.Scalar]
   private var position = 0
@@ -51,22 +52,22 @@ struct TemplateLexer {
       let start = position
       let isLineStart = start == 0 || source[start - 1] == "\n"
       while position < source.count, !isOpening(position) { advance() }
-      var text = source[start..<position]
-      let firstLine = line - text.count(where: { $0 == "\n" })
+      var data = source[start..<position]
+      let firstLine = line - data.count(where: { $0 == "\n" })
       guard position < source.count else {
-        append(text, line: firstLine)
+        append(data, line: firstLine)
         break
       }
       let kind = source[position + 1]
       let sign = scalar(position + 2)
       if sign == "-" {
-        while text.last?.isBlank == true { text.removeLast() }
+        while data.last?.isBlank == true { data.removeLast() }
       } else if sign != "+", kind != "{" {
-        let indent = text.reversed().prefix { $0 != "\n" && $0.isBlank }.count
-        let before = text.dropLast(indent)
-        if before.last == "\n" || before.isEmpty && isLineStart { text = before }
+        let indent = data.reversed().prefix { $0 != "\n" && $0.isBlank }.count
+        let before = data.dropLast(indent)
+        if before.last == "\n" || before.isEmpty && isLineStart { data = before }
       }
-      append(text, line: firstLine)
+      append(data, line: firstLine)
       advance(sign == "-" || sign == "+" ? 3 : 2)
       switch kind {
       case "#": try skipComment()
@@ -92,14 +93,14 @@ struct TemplateLexer {
     }
   }
 
-  private mutating func append(_ text: ArraySlice<Unicode.Scalar>, line: Int) {
-    if !text.isEmpty { tokens.append(.init(kind: .text(Self.text(text)), line: line)) }
+  private mutating func append(_ data: ArraySlice<Unicode.Scalar>, line: Int) {
+    if !data.isEmpty { tokens.append(.init(kind: .data(Self.string(data)), line: line)) }
   }
 
-  private static func text(_ scalars: some Sequence<Unicode.Scalar>) -> String {
-    var text = String.UnicodeScalarView()
-    text.append(contentsOf: scalars)
-    return String(text)
+  private static func string(_ scalars: some Sequence<Unicode.Scalar>) -> String {
+    var string = String.UnicodeScalarView()
+    string.append(contentsOf: scalars)
+    return String(string)
   }
 
   private mutating func skipBlanks() {
@@ -119,7 +120,8 @@ struct TemplateLexer {
     skip(after: sign, newline: true)
   }
 
-  /// What a closing tag takes with it: all blanks after `-`, nothing after `+`, else a line's end.
+  /// Skips the blanks that a closing tag removes: all of them after `-`, none after `+`, else a line's
+  /// end.
   private mutating func skip(after sign: Unicode.Scalar?, newline: Bool) {
     if sign == "-" { skipBlanks() }
     if sign != "-", sign != "+", newline, scalar(position) == "\n" { advance() }
@@ -162,10 +164,10 @@ struct TemplateLexer {
     if next.isWord {
       let start = position
       while let next = scalar(position), next.isWord { advance() }
-      return .name(Self.text(source[start..<position]))
+      return .name(Self.string(source[start..<position]))
     }
     for length in [2, 1] {
-      let symbol = Self.text(source[position..<min(position + length, source.count)])
+      let symbol = Self.string(source[position..<min(position + length, source.count)])
       if Self.symbols.contains(symbol) {
         advance(length)
         return .symbol(symbol)
@@ -202,10 +204,10 @@ struct TemplateLexer {
         digits(&self)
       }
     }
-    let text = Self.text(source[start..<position].filter { $0 != "_" })
-    if isReal, let value = Double(text) { return .real(value) }
-    if !isReal, let value = Int(text) { return .integer(value) }
-    throw TemplateError(.syntax, "\(text) is no number", line: line)
+    let number = Self.string(source[start..<position].filter { $0 != "_" })
+    if isReal, let value = Double(number) { return .real(value) }
+    if !isReal, let value = Int(number) { return .integer(value) }
+    throw TemplateError(.syntax, "\(number) is not a number", line: line)
   }
 
   private mutating func lexString(_ quote: Unicode.Scalar) throws(TemplateError) -> String {
@@ -214,7 +216,7 @@ struct TemplateLexer {
     advance()
     while let next = scalar(position) {
       advance()
-      if next == quote { return Self.text(result) }
+      if next == quote { return Self.string(result) }
       guard next == "\\", let escaped = scalar(position) else {
         result.append(next)
         continue
@@ -227,16 +229,16 @@ struct TemplateLexer {
       case "\n": break
       case "\\", "'", "\"": result.append(escaped)
       case "x", "u":
-        let digits = Self.text(source[position...].prefix(escaped == "x" ? 2 : 4))
+        let digits = Self.string(source[position...].prefix(escaped == "x" ? 2 : 4))
         guard let value = UInt32(digits, radix: 16), let scalar = Unicode.Scalar(value) else {
-          throw TemplateError(.syntax, "\\\(escaped)\(digits) is no character", line: line)
+          throw TemplateError(.syntax, "\\\(escaped)\(digits) is not a character", line: line)
         }
         advance(digits.count)
         result.append(scalar)
       default: result += ["\\", escaped]
       }
     }
-    throw TemplateError(.syntax, "a text does not end", line: first)
+    throw TemplateError(.syntax, "a string does not end", line: first)
   }
 }
 

@@ -1,6 +1,6 @@
 import OrderedCollections
 
-/// Functions that values have in Python.
+/// Methods of Python's values.
 enum TemplateMethod: String {
   case strip
   case lstrip
@@ -21,12 +21,12 @@ enum TemplateMethod: String {
   case values
   case get
 
-  /// The function `name` of `value`, if it has one that is understood.
+  /// The method `name` of `value`, if this library has it.
   init?(_ name: String, of value: TemplateValue) {
     guard let method = Self(rawValue: name) else { return nil }
     let isOfMapping = [.items, .keys, .values, .get].contains(method)
     switch value {
-    case .text where !isOfMapping, .mapping where isOfMapping: self = method
+    case .string where !isOfMapping, .mapping where isOfMapping: self = method
     default: return nil
     }
   }
@@ -45,21 +45,21 @@ enum TemplateMethod: String {
 }
 
 extension TemplateEvaluator {
-  /// What `method` of `value` makes of its arguments.
+  /// The result of `method` of `value`.
   func call(
     _ method: TemplateMethod, _ value: TemplateValue, _ arguments: TemplateArguments
   ) throws(TemplateError) -> TemplateValue {
     let given = try arguments.bound(to: method.parameters, of: method.rawValue, in: self)
     switch value {
-    case .text(let text): return try call(method, text, given)
+    case .string(let string): return try call(method, string, given)
     case .mapping(let values):
       switch method {
-      case .items: return .list(values.map { .list([.text($0.key), $0.value]) })
-      case .keys: return .list(values.keys.map(TemplateValue.text))
+      case .items: return .list(values.map { .list([.string($0.key), $0.value]) })
+      case .keys: return .list(values.keys.map(TemplateValue.string))
       case .values: return .list(Array(values.values))
       default:
         let standard = given[1] ?? .none
-        guard case .text(let key)? = given[0] else { return standard }
+        guard case .string(let key)? = given[0] else { return standard }
         return values[key] ?? standard
       }
     default: throw fault("\(value.kind) has no function \(method.rawValue)")
@@ -67,20 +67,20 @@ extension TemplateEvaluator {
   }
 
   private func call(
-    _ method: TemplateMethod, _ text: String, _ given: [TemplateValue?]
+    _ method: TemplateMethod, _ string: String, _ given: [TemplateValue?]
   ) throws(TemplateError) -> TemplateValue {
     switch method {
     case .strip, .lstrip, .rstrip:
-      return .text(
-        text.stripped(
-          of: try optionalText(given[0]), start: method != .rstrip, end: method != .lstrip))
+      return .string(
+        string.stripped(
+          of: try optionalString(given[0]), start: method != .rstrip, end: method != .lstrip))
     case .startswith, .endswith:
-      // A list of texts is any of them.
+      // A list of strings stands for any of them.
       let parts: [TemplateValue?] =
         if case .list(let values)? = given[0] { values } else { [given[0]] }
       for part in parts {
-        let part = try self.text(part, of: method.rawValue)
-        if method == .startswith ? text.begins(with: part) : text.ends(with: part) {
+        let part = try self.string(part, of: method.rawValue)
+        if method == .startswith ? string.begins(with: part) : string.ends(with: part) {
           return .boolean(true)
         }
       }
@@ -88,66 +88,66 @@ extension TemplateEvaluator {
     case .split:
       let limit = given[1]?.integer ?? -1
       let most = limit < 0 ? Int.max : limit
-      guard let separator = try optionalText(given[0]) else {
-        return .list(text.words(limit: most).map(TemplateValue.text))
+      guard let separator = try optionalString(given[0]) else {
+        return .list(string.words(limit: most).map(TemplateValue.string))
       }
-      guard !separator.isEmpty else { throw fault("split between empty texts") }
-      return .list(text.parts(between: separator, limit: most).map(TemplateValue.text))
-    case .upper: return .text(text.uppercased())
-    case .lower: return .text(text.lowercased())
-    case .title: return .text(text.titled { !$0.properties.isAlphabetic })
-    case .capitalize: return .text(text.capitalized)
-    case .replace: return .text(try replaced(text, given))
+      guard !separator.isEmpty else { throw fault("split between empty strings") }
+      return .list(string.parts(between: separator, limit: most).map(TemplateValue.string))
+    case .upper: return .string(string.uppercased())
+    case .lower: return .string(string.lowercased())
+    case .title: return .string(string.titled { !$0.properties.isAlphabetic })
+    case .capitalize: return .string(string.capitalized)
+    case .replace: return .string(try replaced(string, given))
     case .find:
-      let part = try self.text(given[0], of: "find")
-      let range = text.utf8.firstRange(of: part)
-      return .integer(range.map { text.unicodeScalars[..<$0.lowerBound].count } ?? -1)
+      let part = try self.string(given[0], of: "find")
+      let range = string.utf8.firstRange(of: part)
+      return .integer(range.map { string.unicodeScalars[..<$0.lowerBound].count } ?? -1)
     case .count:
-      let part = try self.text(given[0], of: "count")
-      guard !part.isEmpty else { return .integer(text.unicodeScalars.count + 1) }
-      return .integer(text.parts(between: part).count - 1)
+      let part = try self.string(given[0], of: "count")
+      guard !part.isEmpty else { return .integer(string.unicodeScalars.count + 1) }
+      return .integer(string.parts(between: part).count - 1)
     case .join:
       guard let parts = given[0]?.elements else { throw fault("join: expected a list") }
-      var texts: [String] = []
-      for part in parts { texts.append(try self.text(part, of: "join")) }
-      return .text(try joined(texts, by: text))
-    case .items, .keys, .values, .get: throw fault("a text has no \(method.rawValue)")
+      var strings: [String] = []
+      for part in parts { strings.append(try self.string(part, of: "join")) }
+      return .string(try joined(strings, by: string))
+    case .items, .keys, .values, .get: throw fault("a string has no \(method.rawValue)")
     }
   }
 
-  /// `text` with its second argument in place of its first.
-  func replaced(_ text: String, _ given: [TemplateValue?]) throws(TemplateError) -> String {
+  /// `string` with its second argument in place of its first.
+  func replaced(_ string: String, _ given: [TemplateValue?]) throws(TemplateError) -> String {
     let limit = given[2]?.integer ?? -1
     let most = limit < 0 ? Int.max : limit
     let (old, new) = (
-      try self.text(given[0], of: "replace"), try self.text(given[1], of: "replace")
+      try self.string(given[0], of: "replace"), try self.string(given[1], of: "replace")
     )
     if old.isEmpty {
-      try require(bytes: (text.utf8.count + 1) * new.utf8.count)
-      return text.replacingNothing(by: new, limit: most)
+      try require(bytes: (string.utf8.count + 1) * new.utf8.count)
+      return string.replacingNothing(by: new, limit: most)
     }
-    return try joined(text.parts(between: old, limit: most), by: new)
+    return try joined(string.parts(between: old, limit: most), by: new)
   }
 
-  /// `texts` with `separator` between.
-  func joined(_ texts: [String], by separator: String) throws(TemplateError) -> String {
+  /// `strings` with `separator` between.
+  func joined(_ strings: [String], by separator: String) throws(TemplateError) -> String {
     try require(
-      bytes: texts.count * separator.utf8.count + texts.reduce(0) { $0 + $1.utf8.count })
-    return texts.joined(separator: separator)
+      bytes: strings.count * separator.utf8.count + strings.reduce(0) { $0 + $1.utf8.count })
+    return strings.joined(separator: separator)
   }
 
-  private func text(
+  private func string(
     _ value: TemplateValue?, of callee: String
   ) throws(TemplateError) -> String {
-    guard case .text(let text)? = value else {
-      throw fault("\(callee): \(value?.kind ?? "nothing"), expected a text")
+    guard case .string(let string)? = value else {
+      throw fault("\(callee): \(value?.kind ?? "nothing"), expected a string")
     }
-    return text
+    return string
   }
 
-  private func optionalText(_ value: TemplateValue?) throws(TemplateError) -> String? {
+  private func optionalString(_ value: TemplateValue?) throws(TemplateError) -> String? {
     if case nil = value { return nil }
     if case TemplateValue.none? = value { return nil }
-    return try text(value, of: "the separator")
+    return try string(value, of: "the separator")
   }
 }

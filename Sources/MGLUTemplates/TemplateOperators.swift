@@ -3,10 +3,10 @@ extension TemplateEvaluator {
   func operate(
     _ operation: TemplateOperator, _ left: TemplateValue, _ right: TemplateValue
   ) throws(TemplateError) -> TemplateValue {
-    if operation == .join { return .text(left.text + right.text) }
+    if operation == .join { return .string(left.string + right.string) }
     for case .undefined(let name) in [left, right] { throw fault("\(name) is not defined") }
     switch (operation, left, right) {
-    case (.add, .text(let a), .text(let b)): return .text(a + b)
+    case (.add, .string(let a), .string(let b)): return .string(a + b)
     case (.add, .list(let a), .list(let b)): return .list(a + b)
     default: break
     }
@@ -70,7 +70,7 @@ extension TemplateEvaluator {
   private func isOrdered(
     _ left: TemplateValue, _ right: TemplateValue
   ) throws(TemplateError) -> Bool {
-    if case .text(let a) = left, case .text(let b) = right {
+    if case .string(let a) = left, case .string(let b) = right {
       return a.utf8.lexicographicallyPrecedes(b.utf8)
     }
     guard let a = left.number, let b = right.number else {
@@ -84,9 +84,9 @@ extension TemplateEvaluator {
     _ whole: TemplateValue, _ part: TemplateValue
   ) throws(TemplateError) -> Bool {
     switch (whole, part) {
-    case (.text(let whole), .text(let part)): return whole.utf8.firstRange(of: part) != nil
-    case (.text, _): throw fault("\(part.kind) is looked for in a text")
-    case (.mapping(let values), .text(let key)): return values[key] != nil
+    case (.string(let whole), .string(let part)): return whole.utf8.firstRange(of: part) != nil
+    case (.string, _): throw fault("\(part.kind) is looked for in a string")
+    case (.mapping(let values), .string(let key)): return values[key] != nil
     default:
       guard let elements = whole.elements else {
         throw fault("\(part.kind) is looked for in \(whole.kind)")

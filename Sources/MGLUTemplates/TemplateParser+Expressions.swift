@@ -115,7 +115,7 @@ extension TemplateParser {
     return try followed(try primary(), filters: false)
   }
 
-  /// Counts what nests, or ends it.
+  /// Counts the nesting, and throws where it is too deep.
   mutating func deepen() throws(TemplateError) {
     room -= 1
     guard room > 0 else {

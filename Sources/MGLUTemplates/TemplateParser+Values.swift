@@ -1,6 +1,6 @@
-/// Values, and what stands behind them.
+/// Values, and the operations that follow them.
 extension TemplateParser {
-  /// What stands behind a value: members, subscripts and calls, then filters and tests.
+  /// The operations that follow a value: members, subscripts and calls, then filters and tests.
   mutating func followed(
     _ start: TemplateExpression, filters: Bool
   ) throws(TemplateError) -> TemplateExpression {
@@ -116,13 +116,13 @@ extension TemplateParser {
       case "none", "None": return .literal(.none)
       default: return .name(name)
       }
-    case .string(var text):
+    case .string(var string):
       next()
       while case .string(let more) = current {
-        text += more
+        string += more
         next()
       }
-      return .literal(.text(text))
+      return .literal(.string(string))
     case .integer(let value):
       next()
       return .literal(.integer(value))

@@ -1,9 +1,9 @@
-/// Makes statements of a template's tokens. Everything that is not understood is refused here, as
-/// far as it can be seen without values.
+/// Makes statements of a template's tokens. The parser refuses every construct that this library
+/// lacks, as far as it shows without values.
 struct TemplateParser {
   var tokens: [TemplateToken]
   var index = 0
-  /// How deep the expression that is parsed may still nest: what evaluates it calls itself.
+  /// How deep the current expression may still nest: its evaluation is recursive.
   var room = Self.deepestExpression
   private var depth = 0
   private var loops = 0
@@ -39,9 +39,9 @@ struct TemplateParser {
       let line = line
       room = Self.deepestExpression
       switch current {
-      case .text(let text):
+      case .data(let data):
         next()
-        statements.append(.init(kind: .text(text), line: line))
+        statements.append(.init(kind: .data(data), line: line))
       case .outputStart:
         next()
         statements.append(.init(kind: .output(try sequence()), line: line))
@@ -200,13 +200,13 @@ struct TemplateParser {
   func expected(_ what: String) -> TemplateError {
     let found =
       switch current {
-      case .text, .end: "the end"
+      case .data, .end: "the end"
       case .outputStart: "{{"
       case .outputEnd: "}}"
       case .tagStart: "{%"
       case .tagEnd: "%}"
       case .name(let name): name
-      case .string(let text): "\"\(text)\""
+      case .string(let string): "\"\(string)\""
       case .integer(let value): "\(value)"
       case .real(let value): "\(value)"
       case .symbol(let symbol): symbol

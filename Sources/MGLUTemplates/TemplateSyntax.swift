@@ -4,7 +4,8 @@ struct TemplateStatement: Sendable {
   let line: Int
 
   indirect enum Kind: Sendable {
-    case text(String)
+    /// The source between tags.
+    case data(String)
     case output(TemplateExpression)
     case choice([Branch], otherwise: [TemplateStatement])
     case loop(Loop)
@@ -12,10 +13,10 @@ struct TemplateStatement: Sendable {
     case assignment([String], TemplateExpression)
     /// `set namespace.member = …`.
     case memberAssignment(String, String, TemplateExpression)
-    /// `set a` … `endset`: what is between is the value.
+    /// `set a` … `endset`: the output of the statements between is the value.
     case capture(String, [TemplateStatement])
     case macro(Macro)
-    /// A `generation` block, which only marks what it holds.
+    /// A `generation` block, which only marks its statements.
     case group([TemplateStatement])
     case leaveLoop
     case nextIteration
@@ -27,13 +28,13 @@ struct TemplateStatement: Sendable {
   }
 
   struct Loop: Sendable {
-    /// The names that an element, or its parts, get.
+    /// The names of an element, or of its parts.
     let names: [String]
     let elements: TemplateExpression
-    /// Which of the elements are gone through.
+    /// The condition of the elements that the loop visits.
     let condition: TemplateExpression?
     let body: [TemplateStatement]
-    /// What stands for no element.
+    /// The statements that run where there is no element.
     let otherwise: [TemplateStatement]
   }
 

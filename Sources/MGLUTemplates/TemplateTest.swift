@@ -25,7 +25,7 @@ enum TemplateTest: String, Sendable {
   case `in`
   case divisible = "divisibleby"
 
-  /// The test that templates call `name`, if it is understood.
+  /// The test that templates call `name`, if this library has it.
   init?(named name: String) {
     let standard =
       switch name {
@@ -54,7 +54,7 @@ enum TemplateTest: String, Sendable {
     }
   }
 
-  /// Whether something stands behind the test, as in `is divisibleby 2`.
+  /// Whether an argument follows the test, as in `is divisibleby 2`.
   var hasArgument: Bool { comparison != nil || self == .divisible }
 }
 
@@ -71,7 +71,7 @@ extension TemplateEvaluator {
     case (.undefined, _): return !value.isDefined
     case (.defined, _): return value.isDefined
     case (.none, .none), (.boolean, .boolean), (.true, .boolean(true)), (.false, .boolean(false)),
-      (.string, .text), (.integer, .integer), (.float, .real), (.mapping, .mapping),
+      (.string, .string), (.integer, .integer), (.float, .real), (.mapping, .mapping),
       (.callable, .function), (.callable, .macro):
       return true
     case (.number, _): return value.number != nil

@@ -2,13 +2,13 @@ import OrderedCollections
 
 /// A value in a template, with the meaning that Python gives it.
 public enum TemplateValue: Sendable {
-  /// What is not there; the name under which it was looked for.
+  /// A missing value, and the name that the template used for it.
   case undefined(String)
   case none
   case boolean(Bool)
   case integer(Int)
   case real(Double)
-  case text(String)
+  case string(String)
   case list([TemplateValue])
   case mapping(OrderedDictionary<String, TemplateValue>)
   /// The place of a `namespace(...)` in the rendering that made it.
@@ -18,14 +18,14 @@ public enum TemplateValue: Sendable {
   /// A function that every template has.
   case function(TemplateFunction)
 
-  /// What Python calls the kind of value.
+  /// The name of the value's kind in messages.
   var kind: String {
     switch self {
     case .undefined: "undefined"
     case .none: "none"
     case .boolean: "a boolean"
     case .integer, .real: "a number"
-    case .text: "a text"
+    case .string: "a string"
     case .list: "a list"
     case .mapping: "a mapping"
     case .namespace: "a namespace"
@@ -33,21 +33,21 @@ public enum TemplateValue: Sendable {
     }
   }
 
-  /// Whether `{% if value %}` goes on.
+  /// Whether `{% if value %}` holds.
   var isTrue: Bool {
     switch self {
     case .undefined, .none: false
     case .boolean(let value): value
     case .integer(let value): value != 0
     case .real(let value): value != 0
-    case .text(let text): !text.isEmpty
+    case .string(let string): !string.isEmpty
     case .list(let values): !values.isEmpty
     case .mapping(let values): !values.isEmpty
     case .namespace, .macro, .function: true
     }
   }
 
-  /// What is not there is told apart from what is none.
+  /// Whether the value is there; `none` is.
   var isDefined: Bool { if case .undefined = self { false } else { true } }
 
   /// Numbers and booleans, which are numbers too.
@@ -63,15 +63,15 @@ public enum TemplateValue: Sendable {
   /// An integer, or a boolean as one.
   var integer: Int? { if case .integer(let value) = number { value } else { nil } }
 
-  /// Most values in a value, how deep they may lie in each other, and most bytes of their texts.
+  /// Most values in a value, how deep they may lie in each other, and most bytes of their strings.
   private static let mostValues = 200_000
   private static let deepest = 64
   static let mostBytes = 32 << 20
 
-  /// How much it takes to look at the value: the bytes of a text, the values in a list. `nil` for a
+  /// How much it takes to look at the value: the bytes of a string, the values in a list. `nil` for a
   /// value that is too large; values that share their parts may be so without taking memory.
   var size: Int? {
-    if case .text(let text) = self { return text.utf8.count }
+    if case .string(let string) = self { return string.utf8.count }
     var (count, bytes) = (0, 0)
     return isSmall(&count, &bytes, depth: 0) ? count : nil
   }
@@ -79,7 +79,7 @@ public enum TemplateValue: Sendable {
   /// Adds up values and bytes as long as they are not too many.
   private func isSmall(_ count: inout Int, _ bytes: inout Int, depth: Int) -> Bool {
     count += 1
-    if case .text(let text) = self { bytes += text.utf8.count }
+    if case .string(let string) = self { bytes += string.utf8.count }
     guard count <= Self.mostValues, bytes <= Self.mostBytes, depth <= Self.deepest else {
       return false
     }
@@ -104,13 +104,13 @@ public enum TemplateValue: Sendable {
     }
   }
 
-  /// What a loop goes through, and how many they are; `nil` for what has no elements.
+  /// The elements that a loop visits; `nil` for a value without elements.
   var elements: [TemplateValue]? {
     switch self {
     case .undefined: []
-    case .text(let text): text.unicodeScalars.map { .text(String($0)) }
+    case .string(let string): string.unicodeScalars.map { .string(String($0)) }
     case .list(let values): values
-    case .mapping(let values): values.keys.map(TemplateValue.text)
+    case .mapping(let values): values.keys.map(TemplateValue.string)
     default: nil
     }
   }
@@ -137,11 +137,11 @@ enum TemplateNumber {
 }
 
 extension TemplateValue: Equatable {
-  /// Python's `==`: texts are equal when their scalars are, and 1, 1.0 and true are equal.
+  /// Python's `==`: strings are equal when their scalars are, and 1, 1.0 and true are equal.
   public static func == (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.undefined, .undefined), (.none, .none): true
-    case (.text(let a), .text(let b)): a.utf8.elementsEqual(b.utf8)
+    case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
     case (.list(let a), .list(let b)): a == b
     case (.mapping(let a), .mapping(let b)):
       a.count == b.count && a.allSatisfy { key, value in b[key] == value }
@@ -165,9 +165,9 @@ extension TemplateValue: Decodable {
     init?(intValue: Int) { nil }
   }
 
-  /// Most values of a document, and how deep they may lie in each other. A decoder does not say of
-  /// what kind a value is: one kind after the other is tried, and each failure costs as much as the
-  /// value lies deep.
+  /// Most values of a document, and how deep they may lie in each other. A decoder does not tell the
+  /// kind of a value: `init(from:)` tries one kind after the other, and the cost of a failure grows
+  /// with the depth of the value.
   private static let mostDecoded = 1000
   private static let deepestDecoded = 16
 
@@ -205,7 +205,7 @@ extension TemplateValue: Decodable {
     }
     let value = try decoder.singleValueContainer()
     if value.decodeNil() { return .none }
-    if let text = try? value.decode(String.self) { return .text(text) }
+    if let string = try? value.decode(String.self) { return .string(string) }
     if let integer = try? value.decode(Int.self) { return .integer(integer) }
     if let real = try? value.decode(Double.self) { return .real(real) }
     return .boolean(try value.decode(Bool.self))

@@ -6,7 +6,7 @@ import MGLUReports
 /// `mglu bench`: its subcommands are in files of their own.
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Time units against what memory allows.",
+    commandName: "bench", abstract: "Time units against the memory bandwidth.",
     subcommands: [FeedForward.self, DecodeBenchmarkCommand.self, TrainingBenchmarkCommand.self])
 
   /// `mglu bench ffn`.
@@ -27,15 +27,14 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Shapes d x h, separated by commas.") var shapes = "8192x2048,14336x4096"
     @Option(help: "Mask counts, separated by commas.") var masks = "1,2,4,8"
     @Option(help: "Weights: fp32, fp16, bf16, int8, separated by commas.") var weights = "bf16"
-    @Option(help: "What products see of their input: bf16 is as narrow as the weights.")
-    var activations: InputPrecision = .reduced
+    @OptionGroup var inputs: InputPrecisionOptions
     @Option(help: "Rows of the input.") var batch = 1
     @Option(help: "Rounds.") var rounds = 60
     @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
     @Option(help: "Threads (default: all processors).") var threads: Int?
     @Flag(help: "On a GPU: let every call wait for the one before it, as unrelated calls would.")
     var inOrder = false
-    @Flag(help: "Print one JSON document instead of text.") var json = false
+    @Flag(help: "Print one JSON document.") var json = false
 
     func validate() throws { _ = try settings() }
 
@@ -81,10 +80,10 @@ struct BenchCommand: ParsableCommand {
     }
 
     private func settings() throws -> [FeedForwardBenchmark.Setting] {
-      func list<Value>(_ text: String, _ name: String, _ parse: (String) -> Value?) throws
+      func list<Value>(_ items: String, _ name: String, _ parse: (String) -> Value?) throws
         -> [Value]
       {
-        try text.split(separator: ",", omittingEmptySubsequences: false).map { item in
+        try items.split(separator: ",", omittingEmptySubsequences: false).map { item in
           guard let value = parse(String(item)) else {
             throw ValidationError("--\(name): \(item) was not expected")
           }
@@ -96,8 +95,8 @@ struct BenchCommand: ParsableCommand {
       }
       let counts = try list(masks, "masks") { Int($0).flatMap { (1...16).contains($0) ? $0 : nil } }
       let types = try list(weights, "weights", WeightType.init(rawValue:))
-      let sizes = try list(shapes, "shapes") { text -> (d: Int, h: Int)? in
-        let parts = text.split(separator: "x").compactMap { Int($0) }
+      let sizes = try list(shapes, "shapes") { shape -> (d: Int, h: Int)? in
+        let parts = shape.split(separator: "x").compactMap { Int($0) }
         let isPossible = parts.count == 2 && parts.allSatisfy { (1...1 << 20).contains($0) }
         return isPossible ? (parts[0], parts[1]) : nil
       }
@@ -105,7 +104,7 @@ struct BenchCommand: ParsableCommand {
         types.map { type in
           FeedForwardBenchmark.Setting(
             intermediateSize: size.d, hiddenSize: size.h, masks: counts, weights: type,
-            activations: activations, batch: batch, rounds: rounds)
+            activations: inputs.precision, batch: batch, rounds: rounds)
         }
       }
     }

@@ -7,7 +7,7 @@ import MGLUReports
 struct DecodeBenchmarkCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "decode",
-    abstract: "Time reading prompts and writing text against what memory allows.",
+    abstract: "Time prefill and decoding against the memory bandwidth.",
     discussion: """
       Examples:
         mglu bench decode --model run
@@ -26,7 +26,7 @@ struct DecodeBenchmarkCommand: ParsableCommand {
   @Option(help: "Tokens to write.") var generate = 128
   @Option(help: "Repetitions.") var repetitions = 5
   @Option(help: "Threads (default: all processors).") var threads: Int?
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     try shape.validate(besides: model)
@@ -61,7 +61,8 @@ struct DecodeBenchmarkCommand: ParsableCommand {
   private func entries(on backend: any InferenceBackend) throws -> [DecodeBenchmark.Entry] {
     if let model {
       let model = try ModelFolder.loadForInference(
-        ModelFolder.locate(model), weights: inference.weights, precision: inference.activations,
+        ModelFolder.locate(model), weights: inference.weights,
+        precision: inference.inputs.precision,
         on: backend)
       return [.init(name: model.configuration.feedForward.name, model: model)]
     }
@@ -79,7 +80,7 @@ struct DecodeBenchmarkCommand: ParsableCommand {
         name: configuration.feedForward.name,
         model: try InferenceModel(
           configuration, from: RandomWeights(), weights: weights,
-          precision: inference.activations, on: backend))
+          precision: inference.inputs.precision, on: backend))
     }
   }
 

@@ -27,7 +27,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
   @Flag(help: "Compute activations again in the backward pass.") var recompute = false
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Option(help: "Threads (default: all processors).") var threads: Int?
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     for (name, value) in [("batch-size", batchSize), ("steps", steps), ("context", context ?? 1)]
@@ -74,7 +74,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
   }
 }
 
-/// What `mglu bench train --json` prints.
+/// The output of `mglu bench train --json`.
 private struct Document: Encodable {
   let machine: String
   let preset: String

@@ -6,7 +6,7 @@ import MGLUTraining
 struct CompareCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
-    abstract: "Train several feed-forward units on the same text and compare them.",
+    abstract: "Train several feed-forward units on the same data and compare them.",
     discussion: """
       Examples:
         mglu compare --data a.txt --units gelu,swiglu,swimglu:4 --output a
@@ -72,8 +72,8 @@ struct CompareCommand: ParsableCommand {
       title: "\(recipe.map { $0.title + "," } ?? "Feed-forward units") on \(Folder.name(of: data))",
       machine: backend.summary, plan: plan, paper: recipe?.paper)
     try report.write(to: output)
-    if json { return Output.text(try Comparison.document(in: output)) }
-    Output.table(ComparisonTable(results, paper: recipe?.paper).text)
+    if json { return Output.write(try Comparison.document(in: output)) }
+    Output.table(ComparisonTable(results, paper: recipe?.paper).table)
     Output.line("report: \(output)/report.html")
   }
 }

@@ -22,7 +22,7 @@ struct ComparisonProgress {
     switch event {
     case .began(let run, let index):
       before = index * steps
-      title = "\(run.unit.text), seed \(run.settings.seed)"
+      title = "\(run.unit), seed \(run.settings.seed)"
       if plan.learningRates.count > 1 {
         title += ", rate \(NumberFormat.scientific(run.settings.learningRate))"
       }
@@ -35,7 +35,7 @@ struct ComparisonProgress {
           tokensPerSecond: report.tokensPerSecond, secondsLeft: left / report.tokensPerSecond))
     case .training(.resumed(let step)):
       note("\(title): goes on at step \(NumberFormat.grouped(step))")
-    case .training(.notice(let text)): note("\(title): \(text)")
+    case .training(.notice(let message)): note("\(title): \(message)")
     case .training: break
     case .finished(_, _, before: true): break
     case .finished(_, let result, before: false):
@@ -47,7 +47,7 @@ struct ComparisonProgress {
   }
 
   /// Writes a line of its own.
-  mutating func note(_ text: String) { line.note(text) }
+  mutating func note(_ message: String) { line.note(message) }
 
   /// Ends the line.
   mutating func finish() { line.finish() }

@@ -12,7 +12,7 @@ struct ConvertCommand: ParsableCommand {
 
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Write a model as a stock Llama that computes the same, or narrower.",
+    abstract: "Write a model as an equal stock Llama, or with narrower weights.",
     discussion: """
       Examples:
         mglu convert --model run --to llama --output run-llama
@@ -40,9 +40,9 @@ struct ConvertCommand: ParsableCommand {
   @Option(help: "Masks of the MGLU that --to mglu makes of a GLU, 1 to 16.") var masks: Int?
   @Option(help: "Weights of mglu-inference (default: bf16).")
   var weights: WeightType?
-  @Option(help: "Folder to write, which must hold no model yet.", completion: .directory)
+  @Option(help: "Folder to write, without a model in it yet.", completion: .directory)
   var output: String
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     if weights != nil, to != .inference {

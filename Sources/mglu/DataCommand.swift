@@ -21,7 +21,7 @@ struct DataCommand: ParsableCommand {
     @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
     @Option(help: "Shard to write, which must not exist yet.", completion: .file())
     var output: String
-    @Flag(help: "Print one JSON document instead of text.") var json = false
+    @Flag(help: "Print one JSON document.") var json = false
 
     func run() throws {
       guard output.hasSuffix(".bin") else {

@@ -61,7 +61,7 @@ struct DemoCommand: ParsableCommand {
     try report(entries)
   }
 
-  /// The text to train on.
+  /// The data to train on.
   private func source() throws(DataError) -> String {
     if let data { return data }
     var root = #filePath
@@ -146,10 +146,10 @@ struct DemoCommand: ParsableCommand {
       let generator = try TokenGenerator(
         InferenceModel(entry.model), tokenizer: .bytes, prompt: "", maximumTokens: 200,
         sampling: SamplingParameters(temperature: 0.7, seed: seed))
-      var text = ""
-      while let token = try generator.next() { text += token.text }
+      var sample = ""
+      while let token = try generator.next() { sample += token.text }
       Output.line("\n--- a sample of \(entry.title)")
-      Output.line(text)
+      Output.line(sample)
     }
     Output.line("\nmodels: " + entries.map(\.folder).joined(separator: ", "))
     Output.line("next: mglu inspect --model \(entries.first?.folder ?? output)")

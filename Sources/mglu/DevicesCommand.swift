@@ -7,7 +7,7 @@ import MGLUReports
 struct DevicesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "devices",
-    abstract: "List the CPU, the GPUs and the libraries found, and what is missing.",
+    abstract: "List the CPU, the GPUs and the libraries, and report missing ones.",
     discussion: """
       Examples:
         mglu devices
@@ -20,7 +20,7 @@ struct DevicesCommand: ParsableCommand {
       """)
 
   @Flag(help: "Measure how fast each GPU reads its memory.") var measure = false
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func run() throws {
     let report = try DeviceReport(
@@ -45,8 +45,8 @@ struct DevicesCommand: ParsableCommand {
     }
   }
 
-  private func wrapped(_ text: String) {
-    WrappedText.lines(text, indent: 4, width: 80).forEach(Output.line)
+  private func wrapped(_ paragraph: String) {
+    WrappedText.lines(paragraph, indent: 4, width: 80).forEach(Output.line)
   }
 }
 

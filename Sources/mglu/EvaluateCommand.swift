@@ -5,7 +5,7 @@ import MGLUTraining
 struct EvaluateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
-    abstract: "Measure how well a model predicts a text.",
+    abstract: "Measure how well a model predicts data.",
     discussion: """
       Examples:
         mglu evaluate --model run --data other.txt
@@ -22,7 +22,7 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Tokens of a window (default: the model's context, at most 1024).")
   var context: Int?
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func run() throws {
     let (model, tokenizer) = try model.load(on: device.trainingBackend(threads: model.threads))
@@ -52,7 +52,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 }
 
-/// What `mglu evaluate --json` prints.
+/// The output of `mglu evaluate --json`.
 private struct EvaluationDocument: Encodable {
   let loss: Double
   let perplexity: Double

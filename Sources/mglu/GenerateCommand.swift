@@ -5,7 +5,7 @@ import MGLUTraining
 struct GenerateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Write on from a prompt.",
+    abstract: "Continue a prompt.",
     discussion: """
       Examples:
         mglu generate --model run --prompt "To be, or "
@@ -17,17 +17,17 @@ struct GenerateCommand: AsyncParsableCommand {
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var inference: InferenceOptions
-  @Option(help: "Text to continue; empty starts a new text.") var prompt: String
-  @Option(help: "Most tokens to write.") var maxTokens = 256
+  @Option(help: "Text to continue; empty starts a new sequence.") var prompt: String
+  @Option(help: "Maximum tokens to generate.") var maxTokens = 256
   @Option(
     name: [.long, .customLong("temp")], help: "Divides the logits; 0 takes the most probable.")
   var temperature: Float = 0.8
   @Option(help: "Choose among the K most probable; 0 for all.") var topK = 0
   @Option(help: "Choose among the most probable that sum to P.") var topP: Float = 1
-  @Option(help: "Leave out what is less probable than P times the most probable.")
+  @Option(help: "Leave out tokens less probable than P times the most probable one.")
   var minP: Float = 0
   @Option(help: "Seed of the choice.") var seed: UInt64 = 0
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func run() async throws {
     let sampling = SamplingParameters(
@@ -37,9 +37,9 @@ struct GenerateCommand: AsyncParsableCommand {
     let generator = try TokenGenerator(
       model, tokenizer: tokenizer, prompt: prompt, maximumTokens: maxTokens, sampling: sampling)
     if json { return try await printDocument(generator) }
-    Output.text(prompt)
-    for try await token in TokenStream(generator) { Output.text(token.text) }
-    Output.text("\n")
+    Output.write(prompt)
+    for try await token in TokenStream(generator) { Output.write(token.text) }
+    Output.write("\n")
   }
 
   private func printDocument(_ generator: TokenGenerator) async throws {

@@ -25,7 +25,7 @@ struct InspectCommand: ParsableCommand {
     completion: .directory)
   var diff: [String] = []
   @OptionGroup(title: "Shape, instead of a model") var shape: ShapeOptions
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     guard diff.isEmpty else {
@@ -81,14 +81,14 @@ struct InspectCommand: ParsableCommand {
       let cells = ([mean] + layer.prefix(shown)).map { NumberFormat.fixed(100 * $0, 1) + "%" }
       table.append(
         ["\(index)"] + cells
-          + [terminal.isInteractive ? ShareBar.text(mean, width: 16) : ""])
+          + [terminal.isInteractive ? ShareBar.bar(mean, width: 16) : ""])
     }
     Output.table(table)
     if shown < masks { Output.line("(masks \(shown + 1) to \(masks): see --json)") }
   }
 }
 
-/// What `mglu inspect --json` prints.
+/// The output of `mglu inspect --json`.
 private struct InspectionDocument: Encodable {
   struct Layer: Encodable {
     let gateShare: [Double]
@@ -107,7 +107,7 @@ private struct InspectionDocument: Encodable {
   }
 }
 
-/// What `mglu inspect --diff --json` prints.
+/// The output of `mglu inspect --diff --json`.
 private struct MaskDifferenceDocument: Encodable {
   struct Layer: Encodable {
     let changed: [Double]

@@ -14,12 +14,12 @@ import MGLUTraining
 struct LogitsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "logits",
-    abstract: "Show what a model expects at each token of a text.",
+    abstract: "Show a model's predictions at each token of a sequence.",
     discussion: """
       Examples:
         mglu logits --model run --text "To be, or not"
         mglu logits --model run --ids 84,111,32 --top 10 --json
-        mglu logits --model run --ids 84,111,32 --all --activations fp32
+        mglu logits --model run --ids 84,111,32 --all --input-precision fp32
 
       For each token: how probable it was, and what was most probable after it (natural \
       logarithms). --all prints a JSON document with the whole row of logits for each token.
@@ -28,10 +28,10 @@ struct LogitsCommand: ParsableCommand {
   @OptionGroup var model: ModelOptions
   @OptionGroup var inference: InferenceOptions
   @Option(help: "The text.") var text: String?
-  @Option(help: "Token ids in place of a text, with commas between them.") var ids: TokenList?
+  @Option(help: "Token ids instead, with commas between them.") var ids: TokenList?
   @Option(help: "Most probable tokens to show.") var top = 5
   @Flag(help: "Print every logit, as JSON.") var all = false
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   /// Token ids as they are typed.
   struct TokenList: ExpressibleByArgument {
@@ -69,8 +69,8 @@ struct LogitsCommand: ParsableCommand {
     }
     if json || all { return Output.json(document) }
     func shown(_ id: Int32) -> String {
-      let text = tokenizer.flatMap { $0.bytes(of: id) }.map { String(decoding: $0, as: UTF8.self) }
-      return text?.debugDescription ?? "\(id)"
+      let token = tokenizer.flatMap { $0.bytes(of: id) }.map { String(decoding: $0, as: UTF8.self) }
+      return token?.debugDescription ?? "\(id)"
     }
     for token in document.tokens {
       let logprob = token.logprob.map { NumberFormat.fixed(Double($0), 4) } ?? "-"
@@ -80,7 +80,7 @@ struct LogitsCommand: ParsableCommand {
   }
 }
 
-/// What `mglu logits --json` prints.
+/// The output of `mglu logits --json`.
 private struct Document: Encodable {
   struct Choice: Encodable {
     let id: Int32

@@ -14,4 +14,22 @@ struct MGLUCommand: AsyncParsableCommand {
       DataCommand.self, DemoCommand.self, ServeCommand.self, BenchCommand.self,
       VerifyCommand.self, DevicesCommand.self,
     ])
+
+  /// Runs the subcommand of the arguments. Remedies of its errors name its flags.
+  static func main() async {
+    do {
+      var command = try await asyncParseAsRoot()
+      do {
+        if var command = command as? any AsyncParsableCommand {
+          try await command.run()
+        } else {
+          try command.run()
+        }
+      } catch {
+        throw Remedies.inFlags(error, of: command)
+      }
+    } catch {
+      exit(withError: error)
+    }
+  }
 }

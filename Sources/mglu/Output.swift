@@ -15,10 +15,9 @@ import MGLUReports
 
 /// Results, which go to standard output; everything else goes to standard error.
 enum Output {
-  /// Writes `text` at once. A reader that has gone away ends the process without a word, as it
-  /// ends every filter.
-  static func text(_ text: String) {
-    guard !Terminal.output.write(text) else { return }
+  /// Writes `string` at once. Without a reader the process ends silently, like every filter.
+  static func write(_ string: String) {
+    guard !Terminal.output.write(string) else { return }
     let code = errno
     if code == EPIPE { exit(EXIT_SUCCESS) }
     note("Error: standard output: \(String(cString: strerror(code)))")
@@ -26,9 +25,9 @@ enum Output {
   }
 
   /// Writes a line.
-  static func line(_ text: String) { self.text(text + "\n") }
+  static func line(_ line: String) { write(line + "\n") }
 
-  /// Writes a table, as wide as a terminal, or as wide as it is where that is none.
+  /// Writes a table: at most as wide as the terminal, or at its own width without one.
   static func table(_ table: Table) {
     let terminal = Terminal.output
     table.lines(width: terminal.isInteractive ? terminal.width : .max).forEach(line)
@@ -46,5 +45,5 @@ enum Output {
   }
 
   /// Writes a line to standard error.
-  static func note(_ text: String) { Terminal.error.write(text + "\n") }
+  static func note(_ message: String) { Terminal.error.write(message + "\n") }
 }

@@ -24,7 +24,7 @@ struct PlanCommand: ParsableCommand {
   @Flag(help: "Compute activations again in the backward pass.") var recompute = false
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Option(help: "Threads (default: all processors).") var threads: Int?
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     for (name, value) in [
@@ -84,7 +84,7 @@ struct PlanCommand: ParsableCommand {
   }
 }
 
-/// What `mglu plan --json` prints.
+/// The output of `mglu plan --json`.
 private struct Document: Encodable {
   struct Bytes: Encodable {
     let parameters: Int

@@ -53,24 +53,6 @@ struct ServeCommand: AsyncParsableCommand {
 
   #if Server
     func run() async throws {
-      do { try await serve() } catch let error as ServingError where error.code == .memory {
-        throw ServingError(
-          error.code, error.message, remedy: "choose a smaller --max-batch or --context")
-      } catch let error as ServerError {
-        throw ServerError(error.code, error.message, remedy: Self.remedy(error))
-      }
-    }
-
-    /// The library's remedy in terms of this command's flags.
-    private static func remedy(_ error: ServerError) -> String? {
-      switch error.code {
-      case .address: "choose another --host or --port"
-      case .emptyKey: "give one, or neither --api-key, --api-key-file nor MGLU_API_KEY"
-      case .key, .unavailable: error.remedy
-      }
-    }
-
-    private func serve() async throws {
       let key = try apiKey ?? ServerSettings.apiKey(file: apiKeyFile)
       let settings = ServerSettings(host: host, port: port, apiKey: key)
       try settings.validate()

@@ -5,18 +5,18 @@ extension TokenizerCommand {
   /// `mglu tokenizer chat`.
   struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Print the text that a model's chat template makes of messages.",
+      abstract: "Print the prompt that a model's chat template makes of messages.",
       discussion: """
         Example:
           mglu tokenizer chat --model run --messages chat.json
 
-        chat.json is a list such as [{"role": "user", "content": "Hi"}]. The text is what /v1/chat/completions of mglu serve lets the model continue. Without a template \
+        chat.json is a list such as [{"role": "user", "content": "Hi"}]. In /v1/chat/completions of mglu serve the model continues the same prompt. Without a template \
         of its own a model gets lines that begin with who speaks.
         """)
 
     @Option(help: "Folder of a model.", completion: .directory) var model: String
     @Option(help: "A file with the messages, in JSON.", completion: .file()) var messages: String
-    @Flag(help: "Print one JSON document instead of text.") var json = false
+    @Flag(help: "Print one JSON document.") var json = false
 
     private struct Message: Decodable {
       let role: String
@@ -26,9 +26,9 @@ extension TokenizerCommand {
     func run() throws {
       let template = try ChatTemplate(contentsOf: ModelFolder.locate(model))
       let messages = try ModelFolder.decode([Message].self, path: messages)
-      let text = try template.render(
-        messages.map { ChatMessage(role: $0.role, text: $0.content) })
-      if json { Output.json(["text": text]) } else { Output.line(text) }
+      let prompt = try template.render(
+        messages.map { ChatMessage(role: $0.role, content: $0.content) })
+      if json { Output.json(["text": prompt]) } else { Output.line(prompt) }
     }
   }
 }

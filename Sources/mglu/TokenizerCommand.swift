@@ -20,10 +20,10 @@ struct TokenizerCommand: ParsableCommand {
         """)
 
     @Option(help: "Text, JSONL, or a folder of them.", completion: .file()) var data: String
-    @Option(help: "Tokens: 256 bytes, merges, and the end of text.") var vocabularySize = 1024
+    @Option(help: "Tokens: 256 bytes, merges, and the EOS token.") var vocabularySize = 1024
     @Option(help: "Folder to write, which must hold no tokenizer yet.", completion: .directory)
     var output: String
-    @Flag(help: "Print one JSON document instead of text.") var json = false
+    @Flag(help: "Print one JSON document.") var json = false
 
     func run() throws {
       if Folder.kind(of: output + "/tokenizer.json") != nil {
@@ -60,7 +60,7 @@ struct TokenizerCommand: ParsableCommand {
     @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
     @Option(help: "The text.") var text: String?
     @Option(help: "A text file instead.", completion: .file()) var data: String?
-    @Flag(help: "Print one JSON document instead of text.") var json = false
+    @Flag(help: "Print one JSON document.") var json = false
 
     func validate() throws {
       if (text == nil) == (data == nil) { throw ValidationError("give either --text or --data") }
@@ -90,7 +90,7 @@ struct TokenizerCommand: ParsableCommand {
 
     @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
     @Argument(help: "Token ids.") var ids: [Int32]
-    @Flag(help: "Print one JSON document instead of text.") var json = false
+    @Flag(help: "Print one JSON document.") var json = false
 
     func run() throws {
       let tokenizer = try Tokenizer.named(tokenizer)

@@ -45,7 +45,7 @@ struct TrainCommand: ParsableCommand {
   @Flag(
     name: .customLong("tensorboard"), help: "Write TensorBoard event files next to metrics.jsonl.")
   var tensorBoard = false
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
     if initial != nil, !shape.isEmpty {
@@ -121,7 +121,7 @@ extension TrainCommand {
   }
 }
 
-/// What `mglu train --json` prints.
+/// The output of `mglu train --json`.
 private struct TrainingDocument: Encodable {
   let steps: Int
   let trainLoss: Double?

@@ -16,7 +16,7 @@ struct TrainingProgress {
   /// Shows `event`.
   mutating func show(_ event: TrainingEvent) {
     switch event {
-    case .notice(let text): note(text)
+    case .notice(let message): note(message)
     case .resumed(let step): note("resumed at step \(NumberFormat.grouped(step))")
     case .saved(let step, let path): note("step \(step): saved \(path)")
     case .validation(let step, let result): note("step \(step): validation \(result.sentence)")
@@ -30,7 +30,7 @@ struct TrainingProgress {
   }
 
   /// Writes a line of its own.
-  mutating func note(_ text: String) { line.note(text) }
+  mutating func note(_ message: String) { line.note(message) }
 
   /// Ends the line.
   mutating func finish() { line.finish() }

@@ -26,7 +26,7 @@ struct VerifyCommand: ParsableCommand {
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Option(help: "One part: inference, or a GPU's training.") var only: Verification.Part?
   @Flag(help: "Leave out the matrix of more than 2^31 elements.") var skipLarge = false
-  @Flag(help: "Print one JSON document instead of text.") var json = false
+  @Flag(help: "Print one JSON document.") var json = false
 
   func run() throws {
     var findings: [Finding] = []

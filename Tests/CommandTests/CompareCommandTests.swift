@@ -127,7 +127,7 @@ import Testing
       #expect(try file("with/results.json") == file("without/results.json"))
 
       for (paper, words) in [
-        ("\"foo\": 1", "unit \"foo\""), ("\"swimglu:4\": 23.9", "none of the recipe's"),
+        ("\"foo\": 1", "unit \"foo\""), ("\"swimglu:4\": 23.9", "not in the recipe"),
       ] {
         try write(paper)
         let result = try mglu(

@@ -33,7 +33,10 @@ import Testing
         #expect(result.status == 0, "\(result.errors)")
         return result.output
       }
-      let own = try written(["--model", run, "--activations", "fp32"])
+      let own = try written(["--model", run, "--input-precision", "fp32"])
+      #expect(try written(["--model", run, "--activations", "fp32"]) == own)
+      let both = ["--model", run, "--input-precision", "fp32", "--activations", "fp32"]
+      #expect(try mglu(generate + both).status == 64)
       #expect(try written(["--model", folder + "/fp32", "--weights", "fp32"]) == own)
       let int8 = try written(["--model", folder + "/int8"])
       #expect(try written(["--model", run, "--weights", "int8"]) == int8)

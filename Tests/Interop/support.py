@@ -31,7 +31,7 @@ def run(*arguments):
 def our_logits(folder, ids, *options):
     text = ",".join(map(str, ids))
     output = mglu("logits", "--model", folder, "--ids", text, "--all", "--top", 0,
-                  "--activations", "fp32", "--threads", 2, *options)
+                  "--input-precision", "fp32", "--threads", 2, *options)
     return torch.tensor(json.loads(output)["logits"], dtype=torch.float64)
 
 

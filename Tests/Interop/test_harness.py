@@ -88,7 +88,7 @@ class Harness(unittest.TestCase):
         theirs = self.evaluate("hf", pretrained=str(model), dtype="float32", device="cpu",
                                trust_remote_code=True)
         server = subprocess.Popen(
-            [MGLU, "serve", "--model", model, "--port", "0", "--activations", "fp32"],
+            [MGLU, "serve", "--model", model, "--port", "0", "--input-precision", "fp32"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             address = next(found[0] for found in

@@ -35,7 +35,7 @@ class Text(unittest.TestCase):
                 torch.tensor([ids]), max_new_tokens=24, do_sample=False, pad_token_id=0)[0]
         ours = json.loads(mglu(
             "generate", "--model", self.folder, "--prompt", PROMPT, "--max-tokens", 24,
-            "--temperature", 0, "--activations", "fp32", "--json"))
+            "--temperature", 0, "--input-precision", "fp32", "--json"))
         self.assertEqual(ours["prompt_tokens"], len(ids))
         self.assertEqual(ours["text"], self.tokenizer.decode(theirs[len(ids):].tolist()))
 

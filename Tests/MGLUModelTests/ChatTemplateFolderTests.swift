@@ -9,7 +9,7 @@ import Testing
         try AtomicFile.write(Array(text.utf8), to: folder + "/" + name)
       }
       func rendered() throws -> String {
-        try ChatTemplate(contentsOf: folder).render([ChatMessage(role: "user", text: "Hi")])
+        try ChatTemplate(contentsOf: folder).render([ChatMessage(role: "user", content: "Hi")])
       }
       #expect(try rendered() == "User: Hi\nAssistant:")
       try write(
@@ -17,7 +17,7 @@ import Testing
         #"{"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": null, "chat_template":"#
           + #""{{ bos_token }}{{ messages[0].content }}{{ pad_token }}"}"#)
       #expect(try rendered() == "<s>Hi")
-      #expect(try ChatTemplate(contentsOf: folder).stops == ["</s>"])
+      #expect(try ChatTemplate(contentsOf: folder).stopSequences == ["</s>"])
       try write(
         "tokenizer_config.json",
         #"{"chat_template": [{"name": "tool_use", "template": "a"},"#

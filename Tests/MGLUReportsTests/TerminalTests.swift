@@ -34,7 +34,7 @@ import Testing
     (0.25 + 0.03125, "█▏  "),
   ])
   func barsAreAsWideAsAsked(share: Double, text: String) {
-    #expect(ShareBar.text(share, width: 4) == text)
+    #expect(ShareBar.bar(share, width: 4) == text)
   }
 
   @Test func columnsAlignAndLinesEndWithoutSpaces() {

@@ -299,7 +299,7 @@ import Testing
   @Test func metricsCount() async throws {
     let api = try Self.api()
     _ = try await api.completions(Array(#"{"prompt": "Hello", "max_tokens": 4}"#.utf8))
-    guard case .text(let text, _) = api.metrics() else {
+    guard case .body(let text, _) = api.metrics() else {
       Issue.record("no text")
       return
     }

@@ -142,7 +142,7 @@
         }
         let next = Array(#"{"prompt": "b", "max_tokens": 2}"#.utf8)
         #expect(try HTTPResponse("POST", "/v1/completions", next, port: port).status == 200)
-        // The first request was cancelled.
+        // The first request was canceled.
         #expect(engine.metric("request_success_total") == 1)
       }
     }

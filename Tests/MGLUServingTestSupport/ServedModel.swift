@@ -118,7 +118,7 @@ extension Engine {
   /// The value of the metric `name`.
   package func metric(_ name: String) -> Int? {
     let start = "mglu:\(name){"
-    let line = metricsText(model: "tiny").split(separator: "\n").first { $0.hasPrefix(start) }
+    let line = prometheusMetrics(model: "tiny").split(separator: "\n").first { $0.hasPrefix(start) }
     return line?.split(separator: " ").last.flatMap { Int($0) }
   }
 

@@ -79,7 +79,7 @@ import Testing
   }
 
   /// Two requests start together with one prompt. The second shares the first's prefill, and reads
-  /// the prompt itself if the first is cancelled before it has read it.
+  /// the prompt itself if the first is canceled before it has read it.
   @Test(arguments: 0..<8) func sharingSurvivesCancellation(delay: Int) async throws {
     let served = try ServedModel(
       settings: .init(maxSequences: 2, timeLimit: .seconds(300)), contextLength: 12_000)

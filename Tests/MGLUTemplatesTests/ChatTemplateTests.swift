@@ -25,7 +25,7 @@ import Testing
   }
 
   /// Byte for byte what jinja2 renders, set up as transformers does.
-  @Test func textsAreThoseOfJinja() throws {
+  @Test func stringsAreThoseOfJinja() throws {
     let vectors = try Self.vectors()
     #expect(vectors.cases.count > 100)
     for item in vectors.cases {
@@ -49,7 +49,7 @@ import Testing
     ("{% for a in b recursive %}{% endfor %}", "recursive"), ("{{ 'a' }", "does not end"),
     ("{# a", "does not end"), ("{% if a %}", "missing"), ("{% break %}", "outside"),
     ("{{ lipsum() }}", "lipsum"), ("x\n{{ messages.sort() }}", "line 2: a list has no"),
-    ("{{ {1: 2} }}", "a number as a key"), ("{{ 'a' % 1 }}", "a text % a number"),
+    ("{{ {1: 2} }}", "a number as a key"), ("{{ 'a' % 1 }}", "a string % a number"),
   ])
   func whatIsNotUnderstoodIsNamed(source: String, words: String) throws {
     let error = #expect(throws: TemplateError.self) {

@@ -98,7 +98,7 @@ import Testing
     for unit in plan.units {
       let model = plan.model(with: unit)
       let step = 12 * (unit.unit == .glu ? 3 : 2)
-      #expect(abs(model.weightCount - target) * 2 <= model.layers * step, "\(unit.text)")
+      #expect(abs(model.weightCount - target) * 2 <= model.layers * step, "\(unit)")
     }
   }
 

@@ -26,7 +26,7 @@ import Testing
     let bare = try tokens([7, 0, 0, 1])
     #expect(try bare.ids(0..<2, vocabularySize: 257) == [7, 256])
     let error = #expect(throws: DataError.self) { try wide.ids(0..<2, vocabularySize: 257) }
-    #expect(error?.code == .tokenID && error?.remedy?.contains("--tokenizer") == true)
+    #expect(error?.code == .tokenID && error?.remedy?.contains("tokenizer") == true)
     let negative = try tokens(DataTests.shard([20_240_801, 7, 1], data: [255, 255, 255, 255]))
     #expect(throws: DataError.self) { try negative.ids(0..<1, vocabularySize: .max) }
   }

@@ -62,7 +62,7 @@ import Testing
   @Test(arguments: [
     ("\"foo\": 20", ExperimentProblem.unit, "unit \"foo\""),
     ("\"swimglu:17\": 20", .unit, "1 to 16"),
-    ("\"swimglu:2\": 20", .unit, "none of the recipe's: expected gelu, swimglu:4"),
+    ("\"swimglu:2\": 20", .unit, "not in the recipe: expected gelu, swimglu:4"),
     ("\"swimglu\": 20, \"swimglu:4\": 20", .unit, "\"swimglu:4\" is listed twice"),
     ("\"gelu\": 0.5", .setting, "gelu has 0.5: expected 1 or more"),
     ("\"gelu\": \"20\"", .malformed, "gelu"),

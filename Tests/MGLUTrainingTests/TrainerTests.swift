@@ -124,7 +124,7 @@ import Testing
       let error = #expect(throws: TrainingError.self) {
         try Self.trainer(in: folder).prepareOutput(resume: true) { _ in }
       }
-      #expect(error?.code == .outputExists && error?.message.contains("no checkpoint") == true)
+      #expect(error?.code == .outputHoldsModel && error?.message.contains("no checkpoint") == true)
       #expect(try Folder.names(in: folder) == names)
     }
   }

@@ -15,7 +15,7 @@ import Testing
   func unitsAreParsed(text: String, unit: FeedForwardUnitKind, activation: Activation) throws {
     let found = try UnitSpecification(parsing: text)
     #expect(found.unit == unit && found.activation == activation)
-    #expect(try UnitSpecification(parsing: found.text).unit == unit)
+    #expect(try UnitSpecification(parsing: found.description).unit == unit)
   }
 
   @Test(arguments: [

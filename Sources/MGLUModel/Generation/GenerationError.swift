@@ -1,4 +1,4 @@
-/// What cannot be decoded.
+/// Problems of generation.
 public enum GenerationProblem: Sendable {
   /// A token id outside the vocabulary.
   case tokenID
@@ -8,7 +8,7 @@ public enum GenerationProblem: Sendable {
   case sequences
   /// A sampling setting out of its range.
   case sampling
-  /// There is nothing to continue.
+  /// The prompt has no tokens.
   case emptyPrompt
   /// No logit is a number.
   case notFinite

@@ -42,7 +42,7 @@ public enum FinishReason: String, Sendable {
   case length
 }
 
-/// What a step brought for one sequence.
+/// The output of a step for one sequence.
 public struct SequenceOutput: Sendable {
   /// The sequence.
   public let id: SequenceID
@@ -61,7 +61,7 @@ public struct SequenceOutput: Sendable {
   /// has removed the sequence then.
   public let failure: GenerationError?
 
-  /// Whether nothing follows.
+  /// Whether this is the last output of the sequence.
   public var isLast: Bool { finishReason != nil || failure != nil }
 }
 

@@ -1,4 +1,4 @@
-/// A token that a model wrote, and the text that it completes.
+/// A generated token, and the characters that it completes.
 public struct GeneratedToken: Sendable, Equatable {
   /// Its id.
   public let id: Int32
@@ -25,8 +25,8 @@ public final class TokenGenerator {
 
   /// Prepares to write at most `maximumTokens` tokens after `prompt`.
   ///
-  /// The text begins with the tokens that the tokenizer's template puts there. Where it has none, an
-  /// empty prompt stands for the start of a text: the end-of-text token, where there is one.
+  /// The sequence begins with the tokens that the tokenizer's template puts there. Without such
+  /// tokens, an empty prompt stands for an EOS token, if the tokenizer has one.
   public init(
     _ model: InferenceModel, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
     sampling: SamplingParameters = .init()
@@ -42,7 +42,7 @@ public final class TokenGenerator {
         remedy: "shorten it")
     }
     guard !tokens.isEmpty else {
-      throw GenerationError(.emptyPrompt, "the prompt is empty", remedy: "give some text")
+      throw GenerationError(.emptyPrompt, "the prompt is empty", remedy: "give a prompt")
     }
     guard maximumTokens >= 0 else {
       throw GenerationError(.sampling, "\(maximumTokens) tokens: expected 0 or more")
@@ -58,7 +58,7 @@ public final class TokenGenerator {
     try begin(tokens)
   }
 
-  /// The next token, or `nil` at the end of the sequence or of what was asked for.
+  /// The next token, or `nil` at the end of the sequence or after `maximumTokens` tokens.
   public func next() throws(GenerationError) -> GeneratedToken? {
     guard !hasEnded, generated < maxTokens else { return nil }
     var output: SequenceOutput?
@@ -74,15 +74,15 @@ public final class TokenGenerator {
       history.removeFirst(session.contextLength)
     }
     history.append(id)
-    let text = detokenizer.append(id)
+    let characters = detokenizer.append(id)
     if generated == maxTokens {
-      return GeneratedToken(id: id, text: text + detokenizer.finish())
+      return GeneratedToken(id: id, text: characters + detokenizer.finish())
     }
     // The context is full.
     if output.finishReason == .length {
       try begin(Array(history.suffix(max(1, session.contextLength / 2))))
     }
-    return GeneratedToken(id: id, text: text)
+    return GeneratedToken(id: id, text: characters)
   }
 
   /// Begins a sequence with `tokens`, whose random numbers go on where they were.
@@ -93,17 +93,17 @@ public final class TokenGenerator {
   }
 }
 
-/// Generation as an asynchronous sequence of tokens with text: each is computed when it is asked
-/// for, and canceling the task ends it.
+/// Generation as an asynchronous sequence of tokens: `next()` computes the next one, and
+/// canceling the task ends the sequence.
 ///
 ///     for try await token in TokenStream(generator) { print(token.text, terminator: "") }
 public struct TokenStream: AsyncSequence {
-  /// A token and the text that it completes.
+  /// A token and the characters that it completes.
   public typealias Element = GeneratedToken
 
   private let generator: TokenGenerator
 
-  /// What `generator` writes.
+  /// The tokens of `generator`.
   public init(_ generator: TokenGenerator) { self.generator = generator }
 
   /// Computes tokens on the task that asks for them.

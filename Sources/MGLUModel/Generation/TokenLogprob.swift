@@ -25,7 +25,7 @@ public struct TokenLogprob: Sendable, Equatable {
 
 /// Log-probabilities of tokens from logits.
 package struct LogprobScorer {
-  /// What stands for the logarithm of 0 and for not-a-number, neither of which JSON can say.
+  /// Stands for the logarithm of 0 and for not-a-number, which JSON cannot express.
   package static let minimum: Float = -9999
 
   private let backend: CPUBackend

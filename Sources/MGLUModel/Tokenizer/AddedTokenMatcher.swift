@@ -4,7 +4,7 @@ struct AddedTokenMatcher: Sendable {
   private let isFirstByte: [Bool]
 
   init(_ added: [Tokenizer.AddedToken]) {
-    tokens = added.map { (Array($0.text.utf8), $0.id) }.filter { !$0.bytes.isEmpty }
+    tokens = added.map { (Array($0.content.utf8), $0.id) }.filter { !$0.bytes.isEmpty }
       .sorted { $0.bytes.count > $1.bytes.count }
     var first = [Bool](repeating: false, count: 256)
     for token in tokens { first[Int(token.bytes[0])] = true }
@@ -13,30 +13,30 @@ struct AddedTokenMatcher: Sendable {
 
   /// A stretch of text, or an added token.
   enum Part {
-    case text(Range<Int>)
+    case plain(Range<Int>)
     case token(Int32)
   }
 
   /// Calls `body` with the parts of `range`, in order.
   func forEachPart(
-    of text: UnsafeBufferPointer<UInt8>, in range: Range<Int>, _ body: (Part) -> Void
+    of bytes: UnsafeBufferPointer<UInt8>, in range: Range<Int>, _ body: (Part) -> Void
   ) {
     var start = range.lowerBound
     var index = tokens.isEmpty ? range.upperBound : start
     while index < range.upperBound {
-      guard isFirstByte[Int(text[index])],
+      guard isFirstByte[Int(bytes[index])],
         let token = tokens.first(where: {
-          text[index..<range.upperBound].starts(with: $0.bytes)
+          bytes[index..<range.upperBound].starts(with: $0.bytes)
         })
       else {
         index += 1
         continue
       }
-      if start < index { body(.text(start..<index)) }
+      if start < index { body(.plain(start..<index)) }
       body(.token(token.id))
       index += token.bytes.count
       start = index
     }
-    if start < range.upperBound { body(.text(start..<range.upperBound)) }
+    if start < range.upperBound { body(.plain(start..<range.upperBound)) }
   }
 }

@@ -15,8 +15,8 @@ public struct BPETrainer {
     text.withUTF8 { add(utf8: $0) }
   }
 
-  package mutating func add(utf8 text: UnsafeBufferPointer<UInt8>) {
-    preTokenizer.forEachWord(text) { wordCounts[Array(text[$0]), default: 0] += 1 }
+  package mutating func add(utf8 bytes: UnsafeBufferPointer<UInt8>) {
+    preTokenizer.forEachWord(bytes) { wordCounts[Array(bytes[$0]), default: 0] += 1 }
   }
 
   /// The tokenizer of `vocabularySize` tokens: 256 bytes, merges, then `specialTokens`.
@@ -43,8 +43,8 @@ public struct BPETrainer {
       tokenBytes.append(bytes)
       state.merge(pair, into: id)
     }
-    let added = specialTokens.enumerated().map { index, text in
-      Tokenizer.AddedToken(id: Int32(tokenBytes.count + index), text: text)
+    let added = specialTokens.enumerated().map { index, content in
+      Tokenizer.AddedToken(id: Int32(tokenBytes.count + index), content: content)
     }
     return Tokenizer(
       tokenBytes: tokenBytes + specialTokens.map { Array($0.utf8) },

@@ -18,15 +18,15 @@ enum ByteAlphabet {
 
   /// The spelling of `bytes`.
   static func spell(_ bytes: some Sequence<UInt8>) -> String {
-    var text = String.UnicodeScalarView()
-    text.append(contentsOf: bytes.map { scalars[Int($0)] })
-    return String(text)
+    var spelling = String.UnicodeScalarView()
+    spelling.append(contentsOf: bytes.map { scalars[Int($0)] })
+    return String(spelling)
   }
 
-  /// The bytes that `text` spells, or `nil` where a character is not of the alphabet.
-  static func bytes(spelledBy text: String) -> [UInt8]? {
+  /// The bytes that `spelling` stands for, or `nil` where a character is not of the alphabet.
+  static func bytes(spelledBy spelling: String) -> [UInt8]? {
     var result: [UInt8] = []
-    for scalar in text.unicodeScalars {
+    for scalar in spelling.unicodeScalars {
       guard let byte = bytes[scalar] else { return nil }
       result.append(byte)
     }

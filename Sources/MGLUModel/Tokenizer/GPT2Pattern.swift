@@ -2,13 +2,13 @@
 extension WordScanner {
   /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
   mutating func skipGPT2Word() {
-    if text[position] == UInt8(ascii: "'"), let length = contraction() {
+    if bytes[position] == UInt8(ascii: "'"), let length = contraction() {
       position += length
       return
     }
     let (kind, length) = scalar(at: position)
     if kind != .space { return skip(kind) }
-    if text[position] == UInt8(ascii: " "), let following = self.kind(at: position + length),
+    if bytes[position] == UInt8(ascii: " "), let following = self.kind(at: position + length),
       following != .space
     {
       position += length
@@ -17,9 +17,9 @@ extension WordScanner {
     skipSpaces()
   }
 
-  /// One digit, or a word of what lies before the next digit.
+  /// One digit, or a word that ends before the next digit.
   mutating func skipGPT2WordOrDigit() {
-    if position == end { (end, endsBeforeDigit) = (text.count, false) }
+    if position == end { (end, endsBeforeDigit) = (bytes.count, false) }
     if kind(at: position) == .number { return skip(.number, limit: 1) }
     if !endsBeforeDigit {
       // Found once for all words until there.
@@ -32,7 +32,7 @@ extension WordScanner {
 
   /// The length of the contraction that begins here.
   private func contraction() -> Int? {
-    let rest = text[(position + 1)..<end].prefix(2)
+    let rest = bytes[(position + 1)..<end].prefix(2)
     guard let first = rest.first else { return nil }
     switch first {
     case UInt8(ascii: "s"), UInt8(ascii: "t"), UInt8(ascii: "m"), UInt8(ascii: "d"): return 2

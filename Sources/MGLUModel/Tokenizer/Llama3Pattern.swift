@@ -11,7 +11,7 @@ extension WordScanner {
   }
 
   mutating func skipLlama3Word(digits: Int) {
-    if text[position] == UInt8(ascii: "'"), let length = contractionOfAnyCase() {
+    if bytes[position] == UInt8(ascii: "'"), let length = contractionOfAnyCase() {
       position += length
       return
     }
@@ -26,7 +26,7 @@ extension WordScanner {
       position += length
       return skip(.letter)
     }
-    if kind == .other || text[position] == UInt8(ascii: " ") && next == .other {
+    if kind == .other || bytes[position] == UInt8(ascii: " ") && next == .other {
       position += length
       skip(.other)
       while position < end, isNewline(position) { position += 1 }
@@ -44,13 +44,13 @@ extension WordScanner {
   }
 
   private func isNewline(_ index: Int) -> Bool {
-    text[index] == UInt8(ascii: "\n") || text[index] == UInt8(ascii: "\r")
+    bytes[index] == UInt8(ascii: "\n") || bytes[index] == UInt8(ascii: "\r")
   }
 
   /// The length of the contraction that begins here, in letters of either case. U+017F, the long s,
   /// is an s of another case.
   private func contractionOfAnyCase() -> Int? {
-    let rest = text[(position + 1)..<end].prefix(2)
+    let rest = bytes[(position + 1)..<end].prefix(2)
     if rest.elementsEqual([0xc5, 0xbf]) { return 3 }
     let lower = rest.map { (0x41...0x5a).contains($0) ? $0 | 0x20 : $0 }
     guard let first = lower.first else { return nil }

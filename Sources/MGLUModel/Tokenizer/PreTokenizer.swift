@@ -1,4 +1,4 @@
-/// How text is cut into words, within which byte pairs merge.
+/// Cuts text into words, within which byte pairs merge.
 public enum PreTokenizer: Sendable, Equatable, CaseIterable {
   /// GPT-2's pattern:
   /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
@@ -11,9 +11,9 @@ public enum PreTokenizer: Sendable, Equatable, CaseIterable {
   case qwen2
 
   /// Calls `body` with the range of each word of valid UTF-8, in order and without gaps. Linear.
-  func forEachWord(_ text: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) -> Void) {
-    var scanner = WordScanner(text: text)
-    while scanner.position < text.count {
+  func forEachWord(_ bytes: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) -> Void) {
+    var scanner = WordScanner(bytes: bytes)
+    while scanner.position < bytes.count {
       let start = scanner.position
       switch self {
       case .gpt2: scanner.skipGPT2Word()

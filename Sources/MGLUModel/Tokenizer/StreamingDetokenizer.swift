@@ -1,4 +1,4 @@
-/// Text from tokens as they come: only whole characters are given out.
+/// Decodes tokens as they come, in whole characters.
 public struct StreamingDetokenizer: Sendable {
   private let tokenizer: Tokenizer
   private var pending: [UInt8] = []
@@ -6,7 +6,7 @@ public struct StreamingDetokenizer: Sendable {
   /// An empty stream.
   public init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
 
-  /// The text that `id` completes, which may be empty. Special tokens have no text.
+  /// The characters that `id` completes, if any. Special tokens have none.
   public mutating func append(_ id: Int32) -> String {
     if tokenizer.isSpecial(id) { return finish() }
     pending += tokenizer.bytes(of: id) ?? []
@@ -15,7 +15,7 @@ public struct StreamingDetokenizer: Sendable {
     return String(decoding: pending[..<complete], as: UTF8.self)
   }
 
-  /// What is left, with U+FFFD for an unfinished character.
+  /// The characters that are left, with U+FFFD for an unfinished character.
   public mutating func finish() -> String {
     defer { pending.removeAll() }
     return String(decoding: pending, as: UTF8.self)

@@ -41,7 +41,7 @@ extension Tokenizer {
         case tokenizerClass = "tokenizer_class"
       }
     }
-    let end = eosTokenIDs.flatMap { id in addedTokens.first { $0.id == id }?.text }
+    let end = eosTokenIDs.flatMap { id in addedTokens.first { $0.id == id }?.content }
     try Folder.create(folder)
     let files = [
       "tokenizer.json": ModelFolder.json(TokenizerFile(self)),

@@ -2,42 +2,42 @@
 ///
 /// A tokenizer is an immutable value: any number of threads may use it.
 public struct Tokenizer: Sendable {
-  /// A token that stands for itself wherever its text appears, such as the end of text.
+  /// A token that stands for itself wherever its content appears, such as `<|endoftext|>`.
   public struct AddedToken: Sendable, Equatable {
     /// Its id.
     public let id: Int32
-    /// Its text.
-    public let text: String
+    /// Its spelling.
+    public let content: String
     /// Whether it is control rather than content.
     public let isSpecial: Bool
-    /// Whether it is looked for in normalized text, after those that are not.
+    /// Whether the tokenizer looks for it in normalized text, after the other added tokens.
     public let isNormalized: Bool
 
     /// Creates an added token.
-    public init(id: Int32, text: String, isSpecial: Bool = true, isNormalized: Bool = false) {
+    public init(id: Int32, content: String, isSpecial: Bool = true, isNormalized: Bool = false) {
       self.id = id
-      self.text = text
+      self.content = content
       self.isSpecial = isSpecial
       self.isNormalized = isNormalized
     }
   }
 
-  /// What a merge of two tokens makes, and how early it is applied.
+  /// The token that a merge of two makes, and the rank of the merge.
   struct Merge: Equatable {
     let rank: Int32
     let id: Int32
   }
 
-  /// The text of the token that ends a document.
+  /// The content of the token that ends a document.
   public static let endOfTextText = "<|endoftext|>"
 
-  /// How text is cut into words.
+  /// Cuts text into words.
   public let preTokenizer: PreTokenizer
-  /// Whether text is brought into Unicode's composed form (NFC) first.
+  /// Whether the tokenizer first brings text into Unicode's composed form (NFC).
   public let composesText: Bool
-  /// Whether a word that is a token is that token, whatever the merges say.
+  /// Whether a word that is a token is that token, without regard to merges.
   public let ignoresMerges: Bool
-  /// Tokens that begin every text a model reads, such as `<|begin_of_text|>`;
+  /// Tokens that begin every sequence of a model, such as `<|begin_of_text|>`;
   /// ``encode(_:parsingAddedTokens:)`` leaves them to its caller.
   public let textStart: [Int32]
   /// Added tokens by id.
@@ -45,7 +45,7 @@ public struct Tokenizer: Sendable {
   /// One more than the highest id.
   public var vocabularySize: Int { tokenBytes.count }
 
-  /// The bytes of each id; `nil` for an id that is no token.
+  /// The bytes of each id; `nil` for an id without a token.
   let tokenBytes: [[UInt8]?]
   /// The id of each single byte.
   let byteIDs: [Int32]
@@ -83,16 +83,16 @@ public struct Tokenizer: Sendable {
     specialIDs = Set(addedTokens.filter(\.isSpecial).map(\.id))
   }
 
-  /// The 256 bytes, each its own token with its own value as id, and the end of text as id 256.
+  /// The 256 bytes, each its own token with its own value as id, and `<|endoftext|>` as id 256.
   public static let bytes = Tokenizer(
     tokenBytes: (0..<256).map { [UInt8($0)] } + [Array(endOfTextText.utf8)],
     byteIDs: (0..<256).map(Int32.init), merges: [:],
-    addedTokens: [AddedToken(id: 256, text: endOfTextText)])
+    addedTokens: [AddedToken(id: 256, content: endOfTextText)])
 
   /// The id that ends a document: that of `<|endoftext|>`, `<|end_of_text|>` or `</s>`.
   public var eosTokenIDs: Int32? {
-    for text in [Self.endOfTextText, "<|end_of_text|>", "</s>"] {
-      if let token = addedTokens.first(where: { $0.text == text }) { return token.id }
+    for content in [Self.endOfTextText, "<|end_of_text|>", "</s>"] {
+      if let token = addedTokens.first(where: { $0.content == content }) { return token.id }
     }
     return nil
   }
@@ -100,7 +100,7 @@ public struct Tokenizer: Sendable {
   /// Whether `id` is control rather than content.
   public func isSpecial(_ id: Int32) -> Bool { specialIDs.contains(id) }
 
-  /// The bytes of `id`, or `nil` where it is no token. An added token's are its text.
+  /// The bytes of `id`, or `nil` where there is no such token. Those of an added token are its content.
   public func bytes(of id: Int32) -> [UInt8]? {
     tokenBytes.indices.contains(Int(id)) ? tokenBytes[Int(id)] : nil
   }
@@ -108,9 +108,9 @@ public struct Tokenizer: Sendable {
   /// The token ids of `text`.
   ///
   /// - Parameters:
-  ///   - text: Any text.
-  ///   - parsingAddedTokens: Whether the text of an added token means that token, as Hugging Face
-  ///     tokenizers have it; otherwise it is text like any other.
+  ///   - text: Any string.
+  ///   - parsingAddedTokens: Whether the content of an added token means that token, as in
+  ///     Hugging Face tokenizers; otherwise the tokenizer encodes it like other characters.
   public func encode(_ text: String, parsingAddedTokens: Bool = true) -> [Int32] {
     var text = text
     return text.withUTF8 { encode(utf8: $0, parsingAddedTokens: parsingAddedTokens) }
@@ -118,21 +118,21 @@ public struct Tokenizer: Sendable {
 
   /// The token ids of valid UTF-8.
   package func encode(
-    utf8 text: UnsafeBufferPointer<UInt8>, parsingAddedTokens: Bool = true
+    utf8 bytes: UnsafeBufferPointer<UInt8>, parsingAddedTokens: Bool = true
   ) -> [Int32] {
-    var encoder = WordEncoder(tokenizer: self, text: text)
+    var encoder = WordEncoder(tokenizer: self, bytes: bytes)
     var ids: [Int32] = []
     let none = AddedTokenMatcher([])
     let (verbatim, normalized) = parsingAddedTokens ? matchers : (none, none)
-    verbatim.forEachPart(of: text, in: 0..<text.count) { part in
+    verbatim.forEachPart(of: bytes, in: 0..<bytes.count) { part in
       switch part {
       case .token(let id): ids.append(id)
-      case .text(let range):
-        guard composesText, let composed = text[range].composed else {
+      case .plain(let range):
+        guard composesText, let composed = bytes[range].composed else {
           return encoder.encode(range, added: normalized, into: &ids)
         }
         composed.withUnsafeBufferPointer { composed in
-          var encoder = WordEncoder(tokenizer: self, text: composed)
+          var encoder = WordEncoder(tokenizer: self, bytes: composed)
           encoder.encode(0..<composed.count, added: normalized, into: &ids)
         }
       }
@@ -140,8 +140,8 @@ public struct Tokenizer: Sendable {
     return ids
   }
 
-  /// The text of `ids`, with U+FFFD where bytes are not valid UTF-8. Ids that are no tokens give
-  /// nothing.
+  /// The text of `ids`, with U+FFFD where bytes are not valid UTF-8. Ids without a token add
+  /// no characters.
   public func decode(
     _ ids: some Sequence<Int32>, skippingSpecialTokens: Bool = false
   ) -> String {

@@ -1,8 +1,8 @@
-/// What is wrong with a tokenizer.
+/// Problems of a tokenizer.
 public enum TokenizerProblem: Sendable {
   /// The file is missing or cannot be read.
   case unreadable
-  /// The file is no tokenizer.json, or contradicts itself.
+  /// The file is not a tokenizer.json, or contradicts itself.
   case malformed
   /// The file is valid, but uses something that is not understood here.
   case unsupported

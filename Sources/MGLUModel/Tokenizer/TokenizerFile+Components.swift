@@ -1,4 +1,4 @@
-/// What surrounds the model in a `tokenizer.json`.
+/// The components around the model in a `tokenizer.json`.
 extension TokenizerFile {
   /// A normalizer, pre-tokenizer, post-processor or model: its type, and the settings of all
   /// types that are understood.
@@ -118,15 +118,15 @@ extension TokenizerFile {
     }
   }
 
-  /// The tokens that the post-processor puts before a text.
+  /// The tokens that the post-processor puts before a sequence.
   func textStart(_ added: [Tokenizer.AddedToken]) throws(TokenizerError) -> [Int32] {
     var start: [Int32] = []
     for part in postProcessor?.parts ?? [] where part.type != "ByteLevel" {
       guard part.type == "TemplateProcessing", let pieces = part.single else {
         throw Self.unsupported("the post-processor \(part.type)")
       }
-      guard let text = pieces.last?["Sequence"], text.id == "A" else {
-        throw Self.unsupported("a template that puts tokens after a text")
+      guard let sequence = pieces.last?["Sequence"], sequence.id == "A" else {
+        throw Self.unsupported("a template that puts tokens after the sequence")
       }
       for piece in pieces.dropLast() {
         let name = piece["SpecialToken"]?.id ?? ""
@@ -158,17 +158,17 @@ extension TokenizerFile.Component {
     self = parts.count == 1 ? parts[0] : Self(type: "Sequence", preTokenizers: parts)
   }
 
-  /// The template that puts `textStart` before a text, or `nil` for no tokens.
+  /// The template that puts `textStart` before a sequence, or `nil` for no tokens.
   init?(textStart: [Int32], of tokenizer: Tokenizer) {
     let tokens = tokenizer.addedTokens.filter { textStart.contains($0.id) }
-    let names = textStart.compactMap { id in tokens.first { $0.id == id }?.text }
+    let names = textStart.compactMap { id in tokens.first { $0.id == id }?.content }
     guard !names.isEmpty else { return nil }
     self.init(type: "TemplateProcessing")
     let start = names.map { ["SpecialToken": Piece(id: $0)] }
     single = start + [["Sequence": Piece(id: "A")]]
     pair = (single ?? []) + [["Sequence": Piece(id: "B", type: 1)]]
     specialTokens = Dictionary(
-      tokens.map { ($0.text, SpecialToken(id: $0.text, ids: [$0.id], tokens: [$0.text])) },
+      tokens.map { ($0.content, SpecialToken(id: $0.content, ids: [$0.id], tokens: [$0.content])) },
       uniquingKeysWith: { first, _ in first })
   }
 }

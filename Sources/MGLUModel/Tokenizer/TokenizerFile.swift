@@ -32,8 +32,8 @@ struct TokenizerFile: Codable {
 
     init(from decoder: any Decoder) throws {
       let parts: [String]
-      if let text = try? decoder.singleValueContainer().decode(String.self) {
-        parts = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+      if let pair = try? decoder.singleValueContainer().decode(String.self) {
+        parts = pair.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
       } else {
         parts = try [String](from: decoder)
       }
@@ -98,17 +98,17 @@ extension TokenizerFile {
     let spelled = tokenizer.tokenBytes.map { $0.map(ByteAlphabet.spell) ?? "" }
     let added = Set(tokenizer.addedTokens.map(\.id))
     var vocabulary: [String: Int32] = [:]
-    for (index, text) in spelled.enumerated()
+    for (index, spelling) in spelled.enumerated()
     where tokenizer.tokenBytes[index] != nil && !added.contains(Int32(index)) {
-      vocabulary[text] = Int32(index)
+      vocabulary[spelling] = Int32(index)
     }
-    for token in tokenizer.addedTokens { vocabulary[token.text] = token.id }
+    for token in tokenizer.addedTokens { vocabulary[token.content] = token.id }
     let merges = tokenizer.merges.sorted { $0.value.rank < $1.value.rank }.map { pair, _ in
       Pair(left: spelled[Int(pair.left)], right: spelled[Int(pair.right)])
     }
     self.added = tokenizer.addedTokens.map {
       Added(
-        id: $0.id, content: $0.text, normalized: $0.isNormalized, special: $0.isSpecial)
+        id: $0.id, content: $0.content, normalized: $0.isNormalized, special: $0.isSpecial)
     }
     normalizer = tokenizer.composesText ? Component(type: "NFC") : nil
     preTokenizer = Component(tokenizer.preTokenizer)
@@ -118,7 +118,7 @@ extension TokenizerFile {
       ignoreMerges: tokenizer.ignoresMerges, vocabulary: vocabulary, merges: merges)
   }
 
-  /// The tokenizer that the file describes, or what in it is not understood or contradictory.
+  /// The tokenizer that the file describes; throws for an unsupported or contradictory part.
   func tokenizer() throws(TokenizerError) -> Tokenizer {
     try checkModel()
     let composesText = try composesText()
@@ -128,14 +128,15 @@ extension TokenizerFile {
     }
     let addedTokens = (added ?? []).map {
       Tokenizer.AddedToken(
-        id: $0.id, text: $0.content, isSpecial: $0.special ?? false,
+        id: $0.id, content: $0.content, isSpecial: $0.special ?? false,
         isNormalized: $0.normalized ?? false)
     }
-    let addedTexts = Set(addedTokens.map { Array($0.text.utf8) })
+    let addedBytes = Set(addedTokens.map { Array($0.content.utf8) })
     var ids: [[UInt8]: Int32] = [:]
-    for (text, id) in vocabulary where !addedTexts.contains(Array(text.utf8)) {
-      guard let bytes = ByteAlphabet.bytes(spelledBy: text) else {
-        throw TokenizerError(.malformed, "the token \(text) is not spelled in the byte alphabet")
+    for (spelling, id) in vocabulary where !addedBytes.contains(Array(spelling.utf8)) {
+      guard let bytes = ByteAlphabet.bytes(spelledBy: spelling) else {
+        throw TokenizerError(
+          .malformed, "the token \(spelling) is not spelled in the byte alphabet")
       }
       ids[bytes] = id
     }
@@ -145,7 +146,7 @@ extension TokenizerFile {
         .malformed, "the highest token id is \(highest): expected 0 to \(1 << 24 - 1)")
     }
     var tokenBytes = [[UInt8]?](repeating: nil, count: Int(highest) + 1)
-    let named = ids.map { ($0.value, $0.key) } + addedTokens.map { ($0.id, Array($0.text.utf8)) }
+    let named = ids.map { ($0.value, $0.key) } + addedTokens.map { ($0.id, Array($0.content.utf8)) }
     for (id, bytes) in named {
       guard id >= 0, tokenBytes[Int(id)] == nil else {
         throw TokenizerError(.malformed, "token id \(id) is negative or given twice")

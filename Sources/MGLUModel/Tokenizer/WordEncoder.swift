@@ -1,34 +1,34 @@
 import HeapModule
 
-/// Encodes the words of one text, remembering those it has seen: text repeats itself.
+/// Encodes the words of one string, and remembers the ones it has seen: words recur.
 struct WordEncoder {
   private let tokenizer: Tokenizer
-  private let text: UnsafeBufferPointer<UInt8>
+  private let bytes: UnsafeBufferPointer<UInt8>
   private var seen: [Word: [Int32]] = [:]
 
   /// Words longer than this are not remembered.
   private static let longestRemembered = 64
 
-  init(tokenizer: Tokenizer, text: UnsafeBufferPointer<UInt8>) {
+  init(tokenizer: Tokenizer, bytes: UnsafeBufferPointer<UInt8>) {
     self.tokenizer = tokenizer
-    self.text = text
+    self.bytes = bytes
   }
 
-  /// Appends the ids of a part of the text, in which `added` finds tokens.
+  /// Appends the ids of a part of the bytes, in which `added` finds tokens.
   mutating func encode(
     _ range: Range<Int>, added: AddedTokenMatcher, into ids: inout [Int32]
   ) {
-    added.forEachPart(of: text, in: range) { part in
+    added.forEachPart(of: bytes, in: range) { part in
       switch part {
       case .token(let id): ids.append(id)
-      case .text(let range): encode(range, into: &ids)
+      case .plain(let range): encode(range, into: &ids)
       }
     }
   }
 
   private mutating func encode(_ range: Range<Int>, into ids: inout [Int32]) {
     guard !range.isEmpty else { return }
-    let part = UnsafeBufferPointer(rebasing: text[range])
+    let part = UnsafeBufferPointer(rebasing: bytes[range])
     if tokenizer.merges.isEmpty, !tokenizer.ignoresMerges {
       ids += part.lazy.map { tokenizer.byteIDs[Int($0)] }
       return
@@ -48,7 +48,7 @@ struct WordEncoder {
     }
   }
 
-  /// A word by its bytes, which stay valid as long as the text is being encoded.
+  /// A word by its bytes, which stay valid as long as the encoder.
   private struct Word: Hashable {
     let bytes: UnsafeBufferPointer<UInt8>
 

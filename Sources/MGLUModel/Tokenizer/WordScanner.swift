@@ -2,16 +2,16 @@
 struct WordScanner {
   enum Kind { case letter, number, space, other }
 
-  let text: UnsafeBufferPointer<UInt8>
+  let bytes: UnsafeBufferPointer<UInt8>
   var position = 0
-  /// Where the text ends for the pattern.
+  /// The end of the bytes that the pattern sees.
   var end: Int
   /// Whether `end` lies before a digit that the pattern must not see.
   var endsBeforeDigit = false
 
-  init(text: UnsafeBufferPointer<UInt8>) {
-    self.text = text
-    end = text.count
+  init(bytes: UnsafeBufferPointer<UInt8>) {
+    self.bytes = bytes
+    end = bytes.count
   }
 
   /// The class of the scalar at `index`, or `nil` at the end.
@@ -45,11 +45,11 @@ struct WordScanner {
 
   /// The class and the length in bytes of the scalar at `index`.
   func scalar(at index: Int) -> (kind: Kind, length: Int) {
-    let byte = text[index]
+    let byte = bytes[index]
     if byte < 0x80 { return (Self.ascii[Int(byte)], 1) }
     let length = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4
     var value = UInt32(byte) & (0xff >> UInt32(length + 1))
-    for offset in 1..<length { value = value << 6 | UInt32(text[index + offset] & 0x3f) }
+    for offset in 1..<length { value = value << 6 | UInt32(bytes[index + offset] & 0x3f) }
     return (Unicode.Scalar(value).map(Self.classify) ?? .other, length)
   }
 

@@ -14,7 +14,7 @@ struct BarPlot {
   private static let width = 400.0
   private static let rowHeight = 40.0
 
-  /// The drawing. The axis does not begin at zero: what matters is differences.
+  /// The drawing. The axis does not begin at zero: the differences matter.
   var svg: String {
     let ends = bars.flatMap { bar in
       bar.value.map { [$0 - (bar.deviation ?? 0), $0 + (bar.deviation ?? 0)] } ?? []
@@ -24,16 +24,16 @@ struct BarPlot {
     let (left, right, top) = (16.0, Self.width - 72, 34.0)
     let bottom = top + Self.rowHeight * Double(bars.count)
     func column(_ value: Double) -> Double { left + axis.place(value) * (right - left) }
-    var parts = [SVG.text(title, x: left, y: 18, class: "title")]
+    var parts = [SVG.label(title, x: left, y: 18, class: "title")]
     for tick in axis.ticks {
       parts.append(SVG.line(column(tick), top, column(tick), bottom, class: "grid"))
-      parts.append(SVG.text(axis.label(tick), x: column(tick), y: bottom + 16, anchor: "middle"))
+      parts.append(SVG.label(axis.label(tick), x: column(tick), y: bottom + 16, anchor: "middle"))
     }
     for (index, bar) in bars.enumerated() {
       let y = top + Self.rowHeight * Double(index)
-      parts.append(SVG.text(bar.title, x: left, y: y + 13))
+      parts.append(SVG.label(bar.title, x: left, y: y + 13))
       guard let value = bar.value else {
-        parts.append(SVG.text("diverged", x: right + 6, y: y + 30))
+        parts.append(SVG.label("diverged", x: right + 6, y: y + 30))
         continue
       }
       parts.append(
@@ -49,7 +49,7 @@ struct BarPlot {
         parts.append(SVG.line(from, y + 26, to, y + 26, class: "whisker"))
         for end in [from, to] { parts.append(SVG.line(end, y + 21, end, y + 31, class: "whisker")) }
       }
-      parts.append(SVG.text(NumberFormat.fixed(value, 4), x: right + 14, y: y + 30))
+      parts.append(SVG.label(NumberFormat.fixed(value, 4), x: right + 14, y: y + 30))
     }
     return SVG.element(
       "svg",

@@ -1,6 +1,6 @@
 import MGLUTraining
 
-/// What a comparison came to, as text for people: `report.md` and `report.html`.
+/// The results of a comparison for people: `report.md` and `report.html`.
 package struct ComparisonReport {
   let title: String
   let conditions: String
@@ -12,9 +12,9 @@ package struct ComparisonReport {
   ///
   /// - Parameters:
   ///   - title: Its heading.
-  ///   - machine: What computed, in words.
-  ///   - plan: What was compared.
-  ///   - paper: What the paper says of the experiment, where a recipe has it.
+  ///   - machine: The machine of the runs, in words.
+  ///   - plan: The plan of the comparison.
+  ///   - paper: The paper's figures of the experiment, where a recipe has them.
   package init(
     _ results: ComparisonResults, title: String, machine: String, plan: ComparisonPlan,
     paper: ComparisonRecipe.Paper? = nil
@@ -43,15 +43,15 @@ package struct ComparisonReport {
     try AtomicFile.write(Array(html.utf8), to: folder + "/report.html")
   }
 
-  /// What the columns mean.
+  /// The meaning of the columns.
   var notes: [String] {
     var notes = [
       "Validation loss in nats per token: mean and standard deviation over seeds; perplexity is "
         + "that of the mean loss. The difference to the first unit is paired: runs of one seed see "
         + "the same batches. MiB counts FP16 weights and 1-bit masks.",
-      "Speeds are medians over seeds, and suffer from whatever else the machine did; decoding is over "
+      "Speeds are medians over seeds, and suffer from other work of the machine; decoding is over "
         + "packed masks and weights of the type that training multiplies in, FP32 on a CPU and BF16 "
-        + "on a GPU, the fastest of twenty texts.",
+        + "on a GPU, the fastest of twenty sequences.",
     ]
     if let paper { notes.append(Self.note(of: paper, hasColumn: table.hasPaper)) }
     if results.summaries.contains(where: { $0.spikedRuns > 0 }) { notes.append(LossSpikes.rule) }
@@ -69,12 +69,12 @@ package struct ComparisonReport {
     return notes
   }
 
-  /// Where the paper's figures stand, and what they may be compared with.
+  /// The place of the paper's figures, and the figures that compare with them.
   private static func note(of paper: ComparisonRecipe.Paper, hasColumn: Bool) -> String {
     let place = " (arXiv 2506.23225): \(paper.source); \(paper.scale)."
     return
       (hasColumn
-      ? "The paper's perplexities\(place) On other tokens or another text, only the order of the "
+      ? "The paper's perplexities\(place) On other tokens, only the order of the "
         + "units compares with them."
       : "The recipe repeats an experiment of the paper\(place)")
       + (paper.finding.map { " There, \($0)." } ?? "")

@@ -56,8 +56,8 @@ package struct ComparisonTable {
     }
   }
 
-  /// The table as text.
-  package var text: Table {
+  /// The table for a terminal.
+  package var table: Table {
     var table = Table(columns.map { .init($0.title, $0.isNumber ? .right : .left) })
     for row in rows { table.append(row) }
     return table
@@ -66,8 +66,8 @@ package struct ComparisonTable {
   /// Mean and standard deviation.
   static func estimate(_ mean: Double?, _ deviation: Double?) -> String {
     guard let mean else { return "-" }
-    let text = NumberFormat.fixed(mean, 4)
-    return deviation.map { "\(text) ± \(NumberFormat.fixed($0, 4))" } ?? text
+    let figure = NumberFormat.fixed(mean, 4)
+    return deviation.map { "\(figure) ± \(NumberFormat.fixed($0, 4))" } ?? figure
   }
 
   private static func difference(_ mean: Double?, _ deviation: Double?) -> String {

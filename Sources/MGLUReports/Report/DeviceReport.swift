@@ -1,6 +1,6 @@
 import MGLUCompute
 
-/// What this machine can compute with, and what it lacks.
+/// The devices and libraries of this machine, and the missing ones.
 package struct DeviceReport: Sendable, Encodable {
   /// This machine's processor.
   package struct Processor: Sendable, Encodable {
@@ -16,7 +16,7 @@ package struct DeviceReport: Sendable, Encodable {
   package struct GPU: Sendable, Encodable {
     /// As the option `--device` names it.
     package let device: String
-    /// What it is called.
+    /// Its name.
     package let name: String
     /// Its compute capability.
     package let capability: String
@@ -28,9 +28,9 @@ package struct DeviceReport: Sendable, Encodable {
     package private(set) var freeBytes: Int?
     /// Bytes of the second-level cache.
     package let l2Bytes: Int
-    /// What the memory's clock and width allow, in GB/s, where the driver tells.
+    /// The bandwidth of the memory's clock and width in GB/s, where the driver reports them.
     package let peakGbPerS: Double?
-    /// What was measured, in GB/s.
+    /// The measured bandwidth in GB/s.
     package private(set) var readGbPerS: Double?
     /// Why it cannot be used.
     package private(set) var problem: String?
@@ -58,9 +58,9 @@ package struct DeviceReport: Sendable, Encodable {
 
   /// A library opened at run time.
   package struct Library: Sendable, Encodable {
-    /// What it is called.
+    /// Its name.
     package let name: String
-    /// What it is for.
+    /// Its purpose.
     package let purpose: String
     /// Its file, where it was found.
     package private(set) var path: String?
@@ -85,7 +85,7 @@ package struct DeviceReport: Sendable, Encodable {
   package let cpu: Processor
   /// Every GPU.
   package private(set) var gpus: [GPU] = []
-  /// Why there are none, where there is a driver.
+  /// The reason for a missing GPU, where there is a driver.
   package private(set) var gpuProblem: String?
   /// Every library that may be opened.
   package let libraries: [Library]
@@ -105,7 +105,7 @@ package struct DeviceReport: Sendable, Encodable {
     do throws(CUDAError) {
       gpus = try CUDADevice.all.map { GPU($0, readBandwidth: readBandwidth) }
     } catch {
-      // That there is no driver stands among the libraries.
+      // The list of libraries reports a missing driver.
       if error.code != .noDriver { gpuProblem = error.description }
     }
   }

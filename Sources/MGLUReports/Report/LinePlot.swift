@@ -31,16 +31,16 @@ struct LinePlot {
       plot.bottom - y.place(value) * (plot.bottom - plot.top)
     }
     var parts = [
-      SVG.text(title, x: plot.left, y: 18, class: "title"),
-      SVG.text(xLabel, x: (plot.left + plot.right) / 2, y: Self.height - 8, anchor: "middle"),
+      SVG.label(title, x: plot.left, y: 18, class: "title"),
+      SVG.label(xLabel, x: (plot.left + plot.right) / 2, y: Self.height - 8, anchor: "middle"),
     ]
     for tick in y.ticks {
       parts.append(SVG.line(plot.left, row(tick), plot.right, row(tick), class: "grid"))
-      parts.append(SVG.text(y.label(tick), x: plot.left - 6, y: row(tick) + 4, anchor: "end"))
+      parts.append(SVG.label(y.label(tick), x: plot.left - 6, y: row(tick) + 4, anchor: "end"))
     }
     for tick in x.ticks {
       parts.append(
-        SVG.text(x.label(tick), x: column(tick), y: plot.bottom + 18, anchor: "middle"))
+        SVG.label(x.label(tick), x: column(tick), y: plot.bottom + 18, anchor: "middle"))
     }
     for series in series {
       let path = series.points.map {

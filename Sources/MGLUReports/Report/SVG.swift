@@ -1,4 +1,4 @@
-/// SVG as text: elements, and numbers short enough for a file that people open.
+/// SVG: elements, and numbers short enough for a file that people open.
 ///
 /// Colors are classes of the page's style sheet, so that one drawing serves light and dark.
 enum SVG {
@@ -10,12 +10,13 @@ enum SVG {
     return content.isEmpty ? "<\(name)\(list)/>" : "<\(name)\(list)>\(content)</\(name)>"
   }
 
-  /// A text at a place.
-  static func text(
-    _ text: String, x: Double, y: Double, anchor: String = "start", class name: String = "label"
+  /// A label at a place.
+  static func label(
+    _ string: String, x: Double, y: Double, anchor: String = "start", class name: String = "label"
   ) -> String {
     element(
-      "text", ["x": number(x), "y": number(y), "text-anchor": anchor, "class": name], escape(text))
+      "text", ["x": number(x), "y": number(y), "text-anchor": anchor, "class": name], escape(string)
+    )
   }
 
   /// A straight line.
@@ -32,10 +33,10 @@ enum SVG {
   /// A coordinate with one decimal.
   static func number(_ value: Double) -> String { NumberFormat.fixed(value, 1) }
 
-  /// Text as HTML.
-  static func escape(_ text: String) -> String {
+  /// `string` as HTML.
+  static func escape(_ string: String) -> String {
     var result = ""
-    for character in text {
+    for character in string {
       switch character {
       case "&": result += "&amp;"
       case "<": result += "&lt;"

@@ -31,8 +31,8 @@ extension FeedForwardConfiguration {
 
 extension UnitSpecification {
   /// The field's name of the unit that a specification spells.
-  static func title(of text: String) -> String {
-    guard let unit = try? UnitSpecification(parsing: text) else { return text }
+  static func title(of unit: String) -> String {
+    guard let unit = try? UnitSpecification(parsing: unit) else { return unit }
     return FeedForwardConfiguration.name(of: unit.unit, unit.activation)
   }
 }

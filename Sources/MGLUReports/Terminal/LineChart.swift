@@ -51,8 +51,8 @@ public struct LineChart: Sendable {
       let mark = Self.marks[index % Self.marks.count]
       for point in series.points { canvas[row(point.y)][column(point.x)] = mark }
     }
-    func pad(_ text: String) -> String {
-      String(repeating: " ", count: max(0, margin - text.count)) + text
+    func pad(_ label: String) -> String {
+      String(repeating: " ", count: max(0, margin - label.count)) + label
     }
     let body = canvas.enumerated().map { index, cells in
       pad(index == 0 ? labels.0 : index == rows - 1 ? labels.1 : "") + " │" + String(cells)

@@ -20,8 +20,8 @@ public enum NumberFormat {
     let (whole, fraction) = Int(scaled).quotientAndRemainder(dividingBy: Int(scale))
     let sign = value < 0 && scaled > 0 ? "-" : ""
     if digits == 0 { return "\(sign)\(whole)" }
-    let text = String(fraction)
-    return "\(sign)\(whole)." + String(repeating: "0", count: digits - text.count) + text
+    let decimals = String(fraction)
+    return "\(sign)\(whole)." + String(repeating: "0", count: digits - decimals.count) + decimals
   }
 
   /// Two significant digits and a power of ten where that is shorter: learning rates.

@@ -1,7 +1,7 @@
 /// The state of a training run in one line: rewritten in place on a terminal, a plain line now
 /// and then elsewhere.
 public struct ProgressLine {
-  /// What the line shows.
+  /// The content of the line.
   public struct State: Sendable, Equatable {
     /// Steps done.
     public var step: Int
@@ -51,18 +51,18 @@ public struct ProgressLine {
     let isFirst = lastDrawn == nil
     lastDrawn = now
     if terminal.isInteractive {
-      terminal.write("\r\u{1b}[2K" + Self.text(state, total: total, width: terminal.width - 1))
+      terminal.write("\r\u{1b}[2K" + Self.line(state, total: total, width: terminal.width - 1))
       isDrawn = true
     } else if !isFirst || state.step == total {
-      terminal.write(Self.text(state, total: total, width: nil) + "\n")
+      terminal.write(Self.line(state, total: total, width: nil) + "\n")
     }
   }
 
   /// Writes a line of its own above the progress.
-  public mutating func note(_ text: String) {
+  public mutating func note(_ message: String) {
     if isDrawn { terminal.write("\r\u{1b}[2K") }
     isDrawn = false
-    terminal.write(text + "\n")
+    terminal.write(message + "\n")
   }
 
   /// Leaves the line as it is and goes to the next.
@@ -73,7 +73,7 @@ public struct ProgressLine {
 
   /// The line: with a bar in what is left of `width` columns, or without one. Where the width is
   /// too small for everything, the end is cut.
-  static func text(_ state: State, total: Int, width: Int?) -> String {
+  static func line(_ state: State, total: Int, width: Int?) -> String {
     let numbers =
       "step \(state.step)/\(total)  loss \(NumberFormat.fixed(state.loss, 4))"
       + "  lr \(NumberFormat.scientific(state.learningRate))"
@@ -83,7 +83,7 @@ public struct ProgressLine {
     let room = width - numbers.count - 2
     guard room >= 5 else { return String(numbers.prefix(max(0, width))) }
     let share = Double(state.step) / Double(max(1, total))
-    return ShareBar.text(share, width: min(room, 20)) + "  " + numbers
+    return ShareBar.bar(share, width: min(room, 20)) + "  " + numbers
   }
 }
 

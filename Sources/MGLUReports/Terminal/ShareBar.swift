@@ -4,7 +4,7 @@ public enum ShareBar {
 
   /// The bar, exactly `width` columns wide. A share outside 0...1 is clamped; what is not a number
   /// is empty.
-  public static func text(_ share: Double, width: Int) -> String {
+  public static func bar(_ share: Double, width: Int) -> String {
     guard width > 0 else { return "" }
     let clamped = share.isNaN ? 0 : max(0, min(1, share))
     let filled = Int((clamped * Double(width * 8)).rounded())

@@ -1,4 +1,4 @@
-/// Text in columns, as wide as what they hold.
+/// A table in columns that fit their widest cell.
 public struct Table: Sendable {
   /// How a column stands.
   public enum Alignment: Sendable { case left, right }

@@ -6,7 +6,7 @@
   import Darwin
 #endif
 
-/// Where text for people goes: its width, and whether it is a terminal at all.
+/// A standard stream for people: its width, and whether it is a terminal at all.
 public struct Terminal: Sendable {
   /// The file descriptor, 1 for standard output or 2 for standard error.
   public let descriptor: Int32
@@ -32,10 +32,10 @@ public struct Terminal: Sendable {
     return Int(size.ws_col)
   }
 
-  /// Writes `text` at once and says whether anyone still reads.
+  /// Writes `string` at once and says whether anyone still reads.
   @discardableResult
-  public func write(_ text: String) -> Bool {
-    var rest = Array(text.utf8)[...]
+  public func write(_ string: String) -> Bool {
+    var rest = Array(string.utf8)[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
       if count < 0, errno == EINTR { continue }

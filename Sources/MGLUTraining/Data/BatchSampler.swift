@@ -21,7 +21,7 @@ struct BatchSampler {
       throw DataError(
         .tooShort,
         "the training data has \(tokens.count) tokens: a context of \(length) needs at "
-          + "least \(length + 1)", remedy: "use more text or a smaller --context")
+          + "least \(length + 1)", remedy: "use more text or a shorter context")
     }
   }
 
@@ -44,7 +44,7 @@ struct BatchSampler {
   var consecutiveCount: Int { (tokens.count - 1 + length - 1) / length }
 
   /// Fills `batch` with consecutive windows from window `first` on; where there are no more, and
-  /// after the end of the last, nothing is predicted.
+  /// after the end of the last, there are no targets.
   func consecutive(from first: Int, into batch: TokenBatch) throws(DataError) {
     try fill(batch, starts: (0..<batch.sequences).map { (first + $0) * length })
   }

@@ -1,8 +1,8 @@
 /// The tokens a model is trained on and those it is judged by.
 public struct Corpus: Sendable {
-  /// What training draws its windows from.
+  /// The data of training's windows.
   public let training: TokenSequence
-  /// What is never trained on.
+  /// The data that training never sees.
   public let validation: TokenSequence
 
   /// A corpus of given parts.
@@ -23,8 +23,8 @@ public struct Corpus: Sendable {
       let held = Set(try Self.files(at: validationPath).map(Folder.resolved))
       if Folder.kind(of: path) == .file, held.contains(Folder.resolved(path)) {
         throw DataError(
-          .empty, "\(path) is the validation data too: nothing is left to train on",
-          remedy: "give other data, or leave out --valid to keep the last tenth")
+          .onlyValidation, "\(path) is the validation data too: nothing is left to train on",
+          remedy: "give other data, or no validation data to keep the last tenth")
       }
       training = try Self.tokens(at: path, without: held, tokenizer: tokenizer)
       validation = try Self.tokens(at: validationPath, tokenizer: tokenizer)

@@ -1,10 +1,12 @@
-/// What is wrong with training or evaluation data.
+/// Problems of training or evaluation data.
 public enum DataProblem: Sendable {
   /// A path is missing or cannot be read.
   case unreadable
   /// There is no text, or there are no tokens.
   case empty
-  /// A file is not what its name says: not UTF-8, not JSON, no shard.
+  /// The training data is the validation data: nothing remains to train on.
+  case onlyValidation
+  /// The content of a file does not fit its name: not UTF-8, not JSON, not a shard.
   case malformed
   /// A shard's size does not fit its header.
   case wrongSize

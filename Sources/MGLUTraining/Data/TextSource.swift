@@ -10,7 +10,7 @@
 /// recursively in the order of its names, hidden ones left out, for files with one of
 /// ``folderExtensions``.
 public enum TextSource {
-  /// What counts as text in a folder: prose and source code.
+  /// Extensions of text files in a folder: prose and source code.
   public static let folderExtensions = [
     "txt", "md", "markdown", "rst", "tex", "jsonl", "swift", "c", "h", "cc", "cpp", "hpp", "cu",
     "py", "rs", "go", "java", "kt", "js", "ts", "rb", "sh", "sql", "html", "css",
@@ -31,15 +31,15 @@ public enum TextSource {
   ) throws(DataError) {
     var found = false
     for file in try files(at: path) where !excluded.contains(Folder.resolved(file)) {
-      let text = try text(ofFile: file)
-      try documents(of: text, file: file) { document in
+      let content = try content(ofFile: file)
+      try documents(of: content, file: file) { document in
         guard !document.isEmpty else { return }
         found = true
         body(document)
       }
     }
     guard found else {
-      throw DataError(.empty, "\(path): there is no text in it", remedy: "give another --data")
+      throw DataError(.empty, "\(path): there is no text in it", remedy: "give other data")
     }
   }
 
@@ -77,25 +77,26 @@ public enum TextSource {
     return result
   }
 
-  private static func text(ofFile path: String) throws(DataError) -> String {
+  private static func content(ofFile path: String) throws(DataError) -> String {
     let file: MappedFile
     do { file = try MappedFile(path: path) } catch { throw DataError(reading: error) }
-    guard let text = String(validating: file.bytes, as: UTF8.self) else {
+    guard let content = String(validating: file.bytes, as: UTF8.self) else {
       throw DataError(
         .malformed, "\(path): not UTF-8 text", remedy: "convert it, for example with iconv")
     }
-    return text
+    return content
   }
 
   private static func documents(
-    of text: String, file: String, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+    of content: String, file: String, _ body: (UnsafeBufferPointer<UInt8>) -> Void
   ) throws(DataError) {
-    var text = text
-    guard file.hasSuffix(".jsonl") else { return text.withUTF8(body) }
+    var content = content
+    guard file.hasSuffix(".jsonl") else { return content.withUTF8(body) }
     struct Line: Decodable { let text: String }
     let model = JSONDecoder()
     var number = 0
-    for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+    for line in content.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    {
       number += 1
       if line.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) { continue }
       guard var document = (try? model.decode(Line.self, from: Data(line)))?.text else {

@@ -84,7 +84,7 @@ public struct TokenSequence: Sendable {
       guard id >= 0, Int(id) < vocabularySize else {
         throw DataError(
           .tokenID, "token \(position) has the id \(id): expected 0 to \(vocabularySize - 1)",
-          remedy: "give the tokenizer that the data was encoded with (--tokenizer)")
+          remedy: "give the tokenizer that the data was encoded with")
       }
       result.append(id)
     }

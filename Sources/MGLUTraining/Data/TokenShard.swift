@@ -28,7 +28,7 @@ public enum TokenShard {
     }
     let magic = file.byteCount >= 4 ? word(0) : 0
     guard let kind = [Kind.narrow, .wide].first(where: { $0.magic == magic }) else {
-      // 253 zero words in a row are no tokens of a text, but the unused part of a header.
+      // 253 zero words in a row are the unused part of a header, not tokens.
       if file.byteCount >= headerByteCount, (3..<256).allSatisfy({ word($0) == 0 }) {
         throw DataError(
           .malformed,

@@ -1,4 +1,4 @@
-/// What a comparison tells of itself while it goes on.
+/// The events of a comparison.
 public enum ComparisonEvent: Sendable {
   /// A run begins, the `index`-th of all, from 0.
   case began(ComparisonPlan.Run, index: Int)
@@ -13,7 +13,7 @@ public enum ComparisonEvent: Sendable {
 /// A finished run is not run again and a killed one goes on, so that the same call ends with the
 /// same results, however often it was stopped.
 public struct Comparison {
-  /// What is compared.
+  /// The units and their runs.
   public let plan: ComparisonPlan
   private let tokenizer: Tokenizer
   private let corpus: Corpus
@@ -37,7 +37,7 @@ public struct Comparison {
     try ComparisonConditions(plan, corpus).establish(in: output)
   }
 
-  /// Does what is left to do and writes `results.json`, `results.csv` and `timings.json`. Returns
+  /// Does the remaining runs and writes `results.json`, `results.csv` and `timings.json`. Returns
   /// `nil` when `isCancelled` became true first.
   public func run(
     observe: (ComparisonEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
@@ -73,7 +73,7 @@ public struct Comparison {
     return all
   }
 
-  /// The text of `results.json` in `folder`.
+  /// The JSON of `results.json` in `folder`.
   public static func document(in folder: String) throws(FileError) -> String {
     String(decoding: try MappedFile(path: folder + "/results.json").contents, as: UTF8.self)
   }

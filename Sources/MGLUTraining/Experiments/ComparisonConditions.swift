@@ -1,4 +1,4 @@
-/// What all runs of a folder have in common, kept in `comparison.json`: a command that asks for
+/// The conditions that all runs of a folder share, kept in `comparison.json`: a command that asks for
 /// something else there is refused. Units, seeds and learning rates may be added.
 struct ComparisonConditions: Codable, Equatable {
   static let fileName = "comparison.json"
@@ -48,7 +48,7 @@ struct ComparisonConditions: Codable, Equatable {
     try ExperimentFile.read(Self.self, from: "\(folder)/\(fileName)")
   }
 
-  /// Throws what differs from the conditions that `folder` has; writes them where it has none.
+  /// Throws the differences from the conditions of `folder`; writes them where it has none.
   func establish(in folder: String) throws {
     guard let found = try Self.read(in: folder) else {
       try Folder.create(folder)
@@ -65,7 +65,7 @@ struct ComparisonConditions: Codable, Equatable {
       difference("warm-up steps", \.warmupSteps),
       difference("steps between validations", \.evaluateEvery),
       difference("validation tokens", \.evaluationTokens), difference("model", \.model),
-      found.matchedWeights == matchedWeights ? nil : "other weight counts (--match-parameters)",
+      found.matchedWeights == matchedWeights ? nil : "other matched weight counts",
       found.optimizer == optimizer ? nil : "other settings of AdamW",
       found.trainingData == trainingData ? nil : "other training data",
       found.validationData == validationData ? nil : "other validation data",
@@ -75,7 +75,7 @@ struct ComparisonConditions: Codable, Equatable {
         .disagreement,
         "\(folder) holds a comparison under other conditions: "
           + differences.joined(separator: "; "),
-        remedy: "ask for the same, or give another --output")
+        remedy: "ask for the same, or choose another output folder")
     }
   }
 }

@@ -1,4 +1,4 @@
-/// What is compared: units, each with every seed and learning rate, on one model and one corpus.
+/// The plan of a comparison: units, each with every seed and learning rate, on one model and one corpus.
 public struct ComparisonPlan: Sendable {
   /// The units; differences are taken to the first.
   public var units: [UnitSpecification]
@@ -26,7 +26,7 @@ public struct ComparisonPlan: Sendable {
     self.settings = settings
   }
 
-  /// Throws what is wrong with the lists, or with the settings or the model of a run.
+  /// Throws the first problem of the lists, or of the settings or the model of a run.
   public func validate() throws {
     for (name, count, distinct) in [
       ("units", units.count, Set(units).count), ("seeds", seeds.count, Set(seeds).count),

@@ -1,44 +1,44 @@
 extension ComparisonRecipe {
-  /// What the paper (arXiv 2506.23225) says of the experiment that a recipe repeats.
+  /// The figures of the paper (arXiv 2506.23225) for the experiment that a recipe repeats.
   public struct Paper: Sendable, Equatable, Codable {
     /// The section, appendix or table.
     public let source: String
-    /// The model and the text that the paper trained on.
+    /// The model and the data of the paper.
     public let scale: String
-    /// Validation perplexity by the unit's text; units of which the paper tells none are left out.
+    /// Validation perplexity by the unit's name; without the units for which the paper has none.
     public let perplexity: [String: Double]?
-    /// What the paper concludes, where it is not a perplexity.
+    /// The paper's conclusion, where it is not a perplexity.
     public let finding: String?
 
-    /// The paper's perplexity of the unit that `text` spells.
-    public func perplexity(of text: String) -> Double? { perplexity?[text] }
+    /// The paper's perplexity of the unit `name`.
+    public func perplexity(of name: String) -> Double? { perplexity?[name] }
 
-    /// The same with units as they spell themselves. A perplexity of a unit that is none of `units`
+    /// The same with units in their own spelling. A perplexity of a unit outside of `units`
     /// would be shown beside no run: it is refused, as a misspelled one is.
     func checked(against units: [UnitSpecification]) throws(ExperimentError) -> Paper {
       var checked: [String: Double] = [:]
-      // In order: of several mistakes the same one is told each time.
-      for (text, value) in (perplexity ?? [:]).sorted(by: { $0.key < $1.key }) {
+      // In order: of several mistakes, the error is always the same one.
+      for (name, value) in (perplexity ?? [:]).sorted(by: { $0.key < $1.key }) {
         let unit: UnitSpecification
-        do { unit = try UnitSpecification(parsing: text) } catch {
+        do { unit = try UnitSpecification(parsing: name) } catch {
           throw ExperimentError(
             .unit, "the paper's perplexities: \(error.message)", remedy: error.remedy)
         }
         guard units.contains(unit) else {
           throw ExperimentError(
             .unit,
-            "the paper's perplexities: unit \"\(text)\" is none of the recipe's: expected "
-              + units.map(\.text).joined(separator: ", "))
+            "the paper's perplexities: unit \"\(name)\" is not in the recipe: expected "
+              + units.map(\.description).joined(separator: ", "))
         }
-        guard checked[unit.text] == nil else {
+        guard checked[unit.description] == nil else {
           throw ExperimentError(
-            .unit, "the paper's perplexities: unit \"\(unit.text)\" is listed twice")
+            .unit, "the paper's perplexities: unit \"\(unit)\" is listed twice")
         }
         guard value >= 1, value.isFinite else {
           throw ExperimentError(
-            .setting, "the paper's perplexities: \(text) has \(value): expected 1 or more")
+            .setting, "the paper's perplexities: \(name) has \(value): expected 1 or more")
         }
-        checked[unit.text] = value
+        checked[unit.description] = value
       }
       return Paper(
         source: source, scale: scale, perplexity: perplexity == nil ? nil : checked,

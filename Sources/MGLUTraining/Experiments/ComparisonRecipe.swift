@@ -8,7 +8,7 @@ public struct ComparisonRecipe: Sendable, Codable {
   public let matchParameters: Bool?
   /// Preset, steps, seeds, learning rates and the like, by the scale's name.
   public let scales: [String: ComparisonRequest]
-  /// What the paper says of the same experiment.
+  /// The paper's figures of the same experiment.
   public private(set) var paper: Paper?
 
   /// The recipe in the file at `path`.
@@ -27,7 +27,7 @@ public struct ComparisonRecipe: Sendable, Codable {
     }
   }
 
-  /// What the recipe asks for at `scale`.
+  /// The recipe's request at `scale`.
   public func request(scale: String) throws(ExperimentError) -> ComparisonRequest {
     guard var request = scales[scale] else {
       throw ExperimentError(

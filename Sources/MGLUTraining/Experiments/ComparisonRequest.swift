@@ -1,4 +1,4 @@
-/// What a user asks to be compared; what is left out has a default.
+/// A user's request for a comparison; each omitted setting has a default.
 public struct ComparisonRequest: Sendable, Equatable, Codable {
   /// Specifications of units.
   public var units: [String]?
@@ -23,10 +23,10 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
   /// Steps between validations, by default a tenth of all.
   public var evaluateEvery: Int?
 
-  /// A request for nothing in particular.
+  /// A request without settings.
   public init() {}
 
-  /// What this request says, and where it says nothing what `other` says.
+  /// This request, with the settings of `other` where it has none.
   public func completed(by other: ComparisonRequest) -> ComparisonRequest {
     var result = self
     result.units = units ?? other.units
@@ -51,7 +51,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
   ) throws -> ComparisonPlan {
     guard let units, !units.isEmpty else {
       throw ExperimentError(
-        .setting, "no units to compare", remedy: "name them, as in --units gelu,swiglu,swimglu:4")
+        .setting, "no units to compare", remedy: "name them, as in gelu,swiglu,swimglu:4")
     }
     let name = preset ?? ModelPreset.nano.rawValue
     guard var model = shape ?? ModelPreset(rawValue: name)?.configuration else {
@@ -75,7 +75,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
     return plan
   }
 
-  /// Gives `plan` its steps, and what follows from them.
+  /// Gives `plan` its steps, and the settings that follow from them.
   public func set(steps: Int, of plan: inout ComparisonPlan) {
     plan.settings.steps = steps
     plan.settings.warmupSteps = warmupSteps ?? min(100, max(0, steps / 10))

@@ -1,8 +1,8 @@
-/// The results of all runs, and what they come to for each unit and learning rate.
+/// The results of all runs, and their summary for each unit and learning rate.
 public struct ComparisonResults: Sendable {
   /// The runs of one unit at one learning rate, one for each seed.
   public struct Summary: Sendable, Equatable, Codable {
-    /// The unit's text.
+    /// The unit's name.
     public let unit: String
     /// The learning rate.
     public let learningRate: Double
@@ -50,9 +50,9 @@ public struct ComparisonResults: Sendable {
     self.timings = timings
     summaries = plan.learningRates.flatMap { rate in
       let ofRate = runs.filter { $0.learningRate == rate }
-      let first = ofRate.filter { $0.unit == plan.units.first?.text }
+      let first = ofRate.filter { $0.unit == plan.units.first?.description }
       return plan.units.compactMap { unit in
-        Summary(ofRate.filter { $0.unit == unit.text }, against: first)
+        Summary(ofRate.filter { $0.unit == unit.description }, against: first)
       }
     }
   }

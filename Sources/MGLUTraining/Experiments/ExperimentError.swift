@@ -1,4 +1,4 @@
-/// What is wrong with an experiment.
+/// Problems of an experiment.
 public enum ExperimentProblem: Sendable {
   /// A unit that does not exist, or that has no such part.
   case unit
@@ -6,7 +6,7 @@ public enum ExperimentProblem: Sendable {
   case setting
   /// The output folder holds runs of another experiment.
   case disagreement
-  /// A file of the experiment is not what it should be.
+  /// A file of the experiment has unexpected content.
   case malformed
 }
 

@@ -30,7 +30,7 @@ package enum ExperimentFile {
 }
 
 extension DecodingError {
-  /// The key and what was wrong with it.
+  /// The key and its problem.
   fileprivate var place: String {
     switch self {
     case .keyNotFound(let key, _): "\"\(key.stringValue)\" is missing"

@@ -1,4 +1,4 @@
-/// What a finished run computed, from its `metrics.jsonl`: nothing that depends on the clock.
+/// The results of a finished run, from its `metrics.jsonl`, without those that depend on the clock.
 public struct RunResult: Sendable, Equatable, Codable {
   /// A value at a step.
   public struct Point: Sendable, Equatable, Codable {
@@ -24,7 +24,7 @@ public struct RunResult: Sendable, Equatable, Codable {
   /// Points of a training curve: means over equal parts of the run.
   static let curvePoints = 100
 
-  /// The unit's text.
+  /// The unit's name.
   public internal(set) var unit: String
   /// The seed.
   public let seed: UInt64
@@ -64,14 +64,14 @@ public struct RunResult: Sendable, Equatable, Codable {
     let lines = try MetricsLog.lines(in: folder)
     let losses = lines.compactMap(\.loss)
     let validations = lines.filter { $0.validationLoss?.isFinite == true }
-    // A last validation that is no number is not made up for by one before it.
+    // An earlier validation does not replace a last one that is not a number.
     let end = lines.last { $0.validationLoss != nil }
     let divergence =
       divergence
       ?? (end?.validationLoss?.isFinite == false
         ? "the validation loss after step \(end?.step ?? 0) is not finite" : nil)
     let last = divergence == nil ? end : nil
-    unit = run.unit.text
+    unit = run.unit.description
     seed = run.settings.seed
     learningRate = run.settings.learningRate
     intermediateSize = run.model.feedForward.intermediateSize
@@ -104,7 +104,7 @@ public struct RunResult: Sendable, Equatable, Codable {
 }
 
 extension Collection<Double> {
-  /// The mean; of nothing it is not a number.
+  /// The mean; that of no values is not a number.
   var mean: Double { reduce(0, +) / Double(count) }
 
   /// The standard deviation of a sample; `nil` of fewer than two.

@@ -1,8 +1,8 @@
-/// How fast a run was, kept apart from what it computed.
+/// The speed of a run, apart from its results.
 public struct RunTiming: Sendable, Equatable, Codable {
   static let fileName = "timing.json"
 
-  /// The unit's text.
+  /// The unit's name.
   public let unit: String
   /// The seed.
   public let seed: UInt64
@@ -11,13 +11,13 @@ public struct RunTiming: Sendable, Equatable, Codable {
   /// Training tokens per second of the call that ended the run; `nil` if it did no step.
   public let trainingTokensPerSecond: Double?
   /// Tokens per second written one by one, over packed masks and weights of the type that training
-  /// multiplies in: FP32 on a CPU, BF16 on a GPU. `nil` where the model expects nothing.
+  /// multiplies in: FP32 on a CPU, BF16 on a GPU. `nil` where the model cannot decode.
   public let decodeTokensPerSecond: Double?
   /// Seconds of the call that ended the run.
   public let seconds: Double
 
   init(_ run: ComparisonPlan.Run, _ summary: TrainingSummary?, model: LanguageModel) throws {
-    unit = run.unit.text
+    unit = run.unit.description
     seed = run.settings.seed
     learningRate = run.settings.learningRate
     trainingTokensPerSecond = summary.flatMap { $0.tokensPerSecond > 0 ? $0.tokensPerSecond : nil }

@@ -5,12 +5,12 @@ public enum UnitName: String, Sendable, CaseIterable {
   case sharedSwiGLU = "shared_swiglu"
   case bilinearMGLU = "bilinear-mglu"
 
-  /// The name that is spelled `text`, be it as it was spelled once.
-  public init?(_ text: String) {
-    self.init(rawValue: text == "shared-swiglu" ? Self.sharedSwiGLU.rawValue : text)
+  /// The unit of a name, or of the former spelling `shared-swiglu`.
+  public init?(_ name: String) {
+    self.init(rawValue: name == "shared-swiglu" ? Self.sharedSwiGLU.rawValue : name)
   }
 
-  /// Masks of an MGLU of which nothing else was said.
+  /// The default number of masks of an MGLU.
   public static let defaultMasks = 4
 
   /// The gate activation.

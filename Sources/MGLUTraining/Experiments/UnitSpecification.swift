@@ -1,27 +1,27 @@
 /// A feed-forward unit in a word: `gelu`, `swimglu:4`, `swimglu:4/fixed`, `swimglu:4/top-2`,
 /// `swimglu:1/no-gate-mask`.
 ///
-/// After the name come the masks of an MGLU, and behind slashes what differs: `fixed`, `top-K`,
+/// After the name come the masks of an MGLU, and behind slashes the variants: `fixed`, `top-K`,
 /// `no-gate-mask` or `no-value-mask`.
-public struct UnitSpecification: Sendable, Hashable {
-  /// The specification as it is spelled: equal units have equal texts.
-  public let text: String
+public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
+  /// The name in its one spelling: equal units have equal descriptions.
+  public let description: String
   /// The unit.
   public let unit: FeedForwardUnitKind
   /// Its gate activation.
   public let activation: Activation
 
-  public static func == (a: Self, b: Self) -> Bool { a.text == b.text }
-  public func hash(into hasher: inout Hasher) { hasher.combine(text) }
+  public static func == (a: Self, b: Self) -> Bool { a.description == b.description }
+  public func hash(into hasher: inout Hasher) { hasher.combine(description) }
 
-  /// The unit that `text` names.
-  public init(parsing text: String) throws(ExperimentError) {
-    let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+  /// The unit that `spelling` names.
+  public init(parsing spelling: String) throws(ExperimentError) {
+    let parts = spelling.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let head = parts[0].split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     guard let name = UnitName(head[0]), head.count <= 2 else {
       throw ExperimentError(
         .unit,
-        "unit \"\(text)\": expected "
+        "unit \"\(spelling)\": expected "
           + UnitName.allCases.map(\.rawValue).joined(separator: ", "),
         remedy: "masks follow a colon, as in swimglu:4")
     }
@@ -29,35 +29,35 @@ public struct UnitSpecification: Sendable, Hashable {
     guard var masks = name.unit.masks else {
       guard head.count == 1, parts.count == 1 else {
         throw ExperimentError(
-          .unit, "unit \"\(text)\": \(name.rawValue) has no masks",
-          remedy: "choose an MGLU, such as swimglu:4, or leave out what follows the name")
+          .unit, "unit \"\(spelling)\": \(name.rawValue) has no masks",
+          remedy: "choose an MGLU, such as swimglu:4, or leave out the rest after the name")
       }
-      self.text = name.rawValue
+      description = name.rawValue
       unit = name.unit
       return
     }
     if head.count == 2 {
       guard let count = Int(head[1]) else {
         throw ExperimentError(
-          .unit, "unit \"\(text)\": \"\(head[1])\" masks: expected a number, as in swimglu:4")
+          .unit, "unit \"\(spelling)\": \"\(head[1])\" masks: expected a number, as in swimglu:4")
       }
       masks.count = count
     }
-    for part in parts.dropFirst() { try Self.apply(part, to: &masks, of: text) }
+    for part in parts.dropFirst() { try Self.apply(part, to: &masks, of: spelling) }
     do { try masks.validate() } catch {
-      throw ExperimentError(.unit, "unit \"\(text)\": \(error.message)", remedy: error.remedy)
+      throw ExperimentError(.unit, "unit \"\(spelling)\": \(error.message)", remedy: error.remedy)
     }
     unit = .mglu(masks)
-    self.text = "\(name.rawValue):\(masks.count)" + Self.suffix(masks)
+    description = "\(name.rawValue):\(masks.count)" + Self.suffix(masks)
   }
 
   /// The units of a list with commas between them, each once, at least one.
-  public static func list(_ text: String) throws(ExperimentError) -> [UnitSpecification] {
+  public static func list(_ names: String) throws(ExperimentError) -> [UnitSpecification] {
     var units: [UnitSpecification] = []
-    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+    for part in names.split(separator: ",", omittingEmptySubsequences: false) {
       let unit = try UnitSpecification(parsing: part.filter { $0 != " " })
       guard !units.contains(unit) else {
-        throw ExperimentError(.unit, "unit \"\(unit.text)\" is listed twice")
+        throw ExperimentError(.unit, "unit \"\(unit)\" is listed twice")
       }
       units.append(unit)
     }
@@ -66,11 +66,11 @@ public struct UnitSpecification: Sendable, Hashable {
 
   /// The unit as a folder's name.
   var folderName: String {
-    String(text.map { ":/_".contains($0) ? "-" : $0 })
+    String(description.map { ":/_".contains($0) ? "-" : $0 })
   }
 
   private static func apply(
-    _ part: String, to masks: inout MaskConfiguration, of text: String
+    _ part: String, to masks: inout MaskConfiguration, of spelling: String
   ) throws(ExperimentError) {
     switch part {
     case "fixed": masks.kind = .fixed
@@ -80,7 +80,7 @@ public struct UnitSpecification: Sendable, Hashable {
       guard part.hasPrefix("top-"), let k = Int(part.dropFirst(4)) else {
         throw ExperimentError(
           .unit,
-          "unit \"\(text)\": \"\(part)\": expected fixed, top-K, no-gate-mask or no-value-mask")
+          "unit \"\(spelling)\": \"\(part)\": expected fixed, top-K, no-gate-mask or no-value-mask")
       }
       masks.routerTopK = k
     }

@@ -7,7 +7,7 @@
 /// `metrics.jsonl` of a run: one JSON object for each step, each validation and each
 /// measurement of the masks, in order.
 package final class MetricsLog {
-  /// One line; what does not apply is left out.
+  /// One line, without the keys that do not apply.
   package struct Line: Codable {
     package var step: Int
     package var loss: Double?
@@ -119,7 +119,7 @@ package final class MetricsLog {
     try events?.append(line)
   }
 
-  /// Makes what was appended survive a power cut, as the checkpoint does that follows.
+  /// Makes the appended lines survive a power cut, like the checkpoint that follows.
   func sync() throws(FileError) {
     try file.sync()
     try events?.sync()

@@ -11,14 +11,14 @@
 /// which holds the CRC-32C of every other file. It is written under a hidden name and renamed, so
 /// that a run may be killed at any moment.
 struct RunFolder {
-  /// What a checkpoint knows beside weights and moments. The random numbers and the place in the
+  /// The state of a checkpoint beside weights and moments. The random numbers and the place in the
   /// data follow from seed and step.
   struct State: Codable {
     var step: Int
     var configuration: TrainingConfiguration
     var trainingData: UInt32
     var validationData: UInt32
-    /// What the backend computes with by its own choice, where it has any.
+    /// The algorithms that the backend has chosen, where it has any.
     var choices: [String: String]?
     var files: [String: UInt32] = [:]
 
@@ -49,7 +49,7 @@ struct RunFolder {
     ["config.json", "model.safetensors"].contains { Folder.kind(of: path + "/" + $0) != nil }
   }
 
-  /// Removes what a killed run left half-written, and nothing else.
+  /// Removes the half-written files of a killed run, and no others.
   func removeUnfinished() throws(FileError) {
     for name in try Folder.names(in: path) {
       let step = name.hasPrefix(Self.hiddenPrefix) ? name.dropFirst(Self.hiddenPrefix.count) : ""
@@ -180,9 +180,9 @@ struct RunFolder {
     }
     guard state.step <= expected.configuration.steps else {
       throw TrainingError(
-        .disagreement,
+        .beyondSteps,
         "\(checkpoint) is beyond the \(expected.configuration.steps) steps asked "
-          + "for", remedy: "give more --steps")
+          + "for", remedy: "ask for more steps")
     }
   }
 }

@@ -13,7 +13,7 @@ package final class TensorBoardLog {
   package static let fileName = "events.out.tfevents.0000000000.mglu"
   private let file: AppendingFile
 
-  /// An event file in `folder` with what `lines` say.
+  /// An event file in `folder` with the figures of `lines`.
   init(folder: String, lines: [MetricsLog.Line]) throws(FileError) {
     let path = folder + "/" + Self.fileName
     var bytes = Self.record(Self.event(step: 0) { $0.string(3, "brain.Event:2") })
@@ -27,7 +27,7 @@ package final class TensorBoardLog {
     try file.append(Self.record(Self.event(of: line)))
   }
 
-  /// Makes what was appended survive a power cut.
+  /// Makes the appended events survive a power cut.
   func sync() throws(FileError) { try file.sync() }
 
   /// Length, its checksum, the data, their checksum.

@@ -88,7 +88,7 @@ public final class Trainer {
     guard resume || !output.holdsRun else {
       throw TrainingError(
         .outputExists, "\(output.path) holds a run already",
-        remedy: "go on with --resume, or give another --output")
+        remedy: "resume it, or choose another output folder")
     }
     try Folder.create(output.path)
     let lock = try FolderLock(output.path)
@@ -105,8 +105,8 @@ public final class Trainer {
       // A run has a model only once it has a checkpoint.
       guard !output.holdsModel else {
         throw TrainingError(
-          .outputExists, "\(output.path) holds a model, but no checkpoint to resume from",
-          remedy: "give another --output; --init begins with a model")
+          .outputHoldsModel, "\(output.path) holds a model, but no checkpoint to resume from",
+          remedy: "choose another output folder; a run can begin with a model")
       }
       observe(.notice("\(output.path) has no checkpoint to resume from: starting anew"))
       return
@@ -241,7 +241,7 @@ public final class Trainer {
     return (loss / tokens, norm)
   }
 
-  /// Where the first number that is not finite came up, and what may be done about it.
+  /// The error of the first number that is not finite, with its place and a remedy.
   private func nonFinite(loss: Double) -> TrainingError {
     let place: String
     model.download()
@@ -259,7 +259,6 @@ public final class Trainer {
       .nonFinite,
       "step \(step + 1): the \(loss.isFinite ? "gradient" : "loss") is not finite: "
         + "the first such number is \(place)",
-      remedy: "start anew with a lower learning rate (--learning-rate) or a longer warm-up "
-        + "(--warmup-steps)")
+      remedy: "start anew with a lower learning rate or a longer warm-up")
   }
 }

@@ -1,9 +1,13 @@
-/// What is wrong with a training run.
+/// Problems of a training run.
 public enum TrainingProblem: Sendable {
   /// A setting out of its range.
   case setting
   /// The output folder holds a run already.
   case outputExists
+  /// The output folder holds a model, but no checkpoint.
+  case outputHoldsModel
+  /// The checkpoint to resume is beyond the configured steps.
+  case beyondSteps
   /// The run to resume was made with other settings or other data.
   case disagreement
   /// The loss or the gradient is no longer a finite number.
@@ -27,7 +31,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var gradientAccumulation: Int
   /// The learning rate after warm-up.
   public var learningRate: Double
-  /// What the learning rate falls towards over the steps.
+  /// The learning rate at the end of the steps.
   public var minimumLearningRate: Double
   /// Steps over which the learning rate rises.
   public var warmupSteps: Int
@@ -94,7 +98,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
       throw TrainingError(
         .setting,
         "a batch of \(batchSize) windows of \(contextLength) tokens: expected "
-          + "\(Self.mostTokens) tokens at most", remedy: "use more --gradient-accumulation")
+          + "\(Self.mostTokens) tokens at most", remedy: "use more gradient accumulation")
     }
     // Of all steps, so that no count of tokens overflows.
     var all = tokens
@@ -128,7 +132,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     }
   }
 
-  /// The settings that differ from `other` and change what is computed, in words.
+  /// The settings that differ from `other` and change the result, in words.
   func differences(from other: TrainingConfiguration) -> [String] {
     func difference<T: Equatable>(_ name: String, _ field: KeyPath<Self, T>) -> String? {
       self[keyPath: field] == other[keyPath: field]

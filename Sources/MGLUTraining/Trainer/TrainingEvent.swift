@@ -1,4 +1,4 @@
-/// What a run tells of itself while it goes on.
+/// The events of a run.
 public enum TrainingEvent: Sendable {
   /// The run goes on from a checkpoint.
   case resumed(step: Int)
@@ -26,7 +26,7 @@ public struct StepReport: Sendable, Equatable {
   public let tokensPerSecond: Double
 }
 
-/// What a run came to.
+/// The outcome of a run.
 public struct TrainingSummary: Sendable, Equatable {
   /// Steps done, those before a resume included.
   public let steps: Int

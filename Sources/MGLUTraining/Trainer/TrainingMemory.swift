@@ -1,8 +1,8 @@
-/// The memory of a training run by what it is for, in bytes, known before any is allocated.
+/// The memory of a training run by purpose, in bytes, known before any allocation.
 public struct TrainingMemory: Sendable, Equatable {
   /// The float32 parameters, fixed masks included.
   public let parameters: Int
-  /// What products read, where that is not the parameters themselves.
+  /// The copies that products read, where they do not read the parameters themselves.
   public let copies: Int
   /// Gradients.
   public let gradients: Int
@@ -14,7 +14,7 @@ public struct TrainingMemory: Sendable, Equatable {
   /// All together.
   public var total: Int { parameters + copies + gradients + moments + activations }
 
-  /// The memory of a run with `sequences` texts of `length` tokens at a time on `backend`.
+  /// The memory of a run with `sequences` sequences of `length` tokens at a time on `backend`.
   public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int,
     purpose: ActivationPurpose, on backend: any TrainingBackend
@@ -38,13 +38,13 @@ public struct TrainingMemory: Sendable, Equatable {
     }
   }
 
-  /// Throws where a run cannot fit, and says what would make it fit.
+  /// Throws where a run cannot fit, with a remedy.
   public func check(on backend: any TrainingBackend) throws(MemoryError) {
     let activations = PhysicalMemory.gibibytes(Double(activations))
     try PhysicalMemory.require(
       Double(total), on: backend.deviceMemory,
       for: "training this model (activations \(activations))",
-      remedy: "use a smaller --batch-size with more --gradient-accumulation, --recompute, a "
-        + "shorter --context or a smaller model")
+      remedy: "use a smaller batch with more gradient accumulation, recomputed activations, a "
+        + "shorter context or a smaller model")
   }
 }

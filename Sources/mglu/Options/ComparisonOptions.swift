@@ -1,10 +1,10 @@
 import ArgumentParser
 import MGLUTraining
 
-/// What `mglu compare` compares, and how each run is trained.
+/// The units of `mglu compare`, and the settings of each run.
 struct ComparisonOptions: ParsableArguments {
   @Option(
-    help: "A file that says the rest; what is given beside it goes first.", completion: .file())
+    help: "A file of settings; options given beside it go first.", completion: .file())
   var recipe: String?
   @Option(help: "The scale of the recipe (default: nano).") var scale: String?
   @Option(help: "Units with commas between them, the first to compare with.")
@@ -24,7 +24,7 @@ struct ComparisonOptions: ParsableArguments {
   var gradientAccumulation: Int?
   @Option(help: "Warm-up (default: 100 steps, at most a tenth).") var warmupSteps: Int?
   @Option(help: "Steps between validations (default: a tenth of all).") var evalEvery: Int?
-  @Option(help: "Most validation tokens that are predicted; 0 for all.")
+  @Option(help: "Maximum validation tokens to predict; 0 for all.")
   var evalTokens = 1 << 18
   @Option(help: "Steps between checkpoints.") var saveEvery = 500
 
@@ -44,7 +44,7 @@ struct ComparisonOptions: ParsableArguments {
     try recipe.map { try ComparisonRecipe(contentsOf: $0) }
   }
 
-  /// What was asked for, completed by `recipe`.
+  /// The request of the options, completed by `recipe`.
   func request(_ recipe: ComparisonRecipe?) throws -> ComparisonRequest {
     var request = ComparisonRequest()
     request.units = units.map { [$0] }
@@ -73,11 +73,11 @@ struct ComparisonOptions: ParsableArguments {
 
   /// The numbers of a list with commas.
   static func numbers<T: LosslessStringConvertible>(
-    _ text: String, _ name: String
+    _ items: String, _ name: String
   ) throws -> [T] {
-    try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+    try items.split(separator: ",", omittingEmptySubsequences: false).map { part in
       guard let value = T(part.filter { $0 != " " }) else {
-        throw ExperimentError(.setting, "--\(name) \(text): \"\(part)\" is no number of the list")
+        throw ExperimentError(.setting, "--\(name) \(items): \"\(part)\" is no number of the list")
       }
       return value
     }

@@ -8,7 +8,7 @@ extension Device {
   }
 
   /// The backend that computes there, with `threads` threads of the CPU, for models that read and write
-  /// sequences; tells of what it lacks.
+  /// sequences; notes missing libraries.
   func inferenceBackend(threads: Int?) throws -> any InferenceBackend {
     let backend = try inferenceBackend(host: CPUBackend(threads: threads))
     for warning in backend.warnings { Output.note(warning) }

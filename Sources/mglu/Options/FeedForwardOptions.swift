@@ -19,12 +19,12 @@ struct FeedForwardOptions: ParsableArguments {
   @Option(help: "Sum only the K masks that a router chooses for each token.")
   var routerTopK: Int?
 
-  /// Whether nothing is said of the unit.
+  /// Whether no option gives a part of the unit.
   var isEmpty: Bool {
     ffn == nil && masks == nil && !fixedMasks && ablation == nil && routerTopK == nil
   }
 
-  /// Changes what was asked for; without `--ffn` the unit stays.
+  /// Applies the given options; without `--ffn` the unit stays.
   func apply(to configuration: inout FeedForwardConfiguration) throws(ConfigurationError) {
     if let ffn {
       configuration.unit = ffn.unit

@@ -1,13 +1,29 @@
 import ArgumentParser
 import MGLUModel
 
-/// How a model is run for text: its weights and what products see of their inputs.
+/// How to run a model: the precision of its weights and of the inputs of products.
 struct InferenceOptions: ParsableArguments {
   @Option(help: "How weights are stored (default: as they are; on a GPU BF16 for FP32).")
   var weights: WeightType?
-  @Option(help: "What products see of their inputs: bf16 is as narrow as the weights.")
-  var activations: InputPrecision = .reduced
+  @OptionGroup var inputs: InputPrecisionOptions
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
+}
+
+/// `--input-precision`, and its former name `--activations`.
+struct InputPrecisionOptions: ParsableArguments {
+  @Option(
+    help: "Inputs of products: fp32, or bf16, as narrow as the weights (default: bf16).")
+  var inputPrecision: InputPrecision?
+  @Option(name: .customLong("activations"), help: .hidden) var formerName: InputPrecision?
+
+  func validate() throws {
+    if inputPrecision != nil, formerName != nil {
+      throw ValidationError("--input-precision and --activations are the same option: give one")
+    }
+  }
+
+  /// The precision that the arguments ask for.
+  var precision: InputPrecision { inputPrecision ?? formerName ?? .reduced }
 }
 
 extension WeightType: ExpressibleByArgument {}

@@ -1,15 +1,15 @@
 import ArgumentParser
 import MGLUTraining
 
-/// A model that exists, and what runs it.
+/// An existing model, and the threads that run it.
 struct ModelOptions: ParsableArguments {
   @Option(
-    help: "Folder of a model, or of a run, whose newest checkpoint is taken.",
+    help: "Folder of a model, or of a run, for its newest checkpoint.",
     completion: .directory)
   var model: String
   @Option(help: "Threads (default: all processors).") var threads: Int?
 
-  /// The model's folder, and the backend; tells of what the backend lacks.
+  /// The model's folder, and the backend; notes missing libraries.
   func open() throws -> (folder: String, backend: CPUBackend) {
     let folder = try ModelFolder.locate(model)
     let backend = try CPUBackend(threads: threads)
@@ -25,13 +25,13 @@ struct ModelOptions: ParsableArguments {
     return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
   }
 
-  /// Opens the model for reading and writing text.
+  /// Opens the model for inference.
   func load(
     _ options: InferenceOptions
   ) throws -> (model: InferenceModel, tokenizer: Tokenizer) {
     let folder = try ModelFolder.locate(model)
     let model = try ModelFolder.loadForInference(
-      folder, weights: options.weights, precision: options.activations,
+      folder, weights: options.weights, precision: options.inputs.precision,
       on: options.device.inferenceBackend(threads: threads))
     return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
   }
@@ -43,7 +43,7 @@ struct ModelOptions: ParsableArguments {
     let folder = try ModelFolder.locate(model)
     guard Folder.kind(of: folder + "/tokenizer.json") == nil else { return try load(options) }
     let model = try ModelFolder.loadForInference(
-      folder, weights: options.weights, precision: options.activations,
+      folder, weights: options.weights, precision: options.inputs.precision,
       on: options.device.inferenceBackend(threads: threads))
     return (model, nil)
   }

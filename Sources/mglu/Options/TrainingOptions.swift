@@ -17,10 +17,10 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Largest gradient norm; 0 for no clipping.") var clipNorm: Float = 1
   @Option(help: "Seed of the initial weights and of the windows drawn.") var seed: UInt64 = 1
   @Option(help: "Steps between validations; 0 for one at the end.") var evalEvery = 250
-  @Option(help: "Most validation tokens that are predicted; 0 for all.")
+  @Option(help: "Maximum validation tokens to predict; 0 for all.")
   var evalTokens = 1 << 18
   @Option(help: "Steps between checkpoints; 0 for one at the end.") var saveEvery = 500
-  @Option(help: "Checkpoints that are kept.") var keepCheckpoints = 2
+  @Option(help: "Checkpoints to keep.") var keepCheckpoints = 2
 
   /// The configuration of a run over windows of at most the model's context.
   func configuration(contextLength: Int) throws -> TrainingConfiguration {
@@ -37,7 +37,7 @@ struct TrainingOptions: ParsableArguments {
   }
 }
 
-/// The shape of a model that is made anew: a preset or a config.json, and what differs from it.
+/// The shape of a new model: a preset or a config.json, and the differences from it.
 struct ShapeOptions: ParsableArguments {
   @Option(help: "Shape by name.")
   var preset: ModelPreset?
@@ -49,7 +49,7 @@ struct ShapeOptions: ParsableArguments {
   @Option(help: "Key and value heads.") var kvHeads: Int?
   @OptionGroup var feedForward: FeedForwardOptions
 
-  /// Whether nothing is said of the shape.
+  /// Whether no option gives a part of the shape.
   var isEmpty: Bool {
     preset == nil && config == nil && feedForward.isEmpty
       && [hiddenSize, intermediateSize, layers, heads, kvHeads].allSatisfy { $0 == nil }

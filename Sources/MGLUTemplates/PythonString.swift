@@ -1,4 +1,4 @@
-/// Texts as Python handles them: scalar by scalar, without regard for what Unicode calls equal.
+/// Strings as Python handles them: scalar by scalar, without regard to Unicode's equivalence.
 extension String {
   /// Without the scalars of `set`, by default blanks, at either or both ends.
   func stripped(of set: String? = nil, start: Bool = true, end: Bool = true) -> String {

@@ -1,9 +1,9 @@
 extension TemplateValue {
   /// The value as a template writes it: Python's `str`.
-  var text: String {
+  var string: String {
     switch self {
     case .undefined: ""
-    case .text(let text): text
+    case .string(let string): string
     default: representation
     }
   }
@@ -16,7 +16,7 @@ extension TemplateValue {
     case .boolean(let value): value ? "True" : "False"
     case .integer(let value): String(value)
     case .real(let value): String(describing: value)
-    case .text(let text): Self.quoted(text)
+    case .string(let string): Self.quoted(string)
     case .list(let values): "[" + values.map(\.representation).joined(separator: ", ") + "]"
     case .mapping(let values):
       "{"
@@ -28,8 +28,8 @@ extension TemplateValue {
     }
   }
 
-  private static func quoted(_ text: String) -> String {
-    let scalars = text.unicodeScalars
+  private static func quoted(_ string: String) -> String {
+    let scalars = string.unicodeScalars
     let quote: Unicode.Scalar = scalars.contains("'") && !scalars.contains("\"") ? "\"" : "'"
     var result = String(quote)
     for scalar in scalars {
@@ -47,8 +47,8 @@ extension TemplateValue {
   }
 
   private static func hexadecimal(_ scalar: Unicode.Scalar, digits: Int) -> String {
-    let text = String(scalar.value, radix: 16)
-    return String(repeating: "0", count: max(0, digits - text.count)) + text
+    let string = String(scalar.value, radix: 16)
+    return String(repeating: "0", count: max(0, digits - string.count)) + string
   }
 
   /// The value as JSON, laid out as Python's `json.dumps` does it, with every character as it is;
@@ -68,21 +68,21 @@ extension TemplateValue {
     case .none: return "null"
     case .boolean(let value): return value ? "true" : "false"
     case .integer, .real: return representation
-    case .text(let text): return Self.jsonText(text)
+    case .string(let string): return Self.quotedJSON(string)
     case .list(let values):
       return joined(values.map { $0.json(indent: indent, depth: depth + 1) }, "[", "]")
     case .mapping(let values):
       let parts = values.map { key, value in
-        value.json(indent: indent, depth: depth + 1).map { Self.jsonText(key) + ": " + $0 }
+        value.json(indent: indent, depth: depth + 1).map { Self.quotedJSON(key) + ": " + $0 }
       }
       return joined(parts, "{", "}")
     case .undefined, .namespace, .macro, .function: return nil
     }
   }
 
-  private static func jsonText(_ text: String) -> String {
+  private static func quotedJSON(_ string: String) -> String {
     var result = "\""
-    for scalar in text.unicodeScalars {
+    for scalar in string.unicodeScalars {
       switch scalar {
       case "\"", "\\": result += "\\" + String(scalar)
       case "\n": result += "\\n"
