@@ -24,6 +24,8 @@ public protocol InferenceBackend: Backend {
   /// - Parameters:
   ///   - planes: W `[d, h]`; for ``Gating/gated`` the gate's and the value's.
   ///   - masks: Bits `[m, d, ceil(h / 8)]`, least significant first, for ``Gating/masked(count:ablation:)``.
+  ///   - gating: How products become the unit's output.
+  ///   - activation: g.
   ///   - type: How they are stored, of ``weightTypes``.
   func flashWeights(
     _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation,
@@ -77,7 +79,7 @@ public protocol InferenceBackend: Backend {
   /// Whether operations are computed after their calls return.
   var isAsynchronous: Bool { get }
   /// Waits until a shared token, which was ``TokenChoice/pending``, is chosen, while what was enqueued
-  /// later goes on. It is not where the device failed: ``finish()`` tells.
+  /// later goes on. It is not where the device failed: ``Backend/finish()`` tells.
   func wait(for token: Tensor)
 }
 
