@@ -5,6 +5,8 @@ let package = Package(
   name: "swift-mglu",
   platforms: [.macOS(.v15)],
   products: [
+    // MGLU exports it: its API is public, and has a reference of its own.
+    .library(name: "MGLUCompute", targets: ["MGLUCompute"]),
     .library(name: "MGLU", targets: ["MGLU"]),
     .library(name: "MGLUModel", targets: ["MGLUModel"]),
     .library(name: "MGLUTraining", targets: ["MGLUTraining"]),

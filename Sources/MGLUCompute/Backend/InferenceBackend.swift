@@ -16,6 +16,8 @@ public protocol InferenceBackend: Backend {
   /// - Parameters:
   ///   - planes: W `[d, h]`; for ``Gating/gated`` the gate's and the value's.
   ///   - masks: Bits `[m, d, ceil(h / 8)]`, least significant first, for ``Gating/masked(count:ablation:)``.
+  ///   - gating: How products become the unit's output.
+  ///   - activation: g.
   ///   - type: How they are stored, of ``weightTypes``.
   func pack(
     _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation,
@@ -87,7 +89,7 @@ public protocol InferenceBackend: Backend {
   /// Whether operations are computed after their calls return.
   var isAsynchronous: Bool { get }
   /// Waits until a shared token, which was ``SamplingStep/pending``, is sampled, while operations
-  /// enqueued later go on. It is not where the device failed: ``finish()`` tells.
+  /// enqueued later go on. It is not where the device failed: ``Backend/finish()`` tells.
   func wait(for token: Tensor)
 }
 

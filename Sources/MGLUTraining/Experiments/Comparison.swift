@@ -50,7 +50,7 @@ public struct Comparison {
         RunResult.self, from: "\(folder)/\(RunResult.fileName)")
       {
         // Units may have been spelled otherwise then.
-        found.unit = run.unit.text
+        found.unit = run.unit.description
         results.append(found)
         observe(.finished(run, found, before: true))
       } else {
