@@ -35,7 +35,7 @@ package final class ThreadPool: @unchecked Sendable {
         .threadCount,
         "the system starts no more than \(index) of \(threadCount) threads: "
           + String(cString: strerror(code)),
-        remedy: "use fewer threads (--threads), or raise the limit of processes")
+        remedy: "use fewer threads, or raise the limit of processes")
     }
     turn = .allocate(capacity: 1)
     pthread_mutex_init(turn, nil)

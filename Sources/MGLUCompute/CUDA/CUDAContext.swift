@@ -24,7 +24,7 @@ public final class CUDAContext: Sendable {
         .unsupportedDevice,
         "\(device.name) has compute capability \(device.capability): "
           + "\(CUDACapability.oldest) or newer is needed",
-        remedy: "use the CPU (--device cpu) or a GPU of the Ampere generation or a later one")
+        remedy: "compute on the CPU, or on a GPU of the Ampere generation or a later one")
     }
     self.driver = driver
     self.device = device

@@ -16,7 +16,7 @@ extension LanguageModel {
     guard configuration.feedForward.unit == .glu else {
       throw CheckpointError(
         .notExportable, "only a GLU has a gate and a value to be masked",
-        remedy: "give a SwiGLU, or leave out --masks to keep the unit")
+        remedy: "give a SwiGLU, or keep the unit")
     }
     var target = configuration
     target.feedForward.unit = .mglu(MaskConfiguration(count: masks))

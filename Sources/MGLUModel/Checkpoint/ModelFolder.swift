@@ -12,13 +12,13 @@ public enum ModelFolder {
   public static func locate(_ folder: String) throws(CheckpointError) -> String {
     guard Folder.kind(of: folder) == .folder else {
       throw CheckpointError(
-        .unreadable, "\(folder): no such folder", remedy: "give the folder of a model (--model)")
+        .unreadable, "\(folder): no such folder", remedy: "give the folder of a model")
     }
     if Folder.kind(of: folder + "/config.json") != nil { return folder }
     if let newest = checkpoints(in: folder).last { return newest }
     throw CheckpointError(
       .unreadable, "\(folder): no config.json and no checkpoint in it",
-      remedy: "give the folder of a model (--model)")
+      remedy: "give the folder of a model")
   }
 
   /// The checkpoints of the run in `folder`, oldest first.
