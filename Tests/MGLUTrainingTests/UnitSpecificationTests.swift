@@ -18,6 +18,27 @@ import Testing
     #expect(try UnitSpecification(parsing: found.text).unit == unit)
   }
 
+  /// Every unit has one name, and the reports' title is the name as it is written.
+  @Test func everyUnitHasAName() throws {
+    let names = UnitName.allCases
+    #expect(Set(names.map(\.rawValue)).count == names.count)
+    for activation in Activation.allCases {
+      #expect(names.contains { $0.unit == .linear && $0.activation == activation })
+      // GELU's approximation has GELU's prefix.
+      let gated = names.count { $0.unit == .gated && $0.activation == activation }
+      #expect(gated == (activation == .geluTanh ? 0 : 1))
+    }
+    for name in names {
+      #expect(UnitName(rawValue: name.rawValue) == name)
+      #expect(!name.rawValue.contains(" ") && name.rawValue == name.rawValue.lowercased())
+    }
+    let spelled: Set = [
+      "gelu", "glu", "swiglu", "geglu", "reglu", "mglu", "swimglu", "gemglu", "remglu",
+      "shared-swiglu", "bilinear-mglu",
+    ]
+    #expect(spelled.isSubset(of: Set(names.map(\.rawValue))))
+  }
+
   @Test(arguments: [
     "", "foo", "gelu:2", "swiglu/fixed", "swimglu:", "swimglu:0", "swimglu:17", "swimglu:x",
     "swimglu:4:4", "swimglu:4/", "swimglu:4/top-5", "swimglu:4/top-0", "swimglu:4/top-",

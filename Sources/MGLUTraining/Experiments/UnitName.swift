@@ -1,31 +1,69 @@
-/// The feed-forward units by the field's names.
-public enum UnitName: String, Sendable, CaseIterable {
-  case gelu, glu, swiglu, geglu, reglu, mglu, swimglu, gemglu, remglu
-  case sharedSwiGLU = "shared-swiglu"
-  case bilinearMGLU = "bilinear-mglu"
-
+/// A feed-forward unit by the field's name, such as `gelu`, `swiglu`, `shared-swiglu` or `swimglu`.
+///
+/// There is one for every kind of unit and activation. An LU has the name of its activation.
+public struct UnitName: RawRepresentable, Sendable, Hashable, CaseIterable {
   /// Masks of an MGLU of which nothing else was said.
   public static let defaultMasks = 4
 
+  /// Every name, those of a kind together. Of activations that share a prefix the first has the
+  /// names of gated units.
+  public static let allCases: [UnitName] = {
+    let kinds: [FeedForwardUnitKind] = [
+      .linear, .gated, .sharedGated, .masked(MaskConfiguration(count: defaultMasks)),
+    ]
+    return kinds.flatMap { unit in Activation.allCases.map { UnitName(unit, $0) } }
+      .reduce(into: []) { names, name in
+        if !names.contains(where: { $0.rawValue == name.rawValue }) { names.append(name) }
+      }
+  }()
+
+  /// The name as it is typed.
+  public let rawValue: String
+  /// The unit, an MGLU with ``defaultMasks``.
+  public let unit: FeedForwardUnitKind
   /// The gate activation.
-  public var activation: Activation {
-    switch self {
-    case .glu, .mglu: .sigmoid
-    case .swiglu, .sharedSwiGLU, .swimglu: .silu
-    case .gelu, .geglu, .gemglu: .gelu
-    case .reglu, .remglu: .relu
-    case .bilinearMGLU: .identity
-    }
+  public let activation: Activation
+
+  /// The name that is spelled so, or nil.
+  public init?(rawValue: String) {
+    guard let found = Self.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+    self = found
   }
 
-  /// The unit, an MGLU with ``defaultMasks``.
-  public var unit: FeedForwardUnitKind {
+  private init(_ unit: FeedForwardUnitKind, _ activation: Activation) {
+    let title = unit.title(activation)
+    rawValue =
+      unit == .linear
+      ? activation.rawValue : String(title.lowercased().map { $0 == " " ? "-" : $0 })
+    (self.unit, self.activation) = (unit, activation)
+  }
+
+  public static func == (a: Self, b: Self) -> Bool { a.rawValue == b.rawValue }
+  public func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
+}
+
+extension FeedForwardUnitKind {
+  /// The field's name of the unit under an activation, without what is said of its masks: `SwiGLU`,
+  /// `shared SwiGLU`, `SwiMGLU`, `LU (gelu)`.
+  package func title(_ activation: Activation) -> String {
     switch self {
-    case .gelu: .linear
-    case .glu, .swiglu, .geglu, .reglu: .gated
-    case .sharedSwiGLU: .sharedGated
-    case .mglu, .swimglu, .gemglu, .remglu, .bilinearMGLU:
-      .masked(MaskConfiguration(count: Self.defaultMasks))
+    case .linear: "LU (\(activation.rawValue))"
+    case .gated: activation.unitPrefix + "GLU"
+    case .sharedGated: "shared \(activation.unitPrefix)GLU"
+    case .masked: activation.unitPrefix + "MGLU"
+    }
+  }
+}
+
+extension Activation {
+  /// What the names of its gated units begin with.
+  fileprivate var unitPrefix: String {
+    switch self {
+    case .sigmoid: ""
+    case .silu: "Swi"
+    case .gelu, .geluTanh: "Ge"
+    case .relu: "Re"
+    case .identity: "bilinear "
     }
   }
 }
