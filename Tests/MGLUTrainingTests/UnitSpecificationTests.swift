@@ -6,6 +6,7 @@ import Testing
     arguments: [
       ("gelu", .linear, .gelu), ("swiglu", .gated, .silu), ("reglu", .gated, .relu),
       ("shared-swiglu", .sharedGated, .silu), ("swimglu:1", .masked(.init(count: 1)), .silu),
+      ("relu2", .linear, .relu2), ("re2mglu:2", .masked(.init(count: 2)), .relu2),
       ("mglu", .masked(.init(count: 4)), .sigmoid),
       ("swimglu:4/fixed", .masked(.init(count: 4, kind: .fixed)), .silu),
       ("gemglu:4/top-2", .masked(.init(count: 4, routerTopK: 2)), .gelu),

@@ -11,6 +11,7 @@ template <bool EXACT> __device__ __forceinline__ float activate(float x, int act
     case CMGLU_GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
     case CMGLU_GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
     case CMGLU_RELU: return x > 0.f ? x : 0.f;
+    case CMGLU_RELU2: return x > 0.f ? x * x : 0.f;
     default: return x;
   }
 }
@@ -64,6 +65,11 @@ __device__ __forceinline__ float activate(float x, int activation, float &slope)
     case CMGLU_RELU:
       slope = x > 0.f ? 1.f : 0.f;
       return x > 0.f ? x : 0.f;
+    case CMGLU_RELU2: {
+      const float y = x > 0.f ? x : 0.f;
+      slope = y + y;
+      return y * y;
+    }
     default:
       slope = 1.f;
       return x;

@@ -63,6 +63,7 @@ extension Activation {
     case .silu: "Swi"
     case .gelu, .geluTanh: "Ge"
     case .relu: "Re"
+    case .relu2: "Re2"
     case .identity: "bilinear "
     }
   }
