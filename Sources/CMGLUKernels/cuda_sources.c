@@ -5,6 +5,9 @@
 static const char numbers_h[] = {
 #embed "include/cmglu_numbers.h" suffix(, 0)
 };
+static const char activations_cu[] = {
+#embed "cuda/activations.cu" suffix(, 0)
+};
 static const char attention_cu[] = {
 #embed "cuda/attention.cu" suffix(, 0)
 };
@@ -102,7 +105,7 @@ static const char training_units_cu[] = {
 #define SOURCE(name) {#name ".cu", name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
     {"cmglu_numbers.h", numbers_h, sizeof numbers_h - 1},
-    SOURCE(attention), SOURCE(attention_rows), SOURCE(attention_train),
+    SOURCE(activations), SOURCE(attention), SOURCE(attention_rows), SOURCE(attention_train),
     SOURCE(attention_train_backward), SOURCE(attention_train_forward),
     SOURCE(attention_train_tiles), SOURCE(decode), SOURCE(decode_attention),
     SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),

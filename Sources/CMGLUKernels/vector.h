@@ -149,6 +149,11 @@ INLINE vf activate(cmglu_activation g, vf x, vf *slope) {
     case CMGLU_RELU:
       if (slope) *slope = (vf)((x > 0) & (vi)one);
       return select(x <= 0, splat(0.f), x);
+    case CMGLU_RELU2: {
+      vf y = select(x <= 0, splat(0.f), x);
+      if (slope) *slope = y + y;
+      return y * y;
+    }
     case CMGLU_IDENTITY:
       if (slope) *slope = one;
       return x;

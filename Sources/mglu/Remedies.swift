@@ -11,6 +11,9 @@ enum Remedies {
   /// `error`, thrown by `command`, with a remedy that names flags.
   static func inFlags(_ error: any Error, of command: any ParsableCommand) -> any Error {
     switch error {
+    case let error as BackendError:
+      error.remedied(
+        error.code == .threadCount ? "use fewer --threads, or raise the limit of processes" : nil)
     case let error as DataError: error.remedied(remedy(error.code))
     case let error as TrainingError: error.remedied(remedy(error.code))
     case let error as ExperimentError: error.remedied(remedy(error.code))

@@ -97,7 +97,9 @@ struct KernelCompilationTests {
     },
     "training": [["-DWIDE=0"], ["-DWIDE=1"]],
     // Masks, gating and activation as training_units.cu counts them, routes.
-    "training_units": [(0, 1, 1, 0), (1, 3, 1, 0), (16, 3, 2, 1), (16, 4, 3, 1), (16, 5, 1, 0)]
+    "training_units":
+      ([(0, 1, 1, 0), (16, 3, 2, 1), (16, 4, 3, 1), (16, 5, 1, 0)]
+      + Activation.allCases.indices.map { (1, 3, $0, 0) })
       .flatMap { masks, gating, activation, routed in
         [0, 1].map { wide in
           [

@@ -5,7 +5,8 @@ import Testing
   @Test(
     arguments: [
       ("gelu", .lu, .gelu), ("swiglu", .glu, .silu), ("reglu", .glu, .relu),
-      ("shared-swiglu", .sharedGLU, .silu), ("swimglu:1", .mglu(.init(count: 1)), .silu),
+      ("shared_swiglu", .sharedGLU, .silu), ("swimglu:1", .mglu(.init(count: 1)), .silu),
+      ("relu2", .lu, .relu2), ("re2mglu:2", .mglu(.init(count: 2)), .relu2),
       ("mglu", .mglu(.init(count: 4)), .sigmoid),
       ("swimglu:4/fixed", .mglu(.init(count: 4, kind: .fixed)), .silu),
       ("gemglu:4/top-2", .mglu(.init(count: 4, routerTopK: 2)), .gelu),
@@ -16,6 +17,27 @@ import Testing
     let found = try UnitSpecification(parsing: text)
     #expect(found.unit == unit && found.activation == activation)
     #expect(try UnitSpecification(parsing: found.description).unit == unit)
+  }
+
+  /// Every unit has one name, and the reports' title is the name as it is written.
+  @Test func everyUnitHasAName() throws {
+    let names = UnitName.allCases
+    #expect(Set(names.map(\.rawValue)).count == names.count)
+    for activation in Activation.allCases {
+      #expect(names.contains { $0.unit == .linear && $0.activation == activation })
+      // GELU's approximation has GELU's prefix.
+      let gated = names.count { $0.unit == .gated && $0.activation == activation }
+      #expect(gated == (activation == .geluTanh ? 0 : 1))
+    }
+    for name in names {
+      #expect(UnitName(rawValue: name.rawValue) == name)
+      #expect(!name.rawValue.contains(" ") && name.rawValue == name.rawValue.lowercased())
+    }
+    let spelled: Set = [
+      "gelu", "glu", "swiglu", "geglu", "reglu", "mglu", "swimglu", "gemglu", "remglu",
+      "shared_swiglu", "bilinear-mglu",
+    ]
+    #expect(spelled.isSubset(of: Set(names.map(\.rawValue))))
   }
 
   @Test(arguments: [

@@ -44,28 +44,18 @@ struct FusedLinear {
   int isChained;               // whether kernels before and after depend on each other
 };
 
+#include "activations.cu"
 #include "fused_linear_numbers.cu"
 #include "fused_linear_copies.cu"
 #include "fused_linear_cell.cu"
 
-__device__ __forceinline__ float activate(float x, int activation) {
-  switch (activation) {
-    case CMGLU_SIGMOID: return 1.f / (1.f + __expf(-x));
-    case CMGLU_SILU: return x / (1.f + __expf(-x));
-    case CMGLU_GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
-    case CMGLU_GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case CMGLU_RELU: return x > 0.f ? x : 0.f;
-    default: return x;
-  }
-}
-
 // One mask's term of the sum, or the whole of a unit without masks.
 __device__ __forceinline__ float combine(float s, float t, const FusedLinear &f) {
-  if (PLANES == 2) return activate(s, f.activation) * t;
-  if (MASKS == 0) return activate(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
+  if (PLANES == 2) return activate<false>(s, f.activation) * t;
+  if (MASKS == 0) return activate<false>(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
   const float gate = f.gating == CMGLU_NO_GATE_MASK ? t : 0.5f * (t + s);
   const float value = f.gating == CMGLU_NO_VALUE_MASK ? t : 0.5f * (t - s);
-  return activate(gate, f.activation) * value;
+  return activate<false>(gate, f.activation) * value;
 }
 
 #include "fused_linear_input.cu"

@@ -32,16 +32,7 @@ __device__ __forceinline__ float warp_sum(float value) {
   return value;
 }
 
-__device__ __forceinline__ float activate(float x, int activation) {
-  switch (activation) {
-    case CMGLU_SIGMOID: return 1.f / (1.f + expf(-x));
-    case CMGLU_SILU: return x / (1.f + expf(-x));
-    case CMGLU_GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
-    case CMGLU_GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case CMGLU_RELU: return x > 0.f ? x : 0.f;
-    default: return x;
-  }
-}
+#include "activations.cu"
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) plain(const __grid_constant__ Plain f) {
   __shared__ float squares[WARPS];
@@ -78,13 +69,13 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) plain(const __grid_c
   }
   t = warp_sum(t);
   float a = 0.f;
-  if (f.gating == CMGLU_GATED) a = activate(warp_sum(s[0]), f.activation) * t;
-  else if (f.masksCount == 0) a = activate(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
+  if (f.gating == CMGLU_GATED) a = activate<true>(warp_sum(s[0]), f.activation) * t;
+  else if (f.masksCount == 0) a = activate<true>(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
 #pragma unroll
   for (int i = 0; i < MOST_MASKS; i++) {
     if (i >= f.masksCount) continue;
     const float sum = warp_sum(s[i]);
-    const float g = activate(f.gating == CMGLU_NO_GATE_MASK ? t : sum, f.activation);
+    const float g = activate<true>(f.gating == CMGLU_NO_GATE_MASK ? t : sum, f.activation);
     const float value = f.gating == CMGLU_NO_VALUE_MASK ? t : t - sum;
     a += (f.routes ? f.routes[b * f.masksCount + i] : 1.f) * g * value;
   }

@@ -68,62 +68,8 @@ constexpr int WARPS = 8;  // of a block, at most
 constexpr bool GATES_TOTAL = STREAMS == 1 || GATING == CMGLU_NO_GATE_MASK;              // u = t
 constexpr bool VALUES_REST = GATING == CMGLU_MASKED || GATING == CMGLU_NO_GATE_MASK;    // v = t - s
 
+#include "activations.cu"
 #include "training_rows.cu"
-
-// Activations -------------------------------------------------------------------------------------
-
-// The fast exponential and quotient: some 2^-20 of relative error, where BF16 rounds by 2^-8.
-__device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
-
-// Phi(x) and its density, as the CPU's: a polynomial in 1 / (1 + 0.3 |x|) times the density, which
-// the derivative needs anyway.
-__device__ __forceinline__ float normal_distribution(float x, float &density) {
-  const float e = __expf(-0.5f * x * x), t = __fdividef(1.f, 1.f + 0.3f * fabsf(x));
-  float p = 0.077741838991642f;
-  p = p * t - 0.34288710355758667f;
-  p = p * t + 0.46621495485305786f;
-  p = p * t - 0.16256460547447205f;
-  p = p * t + 0.29121965169906616f;
-  p = p * t + 0.18694517016410828f;
-  p = p * t + 0.24440918862819672f;
-  p = p * t + 0.23890280723571777f;
-  p = p * t + 1.8192617062595673e-05f;
-  const float tail = 0.5f * e * p;
-  density = 0.3989422804f * e;
-  return x < 0.f ? tail : 1.f - tail;
-}
-
-// g(x) and g'(x).
-__device__ __forceinline__ float activate(float x, float &slope) {
-  if (ACTIVATION == CMGLU_SIGMOID) {
-    const float y = sigmoid(x);
-    slope = y * (1.f - y);
-    return y;
-  }
-  if (ACTIVATION == CMGLU_SILU) {
-    const float y = sigmoid(x);
-    slope = y * (1.f + x * (1.f - y));
-    return x * y;
-  }
-  if (ACTIVATION == CMGLU_GELU) {
-    float density;
-    const float y = normal_distribution(x, density);
-    slope = y + x * density;
-    return x * y;
-  }
-  if (ACTIVATION == CMGLU_GELU_TANH) {
-    // (1 + tanh u) / 2 = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
-    const float y = sigmoid(1.595769122f * (x + 0.044715f * x * x * x));
-    slope = y + x * y * (1.f - y) * 1.595769122f * (1.f + 0.134145f * x * x);
-    return x * y;
-  }
-  if (ACTIVATION == CMGLU_RELU) {
-    slope = x > 0.f ? 1.f : 0.f;
-    return x > 0.f ? x : 0.f;
-  }
-  slope = 1.f;
-  return x;
-}
 
 // What a thread holds of a row: the streams' eight columns, and the routes.
 struct Streams {
@@ -163,7 +109,7 @@ combine(const u16 *streams, const float *routes, u16 *a, int width) {
       const float p = ROUTED ? routes[row * TERMS + i] : 1.f;
 #pragma unroll
       for (int k = 0; k < 8; k++)
-        y[k] += p * (activate(gate(s[k], t[k]), slope) * value(s[k], t[k]));
+        y[k] += p * (activate(gate(s[k], t[k]), ACTIVATION, slope) * value(s[k], t[k]));
     }
     store(a + row * width + j, narrow(y), width - j);
   }
@@ -190,7 +136,7 @@ extern "C" __global__ void __launch_bounds__(units::WARPS * 32) combine_backward
 #pragma unroll
       for (int k = 0; k < 8; k++) {
         float slope;
-        const float g = activate(gate(s[k], t[k]), slope), v = value(s[k], t[k]);
+        const float g = activate(gate(s[k], t[k]), ACTIVATION, slope), v = value(s[k], t[k]);
         const float du = da[k] * p * slope * v, dv = GATING == CMGLU_LINEAR ? 0.f : da[k] * p * g;
         if (ROUTED) dp[i] += da[k] * g * v;
         ds[k] = (GATES_TOTAL ? 0.f : du) - (VALUES_REST ? dv : 0.f);

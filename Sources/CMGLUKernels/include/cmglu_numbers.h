@@ -11,6 +11,7 @@ typedef enum {
   CMGLU_GELU_TANH,  // the tanh approximation
   CMGLU_RELU,       // relu'(0) = 0
   CMGLU_IDENTITY,
+  CMGLU_RELU2,  // relu(x)^2
 } cmglu_activation;
 
 // How pre-activation streams become the intermediate activation a.

@@ -10,6 +10,8 @@ public enum Activation: String, Sendable, CaseIterable, Codable {
   case geluTanh = "gelu_tanh"
   /// max(x, 0), with derivative 0 at 0.
   case relu
+  /// max(x, 0)^2, squared ReLU.
+  case relu2
   /// x: the bilinear unit.
   case identity
 }

@@ -30,6 +30,7 @@ extension Activation {
     case .gelu: CMGLU_GELU
     case .geluTanh: CMGLU_GELU_TANH
     case .relu: CMGLU_RELU
+    case .relu2: CMGLU_RELU2
     case .identity: CMGLU_IDENTITY
     }
   }

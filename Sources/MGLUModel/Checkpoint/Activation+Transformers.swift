@@ -1,10 +1,10 @@
 extension Activation {
-  /// The spelling of transformers' `hidden_act`.
+  /// The spelling of transformers' `hidden_act`, that of its ACT2FN: ours, but for two.
   var transformersName: String {
     switch self {
     case .geluTanh: "gelu_pytorch_tanh"
     case .identity: "linear"
-    case .sigmoid, .silu, .gelu, .relu: rawValue
+    default: rawValue
     }
   }
 

@@ -10,6 +10,7 @@ extension Activation {
     case .gelu: x * normalDistribution(x)
     case .geluTanh: x * sigmoid(2 * tanhArgument(x))
     case .relu: max(x, 0)
+    case .relu2: max(x, 0) * max(x, 0)
     case .identity: x
     }
   }
@@ -27,6 +28,7 @@ extension Activation {
       let inner = (2 / Double.pi).squareRoot() * (1 + 3 * 0.044715 * x * x)
       return y + 2 * x * y * (1 - y) * inner
     case .relu: return x > 0 ? 1 : 0
+    case .relu2: return 2 * max(x, 0)
     case .identity: return 1
     }
   }

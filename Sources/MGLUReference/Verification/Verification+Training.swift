@@ -136,16 +136,17 @@ extension Verification {
     var isWide: Bool
   }
 
-  /// Every gating, activation and ablation, masks at both ends, in some two dozen variants.
+  /// Every gating, activation and ablation, masks at both ends, in some thirty variants.
   private static let combinations: [Combination] =
-    trainingUnitKinds.map { Combination(kind: $0, isWide: false) } + [
+    trainingUnitKinds.map { Combination(kind: $0, isWide: false) }
+    + Activation.allCases.map { Combination(kind: .sharedGLU, activation: $0, isWide: true) }
+    + [
       Combination(kind: .mglu(.init(count: 16)), activation: .gelu, isWide: false),
       Combination(
         kind: .mglu(.init(count: 5, ablation: .noValueMask)), activation: .sigmoid, isWide: false),
       Combination(kind: .glu, isWide: true),
       Combination(kind: .mglu(.init(count: 2)), isWide: true),
       Combination(kind: .lu, activation: .identity, isWide: true),
-      Combination(kind: .sharedGLU, activation: .relu, isWide: true),
       Combination(kind: .mglu(.init(count: 1)), activation: .geluTanh, isWide: true),
       Combination(
         kind: .mglu(.init(count: 4, ablation: .noGateMask, routerTopK: 2)),

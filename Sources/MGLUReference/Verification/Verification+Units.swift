@@ -21,6 +21,7 @@ extension Verification {
   private struct Case {
     var kind: FeedForwardUnitKind
     var (d, h, rows): (Int, Int, Int)
+    var activation = Activation.silu
   }
 
   private static let shaped = units.flatMap { kind in
@@ -39,11 +40,18 @@ extension Verification {
     Case(kind: .mglu(.init(count: 2)), d: 17, h: 15_000, rows: 16),
   ]
 
-  /// Units for inference over weights of `type`: every unit at every shape, batches, wide inputs.
+  /// Every activation, in a unit whose kernels differ in nothing else.
+  private static let activated = Activation.allCases.map {
+    Case(kind: .gated, d: 37, h: 577, rows: 3, activation: $0)
+  }
+
+  /// Units for inference over weights of `type`: every unit at every shape, batches, wide inputs,
+  /// every activation.
   package func inferenceUnits(_ type: WeightType) throws(BackendError) -> [Finding] {
     try units("FlashMGLU, GLU, LU", Self.shaped, type)
       + units("the same in batches", Self.batched, type)
       + units("the same, wide", Self.wide, type)
+      + units("the same, activations", Self.activated, type)
   }
 
   /// A finding for each precision; a batch's last row must also be what it is alone, bit for bit.
@@ -55,7 +63,8 @@ extension Verification {
     for item in cases {
       let (d, h, rows) = (item.d, item.h, item.rows)
       let synthetic = SyntheticUnit(
-        .init(hiddenSize: h, intermediateSize: d, unit: item.kind, activation: .silu), rows: rows)
+        .init(hiddenSize: h, intermediateSize: d, unit: item.kind, activation: item.activation),
+        rows: rows)
       let (unit, reference) = synthetic.inferenceUnit(as: type, on: backend)
       let (x, expected) = (hostTensor(synthetic.input), reference(synthetic.input))
       // One row, or one column, has no mean to average errors in; a row of zeros no scale. Some dozens
@@ -64,7 +73,7 @@ extension Verification {
       for (index, precision) in precisions.enumerated() {
         let slack = precision == .reduced ? small : 1
         let bound = slack * bound(type, precision, columns: h)
-        let label = "\(item.kind.label), \(rows) rows, \(d) x \(h)"
+        let label = "\(item.kind.label), \(item.activation), \(rows) rows, \(d) x \(h)"
         let a = try unit(x, precision: precision, on: backend)
         findings[index].add(
           ReferenceMatrix(a), expected: expected, bound: bound, floor: 1e-3, label)

@@ -5,27 +5,15 @@ extension FeedForwardConfiguration {
   package var name: String { Self.name(of: unit, activation) }
 
   static func name(of unit: FeedForwardUnitKind, _ activation: Activation) -> String {
-    let prefix =
-      switch activation {
-      case .sigmoid: ""
-      case .silu: "Swi"
-      case .gelu, .geluTanh: "Ge"
-      case .relu: "Re"
-      case .identity: "bilinear "
-      }
-    switch unit {
-    case .lu: return "LU (\(activation.rawValue))"
-    case .glu: return prefix + "GLU"
-    case .sharedGLU: return "shared \(prefix)GLU"
-    case .mglu(let masks):
-      var name = "\(prefix)MGLU, n_m = \(masks.count)"
-      if masks.kind == .fixed { name += ", fixed masks" }
-      if let ablation = masks.ablation {
-        name += ablation == .noGateMask ? ", no gate mask" : ", no value mask"
-      }
-      if let k = masks.routerTopK { name += ", top \(k)" }
-      return name
+    var name = unit.title(activation)
+    guard case .mglu(let masks) = unit else { return name }
+    name += ", n_m = \(masks.count)"
+    if masks.kind == .fixed { name += ", fixed masks" }
+    if let ablation = masks.ablation {
+      name += ablation == .noGateMask ? ", no gate mask" : ", no value mask"
     }
+    if let k = masks.routerTopK { name += ", top \(k)" }
+    return name
   }
 }
 

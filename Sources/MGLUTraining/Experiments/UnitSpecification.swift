@@ -18,7 +18,7 @@ public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
   public init(parsing spelling: String) throws(ExperimentError) {
     let parts = spelling.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let head = parts[0].split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-    guard let name = UnitName(head[0]), head.count <= 2 else {
+    guard let name = UnitName(rawValue: head[0]), head.count <= 2 else {
       throw ExperimentError(
         .unit,
         "unit \"\(spelling)\": expected "

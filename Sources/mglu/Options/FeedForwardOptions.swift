@@ -47,6 +47,4 @@ struct FeedForwardOptions: ParsableArguments {
   }
 }
 
-extension UnitName: ExpressibleByArgument {
-  public init?(argument: String) { self.init(argument) }
-}
+extension UnitName: ExpressibleByArgument {}
