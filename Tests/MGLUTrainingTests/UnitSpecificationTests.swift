@@ -5,7 +5,7 @@ import Testing
   @Test(
     arguments: [
       ("gelu", .lu, .gelu), ("swiglu", .glu, .silu), ("reglu", .glu, .relu),
-      ("shared-swiglu", .sharedGLU, .silu), ("swimglu:1", .mglu(.init(count: 1)), .silu),
+      ("shared_swiglu", .sharedGLU, .silu), ("swimglu:1", .mglu(.init(count: 1)), .silu),
       ("mglu", .mglu(.init(count: 4)), .sigmoid),
       ("swimglu:4/fixed", .mglu(.init(count: 4, kind: .fixed)), .silu),
       ("gemglu:4/top-2", .mglu(.init(count: 4, routerTopK: 2)), .gelu),
@@ -16,6 +16,13 @@ import Testing
     let found = try UnitSpecification(parsing: text)
     #expect(found.unit == unit && found.activation == activation)
     #expect(try UnitSpecification(parsing: found.description).unit == unit)
+  }
+
+  /// Results and recipes of an earlier spelling are read, and go on in the folders they are in.
+  @Test func earlierSpellingIsUnderstood() throws {
+    let units = try ["shared-swiglu", "shared_swiglu"].map(UnitSpecification.init(parsing:))
+    #expect(units[0] == units[1] && units[0].description == "shared_swiglu")
+    #expect(units[0].unit == .sharedGLU)
   }
 
   @Test(arguments: [
