@@ -24,9 +24,9 @@ import Testing
     let names = UnitName.allCases
     #expect(Set(names.map(\.rawValue)).count == names.count)
     for activation in Activation.allCases {
-      #expect(names.contains { $0.unit == .linear && $0.activation == activation })
+      #expect(names.contains { $0.unit == .lu && $0.activation == activation })
       // GELU's approximation has GELU's prefix.
-      let gated = names.count { $0.unit == .gated && $0.activation == activation }
+      let gated = names.count { $0.unit == .glu && $0.activation == activation }
       #expect(gated == (activation == .geluTanh ? 0 : 1))
     }
     for name in names {
@@ -38,6 +38,13 @@ import Testing
       "shared_swiglu", "bilinear-mglu",
     ]
     #expect(spelled.isSubset(of: Set(names.map(\.rawValue))))
+  }
+
+  /// Results and recipes of an earlier spelling are read, and go on in the folders they are in.
+  @Test func earlierSpellingIsUnderstood() throws {
+    let units = try ["shared-swiglu", "shared_swiglu"].map(UnitSpecification.init(parsing:))
+    #expect(units[0] == units[1] && units[0].description == "shared_swiglu")
+    #expect(units[0].unit == .sharedGLU)
   }
 
   @Test(arguments: [
