@@ -46,7 +46,7 @@ import Testing
       model.loss(activations)
       return activations.losses.array.reduce(0) { $0 + Double($1) }
     }
-    let measured = (loss(at: 0.001) - loss(at: -0.001)) / 0.002
+    let measured = (loss(at: 0.00025) - loss(at: -0.00025)) / 0.0005
     #expect(abs(measured - predicted) < 1e-3 * abs(predicted))
   }
 }
