@@ -14,6 +14,10 @@ extension Verification {
   /// Between the embedding and the loss of two layers some 20 results are rounded to BF16, and as many
   /// on the way back. Errors that are independent add up to sqrt(40) of a root mean square of
   /// 2^-8 / sqrt(3), 3.7 roundings, and the largest of many elements is about twice that: 8.
+  ///
+  /// The gradients of a key add up to 0 over the keys of each query, because softmax does not see a
+  /// common shift. The weight of the keys' norm sums them over all heads and positions: most of it
+  /// cancels, its roundings do not. Measured on an H100: 10 roundings; 16 are allowed.
   package func trainingModels() -> [Finding] {
     var (losses, gradients) = (
       trainingFinding("model, losses"), trainingFinding("model, gradients")
@@ -30,7 +34,9 @@ extension Verification {
           for (parameter, error) in pass.gradientErrors {
             gradients.add(
               error: error,
-              bound: narrow ? 8 * BackendComparison.rounding : 10 * BackendComparison.exact,
+              bound: narrow
+                ? (parameter.hasSuffix("k_norm.weight") ? 16 : 8) * BackendComparison.rounding
+                : 10 * BackendComparison.exact,
               "\(name), \(parameter)")
           }
         } catch {

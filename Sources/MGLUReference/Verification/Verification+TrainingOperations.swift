@@ -4,7 +4,8 @@ import MGLUModel
 extension Verification {
   var modelOperations: [() -> Finding] {
     [
-      embeddings, norms, rotations, attentionForward, attentionBackward, losses, optimizerSteps,
+      embeddings, norms, normsOfParts, rotations, attentionForward, attentionBackward, losses,
+      optimizerSteps,
       squares, conversions,
     ]
   }
@@ -60,6 +61,40 @@ extension Verification {
         }
         try twins.compare(dX, roundings: 1, in: &finding, name + ", dX")
         try twins.compare(dWeight, in: &finding, name + ", dW")
+      }
+    }
+  }
+
+  /// Norms of parts of rows: what lies beside the parts stays as it is, forward and backward.
+  private func normsOfParts() -> Finding {
+    trainingFinding("norm, parts") { twins, finding in
+      for (rows, columns, first, count, width) in [
+        (1, 7, 2, 1, 3), (5, 96, 16, 4, 16), (37, 41, 5, 3, 11), (700, 72, 0, 2, 24),
+      ] {
+        let (name, parts) = ("\(rows) x \(count) of \(width)", RowParts(first: first, count: count))
+        let x = twins.normal([rows, columns], twins.narrow)
+        let weight = twins.normal([width])
+        let y = twins.normal([rows, columns], twins.narrow)
+        let inverse = twins.output([rows, count])
+        let upstream = twins.normal([rows, columns], twins.narrow)
+        twins.compute { on in
+          on.backend.rmsNorm(
+            on[x], parts: parts, weight: on[weight], epsilon: 1e-5, into: on[y],
+            inverseRMS: on[inverse])
+        }
+        try twins.compare(y, roundings: 1, in: &finding, name)
+        try twins.compare(inverse, in: &finding, name + ", inverse RMS")
+        for accumulates in [false, true] {
+          let dX = twins.normal([rows, columns], twins.narrow)
+          let dWeight = twins.normal([width])
+          twins.compute { on in
+            on.backend.rmsNormBackward(
+              on[upstream], x: on[x], parts: parts, weight: on[weight], inverseRMS: on[inverse],
+              accumulates: accumulates, xGradient: on[dX], weightGradient: on[dWeight])
+          }
+          try twins.compare(dX, roundings: 1, in: &finding, name + ", dX")
+          try twins.compare(dWeight, in: &finding, name + ", dW")
+        }
       }
     }
   }

@@ -42,7 +42,7 @@ extension Verification {
 
   /// Every activation, in a unit whose kernels differ in nothing else.
   private static let activated = Activation.allCases.map {
-    Case(kind: .gated, d: 37, h: 577, rows: 3, activation: $0)
+    Case(kind: .glu, d: 37, h: 577, rows: 3, activation: $0)
   }
 
   /// Units for inference over weights of `type`: every unit at every shape, batches, wide inputs,
