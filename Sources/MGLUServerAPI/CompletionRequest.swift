@@ -15,7 +15,7 @@ struct CompletionRequest: Decodable {
     func tokens(_ tokenizer: Tokenizer) -> [Int32] {
       switch self {
       case .ids(let ids): ids
-      case .string(""): tokenizer.eosTokenIDs.map { [$0] } ?? []
+      case .string(""): tokenizer.eosTokenID.map { [$0] } ?? []
       case .string(let prompt): tokenizer.encode(prompt)
       }
     }

@@ -70,7 +70,7 @@ extension ServerAPI {
         try values.encode(maxLength, forKey: .maxLength)
       }
     }
-    let id = engine.configuration.eosTokenIDs.first ?? tokenizer.eosTokenIDs
+    let id = engine.configuration.eosTokenIDs.first ?? tokenizer.eosTokenID
     return .json(
       JSONBody.encode(
         Response(

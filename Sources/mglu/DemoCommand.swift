@@ -49,7 +49,7 @@ struct DemoCommand: ParsableCommand {
     ] {
       var shape = ModelPreset.nano.configuration
       shape.feedForward.unit = unit
-      shape.eosTokenIDs = tokenizer.eosTokenIDs.map { [$0] } ?? []
+      shape.eosTokenIDs = tokenizer.eosTokenID.map { [$0] } ?? []
       let model = try LanguageModel(shape, on: backend)
       model.initialize(seed: seed)
       entries.append(Entry(title: title, folder: "\(output)/\(folder)", model: model))

@@ -35,7 +35,7 @@ import Testing
         try tokenizer.save(to: folder)
         let again = try Tokenizer(contentsOf: folder)
         #expect(again.vocabularySize == tokenizer.vocabularySize)
-        #expect(again.eosTokenIDs == tokenizer.eosTokenIDs)
+        #expect(again.eosTokenID == tokenizer.eosTokenID)
         for vector in try Self.vectors() {
           #expect(again.encode(vector.text) == tokenizer.encode(vector.text))
           let ids = tokenizer.encode(vector.text, parsingAddedTokens: false)

@@ -34,7 +34,7 @@ public final class TokenGenerator {
     let prompt = tokenizer.encode(prompt)
     let start = tokenizer.textStart
     var tokens = prompt.starts(with: start) ? prompt : start + prompt
-    if tokens.isEmpty, let start = tokenizer.eosTokenIDs { tokens = [start] }
+    if tokens.isEmpty, let start = tokenizer.eosTokenID { tokens = [start] }
     let context = model.configuration.contextLength
     guard tokens.count <= context else {
       throw GenerationError(

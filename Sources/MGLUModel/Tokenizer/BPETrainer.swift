@@ -23,7 +23,7 @@ public struct BPETrainer {
   ///
   /// Merging stops early when no pair occurs twice any more; the vocabulary is smaller then.
   public func train(
-    vocabularySize: Int, specialTokens: [String] = [Tokenizer.endOfTextText]
+    vocabularySize: Int, specialTokens: [String] = [Tokenizer.endOfText]
   ) throws(TokenizerError) -> Tokenizer {
     let least = 256 + specialTokens.count
     guard least <= vocabularySize, vocabularySize <= 1 << 24 else {

@@ -31,22 +31,22 @@ extension Tokenizer {
   public func save(to folder: String) throws(FileError) -> [String: UInt32] {
     struct Configuration: Encodable {
       let addBosToken = false
-      let eosTokenIDs: String?
-      let bosTokenID: String?
+      let eosToken: String?
+      let bosToken: String?
       let tokenizerClass = "PreTrainedTokenizerFast"
       enum CodingKeys: String, CodingKey {
         case addBosToken = "add_bos_token"
-        case eosTokenIDs = "eos_token"
-        case bosTokenID = "bos_token"
+        case eosToken = "eos_token"
+        case bosToken = "bos_token"
         case tokenizerClass = "tokenizer_class"
       }
     }
-    let end = eosTokenIDs.flatMap { id in addedTokens.first { $0.id == id }?.content }
+    let end = eosTokenID.flatMap { id in addedTokens.first { $0.id == id }?.content }
     try Folder.create(folder)
     let files = [
       "tokenizer.json": ModelFolder.json(TokenizerFile(self)),
       "tokenizer_config.json": ModelFolder.json(
-        Configuration(eosTokenIDs: end, bosTokenID: end)),
+        Configuration(eosToken: end, bosToken: end)),
     ]
     var checksums: [String: UInt32] = [:]
     for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {

@@ -29,7 +29,7 @@ public struct Tokenizer: Sendable {
   }
 
   /// The content of the token that ends a document.
-  public static let endOfTextText = "<|endoftext|>"
+  public static let endOfText = "<|endoftext|>"
 
   /// Cuts text into words.
   public let preTokenizer: PreTokenizer
@@ -85,13 +85,13 @@ public struct Tokenizer: Sendable {
 
   /// The 256 bytes, each its own token with its own value as id, and `<|endoftext|>` as id 256.
   public static let bytes = Tokenizer(
-    tokenBytes: (0..<256).map { [UInt8($0)] } + [Array(endOfTextText.utf8)],
+    tokenBytes: (0..<256).map { [UInt8($0)] } + [Array(endOfText.utf8)],
     byteIDs: (0..<256).map(Int32.init), merges: [:],
-    addedTokens: [AddedToken(id: 256, content: endOfTextText)])
+    addedTokens: [AddedToken(id: 256, content: endOfText)])
 
   /// The id that ends a document: that of `<|endoftext|>`, `<|end_of_text|>` or `</s>`.
-  public var eosTokenIDs: Int32? {
-    for content in [Self.endOfTextText, "<|end_of_text|>", "</s>"] {
+  public var eosTokenID: Int32? {
+    for content in [Self.endOfText, "<|end_of_text|>", "</s>"] {
       if let token = addedTokens.first(where: { $0.content == content }) { return token.id }
     }
     return nil

@@ -82,7 +82,7 @@ public struct Corpus: Sendable {
   ) throws(DataError) -> [Int32] {
     var ids: [Int32] = []
     try TextSource.forEachDocument(at: path, without: excluded) { document in
-      if !ids.isEmpty, let end = tokenizer.eosTokenIDs, ids.last != end { ids.append(end) }
+      if !ids.isEmpty, let end = tokenizer.eosTokenID, ids.last != end { ids.append(end) }
       ids += tokenizer.encode(utf8: document)
     }
     return ids

@@ -62,7 +62,7 @@ public struct ComparisonRequest: Sendable, Equatable, Codable {
     }
     model.contextLength = context ?? model.contextLength
     model.vocabularySize = tokenizer.vocabularySize
-    model.eosTokenIDs = tokenizer.eosTokenIDs.map { [$0] } ?? []
+    model.eosTokenIDs = tokenizer.eosTokenID.map { [$0] } ?? []
     let settings = TrainingConfiguration(
       batchSize: batchSize ?? 12, contextLength: model.contextLength,
       gradientAccumulation: gradientAccumulation ?? 1, evaluationTokens: evaluationTokens,

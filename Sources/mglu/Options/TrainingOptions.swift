@@ -99,7 +99,7 @@ struct ShapeOptions: ParsableArguments {
     shape.contextLength = context ?? shape.contextLength
     if let tokenizer {
       shape.vocabularySize = tokenizer.vocabularySize
-      shape.eosTokenIDs = tokenizer.eosTokenIDs.map { [$0] } ?? []
+      shape.eosTokenIDs = tokenizer.eosTokenID.map { [$0] } ?? []
     }
     try shape.validate()
     return shape
