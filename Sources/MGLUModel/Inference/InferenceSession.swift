@@ -32,31 +32,31 @@ public final class InferenceSession {
   /// Whether a decode step is enqueued before the tokens that it reads are known to the host.
   package var isPipelined: Bool
 
-  private let buffers: DecodeBuffers
-  private let input: InputBatch
-  private let samples: [SampledTokens]
+  let buffers: DecodeBuffers
+  let input: InputBatch
+  let samples: [SampledTokens]
   /// Logits `[rows, >= V]` where they are computed; rows of residuals that are not neighbors are
   /// gathered before.
-  private let logits: Tensor
-  private let gathered: Tensor
+  let logits: Tensor
+  let gathered: Tensor
   /// The same where the host reads them.
-  private lazy var hostLogits: Tensor = {
+  lazy var hostLogits: Tensor = {
     if logits.arena.isHostVisible { return logits }
     return model.backend.allocateShared { $0.tensor(logits.shape) }
   }()
-  private let scorer: LogprobScorer
+  let scorer: LogprobScorer
 
-  private var running: [SequenceState] = []
+  var running: [SequenceState] = []
   /// Sequences that the caller appends tokens to.
-  private var manual: [SequenceID: SequenceState] = [:]
-  private var freeSlots: [CacheSlot] = []
-  private var slotCount = 0
-  private var lastID: UInt64 = 0
+  var manual: [SequenceID: SequenceState] = [:]
+  var freeSlots: [CacheSlot] = []
+  var slotCount = 0
+  var lastID: UInt64 = 0
   /// The decode step that was enqueued before the tokens that it reads were known.
-  private var ahead: Step?
+  var ahead: Step?
   /// Whether the device's first rows are the ones that follow the step enqueued last.
-  private var deviceHasNextRows = false
-  private var captures: CapturedSteps
+  var deviceHasNextRows = false
+  var captures: CapturedSteps
 
   /// A session for at most `maxSequences` sequences of at most `contextLength` tokens, by default and
   /// at most the model's context.
@@ -159,330 +159,5 @@ public final class InferenceSession {
   private func free(_ state: SequenceState) {
     state.isRemoved = true
     freeSlots.append(state.cache)
-  }
-
-  // Steps ------------------------------------------------------------------------------------------
-
-  /// A step that is enqueued.
-  private struct Step {
-    /// Whose tokens are sampled, row by row.
-    var sampled: [SequenceState] = []
-    /// The rows that these tokens follow.
-    var sampledRows: [Int] = []
-    /// Whose prompts were read on.
-    var prefilled: [SequenceState] = []
-    /// Rows whose logits say how probable a token of a prompt is.
-    var scored: [(state: SequenceState, row: Int, token: Int32)] = []
-    /// Which of the two ``SampledTokens`` has the tokens.
-    var turn = 0
-
-    /// Whether the host reads the logits of sampled rows.
-    var readsLogits: Bool { sampled.contains { $0.request.topLogprobs != nil } }
-
-    /// Whether the tokens can be left in the first rows for the step that follows: sampled rows are
-    /// these rows, or a single one.
-    var leavesNextRows: Bool {
-      sampledRows.count == 1 || sampledRows.indices.allSatisfy { sampledRows[$0] == $0 }
-    }
-  }
-
-  /// Goes one step further with all sequences, and returns what it brought: nothing for a sequence
-  /// whose prompt is not read to its end, one token for every other. An empty result means that
-  /// prompts are still being read, or that no sequence is left (``isIdle``).
-  ///
-  /// - Throws: ``GenerationProblem/backend`` where the device failed; nothing is computed after that.
-  public func next() throws(GenerationError) -> [SequenceOutput] {
-    var step = ahead
-    if step == nil { step = try begin() }
-    guard let step else { return [] }
-    ahead = canFollow(step) ? follow(step) : nil
-    return try complete(step)
-  }
-
-  /// Enqueues a step over what is to be read, decode rows first; `nil` where there is nothing.
-  private func begin() throws(GenerationError) -> Step? {
-    var step = Step()
-    var (row, sequences) = (0, [InferenceModel.SequenceRows]())
-    func take(_ state: SequenceState, _ count: Int) {
-      input.enter(state.unread.prefix(count), at: state.position, firstRow: row)
-      sequences.append((buffers[row..<row + count], state.cache))
-      state.unread = state.unread.dropFirst(count)
-      state.position += count
-      row += count
-    }
-    for state in running where state.isDecoding {
-      step.sampled.append(state)
-      step.sampledRows.append(row)
-      take(state, 1)
-    }
-    for state in running where !state.isDecoding && !state.isFollowing {
-      let (first, prompt) = (state.position, state.request.prompt)
-      let count = min(state.unread.count, Self.prefillChunkSize)
-      guard row + count <= buffers.tokens.count else { continue }
-      if state.request.promptLogprobs {
-        for index in first..<min(first + count, prompt.count - 1) {
-          step.scored.append((state, row + index - first, prompt[index + 1]))
-        }
-      }
-      take(state, count)
-      let readers = state.unread.isEmpty ? [state] + state.followers : [state]
-      step.prefilled += readers
-      guard state.unread.isEmpty, state.request.maxTokens > 0 else { continue }
-      step.sampled += readers
-      step.sampledRows += readers.map { _ in row - 1 }
-    }
-    guard row > 0 else { return nil }
-    try enqueue(step, rows: row, sequences)
-    return step
-  }
-
-  private func enqueue(
-    _ step: Step, rows: Int, _ sequences: [InferenceModel.SequenceRows]
-  ) throws(GenerationError) {
-    for (row, state) in step.sampled.enumerated() {
-      samples[step.turn].prepare(row, state.sampler.nextStep())
-    }
-    deviceHasNextRows = step.leavesNextRows
-    if step.prefilled.isEmpty, !step.readsLogits {
-      return decode(.entered, sequences, turn: step.turn, from: input)
-    }
-    model.forward(input, into: buffers[0..<rows], sequences: sequences)
-    for state in step.prefilled where state.unread.isEmpty { releaseFollowers(of: state) }
-    try score(step)
-    guard let first = step.sampledRows.first else { return }
-    let logits = logits[0..<step.sampled.count]
-    model.logits(of: residuals(of: step.sampledRows), into: logits)
-    sample(
-      logits, turn: step.turn,
-      after: step.leavesNextRows ? buffers.positions[first..<first + logits.rows] : nil)
-    if step.readsLogits { copyToHost(logits) }
-  }
-
-  /// Gives the followers of a sequence whose prefill is complete what it has read.
-  private func releaseFollowers(of state: SequenceState) {
-    for follower in state.followers {
-      state.cache.copy(first: state.position, into: follower.cache, on: model.backend)
-      (follower.position, follower.unread) = (state.position, [])
-      follower.sharedPromptTokens = state.request.prompt.count
-      follower.isFollowing = false
-    }
-  }
-
-  /// The residuals of `rows` side by side.
-  private func residuals(of rows: [Int]) -> Tensor {
-    let first = rows[0]
-    if rows.indices.allSatisfy({ rows[$0] == first + $0 }) {
-      return buffers.residual[first..<first + rows.count]
-    }
-    for (target, row) in rows.enumerated() {
-      model.backend.copy(
-        buffers.residual[row..<row + 1], into: gathered[target..<target + 1])
-    }
-    return gathered[0..<rows.count]
-  }
-
-  /// Enqueues the sampling of a token for each row of logits. With the positions of the rows before
-  /// them, the tokens are left in the first rows, too.
-  private func sample(_ logits: Tensor, turn: Int, after previous: Tensor?) {
-    let (rows, sampled) = (0..<logits.rows, samples[turn])
-    model.backend.sample(
-      logits, vocabulary: model.configuration.vocabularySize, by: sampled.steps[rows],
-      into: sampled.tokens[rows],
-      preparing: previous.map {
-        NextRows(tokens: buffers.tokens[rows], positions: buffers.positions[rows], after: $0)
-      })
-  }
-
-  /// Enqueues a step of decode rows alone, entered by the host or left by the step before.
-  private func decode(
-    _ kind: CapturedSteps.Key.Kind, _ sequences: [InferenceModel.SequenceRows], turn: Int,
-    from input: InputBatch?
-  ) {
-    let key = CapturedSteps.Key(kind: kind, turn: turn, slots: sequences.map(\.cache.index))
-    captures.enqueue(key) {
-      let rows = 0..<sequences.count
-      let (a, logits) = (buffers[rows], logits[rows])
-      return { [unowned self] in
-        model.forward(input, into: a, sequences: sequences, logits: logits)
-        sample(logits, turn: turn, after: a.positions)
-      }
-    }
-  }
-
-  // The host one step behind ------------------------------------------------------------------------
-
-  /// Whether the step after `step` is known to be over the same sequences, each a token further.
-  private func canFollow(_ step: Step) -> Bool {
-    isPipelined && deviceHasNextRows && step.leavesNextRows && !step.readsLogits
-      && step.sampled.count == running.count
-      && step.sampled.allSatisfy {
-        !$0.isRemoved && $0.generated + 1 < $0.request.maxTokens && $0.position < contextLength
-      }
-  }
-
-  /// Enqueues the decode step that reads the tokens of `step` where the device has them.
-  private func follow(_ step: Step) -> Step {
-    let next = Step(
-      sampled: step.sampled, sampledRows: Array(step.sampled.indices), turn: 1 - step.turn)
-    for (row, state) in next.sampled.enumerated() {
-      samples[next.turn].prepare(row, state.sampler.nextStep())
-      state.position += 1
-    }
-    decode(
-      .following, next.sampled.enumerated().map { (buffers[$0..<$0 + 1], $1.cache) },
-      turn: next.turn, from: nil)
-    return next
-  }
-
-  // Results -----------------------------------------------------------------------------------------
-
-  /// Waits for the tokens of `step`, and takes note of them.
-  private func complete(_ step: Step) throws(GenerationError) -> [SequenceOutput] {
-    try wait(for: step)
-    let tokens = samples[step.turn].tokens.integers
-    var outputs: [SequenceOutput] = []
-    for state in step.prefilled where state.unread.isEmpty {
-      for follower in state.followers { follower.promptLogprobs = state.promptLogprobs }
-      state.followers = []
-    }
-    for state in step.prefilled
-    where !state.isRemoved && state.unread.isEmpty && state.request.maxTokens == 0 {
-      outputs.append(output(of: state, reason: .length))
-    }
-    for (row, state) in step.sampled.enumerated() where !state.isRemoved {
-      let token = tokens[row]
-      guard token >= 0 else {
-        outputs.append(output(of: state, failure: .notFinite))
-        continue
-      }
-      let logprob = state.request.topLogprobs.map { top in
-        withHostLogits(row) { scorer.score(token, under: $0, top: top) }
-      }
-      outputs.append(
-        output(of: state, token: token, logprob, reason: finishReason(of: state, token)))
-      state.generated += 1
-      state.unread = ahead == nil ? [token] : []
-    }
-    for output in outputs where output.isLast { remove(output.id) }
-    return outputs
-  }
-
-  private func wait(for step: Step) throws(GenerationError) {
-    let tokens = samples[step.turn].tokens
-    if ahead != nil {
-      for row in step.sampled.indices { model.backend.wait(for: tokens[row..<row + 1]) }
-      if step.sampled.indices.allSatisfy({ tokens.integers[$0] >= 0 }) { return }
-    }
-    do { try model.finish() } catch {
-      ahead = nil
-      throw error
-    }
-  }
-
-  private func output(
-    of state: SequenceState, token: Int32? = nil, _ logprob: TokenLogprob? = nil,
-    reason: FinishReason? = nil, failure: GenerationError? = nil
-  ) -> SequenceOutput {
-    SequenceOutput(
-      id: state.id, promptLogprobs: state.generated == 0 ? state.promptLogprobs : nil,
-      sharedPromptTokens: state.generated == 0 ? state.sharedPromptTokens : 0, token: token,
-      logprob: logprob, finishReason: reason, failure: failure)
-  }
-
-  /// Why a sequence ends with `token`, if it does. A step that follows has moved the position on.
-  private func finishReason(of state: SequenceState, _ token: Int32) -> FinishReason? {
-    if !state.request.ignoresEOS, model.configuration.eosTokenIDs.contains(token) { return .stop }
-    let isFull = ahead == nil && state.position == contextLength
-    return state.generated + 1 == state.request.maxTokens || isFull ? .length : nil
-  }
-
-  /// The log-probabilities of a prompt's tokens, as many rows at a time as there is room for.
-  private func score(_ step: Step) throws(GenerationError) {
-    for start in stride(from: 0, to: step.scored.count, by: logits.rows) {
-      let part = step.scored[start..<min(start + logits.rows, step.scored.count)]
-      let logits = logits[0..<part.count]
-      model.logits(of: residuals(of: part.map(\.row)), into: logits)
-      copyToHost(logits)
-      try model.finish()
-      for (row, item) in part.enumerated() {
-        let request = item.state.request
-        if item.state.promptLogprobs.isEmpty {
-          item.state.promptLogprobs.append(TokenLogprob(request.prompt[0]))
-        }
-        item.state.promptLogprobs.append(
-          withHostLogits(row) {
-            scorer.score(item.token, under: $0, top: request.topLogprobs ?? 0)
-          })
-      }
-    }
-  }
-
-  /// Enqueues the copy of the first rows of logits, unless the host reads them where they are.
-  private func copyToHost(_ logits: Tensor) {
-    if hostLogits.arena !== logits.arena {
-      model.backend.copy(logits, into: hostLogits[0..<logits.rows])
-    }
-  }
-
-  private func withHostLogits<Result>(_ row: Int, _ body: (Span<Float>) -> Result) -> Result {
-    hostLogits[row..<row + 1].withFloats {
-      body($0.extracting(0..<model.configuration.vocabularySize))
-    }
-  }
-
-  /// Generates `count` tokens after token 0, each the most probable one: what decoding is timed with.
-  package func generateGreedily(_ count: Int) throws(GenerationError) {
-    let request = GenerationRequest(prompt: [0], maxTokens: count, ignoresEOS: true)
-    let id = try insert(request)
-    defer { remove(id) }
-    while let output = try next().first {
-      if let failure = output.failure { throw failure }
-      if output.isLast { return }
-    }
-  }
-
-  // Sequences fed by the caller ---------------------------------------------------------------------
-
-  /// Reads `tokens` as the next ones of a sequence of ``open()``, and returns the logits `[1, V]` of
-  /// the token that follows the last of them, which are valid until the session's next call.
-  public func append(
-    _ tokens: some Collection<Int32>, to id: SequenceID
-  ) throws(GenerationError) -> Tensor {
-    guard let state = manual[id] else {
-      throw GenerationError(
-        .sequences, "tokens for a sequence that the session does not hold",
-        remedy: "append to sequences of open() that are not removed")
-    }
-    try model.check(tokens, at: state.position, capacity: contextLength)
-    deviceHasNextRows = false
-    var remaining = tokens[...]
-    while !remaining.isEmpty {
-      let chunk = remaining.prefix(Self.prefillChunkSize)
-      remaining = remaining.dropFirst(chunk.count)
-      input.enter(chunk, at: state.position, firstRow: 0)
-      state.position += chunk.count
-      append(chunk.count, to: state, isLast: remaining.isEmpty)
-      // The input is written again for the next chunk.
-      try model.finish()
-    }
-    let count = model.configuration.vocabularySize
-    return hostLogits.reshaped([hostLogits.count])[0..<count].reshaped([1, count])
-  }
-
-  private func append(_ count: Int, to state: SequenceState, isLast: Bool) {
-    let a = buffers[0..<count]
-    let logits = logits[0..<1]
-    if count == 1 {
-      let key = CapturedSteps.Key(kind: .appended, turn: 0, slots: [state.cache.index])
-      captures.enqueue(key) {
-        { [unowned self, input, cache = state.cache] in
-          model.forward(input, into: a, sequences: [(a, cache)], logits: logits)
-        }
-      }
-    } else {
-      model.forward(input, into: a, sequences: [(a, state.cache)])
-      if isLast { model.logits(of: a.residual[count - 1..<count], into: logits) }
-    }
-    if isLast { copyToHost(logits) }
   }
 }

@@ -3,7 +3,7 @@ import MGLUModel
 /// Generation: a GPU's whole step in one kernel, and sequences side by side with steps that begin
 /// before the host has read the tokens.
 extension Verification {
-  /// Decoders of widths for which a GPU has a step in one kernel, at positions that a block takes in
+  /// Models of widths for which a GPU has a step in one kernel, at positions that a block takes in
   /// several parts. The CPU's kernels know no such widths.
   func wideModels() throws -> [Finding] {
     guard !isHost else { return [] }

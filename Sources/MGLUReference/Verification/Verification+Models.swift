@@ -49,7 +49,7 @@ extension Verification {
     return try findings + narrowModels() + wideModels() + [sequencesInCompany()]
   }
 
-  /// Decoders over 16-bit weights, exact and reduced. Two layers pass the errors of 13 products of
+  /// Models over 16-bit weights, exact and reduced. Two layers pass the errors of 13 products of
   /// BF16 inputs on: 2e-2. FP16 keeps three bits more: an eighth of it.
   private func narrowModels() throws -> [Finding] {
     var findings: [Finding] = []
