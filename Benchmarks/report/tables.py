@@ -94,6 +94,22 @@ def decode_cuda():
         f"took {peer['p50_ms']:.2f} ms per token at position {peer['position']}.{caveat(found)}"]
 
 
+def serve_cuda():
+    found = result("serve-cuda.json")
+    rows = [[model(row["model"]), str(row["clients"]), f"{row['tokens_per_s']:.0f}",
+             f"{row['over_bench_decode']:.2f}", f"{row['first_token_ms']:.1f}"]
+            for row in found["results"]]
+    titles = ["model", "clients", "tokens/s", "over `bench decode`", "first token, ms"]
+    return markdown(titles, rows) + [
+        "", f"{found['model'][0].upper()}{found['model'][1:]}. Each client streams "
+        f"{found['generate']} greedy tokens after a prompt of one token over HTTP; the figures are "
+        "medians of five rounds in which all clients begin together, from the first request to the last "
+        f"token. `bench decode` generates as many tokens without a server, in the same run. "
+        f"{found['device']}; {found['date']}.", "",
+        "Eight clients share each pass over the weights, but a step for several sequences is a chain of "
+        "kernels, where a step for one is a single kernel."]
+
+
 def train_nano():
     found = result("train-nano.json")
     rows = [[model(row["model"]), f"{row['tokens_per_second']:,.0f}",
@@ -160,7 +176,7 @@ def heal_nano():
 
 
 TABLES = {
-    "ffn-cpu": ffn_cpu, "decode-cpu": decode_cpu, "ffn-cuda": ffn_cuda, "decode-cuda": decode_cuda,
+    "ffn-cpu": ffn_cpu, "decode-cpu": decode_cpu, "ffn-cuda": ffn_cuda, "decode-cuda": decode_cuda, "serve-cuda": serve_cuda,
     "train-nano": train_nano, "train-cuda": train_cuda, "heal-nano": heal_nano,
     "compare-nano": lambda: comparison("compare-nano", "byte"),
     "compare-mini": lambda: comparison("compare-mini", "token"),
