@@ -80,7 +80,7 @@ public protocol InferenceBackend: Backend {
   /// a ``SamplingStep`` each. Where no logit of a row is a number its token is -1. With `next` the
   /// tokens are left for the rows that read them, too.
   ///
-  /// `steps` and `tokens` are shared with the host (``allocateShared(_:)``). Each row of logits begins
+  /// `steps` and `tokens` are shared with the host (``Backend/allocateShared(_:)``). Each row of logits begins
   /// at a multiple of ``logitsAlignment`` bytes.
   func sample(
     _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,

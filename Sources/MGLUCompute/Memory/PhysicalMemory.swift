@@ -33,7 +33,7 @@ public enum PhysicalMemory {
   }
 
   /// Throws unless `bytes` bytes can be allocated where a backend computes: on its device, of which
-  /// ``InferenceBackend/deviceMemory`` is `device`, or, without one, in the machine's memory.
+  /// ``Backend/deviceMemory`` is `device`, or, without one, in the machine's memory.
   public static func require(
     _ bytes: Double, on device: (free: Int, total: Int)?, for purpose: String, remedy: String
   ) throws(MemoryError) {
