@@ -43,7 +43,7 @@ public struct Parameter: Sendable, Equatable {
   /// stacked of W and its masks.
   public var isReadByProducts: Bool { role != .norm && role != .maskLogits }
 
-  /// Whether inference stores it as ``WeightType``.
+  /// Whether inference stores it as `WeightType`.
   public var isPacked: Bool { role == .embedding || role == .projection || role == .head }
 
   /// The name of the packed masks that may stand in a file for mask logits.

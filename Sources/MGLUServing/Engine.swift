@@ -89,7 +89,7 @@ public final class Engine: Sendable {
   /// Queues a request for one or more sequences.
   ///
   /// A sequence ends with an EOS token of the model, with the first of `stopSequences`, which is not
-  /// part of its text, with ``GenerationRequest/maxTokens`` tokens, or at the end of the context.
+  /// part of its text, with `GenerationRequest.maxTokens` tokens, or at the end of the context.
   ///
   /// Throws if a sequence cannot be generated, the queue is full, or the engine has ended. Errors that
   /// occur later end the iteration over the handle.

@@ -1,4 +1,4 @@
-/// The parameters of one block: see ``DecoderLayer``.
+/// The parameters of one block: see `DecoderLayer`.
 public typealias LayerWeights = DecoderLayer<Tensor, Tensor, any FeedForwardUnit>
 
 /// The parameters of a model as views of one arena, which they own.
