@@ -271,7 +271,7 @@ import Testing
   /// All sequences run, and would take much longer than the limit.
   @Test func runningRequestsHaveATimeLimit() async throws {
     let served = try ServedModel(
-      settings: .init(maxSequences: 64, timeLimit: .seconds(2)), contextLength: 6000)
+      settings: .init(maxSequences: 64, timeLimit: .seconds(5)), contextLength: 6000)
     let sequence = GenerationRequest(prompt: [1], maxTokens: 5999)
     let events = try await served.record(.init(repeating: sequence, count: 64))
     #expect(events.error?.code == .timeout)
