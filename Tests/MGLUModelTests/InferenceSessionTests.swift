@@ -134,6 +134,17 @@ import Testing
     }
   }
 
+  /// Every token of a prompt has an element, also where the first is the only one.
+  @Test(arguments: [1, 2, 257]) func everyPromptTokenHasALogprob(count: Int) throws {
+    let session = Self.session(try Self.model(), isPipelined: true)
+    let id = try session.insert(
+      GenerationRequest(
+        prompt: Self.prompt(count, 3), maxTokens: 1, topLogprobs: 1, promptLogprobs: true))
+    let logprobs = try #require(try Self.outputs(session)[id]?.first?.promptLogprobs)
+    #expect(logprobs.map(\.id) == Self.prompt(count, 3))
+    #expect(logprobs.map { $0.logprob == nil } == (0..<count).map { $0 == 0 })
+  }
+
   /// A sequence ends with the context, and no step begins that does not fit.
   @Test(arguments: [false, true]) func aFullContextEndsTheSequence(isPipelined: Bool) throws {
     let session = Self.session(try Self.model(context: 24), isPipelined: isPipelined)

@@ -71,9 +71,6 @@ extension InferenceSession {
       try model.finish()
       for (row, item) in part.enumerated() {
         let request = item.state.request
-        if item.state.promptLogprobs.isEmpty {
-          item.state.promptLogprobs.append(TokenLogprob(request.prompt[0]))
-        }
         item.state.promptLogprobs.append(
           withHostLogits(row) {
             scorer.score(item.token, under: $0, top: request.topLogprobs ?? 0)

@@ -10,7 +10,8 @@ final class SequenceState {
   var position = 0
   /// Tokens generated so far.
   var generated = 0
-  var promptLogprobs: [TokenLogprob] = []
+  /// Of the prompt's tokens scored so far, where they are wanted; the first follows no token.
+  var promptLogprobs: [TokenLogprob]
   /// Sequences of the same prompt that wait for this one's prefill.
   var followers: [SequenceState] = []
   /// Whether this sequence waits for another's prefill.
@@ -23,6 +24,7 @@ final class SequenceState {
   init(_ id: SequenceID, _ request: GenerationRequest, _ sampler: Sampler, in cache: CacheSlot) {
     (self.id, self.request, self.sampler, self.cache) = (id, request, sampler, cache)
     unread = request.prompt[...]
+    promptLogprobs = request.promptLogprobs ? request.prompt.prefix(1).map(TokenLogprob.init) : []
   }
 
   var isDecoding: Bool { generated > 0 }
