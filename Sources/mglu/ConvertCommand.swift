@@ -17,7 +17,8 @@ struct ConvertCommand: ParsableCommand {
       Examples:
         mglu convert --model run --to llama --output run-llama
         mglu convert --model run --to mglu --dtype bf16 --output run-bf16
-        mglu convert --model swiglu --to mglu --masks 4 --output masked
+        mglu convert --model swiglu --to mglu --masks 4 --calibrate input.txt \
+          --output masked
         mglu convert --model run --to mglu-inference --weights int8 --output run-int8
 
       llama: an MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
@@ -25,9 +26,11 @@ struct ConvertCommand: ParsableCommand {
       transformers takes every activation.
 
       mglu: the same model with matrices as --dtype says. Masks stay as they are, so that it can be \
-      trained further, here or in transformers (trust_remote_code=True). With --masks a GLU becomes an MGLU: each \
-      element of its matrix and masks is the nearest, by least squares, to the gate's and the \
-      value's. That is far from the same model: mglu train --init heals it.
+      trained further, here or in transformers (trust_remote_code=True). With --masks and \
+      --calibrate a GLU becomes an MGLU that is near it: block by block, W and masks are fitted to \
+      the inputs that the text gives, and tuned. mglu train --init heals what is left. An \
+      interrupted conversion goes on where it stopped when the command is given again. Without \
+      --calibrate each element is the nearest by itself, which destroys a well-trained model.
 
       mglu-inference: weights as --weights says, masks as packed bits, nothing else. Every command \
       reads it; mglu generate maps it and reads it where it lies.
@@ -38,6 +41,7 @@ struct ConvertCommand: ParsableCommand {
   @Option(help: "Matrices of llama and mglu: fp32, fp16 or bf16 (default: fp32).")
   var dtype: WeightType?
   @Option(help: "Masks of the MGLU that --to mglu makes of a GLU, 1 to 16.") var masks: Int?
+  @OptionGroup(title: "Calibration") var calibration: CalibrationOptions
   @Option(help: "Weights of mglu-inference (default: bf16).")
   var weights: WeightType?
   @Option(help: "Folder to write, without a model in it yet.", completion: .directory)
@@ -52,6 +56,9 @@ struct ConvertCommand: ParsableCommand {
       throw ValidationError("--dtype is for --to llama and mglu; give --weights")
     }
     if masks != nil, to != .mglu { throw ValidationError("--masks is for --to mglu") }
+    if calibration.calibrate != nil, masks == nil {
+      throw ValidationError("--calibrate is for --to mglu with --masks")
+    }
     if dtype == .int8 {
       throw ValidationError("--dtype is fp32, fp16 or bf16; --to mglu-inference takes int8")
     }
@@ -63,6 +70,7 @@ struct ConvertCommand: ParsableCommand {
       throw CheckpointError(
         .unwritable, "\(output) holds a model already", remedy: "give another --output")
     }
+    if let text = calibration.calibrate, let masks { return try calibrate(text, masks: masks) }
     let (folder, backend) = try model.open()
     let configuration =
       switch to {
@@ -92,6 +100,7 @@ struct ConvertCommand: ParsableCommand {
   /// The MGLU in place of a GLU, where one is asked for; tells of its error.
   private func masked(_ model: LanguageModel) throws -> LanguageModel {
     guard let masks else { return model }
+    Output.note("without --calibrate a well-trained model is destroyed by this")
     let (result, errors) = try model.maskedFromGated(masks: masks)
     for (layer, error) in errors.enumerated() {
       Output.note("layer \(layer): relative error \(NumberFormat.fixed(error, 4))")
@@ -99,7 +108,7 @@ struct ConvertCommand: ParsableCommand {
     return result
   }
 
-  private func write(_ model: LanguageModel) throws -> ModelConfiguration {
+  func write(_ model: LanguageModel) throws -> ModelConfiguration {
     try ModelFolder.save(
       model, weights: dtype ?? .float32, stockLlama: to == .llama, to: output)
     return model.configuration

@@ -14,6 +14,7 @@
 //                      w = (1 - rate decay) w - rate (m / c1) / (sqrt(v / c2) + epsilon), g = 0.
 // sum_of_squares       in float64: per block, then add_sums over the blocks.
 // convert              float32 -> BF16.
+// scaled_difference    e = s (x - y) by rows; _wide leaves float32.
 //
 // Layout    Activations, their gradients and the table that is read are BF16 [rows][width]; weights
 //           of norms, statistics, losses, gradients of parameters, masters and moments are float32.
@@ -94,3 +95,4 @@ extern "C" __global__ void __launch_bounds__(1024) rotate(
 
 #include "training_loss.cu"
 #include "training_optimizer.cu"
+#include "training_difference.cu"

@@ -112,6 +112,12 @@ public protocol TrainingBackend: Backend {
     copy: Tensor?, squaredNorm: Tensor, step: AdamWStep)
   /// sum (float64 `[1]`) = the sum of squares, in an order that no thread count changes.
   func sumOfSquares(_ x: Tensor, into sum: Tensor)
+  // Calibration of a conversion ------------------------------------------------------------------
+
+  /// e = s (x - y) by rows: x and y `[n, h]` of a product's type, s float32 `[n]`, e of a product's
+  /// type or float32; e may be x. Without y, e = s x; without s, e = x - y.
+  func scaledDifference(_ x: Tensor, _ y: Tensor?, rowScales: Tensor?, into e: Tensor)
+
   /// Rounds float32 elements to the type of `target`.
   func convert(_ source: Tensor, into target: Tensor)
 }

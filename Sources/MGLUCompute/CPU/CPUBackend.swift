@@ -14,7 +14,7 @@ import CMGLUKernels
 /// A result depends on the thread count only through the order of a few reductions; with equal
 /// thread counts on one machine it is the same bit for bit.
 public final class CPUBackend: InferenceBackend, TrainingBackend {
-  let pool: ThreadPool
+  package let pool: ThreadPool
   // A table of C functions without state, which Swift cannot see is safe to share.
   nonisolated(unsafe) let kernels: cmglu_kernels
   nonisolated(unsafe) let fusedLinearKernels: cmglu_fused_linear

@@ -16,6 +16,8 @@ public enum RandomPurpose: UInt32, Sendable {
   case sampling = 3
   /// Test and benchmark inputs.
   case synthetic = 4
+  /// Which rows a step of a conversion's tuning reads.
+  case calibration = 5
 }
 
 /// Philox 4x32-10, the counter-based generator of Salmon et al. (SC 2011).

@@ -44,17 +44,28 @@ public struct ProgressLine {
 
   /// Shows `state`, unless it is too soon after the last one; the last step is always shown.
   public mutating func update(_ state: State) {
+    let total = total
+    update(done: state.step) { Self.line(state, total: total, width: $0) }
+  }
+
+  /// Shows `text` beside a bar of what is done, as ``update(_:)`` does.
+  public mutating func update(done: Int, _ text: String) {
+    let total = total
+    update(done: done) { Self.line(text, done: done, total: total, width: $0) }
+  }
+
+  private mutating func update(done: Int, line: (_ width: Int?) -> String) {
     let now = clock.now
     let interval = terminal.isInteractive ? Self.redrawInterval : Self.plainInterval
-    if let lastDrawn, now - lastDrawn < interval, state.step < total { return }
+    if let lastDrawn, now - lastDrawn < interval, done < total { return }
     // The first plain line waits too: a short run needs none.
     let isFirst = lastDrawn == nil
     lastDrawn = now
     if terminal.isInteractive {
-      terminal.write("\r\u{1b}[2K" + Self.line(state, total: total, width: terminal.width - 1))
+      terminal.write("\r\u{1b}[2K" + line(terminal.width - 1))
       isDrawn = true
-    } else if !isFirst || state.step == total {
-      terminal.write(Self.line(state, total: total, width: nil) + "\n")
+    } else if !isFirst || done == total {
+      terminal.write(line(nil) + "\n")
     }
   }
 
@@ -79,11 +90,15 @@ public struct ProgressLine {
       + "  lr \(NumberFormat.scientific(state.learningRate))"
       + "  \(NumberFormat.grouped(Int(clamping: state.tokensPerSecond))) tok/s"
       + "  \(NumberFormat.clock(seconds: state.secondsLeft)) left"
-    guard let width else { return numbers }
-    let room = width - numbers.count - 2
-    guard room >= 5 else { return String(numbers.prefix(max(0, width))) }
-    let share = Double(state.step) / Double(max(1, total))
-    return ShareBar.bar(share, width: min(room, 20)) + "  " + numbers
+    return line(numbers, done: state.step, total: total, width: width)
+  }
+
+  private static func line(_ text: String, done: Int, total: Int, width: Int?) -> String {
+    guard let width else { return text }
+    let room = width - text.count - 2
+    guard room >= 5 else { return String(text.prefix(max(0, width))) }
+    let share = Double(done) / Double(max(1, total))
+    return ShareBar.bar(share, width: min(room, 20)) + "  " + text
   }
 }
 

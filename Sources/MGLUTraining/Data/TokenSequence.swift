@@ -91,6 +91,23 @@ public struct TokenSequence: Sendable {
     return result
   }
 
+  /// The ids of `windows` windows of `length` tokens, spread evenly; of all whole windows where there
+  /// are no more, and of what there is where there is none.
+  public func spread(
+    windows: Int, length: Int, vocabularySize: Int
+  ) throws(DataError) -> [Int32] {
+    let whole = length > 0 ? count / length : 0
+    guard windows < whole else {
+      return try ids(0..<(whole > 0 ? whole * length : count), vocabularySize: vocabularySize)
+    }
+    var result: [Int32] = []
+    for window in 0..<windows {
+      let start = (count - length) / max(1, windows - 1) * window
+      result += try ids(start..<start + length, vocabularySize: vocabularySize)
+    }
+    return result
+  }
+
   /// The last piece that starts at or before `position`.
   private func pieceIndex(of position: Int) -> Int {
     var (low, high) = (0, pieces.count)

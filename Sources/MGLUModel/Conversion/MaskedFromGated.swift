@@ -13,19 +13,8 @@ extension LanguageModel {
   public func maskedFromGated(
     masks: Int
   ) throws(CheckpointError) -> (model: LanguageModel, errors: [Double]) {
-    guard configuration.feedForward.unit == .glu else {
-      throw CheckpointError(
-        .notExportable, "only a GLU has a gate and a value to be masked",
-        remedy: "give a SwiGLU, or keep the unit")
-    }
-    var target = configuration
-    target.feedForward.unit = .mglu(MaskConfiguration(count: masks))
-    let result: LanguageModel
-    do { result = try LanguageModel(target, on: backend) } catch {
-      throw CheckpointError(.notExportable, error.message, remedy: error.remedy)
-    }
     // Its W is the GLU's value until it is chosen.
-    result.copySharedParameters(of: self)
+    let result = try maskedCopy(masks: masks)
     var errors: [Double] = []
     for (from, to) in zip(weights.layers, result.weights.layers) {
       guard let masked = to.unit.masked else { continue }
@@ -35,11 +24,40 @@ extension LanguageModel {
     result.upload()
     return (result, errors)
   }
+
+  /// An MGLU of `masks` masks in place of a GLU, with all other parameters of this model on the host;
+  /// its mask logits are zero.
+  package func maskedCopy(masks: Int) throws(CheckpointError) -> LanguageModel {
+    let result: LanguageModel
+    let target = try configuration.masked(masks)
+    do { result = try LanguageModel(target, on: backend) } catch {
+      throw CheckpointError(.notExportable, error.message, remedy: error.remedy)
+    }
+    result.copySharedParameters(of: self)
+    return result
+  }
+}
+
+extension ModelConfiguration {
+  /// The configuration with an MGLU of `masks` masks in place of a GLU.
+  package func masked(_ masks: Int) throws(CheckpointError) -> ModelConfiguration {
+    guard feedForward.unit == .glu else {
+      throw CheckpointError(
+        .notExportable, "only a GLU has a gate and a value to be masked",
+        remedy: "give a SwiGLU, or keep the unit")
+    }
+    var target = self
+    target.feedForward.unit = .mglu(MaskConfiguration(count: masks))
+    do { try target.validate() } catch {
+      throw CheckpointError(.notExportable, error.message, remedy: error.remedy)
+    }
+    return target
+  }
 }
 
 extension MaskedGatedLinearUnit {
   /// The size of a logit that was chosen: that of one that is drawn, so that training can flip it.
-  private static var logitSize: Float { 0.01 }
+  package static var convertedLogit: Float { 0.01 }
 
   /// Chooses every element and its masks; returns the relative error.
   fileprivate func assign(gate: Tensor, value: Tensor) -> Double {
@@ -51,7 +69,7 @@ extension MaskedGatedLinearUnit {
       weight.floats[index] = Float(best.weight)
       let first = index / columns + index % columns
       for offset in 0..<n {
-        let logit = offset < best.ones ? Self.logitSize : -Self.logitSize
+        let logit = offset < best.ones ? Self.convertedLogit : -Self.convertedLogit
         maskLogits.floats[(first + offset) % n * count + index] = logit
       }
       error += best.error

@@ -1,0 +1,74 @@
+import MGLUModel
+
+/// The finished layers of a conversion in a folder, `layer-0.safetensors` and its like, so that one
+/// that was interrupted goes on: each file whole or not at all, and `conversion.json` says of what.
+struct ConversionProgress {
+  /// What two conversions must agree in for one to go on with the layers of the other.
+  struct Identity: Codable, Equatable {
+    let settings: CalibrationSettings
+    let calibrationTokens: Int
+    let calibrationText: UInt32
+    let model: UInt32
+    let computedBy: String
+  }
+
+  let folder: String
+  private let configuration: FeedForwardConfiguration
+
+  /// Takes up what `folder` keeps of the conversion `identity`, or begins there.
+  init(
+    folder: String, identity: Identity, configuration: FeedForwardConfiguration
+  ) throws {
+    self.folder = folder
+    self.configuration = configuration
+    let path = folder + "/conversion.json"
+    if let found = try ExperimentFile.read(Identity.self, from: path) {
+      guard found == identity else {
+        throw ConversionError(
+          .otherConversion,
+          "\(folder) keeps the layers of a conversion of another model, text, device or settings",
+          remedy: "repeat that conversion, or remove the folder")
+      }
+    } else {
+      try Folder.create(folder)
+      try ExperimentFile.write(identity, to: path)
+    }
+  }
+
+  private func path(_ layer: Int) -> String { "\(folder)/layer-\(layer).safetensors" }
+
+  /// The layers that are kept, from the first without a gap.
+  var finishedLayers: Int {
+    var count = 0
+    while Folder.kind(of: path(count)) == .file { count += 1 }
+    return count
+  }
+
+  /// Keeps layer `index`.
+  func save(_ layer: ConvertedLayer, index: Int, on host: CPUBackend) throws {
+    try SafeTensorsWriter.write(
+      [
+        SafeTensorsWriter.Item(name: "weight", tensor: layer.weight),
+        SafeTensorsWriter.Item(name: "masks", tensor: MaskBits.pack(layer.maskSigns, on: host)),
+        SafeTensorsWriter.Item(name: "down", tensor: layer.down),
+      ], to: path(index))
+  }
+
+  /// Reads layer `index` into `layer`.
+  func load(_ index: Int, into layer: ConvertedLayer) throws {
+    let file = try SafeTensors(path: path(index))
+    try file.load("weight", into: layer.weight)
+    try file.load("down", into: layer.down)
+    guard let masks = file["masks"], masks.dataType == .uint8,
+      masks.shape == MaskBits.shape(of: layer.maskSigns.shape)
+    else {
+      throw CheckpointError(
+        .disagreement, "\(path(index)): no masks of \(layer.maskSigns.shape)",
+        remedy: "remove the file")
+    }
+    MaskBits.unpack(file.view(of: masks), into: layer.maskSigns)
+  }
+
+  /// Removes the folder.
+  func remove() throws { try Folder.remove(folder) }
+}
