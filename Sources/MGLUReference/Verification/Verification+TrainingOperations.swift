@@ -6,7 +6,7 @@ extension Verification {
     [
       embeddings, norms, normsOfParts, rotations, attentionForward, attentionBackward, losses,
       optimizerSteps,
-      squares, conversions,
+      squares, conversions, differences,
     ]
   }
 

@@ -85,6 +85,34 @@ extension Verification {
     }
   }
 
+  /// Of rows of every width, with and without what is subtracted and scales, in place and not.
+  func differences() -> Finding {
+    trainingFinding("scaled difference") { twins, finding in
+      for (rows, width) in [(1, 1), (9, 37), (17, 264), (3, 1003)] {
+        let x = twins.normal([rows, width], twins.narrow)
+        let y = twins.normal([rows, width], twins.narrow)
+        let scales = twins.normal([rows])
+        for type in Set([twins.narrow, .float32]) {
+          for (subtracts, isScaled) in [(true, true), (true, false), (false, true)] {
+            let e = twins.output([rows, width], type)
+            twins.compute { on in
+              on.backend.scaledDifference(
+                on[x], subtracts ? on[y] : nil, rowScales: isScaled ? on[scales] : nil,
+                into: on[e])
+            }
+            try twins.compare(
+              e, roundings: type == .float32 ? 0 : 1, in: &finding,
+              "[\(rows), \(width)] into \(type), y \(subtracts), scales \(isScaled)")
+          }
+        }
+        twins.compute { on in
+          on.backend.scaledDifference(on[x], on[y], rowScales: on[scales], into: on[x])
+        }
+        try twins.compare(x, roundings: 1, in: &finding, "[\(rows), \(width)] in place")
+      }
+    }
+  }
+
   /// To the nearest, of two the even: the same bits.
   func conversions() -> Finding {
     trainingFinding("conversion") { twins, finding in
