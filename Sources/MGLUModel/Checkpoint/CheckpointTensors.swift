@@ -4,21 +4,35 @@
   import Foundation
 #endif
 
-/// The tensors of a checkpoint folder: one `model.safetensors`, or shards under an index.
+/// The tensors of a model: one `model.safetensors`, or shards under an index, or a GGUF file's.
 public struct CheckpointTensors: Sendable {
-  private let folder: String
-  private let files: [SafeTensors]
+  private let path: String
+  private let files: [any TensorFile]
   private let fileOfTensor: [String: Int]
 
-  /// Opens every file of the checkpoint in `folder`.
+  /// Opens every file of the checkpoint in `folder`, or the GGUF file of that name.
   public init(folder: String) throws(CheckpointError) {
-    self.folder = folder
+    self = try ModelFolder.parts(of: folder).tensors()
+  }
+
+  /// The tensors of one file.
+  init(_ file: any TensorFile) {
+    self.init(
+      path: file.path, files: [file],
+      fileOfTensor: Dictionary(
+        file.names.map { ($0, 0) }, uniquingKeysWith: { first, _ in first }))
+  }
+
+  private init(path: String, files: [any TensorFile], fileOfTensor: [String: Int]) {
+    (self.path, self.files, self.fileOfTensor) = (path, files, fileOfTensor)
+  }
+
+  /// Opens every file of the checkpoint in `folder`.
+  init(huggingFace folder: String) throws(CheckpointError) {
     let single = folder + "/model.safetensors"
     let index = folder + "/model.safetensors.index.json"
     if Folder.kind(of: single) != nil || Folder.kind(of: index) == nil {
-      let file = try SafeTensors(path: single)
-      files = [file]
-      fileOfTensor = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, 0) })
+      self.init(try SafeTensors(path: single))
       return
     }
     let map = try Self.weightMap(index)
@@ -30,7 +44,6 @@ public struct CheckpointTensors: Sendable {
       }
       opened.append(try SafeTensors(path: folder + "/" + name))
     }
-    files = opened
     var fileOfTensor: [String: Int] = [:]
     for (tensor, name) in map {
       guard let file = names.firstIndex(of: name), opened[file][tensor] != nil else {
@@ -38,7 +51,7 @@ public struct CheckpointTensors: Sendable {
       }
       fileOfTensor[tensor] = file
     }
-    self.fileOfTensor = fileOfTensor
+    self.init(path: folder, files: opened, fileOfTensor: fileOfTensor)
   }
 
   private static func weightMap(_ path: String) throws(CheckpointError) -> [String: String] {
@@ -59,13 +72,16 @@ public struct CheckpointTensors: Sendable {
   /// Whether there is a tensor called `name`.
   public func contains(_ name: String) -> Bool { fileOfTensor[name] != nil }
 
+  /// The type in which the model is best computed, where the type of its embedding does not tell.
+  public var weightType: WeightType? { files.count == 1 ? files[0].weightType : nil }
+
   /// The names of all tensors, sorted.
   public var names: [String] { fileOfTensor.keys.sorted() }
 
   /// Converts the tensor `name`, of F32, F16 or BF16, to float32 in `target`, whose shape it must
   /// have.
   public func load(_ name: String, into target: Tensor) throws(CheckpointError) {
-    try file(of: name).load(name, into: target)
+    try file(of: name).loadFloats(name, into: target)
   }
 
   /// Throws unless there is a tensor for `parameter` of its shape, with its scales where it is INT8,
@@ -73,27 +89,19 @@ public struct CheckpointTensors: Sendable {
   func check(_ parameter: Parameter) throws(CheckpointError) {
     let (name, shape) = (parameter.name, parameter.shape)
     if let masks = parameter.packedMasksName, !contains(name) {
-      _ = try file(of: masks).entry(masks, shape: MaskBits.shape(of: shape))
+      _ = try file(of: masks).dataType(of: masks, shape: MaskBits.shape(of: shape))
       return
     }
-    let entry = try file(of: name).entry(name, shape: shape)
-    guard entry.dataType == .int8, shape.count == 2 else { return }
+    let type = try file(of: name).dataType(of: name, shape: shape)
+    guard type == .int8, shape.count == 2 else { return }
     let scales = parameter.scalesName
-    _ = try file(of: scales).entry(
-      scales, shape: WeightType.scalesShape(rows: shape[0], columns: shape[1]))
+    _ = try file(of: scales).dataType(
+      of: scales, shape: WeightType.scalesShape(rows: shape[0], columns: shape[1]))
   }
 
   /// The tensor `name` where it is mapped, which must have the shape and one of the types.
   func view(_ name: String, shape: [Int], types: [DataType]) throws(CheckpointError) -> Tensor {
-    let file = try file(of: name)
-    let entry = try file.entry(name, shape: shape)
-    guard types.contains(entry.dataType) else {
-      let expected = types.map(\.safeTensorsName).joined(separator: ", ")
-      throw CheckpointError(
-        .unsupportedType,
-        "\(file.path): \(name) is \(entry.dataType.safeTensorsName), expected \(expected)")
-    }
-    return file.view(of: entry)
+    try file(of: name).tensor(name, shape: shape, types: types)
   }
 
   /// The packed masks that stand in for mask logits.
@@ -103,9 +111,9 @@ public struct CheckpointTensors: Sendable {
       types: [.uint8])
   }
 
-  private func file(of name: String) throws(CheckpointError) -> SafeTensors {
+  private func file(of name: String) throws(CheckpointError) -> any TensorFile {
     guard let index = fileOfTensor[name] else {
-      throw CheckpointError(.missingTensor, "\(folder): the tensor \(name) is missing")
+      throw CheckpointError(.missingTensor, "\(path): the tensor \(name) is missing")
     }
     return files[index]
   }

@@ -5,14 +5,19 @@
 #endif
 
 /// A model on disk in Hugging Face's layout: `config.json`, `generation_config.json` and
-/// `model.safetensors`, or shards of it.
+/// `model.safetensors`, or shards of it. A GGUF file is read as the folder that it was made from:
+/// its path may stand wherever a model is read from a folder.
 public enum ModelFolder {
   /// Where the model of `folder` lies: there, or, in the folder of a run that has not finished, in
-  /// its newest checkpoint.
+  /// its newest checkpoint. A GGUF file lies where it is.
   public static func locate(_ folder: String) throws(CheckpointError) -> String {
-    guard Folder.kind(of: folder) == .folder else {
+    switch Folder.kind(of: folder) {
+    case .folder: break
+    case .file: return folder
+    case .other, nil:
       throw CheckpointError(
-        .unreadable, "\(folder): no such folder", remedy: "give the folder of a model")
+        .unreadable, "\(folder): no such file or folder",
+        remedy: "give the folder of a model, or a GGUF file")
     }
     if Folder.kind(of: folder + "/config.json") != nil { return folder }
     if let newest = checkpoints(in: folder).last { return newest }
@@ -41,10 +46,19 @@ public enum ModelFolder {
   public static func configuration(
     in folder: String
   ) throws(CheckpointError) -> ModelConfiguration {
-    var configuration = try self.configuration(ofFile: folder + "/config.json")
-    let path = folder + "/generation_config.json"
-    if Folder.kind(of: path) == .file,
-      let ids = try decode(HuggingFaceConfiguration.self, path: path).eosTokenIDs
+    try configuration(of: try parts(of: folder))
+  }
+
+  static func configuration(of parts: any ModelParts) throws(CheckpointError) -> ModelConfiguration {
+    guard
+      var configuration = try decode(HuggingFaceConfiguration.self, "config.json", of: parts)?
+        .modelConfiguration()
+    else {
+      throw CheckpointError(
+        .unreadable, "\(parts.place(of: "config.json")): no such file or folder")
+    }
+    if let ids = try decode(HuggingFaceConfiguration.self, "generation_config.json", of: parts)?
+      .eosTokenIDs
     {
       configuration.eosTokenIDs = ids.ids
     }
@@ -104,8 +118,9 @@ public enum ModelFolder {
   static func open(
     _ folder: String
   ) throws(CheckpointError) -> (ModelConfiguration, CheckpointTensors) {
-    let configuration = try configuration(in: folder)
-    let tensors = try CheckpointTensors(folder: folder)
+    let parts = try parts(of: folder)
+    let configuration = try configuration(of: parts)
+    let tensors = try parts.tensors()
     try check(tensors, configuration, folder: folder)
     return (configuration, tensors)
   }
@@ -208,15 +223,28 @@ public enum ModelFolder {
     }
   }
 
-  package static func decode<T: Decodable>(_ type: T.Type, path: String) throws(CheckpointError)
-    -> T
-  {
-    var document = Data()
+  /// The document `name` of a model, if it has one.
+  static func decode<T: Decodable>(
+    _ type: T.Type, _ name: String, of parts: any ModelParts
+  ) throws(CheckpointError) -> T? {
+    guard let document = try parts.document(name) else { return nil }
+    return try decode(type, from: document, path: parts.place(of: name))
+  }
+
+  package static func decode<T: Decodable>(
+    _ type: T.Type, path: String
+  ) throws(CheckpointError) -> T {
+    let file: MappedFile
+    do { file = try MappedFile(path: path) } catch { throw CheckpointError(reading: error) }
+    return try decode(type, from: file.contents, path: path)
+  }
+
+  private static func decode<T: Decodable>(
+    _ type: T.Type, from bytes: [UInt8], path: String
+  ) throws(CheckpointError) -> T {
+    let document = Data(bytes)
     do {
-      document = Data(try MappedFile(path: path).contents)
       return try JSONDecoder().decode(type, from: document)
-    } catch let error as FileError {
-      throw CheckpointError(reading: error)
     } catch let error as DecodingError {
       throw CheckpointError(.malformed, "\(path): \(error.summary(of: document))")
     } catch {

@@ -44,7 +44,7 @@ public struct InferenceModel: Sendable {
   /// A model over the weights of `source`.
   ///
   /// Matrices of the wanted type stay where they are; others are converted one by one. By default
-  /// that is the type of the embedding of `source`, or what the backend stores it as.
+  /// that is the type that `source` asks for, else that of its embedding, or what the backend stores it as.
   public init(
     _ configuration: ModelConfiguration, from source: some WeightSource,
     weights: WeightType? = nil, precision: InputPrecision = .exact,
@@ -59,7 +59,7 @@ public struct InferenceModel: Sendable {
     }
     let table = c.parameterTable
     let stored = try source.matrix(table.embedding[0], on: backend.host)
-    let type = weights ?? backend.weightType(for: stored.type)
+    let type = weights ?? backend.weightType(for: source.weightType ?? stored.type)
     do { try backend.check(type) } catch { throw CheckpointError(error) }
     self.configuration = c
     self.backend = backend

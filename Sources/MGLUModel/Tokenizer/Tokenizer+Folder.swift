@@ -5,16 +5,12 @@
 #endif
 
 extension Tokenizer {
-  /// Reads a `tokenizer.json`, or the one in a model's folder.
+  /// Reads a `tokenizer.json`, or the one of a model.
   public init(contentsOf path: String) throws(TokenizerError) {
-    let path = Folder.kind(of: path) == .folder ? path + "/tokenizer.json" : path
+    let (document, path) = try Self.document(of: path)
     let file: TokenizerFile
-    var document = Data()
     do {
-      document = Data(try MappedFile(path: path).contents)
       file = try JSONDecoder().decode(TokenizerFile.self, from: document)
-    } catch let error as FileError {
-      throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
     } catch let error as DecodingError {
       throw TokenizerError(.malformed, "\(path): \(error.summary(of: document))")
     } catch {
@@ -22,6 +18,31 @@ extension Tokenizer {
     }
     do { self = try file.tokenizer() } catch {
       throw TokenizerError(error.code, "\(path): \(error.message)", remedy: error.remedy)
+    }
+  }
+
+  /// The `tokenizer.json` that lies at `path`, or that of the model there, and where it is.
+  private static func document(of path: String) throws(TokenizerError) -> (Data, path: String) {
+    do {
+      if Folder.kind(of: path) == .folder || GGUFFile.isGGUF(path) {
+        let parts = try ModelFolder.parts(of: path)
+        let place = parts.place(of: "tokenizer.json")
+        guard let document = try parts.document("tokenizer.json") else {
+          throw TokenizerError(.unreadable, "\(place): no such file or folder")
+        }
+        return (Data(document), place)
+      }
+      return (Data(try MappedFile(path: path).contents), path)
+    } catch let error as TokenizerError {
+      throw error
+    } catch let error as CheckpointError {
+      throw TokenizerError(
+        error.code == .unreadable ? .unreadable : .malformed, error.message,
+        remedy: error.remedy)
+    } catch let error as FileError {
+      throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
+    } catch {
+      throw TokenizerError(.unreadable, "\(path): \(error)")
     }
   }
 
