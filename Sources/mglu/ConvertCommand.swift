@@ -54,7 +54,8 @@ struct ConvertCommand: ParsableCommand {
   func validate() throws {
     let takesWeights = to == .inference || to == .gguf
     if weights != nil, !takesWeights {
-      throw ValidationError("--weights is for --to mglu-inference and gguf; give --dtype for others")
+      throw ValidationError(
+        "--weights is for --to mglu-inference and gguf; give --dtype for others")
     }
     if dtype != nil, takesWeights {
       throw ValidationError("--dtype is for --to llama and mglu; give --weights")

@@ -28,7 +28,8 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Folder of the checkpoints, the metrics and the model.", completion: .directory)
   var output: String
   @Option(
-    help: "byte, a tokenizer.json or a model (default: that of --init, or byte).", completion: .file())
+    help: "byte, a tokenizer.json or a model (default: that of --init, or byte).",
+    completion: .file())
   var tokenizer: String?
   @Option(
     name: .customLong("init"),

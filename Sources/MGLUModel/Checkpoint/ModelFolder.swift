@@ -49,7 +49,8 @@ public enum ModelFolder {
     try configuration(of: try parts(of: folder))
   }
 
-  static func configuration(of parts: any ModelParts) throws(CheckpointError) -> ModelConfiguration {
+  static func configuration(of parts: any ModelParts) throws(CheckpointError) -> ModelConfiguration
+  {
     guard
       var configuration = try decode(HuggingFaceConfiguration.self, "config.json", of: parts)?
         .modelConfiguration()

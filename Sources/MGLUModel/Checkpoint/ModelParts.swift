@@ -5,13 +5,10 @@ protocol ModelParts {
   var path: String { get }
   /// The document `name`, such as `config.json`, if the model has it.
   func document(_ name: String) throws(CheckpointError) -> [UInt8]?
+  /// Where errors say that the document `name` lies.
+  func place(of name: String) -> String
   /// The tensors.
   func tensors() throws(CheckpointError) -> CheckpointTensors
-}
-
-extension ModelParts {
-  /// Where errors say that the document `name` lies.
-  func place(of name: String) -> String { path + "/" + name }
 }
 
 /// A model in Hugging Face's layout.
@@ -32,6 +29,8 @@ struct HuggingFaceFolder: ModelParts {
     }
     return file.contents
   }
+
+  func place(of name: String) -> String { path + "/" + name }
 
   func tensors() throws(CheckpointError) -> CheckpointTensors {
     try CheckpointTensors(huggingFace: path)

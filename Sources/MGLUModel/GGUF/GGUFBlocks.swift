@@ -39,7 +39,8 @@ enum GGUFBlocks {
 
   /// Writes the 32 integers of a block of Q4_0, Q5_0 or Q8_0, whose scale comes first.
   static func integers(
-    of block: UnsafeRawBufferPointer, _ type: GGUFTensorType, into target: UnsafeMutablePointer<Int8>
+    of block: UnsafeRawBufferPointer, _ type: GGUFTensorType,
+    into target: UnsafeMutablePointer<Int8>
   ) {
     switch type {
     case .q8_0: for k in 0..<32 { target[k] = Int8(bitPattern: block[2 + k]) }

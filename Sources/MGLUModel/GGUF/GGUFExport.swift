@@ -21,7 +21,9 @@ extension ModelFolder {
     let metadata =
       try export.metadata(name: Folder.name(of: Folder.resolved(folder)))
       + GGUFTokenizerExport.metadata(of: parts, for: llama.configuration)
-    do { try Folder.create(Folder.parent(of: path)) } catch { throw CheckpointError(writing: error) }
+    do { try Folder.create(Folder.parent(of: path)) } catch {
+      throw CheckpointError(writing: error)
+    }
     try GGUFWriter.write(metadata, try export.items(of: llama, on: host), to: path)
     return llama.configuration
   }

@@ -63,7 +63,8 @@ extension GGUFModel {
     let whole = "\(architecture.name).\(key)"
     guard case .array = file.metadata[whole] else { return try integer(key) }
     let numbers = try file.numbers(whole) ?? []
-    guard let first = numbers.first, numbers.allSatisfy({ $0 == first }), let value = Int(exactly: first)
+    guard let first = numbers.first, numbers.allSatisfy({ $0 == first }),
+      let value = Int(exactly: first)
     else { throw file.malformed(whole, "differs from layer to layer, expected one number") }
     return value
   }
@@ -105,7 +106,8 @@ extension GGUFModel {
     let original = try integer("rope.scaling.original_context_length")
     if let long = try floats("rope_factors_long.weight") {
       var keys: [(String, JSONValue)] = [
-        ("rope_type", .string("longrope")), ("long_factor", .array(long.map { .number(Double($0)) })),
+        ("rope_type", .string("longrope")),
+        ("long_factor", .array(long.map { .number(Double($0)) })),
       ]
       if let short = try floats("rope_factors_short.weight") {
         keys.append(("short_factor", .array(short.map { .number(Double($0)) })))

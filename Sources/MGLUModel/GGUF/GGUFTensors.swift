@@ -35,7 +35,8 @@ struct GGUFTensors: TensorFile {
             + "\(count) heads")
       }
       func add(_ name: String, _ part: Part) throws(CheckpointError) {
-        guard tensors.updateValue(Source(entry: entry, part: part, heads: count), forKey: name) == nil
+        guard
+          tensors.updateValue(Source(entry: entry, part: part, heads: count), forKey: name) == nil
         else {
           throw CheckpointError(.malformed, "\(path): two tensors stand for \(name)")
         }
@@ -100,7 +101,8 @@ struct GGUFTensors: TensorFile {
     case .scales:
       tensor = Tensor(description)
       let target = tensor.bytes.assumingMemoryBound(to: UInt16.self)
-      forEachBlock(of: entry) { index, block in target[index] = block.loadUnaligned(as: UInt16.self) }
+      forEachBlock(of: entry) { index, block in target[index] = block.loadUnaligned(as: UInt16.self)
+      }
     }
     return source.heads == 1 ? tensor : tensor.separatingHeads(source.heads)
   }
