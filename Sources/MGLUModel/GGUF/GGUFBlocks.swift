@@ -22,17 +22,17 @@ enum GGUFBlocks {
       case .f16: values[0] = block.half(at: 0)
       case .bf16:
         values[0] = Float(bitPattern: UInt32(block.loadUnaligned(as: UInt16.self)) << 16)
-      case .q4_0, .q5_0, .q8_0:
+      case .q40, .q50, .q80:
         let scale = block.half(at: 0)
         withUnsafeTemporaryAllocation(of: Int8.self, capacity: 32) { integers in
           integers.baseAddress.map { Self.integers(of: block, type, into: $0) }
           for k in 0..<32 { values[k] = Float(integers[k]) * scale }
         }
-      case .q4_1: dequantize4(block, into: values)
-      case .q5_1: dequantize5(block, into: values)
-      case .q4_K: dequantizeK(block, highBits: nil, low: 16, into: values)
-      case .q5_K: dequantizeK(block, highBits: 16, low: 48, into: values)
-      case .q6_K: dequantize6K(block, into: values)
+      case .q41: dequantize4(block, into: values)
+      case .q51: dequantize5(block, into: values)
+      case .q4K: dequantizeK(block, highBits: nil, low: 16, into: values)
+      case .q5K: dequantizeK(block, highBits: 16, low: 48, into: values)
+      case .q6K: dequantize6K(block, into: values)
       }
     }
   }
@@ -43,8 +43,8 @@ enum GGUFBlocks {
     into target: UnsafeMutablePointer<Int8>
   ) {
     switch type {
-    case .q8_0: for k in 0..<32 { target[k] = Int8(bitPattern: block[2 + k]) }
-    case .q5_0:
+    case .q80: for k in 0..<32 { target[k] = Int8(bitPattern: block[2 + k]) }
+    case .q50:
       let high = block.loadUnaligned(fromByteOffset: 2, as: UInt32.self)
       for k in 0..<16 {
         let pair = block[6 + k]

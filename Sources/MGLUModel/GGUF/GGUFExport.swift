@@ -54,7 +54,7 @@ struct GGUFExport {
     case .float32: .f32
     case .float16: .f16
     case .bfloat16: .bf16
-    case .int8: .q8_0
+    case .int8: .q80
     }
   }
 

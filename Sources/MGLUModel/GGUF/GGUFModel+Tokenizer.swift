@@ -11,7 +11,8 @@ extension GGUFModel {
     case "llama": return try sentencePiece(vocabulary)
     default:
       throw CheckpointError(
-        .malformed, "\(path): \(key) is \(model), expected gpt2 (byte-level BPE) or llama (SPM)")
+        .malformed,
+        "\(path): \(key) is \(model.shown), expected gpt2 (byte-level BPE) or llama (SPM)")
     }
   }
 
@@ -36,7 +37,7 @@ extension GGUFModel {
     guard let found = GGUFPreTokenizer.named(name) else {
       let names = GGUFPreTokenizer.all.compactMap(\.names.first).joined(separator: ", ")
       throw CheckpointError(
-        .malformed, "\(path): \(key) is \(name), which is unknown here; known are \(names)",
+        .malformed, "\(path): \(key) is \(name.shown), which is unknown here; known are \(names)",
         remedy: "use the folder that the file was made from")
     }
     return found
@@ -66,7 +67,7 @@ extension GGUFModel {
     var pairs: [JSONValue] = []
     for (index, merge) in merges.enumerated() {
       guard let pair = Self.pair(merge) else {
-        throw file.malformed("\(key)[\(index)]", "is \(merge), expected two tokens")
+        throw file.malformed("\(key)[\(index)]", "is \(merge.shown), expected two tokens")
       }
       pairs.append(pair)
     }

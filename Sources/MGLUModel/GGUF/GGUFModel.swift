@@ -16,7 +16,7 @@ struct GGUFModel: ModelParts {
     guard let known = GGUFArchitecture.all.first(where: { $0.name == name }) else {
       let names = GGUFArchitecture.all.map(\.name).joined(separator: ", ")
       throw CheckpointError(
-        .malformed, "\(path): general.architecture is \(name), expected one of \(names)")
+        .malformed, "\(path): general.architecture is \(name.shown), expected one of \(names)")
     }
     architecture = known
   }

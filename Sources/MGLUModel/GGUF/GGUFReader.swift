@@ -53,6 +53,12 @@ struct GGUFReader {
         .malformed,
         "\(path): \(what()) has \(text.utf8.count) bytes, expected 1 to \(Self.longestName)")
     }
+    // Errors show names, each in one line.
+    guard text.unicodeScalars.allSatisfy({ !$0.properties.generalCategory.isControl }) else {
+      throw CheckpointError(
+        .malformed, "\(path): \(what()) is \(text.shown), which has control characters",
+        remedy: "the file is damaged: copy or download it again")
+    }
     return text
   }
 
@@ -114,5 +120,23 @@ struct GGUFReader {
         remedy: "the file is damaged: copy or download it again")
     }
     return type
+  }
+}
+
+extension String {
+  /// The text of a file as an error shows it: in quotes, in one line, and not too long.
+  var shown: String {
+    let start = String(unicodeScalars.prefix(80))
+    return start.debugDescription + (start.utf8.count < utf8.count ? "..." : "")
+  }
+}
+
+extension Unicode.GeneralCategory {
+  /// Whether such characters end lines or are invisible.
+  fileprivate var isControl: Bool {
+    switch self {
+    case .control, .lineSeparator, .paragraphSeparator: true
+    default: false
+    }
   }
 }

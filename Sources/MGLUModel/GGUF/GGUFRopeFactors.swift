@@ -25,14 +25,17 @@ enum GGUFRopeFactors {
   static func llama3Keys(
     _ factors: [Float], theta: Double, of file: GGUFFile
   ) throws(CheckpointError) -> [(String, JSONValue)] {
-    let largest = Double(factors.max() ?? 1)
-    for original in (9...17).map({ 1 << $0 }) {
+    // The slowest frequencies are divided by the whole factor, in all but small models.
+    let candidates = [Double(factors.max() ?? 1), 2, 4, 8, 16, 32, 64]
+    let originals = (9...17).map { 1 << $0 }
+    for (factor, original) in candidates.flatMap({ a in originals.map { (a, $0) } })
+    where factor >= 1 && factor.isFinite {
       let scaling = RopeScaling.llama3(
-        factor: largest, lowFrequency: 1, highFrequency: 4, original: original)
+        factor: factor, lowFrequency: 1, highFrequency: 4, original: original)
       let expected = Self.factors(of: scaling, theta: theta, headSize: 2 * factors.count)
       guard zip(expected, factors).allSatisfy({ abs($0 - $1) <= 1e-4 * abs($1) }) else { continue }
       return [
-        ("rope_type", .string("llama3")), ("factor", .number(largest)),
+        ("rope_type", .string("llama3")), ("factor", .number(factor)),
         ("low_freq_factor", .number(1)), ("high_freq_factor", .number(4)),
         ("original_max_position_embeddings", .integer(original)),
       ]

@@ -3,21 +3,30 @@
 enum GGUFTensorType: UInt32, CaseIterable {
   case f32 = 0
   case f16 = 1
-  case q4_0 = 2
-  case q4_1 = 3
-  case q5_0 = 6
-  case q5_1 = 7
-  case q8_0 = 8
-  case q4_K = 12
-  case q5_K = 13
-  case q6_K = 14
+  case q40 = 2
+  case q41 = 3
+  case q50 = 6
+  case q51 = 7
+  case q80 = 8
+  case q4K = 12
+  case q5K = 13
+  case q6K = 14
   case bf16 = 30
 
   /// As ggml spells it.
   var name: String {
     switch self {
-    case .q4_K, .q5_K, .q6_K: "Q\("\(self)".dropFirst().uppercased())"
-    default: "\(self)".uppercased()
+    case .f32: "F32"
+    case .f16: "F16"
+    case .bf16: "BF16"
+    case .q40: "Q4_0"
+    case .q41: "Q4_1"
+    case .q50: "Q5_0"
+    case .q51: "Q5_1"
+    case .q80: "Q8_0"
+    case .q4K: "Q4_K"
+    case .q5K: "Q5_K"
+    case .q6K: "Q6_K"
     }
   }
 
@@ -25,8 +34,8 @@ enum GGUFTensorType: UInt32, CaseIterable {
   var blockSize: Int {
     switch self {
     case .f32, .f16, .bf16: 1
-    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: 32
-    case .q4_K, .q5_K, .q6_K: 256
+    case .q40, .q41, .q50, .q51, .q80: 32
+    case .q4K, .q5K, .q6K: 256
     }
   }
 
@@ -35,14 +44,14 @@ enum GGUFTensorType: UInt32, CaseIterable {
     switch self {
     case .f32: 4
     case .f16, .bf16: 2
-    case .q4_0: 18
-    case .q4_1: 20
-    case .q5_0: 22
-    case .q5_1: 24
-    case .q8_0: 34
-    case .q4_K: 144
-    case .q5_K: 176
-    case .q6_K: 210
+    case .q40: 18
+    case .q41: 20
+    case .q50: 22
+    case .q51: 24
+    case .q80: 34
+    case .q4K: 144
+    case .q5K: 176
+    case .q6K: 210
     }
   }
 
@@ -53,8 +62,8 @@ enum GGUFTensorType: UInt32, CaseIterable {
     case .f32: .float32
     case .f16: .float16
     case .bf16: .bfloat16
-    case .q4_0, .q5_0, .q8_0: .int8
-    case .q4_1, .q5_1, .q4_K, .q5_K, .q6_K: nil
+    case .q40, .q50, .q80: .int8
+    case .q41, .q51, .q4K, .q5K, .q6K: nil
     }
   }
 

@@ -49,7 +49,7 @@ struct GGUFVocabulary {
     seen.reserveCapacity(tokens.count)
     for (id, token) in tokens.enumerated() where kinds[id] != .unused && !token.isEmpty {
       guard seen.insert(Bytes(token)).inserted else {
-        throw file.malformed("tokenizer.ggml.tokens[\(id)]", "repeats the token \(token)")
+        throw file.malformed("tokenizer.ggml.tokens[\(id)]", "repeats the token \(token.shown)")
       }
     }
   }
