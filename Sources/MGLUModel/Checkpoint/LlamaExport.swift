@@ -1,5 +1,5 @@
 extension LanguageModel {
-  /// The stock Llama that computes the same: an MGLU written out as a GLU of width n_m d.
+  /// The stock Llama, or model of another ``ModelFamily``, that computes the same: an MGLU written out as a GLU of width n_m d.
   ///
   ///     Wg = [M_1 (.) W; ...; M_n (.) W],  Wv = [(1 - M_1) (.) W; ...],  Wo' = [Wo ... Wo]
   ///
@@ -28,6 +28,12 @@ extension LanguageModel {
           remedy: "export an MGLU without a router")
       }
       target.feedForward.intermediateSize *= masks.count
+    }
+    guard target.stockFamily != nil else {
+      throw CheckpointError(
+        .notExportable, "no stock model has this attention: \(target.attentionSummary)",
+        remedy: "export a model with the attention of one of "
+          + ModelFamily.allCases.map(\.rawValue).joined(separator: ", "))
     }
     let result: LanguageModel
     do { result = try LanguageModel(target, on: backend) } catch {
