@@ -37,7 +37,7 @@ public enum ModelFolder {
   public static let checkpointPrefix = "checkpoint-"
 
   /// The configuration that `config.json` in `folder` describes; the ends of text of a
-  /// `generation_config.json` override its own.
+  /// `generation_config.json` override its own, and where neither has any the tokenizer's is taken.
   public static func configuration(
     in folder: String
   ) throws(CheckpointError) -> ModelConfiguration {
@@ -47,6 +47,9 @@ public enum ModelFolder {
       let ids = try decode(HuggingFaceConfiguration.self, path: path).eosTokenIDs
     {
       configuration.eosTokenIDs = ids.ids
+    }
+    if configuration.eosTokenIDs.isEmpty, let id = eosTokenID(ofTokenizerIn: folder) {
+      configuration.eosTokenIDs = [id]
     }
     return configuration
   }
@@ -90,24 +93,16 @@ public enum ModelFolder {
   public static func loadParameters(
     of model: LanguageModel, from folder: String
   ) throws(CheckpointError) {
-    guard try configuration(in: folder) == model.configuration else {
+    let (configuration, tensors) = try open(folder)
+    // The family is how a file spells it, not what it is.
+    var own = model.configuration
+    own.family = configuration.family
+    guard configuration == own else {
       throw CheckpointError(
         .disagreement, "\(folder) holds a model of another configuration",
         remedy: "give the settings that it was made with")
     }
-    let tensors = try CheckpointTensors(folder: folder)
-    try check(tensors, model.configuration, folder: folder)
     try load(tensors, into: model)
-  }
-
-  /// Configuration and tensors of the model in `folder`, checked against each other.
-  static func open(
-    _ folder: String
-  ) throws(CheckpointError) -> (ModelConfiguration, CheckpointTensors) {
-    let configuration = try configuration(in: folder)
-    let tensors = try CheckpointTensors(folder: folder)
-    try check(tensors, configuration, folder: folder)
-    return (configuration, tensors)
   }
 
   private static func load(
@@ -155,7 +150,7 @@ public enum ModelFolder {
     }
     let isFixed = model.configuration.feedForward.unit.masks?.kind == .fixed
     return try write(
-      items,
+      items, of: model.configuration,
       HuggingFaceConfiguration(
         model.configuration, weights: weights, packedMasks: isFixed, stockLlama: stockLlama),
       to: folder)
@@ -164,8 +159,11 @@ public enum ModelFolder {
   /// Writes a model's files and returns the CRC-32C of each by name.
   @discardableResult
   static func write(
-    _ items: [SafeTensorsWriter.Item], _ configuration: HuggingFaceConfiguration, to folder: String
+    _ items: [SafeTensorsWriter.Item], of model: ModelConfiguration,
+    _ configuration: HuggingFaceConfiguration, to folder: String
   ) throws(CheckpointError) -> [String: UInt32] {
+    let isMerged = configuration.modelType == ModelFamily.phi3.rawValue
+    let items = isMerged ? MergedMatrix.merging(items, model.mergedMatrices) : items
     do {
       try Folder.create(folder)
       var checksums = configuration.autoMap == nil ? [:] : try TransformersFiles.write(to: folder)
@@ -180,34 +178,6 @@ public enum ModelFolder {
     }
   }
 
-  /// Checks names and shapes before any memory is allocated for what `config.json` claims. A
-  /// tensor that the model has no place for means that configuration and weights disagree.
-  private static func check(
-    _ tensors: CheckpointTensors, _ configuration: ModelConfiguration, folder: String
-  ) throws(CheckpointError) {
-    guard tensors.names.count >= configuration.layers else {
-      throw CheckpointError(
-        .disagreement,
-        "\(folder): config.json wants \(configuration.layers) layers, but there are "
-          + "only \(tensors.names.count) tensors")
-    }
-    var expected: Set<String> = []
-    for parameter in configuration.parameterTable.parameters {
-      expected.insert(parameter.name)
-      if let masks = parameter.packedMasksName { expected.insert(masks) }
-      if parameter.isPacked { expected.insert(parameter.scalesName) }
-      try tensors.check(parameter)
-    }
-    // Tied models may carry the head again, and old ones the rotary frequencies.
-    if configuration.tiesEmbeddings { expected.insert("lm_head.weight") }
-    if let extra = tensors.names.first(where: {
-      !expected.contains($0) && !$0.hasSuffix("rotary_emb.inv_freq")
-    }) {
-      throw CheckpointError(
-        .disagreement, "\(folder): the tensor \(extra) has no place in the model of config.json")
-    }
-  }
-
   package static func decode<T: Decodable>(_ type: T.Type, path: String) throws(CheckpointError)
     -> T
   {
@@ -218,6 +188,7 @@ public enum ModelFolder {
     } catch let error as FileError {
       throw CheckpointError(reading: error)
     } catch let error as DecodingError {
+      if let pointer = GitPointer(document) { throw pointer.error(path) }
       throw CheckpointError(.malformed, "\(path): \(error.summary(of: document))")
     } catch {
       throw CheckpointError(.malformed, "\(path): not valid JSON")
