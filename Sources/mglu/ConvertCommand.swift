@@ -22,7 +22,8 @@ struct ConvertCommand: ParsableCommand {
         mglu convert --model run --to mglu-inference --weights int8 --output run-int8
         mglu convert --model run --to gguf --weights q8_0 --output run.gguf
 
-      llama: an MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
+      llama: a stock model of the family that it came from (Llama, Mistral, Qwen2, Qwen3, SmolLM3 or \
+      Phi-3). An MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
       larger. Routed, ablated and ungated models are refused. llama.cpp takes SiLU only; \
       transformers takes every activation.
 

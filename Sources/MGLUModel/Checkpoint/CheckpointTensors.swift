@@ -9,6 +9,15 @@ public struct CheckpointTensors: Sendable {
   private let path: String
   private let files: [any TensorFile]
   private let fileOfTensor: [String: Int]
+  /// Tensors that are rows of others, by their names.
+  private var slices: [String: Slice] = [:]
+
+  /// Rows of a tensor.
+  private struct Slice {
+    let whole: String
+    let wholeRows: Int
+    let firstRow: Int
+  }
 
   /// Opens every file of the checkpoint in `folder`, or the GGUF file of that name.
   public init(folder: String) throws(CheckpointError) {
@@ -78,6 +87,39 @@ public struct CheckpointTensors: Sendable {
   /// The names of all tensors, sorted.
   public var names: [String] { fileOfTensor.keys.sorted() }
 
+  /// Finds the parts of `matrices` in the whole ones, where the checkpoint has those, and returns the
+  /// names of what it has.
+  mutating func divide(_ matrices: [MergedMatrix]) -> [String] {
+    var names: [String] = []
+    for matrix in matrices where contains(matrix.name) && !contains(matrix.parts[0].name) {
+      names += [matrix.name, matrix.scalesName]
+      var row = 0
+      for part in matrix.parts {
+        slices[part.name] = Slice(whole: matrix.name, wholeRows: matrix.rows, firstRow: row)
+        slices[part.scalesName] = Slice(
+          whole: matrix.scalesName, wholeRows: matrix.rows, firstRow: row)
+        row += part.shape[0]
+      }
+    }
+    return names
+  }
+
+  /// Reads another tensor of the same shape in place of `parameter`.
+  mutating func substitute(_ other: Parameter, for parameter: Parameter) {
+    let rows = parameter.shape[0]
+    slices[parameter.name] = Slice(whole: other.name, wholeRows: rows, firstRow: 0)
+    slices[parameter.scalesName] = Slice(whole: other.scalesName, wholeRows: rows, firstRow: 0)
+  }
+
+  /// Whether two tensors have the same bytes.
+  func areEqual(_ name: String, _ other: String) throws(CheckpointError) -> Bool {
+    let (a, b) = (try file(of: name), try file(of: other))
+    guard let found = a.description(of: name), found == b.description(of: other) else {
+      return false
+    }
+    return a.tensor(name).hasSameBytes(as: b.tensor(other))
+  }
+
   /// Converts the tensor `name`, of F32, F16 or BF16, to float32 in `target`, whose shape it must
   /// have.
   public func load(_ name: String, into target: Tensor) throws(CheckpointError) {
@@ -92,16 +134,30 @@ public struct CheckpointTensors: Sendable {
       _ = try file(of: masks).dataType(of: masks, shape: MaskBits.shape(of: shape))
       return
     }
-    let type = try file(of: name).dataType(of: name, shape: shape)
+    let type = try dataType(of: name, shape: shape)
     guard type == .int8, shape.count == 2 else { return }
-    let scales = parameter.scalesName
-    _ = try file(of: scales).dataType(
-      of: scales, shape: WeightType.scalesShape(rows: shape[0], columns: shape[1]))
+    _ = try dataType(
+      of: parameter.scalesName,
+      shape: WeightType.scalesShape(rows: shape[0], columns: shape[1]))
+  }
+
+  /// The type of the tensor `name`, or of the one whose rows it is; it must have the shape given.
+  private func dataType(of name: String, shape: [Int]) throws(CheckpointError) -> DataType {
+    guard let slice = slices[name] else {
+      return try file(of: name).dataType(of: name, shape: shape)
+    }
+    return try file(of: slice.whole)
+      .dataType(of: slice.whole, shape: [slice.wholeRows] + shape.dropFirst())
   }
 
   /// The tensor `name` where it is mapped, which must have the shape and one of the types.
   func view(_ name: String, shape: [Int], types: [DataType]) throws(CheckpointError) -> Tensor {
-    try file(of: name).tensor(name, shape: shape, types: types)
+    guard let slice = slices[name] else {
+      return try file(of: name).tensor(name, shape: shape, types: types)
+    }
+    let whole = try file(of: slice.whole)
+      .tensor(slice.whole, shape: [slice.wholeRows] + shape.dropFirst(), types: types)
+    return whole[slice.firstRow..<slice.firstRow + shape[0]]
   }
 
   /// The packed masks that stand in for mask logits.

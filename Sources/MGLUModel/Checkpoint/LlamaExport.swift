@@ -1,8 +1,15 @@
 extension LanguageModel {
-  /// The stock Llama that computes the same: an MGLU written out as a GLU n_m times as wide (see
-  /// `LlamaWeights`). Models that no Llama computes are refused.
+  /// The stock Llama, or model of another ``ModelFamily``, that computes the same: an MGLU written out as
+  /// a GLU n_m times as wide (see `LlamaWeights`). Models that none computes are refused.
   public func llamaExport() throws(CheckpointError) -> LanguageModel {
     let weights = try LlamaWeights(configuration, from: self)
+    guard weights.configuration.stockFamily != nil else {
+      throw CheckpointError(
+        .notExportable,
+        "no stock model has this attention: \(weights.configuration.attentionSummary)",
+        remedy: "export a model with the attention of one of "
+          + ModelFamily.allCases.map(\.rawValue).joined(separator: ", "))
+    }
     let result: LanguageModel
     do { result = try LanguageModel(weights.configuration, on: backend) } catch {
       throw CheckpointError(.notExportable, error.message, remedy: error.remedy)

@@ -42,7 +42,7 @@ public enum ModelFolder {
   public static let checkpointPrefix = "checkpoint-"
 
   /// The configuration that `config.json` in `folder` describes; the ends of text of a
-  /// `generation_config.json` override its own.
+  /// `generation_config.json` override its own, and where neither has any the tokenizer's is taken.
   public static func configuration(
     in folder: String
   ) throws(CheckpointError) -> ModelConfiguration {
@@ -62,6 +62,9 @@ public enum ModelFolder {
       .eosTokenIDs
     {
       configuration.eosTokenIDs = ids.ids
+    }
+    if configuration.eosTokenIDs.isEmpty, let id = eosTokenID(ofTokenizerOf: parts) {
+      configuration.eosTokenIDs = [id]
     }
     return configuration
   }
@@ -105,25 +108,16 @@ public enum ModelFolder {
   public static func loadParameters(
     of model: LanguageModel, from folder: String
   ) throws(CheckpointError) {
-    guard try configuration(in: folder) == model.configuration else {
+    let (configuration, tensors) = try open(folder)
+    // The family is how a file spells it, not what it is.
+    var own = model.configuration
+    own.family = configuration.family
+    guard configuration == own else {
       throw CheckpointError(
         .disagreement, "\(folder) holds a model of another configuration",
         remedy: "give the settings that it was made with")
     }
-    let tensors = try CheckpointTensors(folder: folder)
-    try check(tensors, model.configuration, folder: folder)
     try load(tensors, into: model)
-  }
-
-  /// Configuration and tensors of the model in `folder`, checked against each other.
-  static func open(
-    _ folder: String
-  ) throws(CheckpointError) -> (ModelConfiguration, CheckpointTensors) {
-    let parts = try parts(of: folder)
-    let configuration = try configuration(of: parts)
-    let tensors = try parts.tensors()
-    try check(tensors, configuration, folder: folder)
-    return (configuration, tensors)
   }
 
   private static func load(
@@ -171,7 +165,7 @@ public enum ModelFolder {
     }
     let isFixed = model.configuration.feedForward.unit.masks?.kind == .fixed
     return try write(
-      items,
+      items, of: model.configuration,
       HuggingFaceConfiguration(
         model.configuration, weights: weights, packedMasks: isFixed, stockLlama: stockLlama),
       to: folder)
@@ -180,8 +174,11 @@ public enum ModelFolder {
   /// Writes a model's files and returns the CRC-32C of each by name.
   @discardableResult
   static func write(
-    _ items: [SafeTensorsWriter.Item], _ configuration: HuggingFaceConfiguration, to folder: String
+    _ items: [SafeTensorsWriter.Item], of model: ModelConfiguration,
+    _ configuration: HuggingFaceConfiguration, to folder: String
   ) throws(CheckpointError) -> [String: UInt32] {
+    let isMerged = configuration.modelType == ModelFamily.phi3.rawValue
+    let items = isMerged ? MergedMatrix.merging(items, model.mergedMatrices) : items
     do {
       try Folder.create(folder)
       var checksums = configuration.autoMap == nil ? [:] : try TransformersFiles.write(to: folder)
@@ -193,34 +190,6 @@ public enum ModelFolder {
       return checksums
     } catch {
       throw CheckpointError(writing: error)
-    }
-  }
-
-  /// Checks names and shapes before any memory is allocated for what `config.json` claims. A
-  /// tensor that the model has no place for means that configuration and weights disagree.
-  private static func check(
-    _ tensors: CheckpointTensors, _ configuration: ModelConfiguration, folder: String
-  ) throws(CheckpointError) {
-    guard tensors.names.count >= configuration.layers else {
-      throw CheckpointError(
-        .disagreement,
-        "\(folder): config.json wants \(configuration.layers) layers, but there are "
-          + "only \(tensors.names.count) tensors")
-    }
-    var expected: Set<String> = []
-    for parameter in configuration.parameterTable.parameters {
-      expected.insert(parameter.name)
-      if let masks = parameter.packedMasksName { expected.insert(masks) }
-      if parameter.isPacked { expected.insert(parameter.scalesName) }
-      try tensors.check(parameter)
-    }
-    // Tied models may carry the head again, and old ones the rotary frequencies.
-    if configuration.tiesEmbeddings { expected.insert("lm_head.weight") }
-    if let extra = tensors.names.first(where: {
-      !expected.contains($0) && !$0.hasSuffix("rotary_emb.inv_freq")
-    }) {
-      throw CheckpointError(
-        .disagreement, "\(folder): the tensor \(extra) has no place in the model of config.json")
     }
   }
 
@@ -247,6 +216,7 @@ public enum ModelFolder {
     do {
       return try JSONDecoder().decode(type, from: document)
     } catch let error as DecodingError {
+      if let pointer = GitPointer(document) { throw pointer.error(path) }
       throw CheckpointError(.malformed, "\(path): \(error.summary(of: document))")
     } catch {
       throw CheckpointError(.malformed, "\(path): not valid JSON")

@@ -78,3 +78,8 @@ extension TensorFile {
     withExtendedLifetime(tensor) {}
   }
 }
+
+extension Tensor {
+  /// Whether the elements of both are the same, bit for bit.
+  func hasSameBytes(as other: Tensor) -> Bool { bytes.elementsEqual(other.bytes) }
+}

@@ -37,16 +37,7 @@ struct GGUFExport {
 
   init(_ configuration: ModelConfiguration, weights: WeightType) throws(CheckpointError) {
     (self.configuration, self.weights) = (configuration, weights)
-    let modelType = HuggingFaceConfiguration(configuration).modelType
-    guard let known = GGUFArchitecture.all.first(where: { $0.modelType == modelType }) else {
-      throw CheckpointError(
-        .notExportable, "llama.cpp's files have no model_type \(modelType ?? "of this kind") here")
-    }
-    architecture = known
-    if configuration.hasQKNorm, case .llama3 = configuration.ropeScaling {
-      throw CheckpointError(
-        .notExportable, "llama.cpp scales the frequencies of no model with QK-norm as Llama 3 does")
-    }
+    architecture = try GGUFArchitecture(configuration)
   }
 
   private var type: GGUFTensorType {
@@ -80,8 +71,15 @@ struct GGUFExport {
       ("rope.dimension_count", .uint32(c.attention.headSize)),
       ("rope.freq_base", .float32(c.ropeTheta)), ("vocab_size", .uint32(c.vocabularySize)),
     ]
-    if case .linear(let factor) = c.ropeScaling {
+    switch c.ropeScaling {
+    case .linear(let factor):
       keys += [("rope.scaling.type", .string("linear")), ("rope.scaling.factor", .float32(factor))]
+    case .yarn(let yarn):
+      keys += [
+        ("rope.scaling.type", .string("yarn")), ("rope.scaling.factor", .float32(yarn.factor)),
+        ("rope.scaling.original_context_length", .uint32(yarn.original)),
+      ]
+    case .llama3, nil: break
     }
     return [
       ("general.architecture", .string(architecture.name)), ("general.type", .string("model")),

@@ -30,6 +30,8 @@ extension GGUFModel {
     }
     if architecture.modelType == "phi3" {
       add("sliding_window", try integer("attention.sliding_window"))
+      let original = try integer("rope.scaling.original_context_length")
+      add("original_max_position_embeddings", original)
     }
     // llama.cpp fixes it, and no key has it.
     if architecture.modelType == "smollm3" { add("no_rope_layer_interval", 4) }
@@ -113,6 +115,9 @@ extension GGUFModel {
         keys.append(("short_factor", .array(short.map { .number(Double($0)) })))
       }
       if let original { keys.append(("original_max_position_embeddings", .integer(original))) }
+      if let factor = try number("rope.scaling.attn_factor") {
+        keys.append(("attention_factor", .number(factor)))
+      }
       return keys
     }
     guard let type = try string("rope.scaling.type"), type != "none" else { return nil }
