@@ -1,28 +1,24 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 extension Tokenizer {
   /// Reads a `tokenizer.json`, or the one in a model's folder.
   public init(contentsOf path: String) throws(TokenizerError) {
     let path = Folder.kind(of: path) == .folder ? path + "/tokenizer.json" : path
-    let file: TokenizerFile
-    var document = Data()
-    do {
-      document = Data(try MappedFile(path: path).contents)
-      file = try JSONDecoder().decode(TokenizerFile.self, from: document)
-    } catch let error as FileError {
+    let document: [UInt8]
+    do throws(FileError) { document = Array(try MappedFile(path: path).contents) } catch {
       throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
-    } catch let error as DecodingError {
-      throw TokenizerError(.malformed, "\(path): \(error.summary(of: document))")
-    } catch {
-      throw TokenizerError(.malformed, "\(path): not valid JSON")
     }
-    do { self = try file.tokenizer() } catch {
+    do throws(TokenizerError) { self = try Tokenizer(json: document) } catch {
       throw TokenizerError(error.code, "\(path): \(error.message)", remedy: error.remedy)
     }
+  }
+
+  /// The tokenizer that a `tokenizer.json` describes.
+  ///
+  /// - Parameter document: The bytes of the document. ``save(to:)`` writes them again.
+  public init(json document: [UInt8]) throws(TokenizerError) {
+    let file = try document.withUnsafeBufferPointer { bytes throws(TokenizerError) in
+      try TokenizerFile(json: bytes)
+    }
+    self = try file.tokenizer(document: document)
   }
 
   /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, and returns the CRC-32C
@@ -44,7 +40,7 @@ extension Tokenizer {
     let end = eosTokenID.flatMap { id in addedTokens.first { $0.id == id }?.content }
     try Folder.create(folder)
     let files = [
-      "tokenizer.json": ModelFolder.json(TokenizerFile(self)),
+      "tokenizer.json": document ?? ModelFolder.json(TrainedTokenizerFile(self)),
       "tokenizer_config.json": ModelFolder.json(
         Configuration(eosToken: end, bosToken: end)),
     ]
