@@ -5,10 +5,10 @@ extension GGUFModel {
     let key = "tokenizer.ggml.model"
     guard let model = try file.string(key), model != "none", model != "no_vocab" else { return nil }
     let vocabulary = try GGUFVocabulary(file)
-    try vocabulary.checkDistinct(of: file)
+    let ids = try vocabulary.ids(of: file)
     switch model {
     case "gpt2": return try byteLevel(vocabulary)
-    case "llama": return try sentencePiece(vocabulary)
+    case "llama": return try sentencePiece(vocabulary, ids)
     default:
       throw CheckpointError(
         .malformed,
@@ -56,11 +56,7 @@ extension GGUFModel {
     var members: [(String, JSONValue)] = []
     for (id, token) in vocabulary.tokens.enumerated()
     where vocabulary.kinds[id] != .unused && !token.isEmpty {
-      // Some files have a token as it reads, not in the byte alphabet.
-      let spelling =
-        added.ids.contains(id) || ByteAlphabet.bytes(spelledBy: token) != nil
-        ? token : ByteAlphabet.spell(Array(token.utf8))
-      members.append((spelling, .integer(id)))
+      members.append((token, .integer(id)))
     }
     let key = "tokenizer.ggml.merges"
     guard let merges = try file.strings(key) else { throw file.malformed(key, "is missing") }
@@ -72,7 +68,7 @@ extension GGUFModel {
       pairs.append(pair)
     }
     return document(
-      added: added.document, normalizer: preTokenizer.composes ? [("type", .string("NFC"))] : nil,
+      added: added, normalizer: preTokenizer.composes ? [("type", .string("NFC"))] : nil,
       preTokenizer: preTokenizer.document, start: try startTemplate(vocabulary),
       decoder: [("type", .string("ByteLevel"))],
       model: [
@@ -82,7 +78,9 @@ extension GGUFModel {
   }
 
   /// BPE over characters, with a token for each byte: SentencePiece's kind.
-  private func sentencePiece(_ vocabulary: GGUFVocabulary) throws(CheckpointError) -> JSONValue {
+  private func sentencePiece(
+    _ vocabulary: GGUFVocabulary, _ ids: Vocabulary
+  ) throws(CheckpointError) -> JSONValue {
     let added = try addedTokens(vocabulary)
     let pairs: [JSONValue]
     if let merges = try file.strings("tokenizer.ggml.merges") {
@@ -92,7 +90,7 @@ extension GGUFModel {
       guard let scores = try file.numbers(key), scores.count == vocabulary.tokens.count else {
         throw file.malformed(key, "is missing, or has not one score for each token")
       }
-      pairs = GGUFMerges.pairs(vocabulary, scores: scores).map {
+      pairs = GGUFMerges.pairs(ids, scores: scores).map {
         .array([.string($0.left), .string($0.right)])
       }
     }
@@ -119,7 +117,7 @@ extension GGUFModel {
       [replace(mark, " ")] + ["ByteFallback", "Fuse"].map { .object([("type", .string($0))]) }
       + (prefixes ? [strip] : [])
     return document(
-      added: added.document,
+      added: added,
       normalizer: [
         ("type", .string("Sequence")),
         ("normalizers", .array((prefixes ? [prepend] : []) + [replace(" ", mark)])),
@@ -156,19 +154,17 @@ extension GGUFModel {
   /// defined.
   private func addedTokens(
     _ vocabulary: GGUFVocabulary
-  ) throws(CheckpointError) -> (document: JSONValue, ids: Set<Int>) {
+  ) throws(CheckpointError) -> JSONValue {
     var special: Set<Int> = []
     for role in ["bos", "eos"] {
       guard let id = try tokenID(role) else { continue }
       _ = try vocabulary.token(id, role, of: file)
       special.insert(id)
     }
-    var ids: Set<Int> = []
     var tokens: [JSONValue] = []
     for (id, kind) in vocabulary.kinds.enumerated() where !vocabulary.tokens[id].isEmpty {
       let isSpecial = kind == .control || kind == .unknown || special.contains(id)
       guard isSpecial || kind == .userDefined else { continue }
-      ids.insert(id)
       tokens.append(
         .object([
           ("id", .integer(id)), ("content", .string(vocabulary.tokens[id])),
@@ -176,7 +172,7 @@ extension GGUFModel {
           ("normalized", .bool(false)), ("special", .bool(isSpecial)),
         ]))
     }
-    return (.array(tokens), ids)
+    return .array(tokens)
   }
 
   /// The template that puts the first token before a text and the last one behind it, as the file asks.

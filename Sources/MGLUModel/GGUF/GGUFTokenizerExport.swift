@@ -1,9 +1,3 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// A tokenizer of Hugging Face's as the metadata of a GGUF file.
 enum GGUFTokenizerExport {
   /// The keys of the tokenizer and the chat template of a model.
@@ -14,14 +8,14 @@ enum GGUFTokenizerExport {
     of parts: any ModelParts, for configuration: ModelConfiguration
   ) throws(CheckpointError) -> [(String, GGUFWriter.Value)] {
     let place = parts.place(of: "tokenizer.json")
-    guard let file = try ModelFolder.decode(TokenizerFile.self, "tokenizer.json", of: parts) else {
+    guard let document = try parts.document("tokenizer.json") else {
       throw CheckpointError(
         .notExportable, "\(place): no such file; a GGUF file has the tokenizer with the model",
         remedy: "put the tokenizer.json of the model into its folder")
     }
     let tokenizer: Tokenizer
-    do { tokenizer = try Tokenizer(contentsOf: parts.path) } catch {
-      throw CheckpointError(.notExportable, error.message, remedy: error.remedy)
+    do { tokenizer = try Tokenizer(json: document) } catch {
+      throw CheckpointError(.notExportable, "\(place): \(error.message)", remedy: error.remedy)
     }
     guard tokenizer.vocabularySize <= configuration.vocabularySize else {
       throw CheckpointError(
@@ -29,9 +23,12 @@ enum GGUFTokenizerExport {
         "\(place): \(tokenizer.vocabularySize) tokens, the model has "
           + "\(configuration.vocabularySize)")
     }
-    let name = try name(of: file, place: place)
-    let (tokens, kinds) = vocabulary(of: file, count: configuration.vocabularySize)
-    let merges = (file.model.merges ?? []).map { "\($0.left) \($0.right)" }
+    if let problem = problem(of: tokenizer) {
+      throw CheckpointError(.notExportable, "\(place): llama.cpp has no means for \(problem)")
+    }
+    let name = try name(of: tokenizer, place: place)
+    let (tokens, kinds) = vocabulary(of: tokenizer, count: configuration.vocabularySize)
+    let merges = tokenizer.model.merges.ranked.map { "\(tokens[Int($0.left)]) \(tokens[Int($0.right)])" }
     var keys: [(String, GGUFWriter.Value)] = [
       ("model", .string("gpt2")), ("pre", .string(name)), ("tokens", .strings(tokens)),
       ("token_type", .int32s(kinds.map(\.rawValue))), ("merges", .strings(merges)),
@@ -55,11 +52,23 @@ enum GGUFTokenizerExport {
     return metadata
   }
 
-  /// llama.cpp's name of the way that `file` cuts text into words.
+  /// What llama.cpp would tokenize differently, apart from the way to cut text into words.
+  private static func problem(of tokenizer: Tokenizer) -> String? {
+    for step in tokenizer.normalizers {
+      // Qwen's: llama.cpp leaves it out for all.
+      guard case .form(.nfc) = step else { return "its normalizer" }
+    }
+    if !tokenizer.model.fallback.isEmpty { return "byte_fallback without scores of tokens" }
+    let token = tokenizer.addedTokens.first { $0.stripsLeft || $0.stripsRight || $0.isSingleWord }
+    return token.map { "the added token \($0.content.shown) with lstrip, rstrip or single_word" }
+  }
+
+  /// llama.cpp's name of the way that `tokenizer` cuts text into words.
   private static func name(
-    of file: TokenizerFile, place: String
+    of tokenizer: Tokenizer, place: String
   ) throws(CheckpointError) -> String {
-    let steps = (file.preTokenizer?.parts ?? []).map { part -> GGUFPreTokenizer.Step? in
+    let parts = tokenizer.preTokenizer.component?.flattened(\.preTokenizers) ?? []
+    let steps = parts.map { part -> GGUFPreTokenizer.Step? in
       switch part.type {
       case "Digits" where part.individualDigits == true: .digits
       case "Split" where part.behavior == "Isolated" && part.invert != true:
@@ -69,13 +78,13 @@ enum GGUFTokenizerExport {
       default: nil
       }
     }
-    let ignoresMerges = file.model.ignoreMerges ?? false
+    let ignoresMerges = tokenizer.model.ignoresMerges
     let found = GGUFPreTokenizer.all.first {
       $0.steps == steps && $0.ignoresMerges == ignoresMerges
     }
     guard let found else {
-      let types = (file.preTokenizer?.parts ?? []).map { part in
-        part.pattern?["Regex"].map { "\(part.type) \($0)" } ?? part.type
+      let types = parts.map { part in
+        part.pattern?["Regex"].map { "\(part.type) \($0.shown)" } ?? part.type
       }
       throw CheckpointError(
         .notExportable,
@@ -87,16 +96,18 @@ enum GGUFTokenizerExport {
 
   /// Spelling and type of every id. Ids without a token get names that no text has.
   private static func vocabulary(
-    of file: TokenizerFile, count: Int
+    of tokenizer: Tokenizer, count: Int
   ) -> (tokens: [String], kinds: [GGUFVocabulary.Kind]) {
-    var tokens = (0..<count).map { "[PAD\($0)]" }
-    var kinds = [GGUFVocabulary.Kind](repeating: .unused, count: count)
-    for (token, id) in file.model.vocabulary ?? [:] {
-      (tokens[Int(id)], kinds[Int(id)]) = (token, .normal)
+    var tokens: [String] = []
+    var kinds: [GGUFVocabulary.Kind] = []
+    for id in 0..<Int32(clamping: count) {
+      let text = tokenizer.model.vocabulary.text(of: id)
+      tokens.append(text.map { String(decoding: $0, as: UTF8.self) } ?? "[PAD\(id)]")
+      kinds.append(text == nil ? .unused : .normal)
     }
-    for token in file.added ?? [] {
+    for token in tokenizer.addedTokens {
       tokens[Int(token.id)] = token.content
-      kinds[Int(token.id)] = token.special ?? false ? .control : .userDefined
+      kinds[Int(token.id)] = token.isSpecial ? .control : .userDefined
     }
     return (tokens, kinds)
   }

@@ -43,29 +43,17 @@ struct GGUFVocabulary {
     return tokens[id]
   }
 
-  /// Throws where one spelling, byte for byte, has two ids.
-  func checkDistinct(of file: GGUFFile) throws(CheckpointError) {
-    var seen: Set<Bytes> = []
-    seen.reserveCapacity(tokens.count)
+  /// The ids of the tokens that text may have, by their bytes.
+  ///
+  /// - Throws: where one spelling has two ids.
+  func ids(of file: GGUFFile) throws(CheckpointError) -> Vocabulary {
+    var ids = Vocabulary(capacity: tokens.count)
     for (id, token) in tokens.enumerated() where kinds[id] != .unused && !token.isEmpty {
-      guard seen.insert(Bytes(token)).inserted else {
+      let bytes = Array(token.utf8)
+      guard ids.id(of: bytes) == nil, ids.insert(bytes, id: Int32(id)) else {
         throw file.malformed("tokenizer.ggml.tokens[\(id)]", "repeats the token \(token.shown)")
       }
     }
-  }
-}
-
-/// A text that equals another only byte for byte: strings of Swift equal those that Unicode holds to be
-/// equivalent.
-struct Bytes: Hashable {
-  let text: String
-  init(_ text: String) { self.text = text }
-  init(_ text: Substring) { self.text = String(text) }
-
-  static func == (a: Bytes, b: Bytes) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
-
-  func hash(into hasher: inout Hasher) {
-    var text = text
-    text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    return ids
   }
 }
