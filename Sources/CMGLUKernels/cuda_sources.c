@@ -83,6 +83,9 @@ static const char tokens_sample_cu[] = {
 static const char training_cu[] = {
 #embed "cuda/training.cu" suffix(, 0)
 };
+static const char training_bias_cu[] = {
+#embed "cuda/training_bias.cu" suffix(, 0)
+};
 static const char training_difference_cu[] = {
 #embed "cuda/training_difference.cu" suffix(, 0)
 };
@@ -115,7 +118,8 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_cell),
     SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers), SOURCE(fused_linear_unit),
     SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
-    SOURCE(training_difference), SOURCE(training_embedding), SOURCE(training_loss), SOURCE(training_norm),
+    SOURCE(training_bias), SOURCE(training_difference), SOURCE(training_embedding),
+    SOURCE(training_loss), SOURCE(training_norm),
     SOURCE(training_optimizer), SOURCE(training_rows), SOURCE(training_units),
 };
 

@@ -43,10 +43,10 @@ static void rms_norm_backward(const float *dy, const float *x, const float *weig
   }
 }
 
-static void rope(float *x, int64_t stride, int64_t heads, int64_t head_size,
+static void rope(float *x, int64_t stride, int64_t heads, int64_t head_size, int64_t rotary_size,
                  const int32_t *positions, const float *cosine, const float *sine, float direction,
                  int64_t begin, int64_t end) {
-  const int64_t half = head_size / 2;
+  const int64_t half = rotary_size / 2;
   for (int64_t row = begin; row < end; row++) {
     const float *c = cosine + positions[row] * half, *s = sine + positions[row] * half;
     for (int64_t head = 0; head < heads; head++) {

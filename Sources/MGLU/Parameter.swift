@@ -12,6 +12,8 @@ public enum ParameterRole: Sendable {
   case maskLogits
   /// The weight of an RMSNorm.
   case norm
+  /// What is added to the result of a projection.
+  case bias
 }
 
 /// A parameter as a file has it: what is to be known of it before its elements exist.
@@ -37,11 +39,11 @@ public struct Parameter: Sendable, Equatable {
   public var count: Int { shape.reduce(1, *) }
 
   /// Whether weight decay shrinks it.
-  public var decays: Bool { isTrained && role != .norm }
+  public var decays: Bool { isTrained && role != .norm && role != .bias }
 
   /// Whether it is a factor of products, which may read a narrower copy. Those of masks read what is
   /// stacked of W and its masks.
-  public var isReadByProducts: Bool { role != .norm && role != .maskLogits }
+  public var isReadByProducts: Bool { role != .norm && role != .bias && role != .maskLogits }
 
   /// Whether inference stores it as `WeightType`.
   public var isPacked: Bool { role == .embedding || role == .projection || role == .head }
@@ -57,10 +59,10 @@ public struct Parameter: Sendable, Equatable {
 
 extension Parameter {
   /// The deviation of the normal distribution that it is drawn from: 0.01 for mask logits (paper,
-  /// section 3), 0.02 for the embedding, 1 / sqrt(3 fan-in) for matrices. Norms start at 1.
+  /// section 3), 0.02 for the embedding, 1 / sqrt(3 fan-in) for matrices. Norms start at 1, biases at 0.
   var initialDeviation: Float? {
     switch role {
-    case .norm: nil
+    case .norm, .bias: nil
     case .maskLogits: 0.01
     case .embedding: 0.02
     case .projection, .head, .router: 1 / (3 * Float(shape.last ?? 1)).squareRoot()
@@ -73,7 +75,7 @@ extension Parameter {
   /// drawn from one seed share every parameter they both have.
   package func initialize(_ tensor: Tensor, seed: UInt64) {
     guard let deviation = initialDeviation else {
-      return tensor.assign(repeatElement(1, count: tensor.count))
+      return tensor.assign(repeatElement(role == .norm ? 1 : 0, count: tensor.count))
     }
     var random = Philox(seed: seed, purpose: .initialization, step: stableHash(name))
     tensor.withMutableFloats { elements in

@@ -12,7 +12,8 @@ final class RunningSequence {
   ) {
     self.queued = queued
     self.metrics = metrics
-    detokenizer = StreamingDetokenizer(tokenizer)
+    detokenizer = StreamingDetokenizer(
+      tokenizer, startsText: queued.generation.prompt.allSatisfy(tokenizer.isSpecial))
     stops = StopSequences(queued.stopSequences)
   }
 

@@ -19,7 +19,8 @@ struct DecodeBenchmarkCommand: ParsableCommand {
       read bandwidth of the same moments.
       """)
 
-  @Option(help: "Folder of a model or a run.", completion: .directory) var model: String?
+  @Option(help: "A model: its folder, a GGUF file, or a run.", completion: .file())
+  var model: String?
   @OptionGroup(title: "Shape of random weights, instead of a model") var shape: ShapeOptions
   @OptionGroup var inference: InferenceOptions
   @Option(help: "Tokens of the prompt.") var prompt = 512

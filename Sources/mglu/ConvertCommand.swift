@@ -8,11 +8,12 @@ struct ConvertCommand: ParsableCommand {
     case llama
     case mglu
     case inference = "mglu-inference"
+    case gguf
   }
 
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Write a model as an equal stock Llama, or with narrower weights.",
+    abstract: "Write a model as an equal Llama, as GGUF, or with narrower weights.",
     discussion: """
       Examples:
         mglu convert --model run --to llama --output run-llama
@@ -20,8 +21,10 @@ struct ConvertCommand: ParsableCommand {
         mglu convert --model swiglu --to mglu --masks 4 --calibrate input.txt \
           --output masked
         mglu convert --model run --to mglu-inference --weights int8 --output run-int8
+        mglu convert --model run --to gguf --weights q8_0 --output run.gguf
 
-      llama: an MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
+      llama: a stock model of the family that it came from (Llama, Mistral, Qwen2, Qwen3, SmolLM3 or \
+      Phi-3). An MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
       larger. Routed, ablated and ungated models are refused. llama.cpp takes SiLU only; \
       transformers takes every activation.
 
@@ -34,6 +37,9 @@ struct ConvertCommand: ParsableCommand {
 
       mglu-inference: weights as --weights says, masks as packed bits, nothing else. Every command \
       reads it; mglu generate maps it and reads it where it lies.
+
+      gguf: the equal Llama with tokenizer and chat template in one file, for llama.cpp: SiLU only, \
+      and tokenizers that llama.cpp has a name for. Weights are f32, f16, bf16 or q8_0.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -42,17 +48,21 @@ struct ConvertCommand: ParsableCommand {
   var dtype: WeightType?
   @Option(help: "Masks of the MGLU that --to mglu makes of a GLU, 1 to 16.") var masks: Int?
   @OptionGroup(title: "Calibration") var calibration: CalibrationOptions
-  @Option(help: "Weights of mglu-inference (default: bf16).")
+  @Option(help: "Weights of mglu-inference (default: bf16) and gguf (default: f16).")
   var weights: WeightType?
-  @Option(help: "Folder to write, without a model in it yet.", completion: .directory)
+  @Option(
+    help: "Folder to write, without a model in it yet; a new file for gguf.",
+    completion: .file())
   var output: String
   @Flag(help: "Print one JSON document.") var json = false
 
   func validate() throws {
-    if weights != nil, to != .inference {
-      throw ValidationError("--weights is for --to mglu-inference; give --dtype for others")
+    let takesWeights = to == .inference || to == .gguf
+    if weights != nil, !takesWeights {
+      throw ValidationError(
+        "--weights is for --to mglu-inference and gguf; give --dtype for others")
     }
-    if dtype != nil, to == .inference {
+    if dtype != nil, takesWeights {
       throw ValidationError("--dtype is for --to llama and mglu; give --weights")
     }
     if masks != nil, to != .mglu { throw ValidationError("--masks is for --to mglu") }
@@ -65,6 +75,10 @@ struct ConvertCommand: ParsableCommand {
   }
 
   func run() throws {
+    if to == .gguf, Folder.kind(of: output) != nil {
+      throw CheckpointError(
+        .unwritable, "\(output) exists already", remedy: "give another --output")
+    }
     for name in ["config.json", "model.safetensors"]
     where Folder.kind(of: output + "/" + name) != nil {
       throw CheckpointError(
@@ -79,8 +93,11 @@ struct ConvertCommand: ParsableCommand {
           folder, weights: weights ?? .bfloat16, to: output, on: backend)
       case .mglu: try write(masked(ModelFolder.load(folder, on: backend)))
       case .llama: try write(ModelFolder.load(folder, on: backend).llamaExport())
+      case .gguf:
+        try ModelFolder.exportGGUF(
+          folder, weights: weights ?? .float16, to: output, on: backend)
       }
-    try ModelFolder.copyTextFiles(from: folder, to: output)
+    if to != .gguf { try ModelFolder.copyTextFiles(from: folder, to: output) }
     if to == .llama, configuration.feedForward.activation != .silu {
       Output.note(
         "hidden_act is \(configuration.feedForward.activation.rawValue): llama.cpp takes SiLU "

@@ -19,7 +19,8 @@ struct InspectCommand: ParsableCommand {
       that differ between two checkpoints or models of one shape.
       """)
 
-  @Option(help: "Folder of a model or a run.", completion: .directory) var model: String?
+  @Option(help: "A model: its folder, a GGUF file, or a run.", completion: .file())
+  var model: String?
   @Option(
     parsing: .upToNextOption, help: "Two models or checkpoints, A B: compare their masks.",
     completion: .directory)

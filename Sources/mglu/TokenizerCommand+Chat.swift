@@ -14,7 +14,7 @@ extension TokenizerCommand {
         of its own a model gets lines that begin with who speaks.
         """)
 
-    @Option(help: "Folder of a model.", completion: .directory) var model: String
+    @Option(help: "Folder of a model, or a GGUF file.", completion: .file()) var model: String
     @Option(help: "A file with the messages, in JSON.", completion: .file()) var messages: String
     @Flag(help: "Print one JSON document.") var json = false
 

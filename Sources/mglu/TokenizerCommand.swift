@@ -57,7 +57,7 @@ struct TokenizerCommand: ParsableCommand {
           mglu tokenizer encode --tokenizer byte --data input.txt --json
         """)
 
-    @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
+    @Option(help: "byte, a tokenizer.json, or a model.", completion: .file()) var tokenizer = "byte"
     @Option(help: "The text.") var text: String?
     @Option(help: "A text file instead.", completion: .file()) var data: String?
     @Flag(help: "Print one JSON document.") var json = false
@@ -88,7 +88,7 @@ struct TokenizerCommand: ParsableCommand {
           mglu tokenizer decode --tokenizer byte 84 111 32 98 101
         """)
 
-    @Option(help: "byte, or a tokenizer.json.", completion: .file()) var tokenizer = "byte"
+    @Option(help: "byte, a tokenizer.json, or a model.", completion: .file()) var tokenizer = "byte"
     @Argument(help: "Token ids.") var ids: [Int32]
     @Flag(help: "Print one JSON document.") var json = false
 

@@ -28,12 +28,13 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Folder of the checkpoints, the metrics and the model.", completion: .directory)
   var output: String
   @Option(
-    help: "byte, or a tokenizer.json (default: that of --init, or byte).", completion: .file())
+    help: "byte, a tokenizer.json or a model (default: that of --init, or byte).",
+    completion: .file())
   var tokenizer: String?
   @Option(
     name: .customLong("init"),
-    help: "Begin with the weights in this folder, whose shape is the model's.",
-    completion: .directory)
+    help: "Begin with the weights of this folder or GGUF file, and their shape.",
+    completion: .file())
   var initial: String?
   @OptionGroup(title: "Model") var shape: ShapeOptions
   @OptionGroup(title: "Training") var training: TrainingOptions

@@ -20,6 +20,7 @@ private final class MemoryBackend: Backend {
   func clear(_ tensor: Tensor) { host.clear(tensor) }
   func copy(_ source: Tensor, into target: Tensor) { host.copy(source, into: target) }
   func finish() throws(BackendError) { try host.finish() }
+  func addBias(_ bias: Tensor, to x: Tensor) {}
   func route(_ logits: Tensor, topK: Int, into routes: Tensor) {
     host.route(logits, topK: topK, into: routes)
   }

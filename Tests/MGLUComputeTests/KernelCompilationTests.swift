@@ -92,8 +92,9 @@ struct KernelCompilationTests {
           + ["-DQUERIES=\(queries)"]
       }
     },
-    "attention": [(16, 1), (64, 4), (80, 3), (128, 4), (256, 4)].map { size, queries in
-      ["-DHEAD=\(size)", "-DQUERIES=\(queries)"]
+    "attention": [(16, 1), (64, 4), (80, 3), (128, 4), (256, 4)].flatMap { size, queries in
+      let options = ["-DHEAD=\(size)", "-DQUERIES=\(queries)"]
+      return [options, options + ["-DROTARY=\(size / 2)"], options + ["-DROTARY=0"]]
     },
     "training": [["-DWIDE=0"], ["-DWIDE=1"]],
     // Masks, gating and activation as training_units.cu counts them, routes.
@@ -109,7 +110,10 @@ struct KernelCompilationTests {
         }
       },
     "attention_train": [16, 32, 48, 64, 80, 120, 128].flatMap { size in
-      [1, 4].map { ["-DHEAD=\(size)", "-DGROUP=\($0)"] }
+      [1, 4].flatMap { group in
+        let options = ["-DHEAD=\(size)", "-DGROUP=\(group)"]
+        return [options, options + ["-DWINDOW=1"]]
+      }
     },
   ]
 
@@ -143,6 +147,8 @@ struct KernelCompilationTests {
     // Scores a step ahead of the exponentials: a dozen values at most go to memory, where every query
     // head has keys of its own, or where heads are small.
     ("attention_train_queries", ["-DGROUP=1"]), ("attention_train_queries", ["-DHEAD=16"]),
+    // The first key of a window is one value more.
+    ("attention_train_queries", ["-DHEAD=64", "-DWINDOW=1"]),
     // 64 registers a thread, because rows of 8192 take 1024 of them: four values too few on 12.0.
     ("rms_norm_backward", ["-DWIDE=1"]),
     // 17 streams of eight columns, read element by element: up to eight values too many.

@@ -105,7 +105,7 @@ struct CUDAInferenceTests {
         activation: .silu), rows: 2)
     let (unit, _) = synthetic.inferenceUnit(as: .float16, on: backend)
     let table = backend.host.allocate {
-      RotaryTable(positions: 320, headSize: shape.headSize, in: &$0)
+      RotaryTable(positions: 320, rotarySize: shape.rotarySize, in: &$0)
     }
     table.fill(theta: 10_000)
     let rotary = table.toDevice(on: backend)

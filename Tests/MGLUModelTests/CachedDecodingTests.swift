@@ -14,7 +14,15 @@ import Testing
 
   @Test(arguments: ModelAgreementTests.units, pieces)
   func piecesGiveTheLogitsOfTheWhole(unit: FeedForwardUnitKind, pieces: [Int]) throws {
-    let model = try Self.model(unit, context: 31)
+    try check(Self.model(unit, context: 31), pieces)
+  }
+
+  @Test(arguments: AttentionVariant.allCases, pieces)
+  func everyAttentionReadsPiecesAsTheWhole(variant: AttentionVariant, pieces: [Int]) throws {
+    try check(Self.model(.glu, variant, context: 31), pieces)
+  }
+
+  private func check(_ model: LanguageModel, _ pieces: [Int]) throws {
     let tokens = (0..<29).map { Int32($0 * 11 % 23) }
     let whole = ReferenceModel(model).logits(tokens, length: 29)
     let session = try InferenceSession(InferenceModel(model))
@@ -53,11 +61,14 @@ import Testing
     #expect(relativeError(next, whole.rows(520..<521)) < Self.bound)
   }
 
-  private static func model(_ unit: FeedForwardUnitKind, context: Int) throws -> LanguageModel {
-    try LanguageModel.drawn(
-      ModelConfiguration(
-        vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
-        feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit),
-        contextLength: context, hasQKNorm: context == 31), on: CPUBackend(threads: 2))
+  private static func model(
+    _ unit: FeedForwardUnitKind, _ variant: AttentionVariant = .plain, context: Int
+  ) throws -> LanguageModel {
+    var configuration = ModelConfiguration(
+      vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
+      feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit),
+      contextLength: context, hasQKNorm: context == 31)
+    variant.apply(to: &configuration)
+    return try LanguageModel.drawn(configuration, on: CPUBackend(threads: 2))
   }
 }

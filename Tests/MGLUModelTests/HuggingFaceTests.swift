@@ -84,9 +84,139 @@ import Testing
     ("rope_scaling", ["type": "llama3", "factor": 2.0]), ("rope_scaling", ["type": "linear"]),
     ("rope_scaling", ["type": "linear", "factor": 0.0]),
     ("rope_parameters", ["rope_type": "default", "partial_rotary_factor": 0.5]),
+    ("rope_parameters", ["rope_type": "yarn", "factor": 0.5]),
+    ("rope_parameters", ["rope_type": "yarn", "factor": 2.0, "beta_fast": -1.0]),
   ])
   func otherRotaryKeysAreRefused(key: String, value: [String: any Sendable]) {
     #expect(throws: CheckpointError.self) { try configuration([key: value]) }
+  }
+
+  /// The frequencies of transformers 5.24 for 8 pairs, theta 10,000 and an original context of 64; the
+  /// factor is 0.1 ln 4 + 1.
+  @Test func yarnScalesAsTransformersDoes() throws {
+    let scaling = try #require(
+      configuration([
+        "rope_parameters": [
+          "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64,
+        ]
+      ]).ropeScaling)
+    let found = RopeScaling.frequencies(theta: 10_000, pairs: 8, scaling)
+    let expected = [
+      1, 0.237170815, 0.05, 0.00790569466, 0.0025, 0.000790569466, 0.00025, 7.90569466e-05,
+    ]
+    #expect(zip(found, expected).allSatisfy { abs($0 - $1) < 1e-6 * $1 })
+    #expect(abs(scaling.attentionFactor - 1.138629436) < 1e-9)
+  }
+
+  /// What a family says of windows, and what it means where it says nothing.
+  @Test func windowsAreReadAsTheirFamilyMeansThem() throws {
+    func window(_ keys: [String: Any]) throws -> Int? {
+      try configuration(keys).attention.window
+    }
+    #expect(try window(["model_type": "mistral", "sliding_window": 8]) == 8)
+    #expect(try window(["model_type": "mistral", "sliding_window": NSNull()]) == nil)
+    #expect(try window(["model_type": "mistral"]) == 4096)
+    #expect(try window(["model_type": "phi3"]) == nil)
+    #expect(try window(["model_type": "qwen2", "sliding_window": 8]) == nil)
+    let some = try configuration([
+      "model_type": "qwen2", "sliding_window": 8, "use_sliding_window": true,
+      "num_hidden_layers": 3, "max_window_layers": 2,
+    ])
+    #expect(some.attention.window == 8 && some.unwindowedLayers == [0, 1])
+    #expect((0..<3).map { some.attention(ofLayer: $0).window } == [nil, nil, 8])
+    var short = some
+    short.contextLength = 8
+    #expect(short.attention(ofLayer: 2).window == nil, "a window of the whole context is none")
+    #expect(throws: CheckpointError.self) { try window(["sliding_window": 8]) }
+  }
+
+  @Test func layersWithoutPositionsAreRead() throws {
+    let keys: [String: Any] = ["model_type": "smollm3", "num_hidden_layers": 8]
+    let usual = try configuration(keys)
+    #expect(usual.unrotatedLayers == [3, 7] && usual.tiesEmbeddings && usual.ropeTheta == 2e6)
+    let given = try configuration(
+      keys.merging(["no_rope_layers": [0, 1, 1, 1, 1, 1, 1, 0]]) { $1 })
+    #expect(given.unrotatedLayers == [0, 7])
+    #expect(given.attention(ofLayer: 0).rotarySize == 0)
+    #expect(given.attention(ofLayer: 1).rotarySize == 8)
+  }
+
+  /// No stock model has QK-norm and biases of queries, keys and values alone.
+  @Test func attentionOfNoStockModelIsNotExported() throws {
+    var configuration = try LlamaExportTests.model(.glu).configuration
+    (configuration.hasQKNorm, configuration.hasQKVBias) = (true, true)
+    let model = try LanguageModel.drawn(configuration, on: CPUBackend(threads: 1))
+    let error = #expect(throws: CheckpointError.self) { try model.llamaExport() }
+    #expect(error?.message.contains("QK-norm, biases") == true)
+    try withTemporaryFolder { folder in
+      try ModelFolder.save(model, to: folder)
+      let again = try ModelFolder.load(folder, on: CPUBackend(threads: 1))
+      #expect(again.configuration == configuration)
+    }
+  }
+
+  /// Every variant of attention comes back from our own keys.
+  @Test(arguments: AttentionVariant.allCases)
+  func attentionOfMaskedModelsIsKept(variant: AttentionVariant) throws {
+    try withTemporaryFolder { folder in
+      var configuration = try LlamaExportTests.model(.mglu(.init(count: 2))).configuration
+      variant.apply(to: &configuration)
+      let model = try LanguageModel.drawn(configuration, on: CPUBackend(threads: 1))
+      try ModelFolder.save(model, to: folder)
+      let again = try ModelFolder.load(folder, on: CPUBackend(threads: 1))
+      #expect(again.configuration == configuration)
+      #expect(again.logits(LlamaExportTests.tokens) == model.logits(LlamaExportTests.tokens))
+    }
+  }
+
+  /// The end of a text that the tokenizer's files alone name.
+  @Test(arguments: [
+    (#"{"eos_token":"</s>","added_tokens_decoder":{"7":{"content":"</s>"}}}"#, "{}"),
+    (#"{"eos_token":{"content":"</s>"}}"#, #"{"added_tokens":[{"id":7,"content":"</s>"}]}"#),
+    (#"{"eos_token":"</s>"}"#, #"{"model":{"vocab":{"a":0,"</s>":7}}}"#),
+  ])
+  func endsOfTextOfTheTokenizerAreTaken(configuration: String, tokenizer: String) throws {
+    try withTemporaryFolder { folder in
+      try ModelFolder.save(LlamaExportTests.model(.glu), to: folder)
+      #expect(try ModelFolder.configuration(in: folder).eosTokenIDs == [])
+      try AtomicFile.write(Array(configuration.utf8), to: folder + "/tokenizer_config.json")
+      try AtomicFile.write(Array(tokenizer.utf8), to: folder + "/tokenizer.json")
+      #expect(try ModelFolder.configuration(in: folder).eosTokenIDs == [7])
+      try AtomicFile.write(
+        Array(#"{"eos_token_id":[5]}"#.utf8), to: folder + "/generation_config.json")
+      #expect(try ModelFolder.configuration(in: folder).eosTokenIDs == [5])
+    }
+  }
+
+  /// As transformers 5.24 does: a head of other elements stays apart, and alone it is both.
+  @Test func headsOfTiedModelsAreRead() throws {
+    try withTemporaryFolder { folder in
+      let model = try LlamaExportTests.model(.glu)
+      try ModelFolder.save(model, to: folder)
+      let tensors = model.namedParameters
+      let other = model.backend.host.allocate { $0.tensor(tensors[0].tensor.shape) }
+      other.assign(tensors[0].tensor.array.reversed())
+      func load(
+        _ embedding: Tensor?, head: Tensor?
+      ) throws -> LanguageModel {
+        let ends = [("model.embed_tokens.weight", embedding), ("lm_head.weight", head)]
+        let items = ends.compactMap { name, tensor in
+          tensor.map { SafeTensorsWriter.Item(name: name, tensor: $0) }
+        }
+        try SafeTensorsWriter.write(
+          items
+            + tensors.dropFirst().map { SafeTensorsWriter.Item(name: $0.name, tensor: $0.tensor) },
+          to: folder + "/model.safetensors")
+        return try ModelFolder.load(folder, on: CPUBackend(threads: 1))
+      }
+      let apart = try load(tensors[0].tensor, head: other)
+      #expect(!apart.configuration.tiesEmbeddings)
+      #expect(apart.weights.embedding.array == tensors[0].tensor.array)
+      #expect(apart.weights.head.array == other.array)
+      #expect(try load(tensors[0].tensor, head: tensors[0].tensor).configuration.tiesEmbeddings)
+      let alone = try load(nil, head: other)
+      #expect(alone.configuration.tiesEmbeddings && alone.weights.embedding.array == other.array)
+    }
   }
 
   @Test(arguments: [WeightType.float32, .float16, .bfloat16])
@@ -112,7 +242,7 @@ import Testing
   func qkNormIsWrittenAndRead(unit: FeedForwardUnitKind) throws {
     try withTemporaryFolder { folder in
       var configuration = try LlamaExportTests.model(unit).configuration
-      configuration.hasQKNorm = true
+      (configuration.hasQKNorm, configuration.family) = (true, unit == .glu ? .qwen3 : .llama)
       let model = try LanguageModel.drawn(configuration, on: CPUBackend(threads: 1))
       try ModelFolder.save(model, to: folder)
       let bytes = Data(try MappedFile(path: folder + "/config.json").contents)

@@ -24,6 +24,13 @@ import Testing
     }
   }
 
+  @Test(arguments: AttentionVariant.allCases, CPUBackend.instructionSets)
+  func everyAttentionAgrees(variant: AttentionVariant, set: String) throws {
+    try check(
+      .mglu(.init(count: 2)), .silu, variant, tied: false,
+      on: CPUBackend(threads: 3, instructionSet: set))
+  }
+
   @Test(arguments: Activation.allCases)
   func everyActivationAgrees(activation: Activation) throws {
     try check(
@@ -82,14 +89,16 @@ import Testing
 
   /// Draws a model and holds its pass over two texts against the reference.
   private func check(
-    _ unit: FeedForwardUnitKind, _ activation: Activation, tied: Bool, on backend: CPUBackend
+    _ unit: FeedForwardUnitKind, _ activation: Activation, _ variant: AttentionVariant = .plain,
+    tied: Bool, on backend: CPUBackend
   ) throws {
     let (length, sequences) = (11, 3)
-    let configuration = ModelConfiguration(
+    var configuration = ModelConfiguration(
       vocabularySize: 23, layers: 2, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
       feedForward: .init(
         hiddenSize: 19, intermediateSize: 29, unit: unit, activation: activation),
       contextLength: 13, hasQKNorm: tied, ropeTheta: 100, tiesEmbeddings: tied)
+    variant.apply(to: &configuration)
     let model = try LanguageModel.drawn(configuration, on: backend)
     let rows = sequences * length
     let tokens = (0..<rows).map { Int32($0 * 7 % 23) }

@@ -55,7 +55,7 @@ import Testing
         == (kind == .learned ? products + logits + norms : products + norms + logits))
     for (names, bytes) in [
       (products, weights.productBytes), (kind == .learned ? logits : [], weights.logitBytes),
-      (norms, weights.normBytes),
+      (norms, weights.vectorBytes),
     ] {
       let inside = order.filter { bytes.contains($0.tensor.byteOffset) }
       #expect(inside.map { Self.short($0.name) } == names)

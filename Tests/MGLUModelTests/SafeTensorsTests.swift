@@ -46,6 +46,33 @@ import Testing
     }
   }
 
+  @Test func headersMayBeginWithWhiteSpace() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/model.safetensors"
+      let header = " \n\t{\"a\":\(Self.tensor("F32", "2", "0", "8"))}"
+      try AtomicFile.write(Self.file(header, data: 8), to: path)
+      #expect(try SafeTensors(path: path).entries.map(\.name) == ["a"])
+    }
+  }
+
+  /// What Git leaves in place of a file says so, in weights and in JSON.
+  @Test func pointersOfGitAreNamed() throws {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    try withTemporaryFolder { folder in
+      for name in ["model.safetensors", "config.json"] {
+        try AtomicFile.write(Array(pointer.utf8), to: folder + "/" + name)
+      }
+      for error in [
+        #expect(throws: CheckpointError.self) {
+          try SafeTensors(path: folder + "/model.safetensors")
+        },
+        #expect(throws: CheckpointError.self) { try ModelFolder.configuration(in: folder) },
+      ] {
+        #expect(error?.message.contains("Git LFS") == true && error?.remedy != nil)
+      }
+    }
+  }
+
   /// Any damage to a valid file is an error or another valid file, and never ends the process.
   @Test func damagedFilesNeverTrap() throws {
     try withTemporaryFolder { folder in

@@ -71,13 +71,15 @@ import Testing
 
   @Test(arguments: [
     "", "[]", "{", #"{"model":{}}"#, #"{"model":{"type":"WordPiece","vocab":{},"merges":[]}}"#,
-    #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":0},"merges":[]}}"#,
+    #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":0},"merges":[],"unk_token":"b"}}"#,
+    #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":0,"b":0},"merges":[]}}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":-5},"merges":[]}}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":-5},"merges":[]},"#
       + #""added_tokens":[{"id":-300,"content":"b"}]}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":2147483647},"merges":[]}}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":1e99},"merges":[]}}"#,
-    #"{"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{},"merges":[]}}"#,
+    #"{"normalizer":{"type":"Nmt"},"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{},"merges":[]}}"#,
+    #"{"pre_tokenizer":{"type":"Metaspace","replacement":"_"},"model":{"vocab":{},"merges":[]}}"#,
     #"{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{},"merges":["a b c"]}}"#,
   ])
   func otherFilesAreRefused(text: String) throws {

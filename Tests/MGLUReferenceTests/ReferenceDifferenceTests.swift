@@ -25,9 +25,13 @@ import Testing
     #expect(relativeError(gradient.weight, byWeight) < Self.bound)
   }
 
-  @Test(arguments: [(1, 1, 2), (4, 2, 6), (3, 3, 4), (5, 1, 2)])
-  func attentionGradientsAreDifferenceQuotients(heads: Int, kvHeads: Int, headSize: Int) {
-    let shape = AttentionShape(heads: heads, kvHeads: kvHeads, headSize: headSize)
+  @Test(
+    arguments: [(1, 1, 2), (4, 2, 6), (3, 3, 4), (5, 1, 2)].flatMap { heads, kvHeads, headSize in
+      [nil, 2, 3].map {
+        AttentionShape(heads: heads, kvHeads: kvHeads, headSize: headSize, window: $0)
+      }
+    })
+  func attentionGradientsAreDifferenceQuotients(shape: AttentionShape) {
     let attention = ReferenceAttention(shape)
     var random = Philox(seed: 4, purpose: .synthetic)
     let q = ReferenceMatrix.normal(rows: 5, columns: shape.queryWidth, using: &random)
@@ -50,9 +54,9 @@ import Testing
   }
 
   /// The rotation is orthogonal, so the inverse rotation is both its inverse and its gradient.
-  @Test(arguments: [2, 6, 16])
-  func inverseRotationIsTheGradient(headSize: Int) {
-    let rotary = ReferenceRotary(headSize: headSize, theta: 100)
+  @Test(arguments: [(2, 2), (6, 6), (16, 16), (16, 6)])
+  func inverseRotationIsTheGradient(headSize: Int, rotarySize: Int) {
+    let rotary = ReferenceRotary(headSize: headSize, rotarySize: rotarySize, theta: 100)
     let positions = [0, 1, 7, 1000]
     var random = Philox(seed: 5, purpose: .synthetic)
     let x = ReferenceMatrix.normal(rows: 4, columns: 3 * headSize, using: &random)
@@ -90,7 +94,7 @@ import Testing
     let configuration = ModelConfiguration(
       vocabularySize: 7, layers: 2, attention: .init(heads: 2, kvHeads: 1, headSize: 2),
       feedForward: .init(hiddenSize: 5, intermediateSize: 3, unit: unit), contextLength: 3,
-      hasQKNorm: !tied, tiesEmbeddings: tied)
+      hasQKNorm: !tied, hasQKVBias: tied, hasOutputBias: tied, tiesEmbeddings: tied)
     let model = try LanguageModel(configuration, on: CPUBackend(threads: 1))
     var random = Philox(seed: 8, purpose: .synthetic)
     var reference = ReferenceModel(model)

@@ -1,11 +1,13 @@
 // attention: the new rows of one sequence over its cache of keys and values, with rotary positions.
 //
 // Problem   For each new row r at position p = positions[r], and each query head: rotate query and
-//           key, store key and value at p, attend to positions 0...p. Softmax in float32, online.
+//           key, store key and value at p, attend to the last `window` positions of 0...p. Softmax in
+//           float32, online.
 // Layout    qkv [rows][(heads + 2 kvHeads) HEAD], keys and values [kvHeads][capacity][HEAD],
-//           cosine and sine [positions][HEAD / 2], output [rows][heads HEAD], all float32.
+//           cosine and sine [positions][ROTARY / 2], output [rows][heads HEAD], all float32.
 //           Rotation is of halves against halves, as Hugging Face's.
-// Variants  HEAD, the elements of a head; QUERIES, the query heads that a block serves from one
+// Variants  HEAD, the elements of a head; ROTARY, the first of them that are rotated (all, unless
+//           given); QUERIES, the query heads that a block serves from one
 //           reading of their key-value head, a divisor of heads / kvHeads.
 // Launch    grid (heads / QUERIES, splits, rows), 256 threads. The positions of a row are split over
 //           blocks, which are added up in their order: from Hopper on they are a cluster (1, splits, 1)
@@ -45,7 +47,7 @@ struct Attention {
   const int *positions;
   float *partial;  // [rows][heads][splits][HEAD + 2]
   u32 *counters;   // [rows][heads / QUERIES], zero before and after
-  int heads, kvHeads, capacity;
+  int heads, kvHeads, capacity, window;
   float scale;
 };
 
@@ -54,8 +56,8 @@ __device__ __forceinline__ void rotate_pairs(
 #pragma unroll
   for (int pair = 0; pair < PAIRS; pair++) {
     const int i = pair * 32 + lane;
-    if (i < HALF)
-      rotate(pairs[pair][0], pairs[pair][1], a.cosine[position * HALF + i], a.sine[position * HALF + i]);
+    if (i < TURNS)
+      rotate(pairs[pair][0], pairs[pair][1], a.cosine[position * TURNS + i], a.sine[position * TURNS + i]);
   }
 }
 
@@ -81,8 +83,8 @@ attention(const __grid_constant__ Attention a) {
   const int width = (a.heads + 2 * a.kvHeads) * HEAD;
   MARK(0);
   const int start = a.positions[0], position = start + row, length = position + 1;
-  const int share = (length + splits - 1) / splits;
-  const int from = split * share, to = min(length, from + share);
+  const int lowest = max(0, length - a.window), share = (length - lowest + splits - 1) / splits;
+  const int from = lowest + split * share, to = min(length, from + share);
   const long long cache = (long long)kv * a.capacity * HEAD;
 
   // Old rows of the first round, before the wait; of the others, their way to L2.
@@ -127,10 +129,10 @@ attention(const __grid_constant__ Attention a) {
 #pragma unroll
     for (int pair = 0; pair < PAIRS; pair++) {
       const int i = pair * 32 + lane;
-      const long long at = cache + (long long)position * HEAD + i;
+      const long long at = cache + (long long)position * HEAD;
       if (i < HALF) {
-        a.keys[at] = added.key[pair][0], a.keys[at + HALF] = added.key[pair][1];
-        a.values[at] = added.value[pair][0], a.values[at + HALF] = added.value[pair][1];
+        a.keys[at + low_of(i)] = added.key[pair][0], a.keys[at + high_of(i)] = added.key[pair][1];
+        a.values[at + low_of(i)] = added.value[pair][0], a.values[at + high_of(i)] = added.value[pair][1];
       }
     }
   }

@@ -1,11 +1,22 @@
 // attention_rows: what a warp does with rows of a cache of keys and values: rotation, and a
 // softmax-weighted sum in progress, which warps and blocks merge. A part of attention.cu and
-// decode.cu, which include it: it takes their HEAD and QUERIES.
+// decode.cu, which include it: it takes their HEAD and QUERIES, and ROTARY where not all of a head is
+// rotated.
+
+#ifndef ROTARY
+#define ROTARY HEAD
+#endif
 
 constexpr int WARPS = 8;
 constexpr int HALF = HEAD / 2;
-constexpr int PAIRS = (HALF + 31) / 32;  // of elements i and i + HALF, of a lane
+constexpr int TURNS = ROTARY / 2;        // pairs that are rotated
+constexpr int PAIRS = (HALF + 31) / 32;  // of elements, of a lane
 constexpr int AHEAD = 4;                 // positions that a warp treats together
+
+// The elements of pair i: those that are rotated against each other, then the others, halves against
+// halves too.
+__device__ __forceinline__ int low_of(int i) { return TURNS == HALF || i < TURNS ? i : i + TURNS; }
+__device__ __forceinline__ int high_of(int i) { return i + (TURNS < HALF && i < TURNS ? TURNS : HALF); }
 
 // Roundings are written out here and in add_rows, so that they are the same in every kernel.
 __device__ __forceinline__ void rotate(float &low, float &high, float cosine, float sine) {
@@ -34,8 +45,8 @@ __device__ __forceinline__ void load_pairs(const float *row, int lane, float (&p
 #pragma unroll
   for (int pair = 0; pair < PAIRS; pair++) {
     const int i = pair * 32 + lane;
-    pairs[pair][0] = i < HALF ? row[i] : 0.f;
-    pairs[pair][1] = i < HALF ? row[i + HALF] : 0.f;
+    pairs[pair][0] = i < HALF ? row[low_of(i)] : 0.f;
+    pairs[pair][1] = i < HALF ? row[high_of(i)] : 0.f;
   }
 }
 
@@ -104,8 +115,8 @@ __device__ __forceinline__ void leave(
     for (int pair = 0; pair < PAIRS; pair++) {
       const int i = pair * 32 + lane;
       if (i < HALF) {
-        found[q][i] = running[q].value[pair][0];
-        found[q][i + HALF] = running[q].value[pair][1];
+        found[q][low_of(i)] = running[q].value[pair][0];
+        found[q][high_of(i)] = running[q].value[pair][1];
       }
     }
     if (lane == 0) {

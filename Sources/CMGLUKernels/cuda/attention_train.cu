@@ -1,7 +1,7 @@
 // attention_train: causal grouped-query attention over sequences of equal length, for training: the
 // forward pass, and the gradients of queries, keys and values.
 //
-//     S = Q K^T / sqrt(HEAD), masked above the diagonal    P = exp(S - logSumExp)    O = P V
+//     S = Q K^T / sqrt(HEAD), masked above the diagonal and `window` below it    P = exp(S - logSumExp)    O = P V
 //     dV = P^T dO    dP = dO V^T    dS = P (dP - delta), delta = sum dO O
 //     dQ = dS K / sqrt(HEAD)    dK = dS^T Q / sqrt(HEAD)
 //
@@ -9,7 +9,7 @@
 //           keys, then values, rotated; output and upstream [sequences length][heads HEAD]; all
 //           BF16 and 16-byte aligned. logSumExp [sequences][heads][length], float32, natural.
 // Variants  HEAD, the elements of a head, even, at most 128; GROUP = heads / kvHeads, the query heads
-//           of a key-value head.
+//           of a key-value head; WINDOW, 1 where queries see `window` keys in place of all.
 // Launch    128 threads, blocks (kvHeads, sequences, z), dynamic shared memory of 4 TILE STRIDE bytes
 //           (attention_train_keys: and 2 SCRATCH_BYTES), with STRIDE = 2 HEAD rounded up to 32, + 16:
 //               attention_train_forward  z = ceil(length GROUP / (64 MT)), MT = 2 up to HEAD 64, else 1
@@ -43,6 +43,9 @@
 #endif
 #ifndef GROUP
 #define GROUP 1
+#endif
+#ifndef WINDOW
+#define WINDOW 0
 #endif
 
 typedef unsigned int u32;
@@ -98,8 +101,25 @@ struct AttentionTrain {
   const u16 *upstream;  // of the backward pass
   u16 *gradient;
   unsigned char *scratch;
-  int length, kvHeads;
+  int length, kvHeads, window;
   float scale;  // 1 / sqrt(HEAD)
+
+  // Whether the query at a position sees a key.
+  __device__ __forceinline__ bool sees(int position, int key) const {
+    return key <= position && (!WINDOW || key > position - window);
+  }
+  // Whether all queries at positions up to `highest` see all keys from `key` on that they may see.
+  __device__ __forceinline__ bool windows_begin_before(int key, int highest) const {
+    return !WINDOW || key > highest - window;
+  }
+  // Whether no query at a position from `lowest` on sees a key up to `key`.
+  __device__ __forceinline__ bool windows_begin_after(int key, int lowest) const {
+    return WINDOW && key <= lowest - window;
+  }
+  // The first tile of keys that a query at a position from `lowest` on sees.
+  __device__ __forceinline__ int first_tile(int lowest) const {
+    return WINDOW ? max(0, lowest + 1 - window) / TILE : 0;
+  }
 };
 
 #include "attention_train_tiles.cu"

@@ -8,8 +8,12 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
   const u32 memory = (u32)__cvta_generic_to_shared(attention_memory);
   const int first = (gridDim.z - 1 - blockIdx.z) * ROWS, own = first + at.warp * 16 * MT;
   const int tiles = ((min(first + ROWS, at.rows) - 1) / GROUP + TILE) / TILE;
-  copy_tile<1>(memory, a.qkv + at.keys, at.stride, 0, a.length);
-  copy_tile<1>(memory + TILE_BYTES, a.qkv + at.values, at.stride, 0, a.length);
+  const int startTile = a.first_tile(first / GROUP);
+  {
+    const u32 stage = memory + (startTile & 1) * 2 * TILE_BYTES;
+    copy_tile<1>(stage, a.qkv + at.keys, at.stride, startTile * TILE, a.length);
+    copy_tile<1>(stage + TILE_BYTES, a.qkv + at.values, at.stride, startTile * TILE, a.length);
+  }
 
   u32 query[MT][STEPS][4], upstream[MT][STEPS][4];
   float shift[MT][2], start[MT][4];  // -logSumExp log2 e; -delta
@@ -67,7 +71,7 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
       for (int m = 0; m < MT; m++)
 #pragma unroll
         for (int i = 0; i < 8; i++)
-          if (key + chunk + i / 4 * 8 + (here.lane & 3) * 2 + i % 2 > position(m, i % 4 / 2))
+          if (!a.sees(position(m, i % 4 / 2), key + chunk + i / 4 * 8 + (here.lane & 3) * 2 + i % 2))
             s[m][i / 4][i % 4] = MASKED;
     }
   };
@@ -84,14 +88,14 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
     add_product(sums, p, stage + chunk * STRIDE + at.transposed());
   };
 
-  for (int tile = 0; tile < tiles; tile++) {
+  for (int tile = startTile; tile < tiles; tile++) {
     const u32 stage = memory + (tile & 1) * 2 * TILE_BYTES, other = memory + (~tile & 1) * 2 * TILE_BYTES;
     copies_done();
     if (tile + 1 < tiles) {
       copy_tile<1>(other, a.qkv + at.keys, at.stride, (tile + 1) * TILE, a.length);
       copy_tile<1>(other + TILE_BYTES, a.qkv + at.values, at.stride, (tile + 1) * TILE, a.length);
     }
-    if (QUERIES_AHEAD && tile * TILE + TILE - 1 <= lowest) {
+    if (QUERIES_AHEAD && tile * TILE + TILE - 1 <= lowest && a.windows_begin_before(tile * TILE, highest)) {
       float s[2][MT][2][4], ds[2][MT][2][4];
       score(s[0], ds[0], stage, tile * TILE, 0, false);
 #pragma unroll
@@ -103,8 +107,11 @@ attention_train_queries(const __grid_constant__ AttentionTrain a) {
     } else {
 #pragma unroll 1
       for (int chunk = 0; chunk < TILE && tile * TILE + chunk <= highest; chunk += 16) {
+        if (a.windows_begin_after(tile * TILE + chunk + 15, lowest)) continue;
         float s[MT][2][4], ds[MT][2][4];
-        score(s, ds, stage, tile * TILE, chunk, QUERIES_AHEAD || tile * TILE + chunk + 15 > lowest);
+        const bool masked = QUERIES_AHEAD || tile * TILE + chunk + 15 > lowest ||
+                            !a.windows_begin_before(tile * TILE + chunk, highest);
+        score(s, ds, stage, tile * TILE, chunk, masked);
         add(s, ds, stage, chunk);
       }
     }
@@ -126,6 +133,8 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
   const u32 memory = (u32)__cvta_generic_to_shared(attention_memory);
   const int first = blockIdx.z * KEYS, own = first + at.warp * 16 * M;
   const int tiles = (at.rows + TILE - 1) / TILE, firstTile = first * GROUP / TILE;
+  // Behind the last query whose window reaches one of these keys.
+  const int endTile = WINDOW ? min(tiles, ((first + KEYS - 1 + a.window) * GROUP - 1) / TILE + 1) : tiles;
   const auto fill = [&](int tile) {
     const u32 to = memory + (tile & 1) * STAGE;
     copy_tile<GROUP>(to, a.qkv + at.queries, at.stride, tile * TILE, at.rows);
@@ -169,7 +178,8 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
         for (int m = 0; m < M; m++)
 #pragma unroll
           for (int half = 0; half < 2; half++)
-            if (first + here.warp * 16 * M + m * 16 + half * 8 + here.lane / 4 > position) s[m][i / 2][half * 2 + i % 2] = MASKED;
+            if (!a.sees(position, first + here.warp * 16 * M + m * 16 + half * 8 + here.lane / 4))
+              s[m][i / 2][half * 2 + i % 2] = MASKED;
       }
     }
   };
@@ -194,13 +204,14 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
     add_product(keySums, slope, stage + chunk * STRIDE + at.transposed());
   };
 
-  for (int tile = firstTile; tile < tiles; tile++) {
+  for (int tile = firstTile; tile < endTile; tile++) {
     const u32 stage = memory + (tile & 1) * STAGE;
     const unsigned char *scratch = attention_memory + (tile & 1) * STAGE + 2 * TILE_BYTES;
     copies_done();
-    if (tile + 1 < tiles) fill(tile + 1);
+    if (tile + 1 < endTile) fill(tile + 1);
     if (own >= a.length) continue;
-    if (KEYS_AHEAD && tile * TILE / GROUP >= own + 16 * M - 1) {
+    if (KEYS_AHEAD && tile * TILE / GROUP >= own + 16 * M - 1 &&
+        a.windows_begin_before(own, (tile * TILE + TILE - 1) / GROUP)) {
       float s[2][M][2][4], ds[2][M][2][4];
       score(s[0], ds[0], stage, scratch, 0, 0, false);
 #pragma unroll
@@ -213,9 +224,11 @@ attention_train_keys(const __grid_constant__ AttentionTrain a) {
 #pragma unroll 1
       for (int chunk = 0; chunk < TILE; chunk += 16) {
         const int row = tile * TILE + chunk;
-        if ((row + 15) / GROUP < own) continue;
+        if ((row + 15) / GROUP < own || a.windows_begin_after(own + 16 * M - 1, row / GROUP)) continue;
         float s[M][2][4], ds[M][2][4];
-        score(s, ds, stage, scratch, tile * TILE, chunk, row / GROUP < own + 16 * M - 1);
+        const bool masked =
+            row / GROUP < own + 16 * M - 1 || !a.windows_begin_before(own, (row + 15) / GROUP);
+        score(s, ds, stage, scratch, tile * TILE, chunk, masked);
         add(s, ds, stage, scratch, chunk);
       }
     }

@@ -8,8 +8,12 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
   const u32 memory = (u32)__cvta_generic_to_shared(attention_memory);
   const int first = (gridDim.z - 1 - blockIdx.z) * ROWS, own = first + at.warp * 16 * MT;
   const int tiles = ((min(first + ROWS, at.rows) - 1) / GROUP + TILE) / TILE;
-  copy_tile<1>(memory, a.qkv + at.keys, at.stride, 0, a.length);
-  copy_tile<1>(memory + TILE_BYTES, a.qkv + at.values, at.stride, 0, a.length);
+  const int startTile = a.first_tile(first / GROUP);
+  {
+    const u32 stage = memory + (startTile & 1) * 2 * TILE_BYTES;
+    copy_tile<1>(stage, a.qkv + at.keys, at.stride, startTile * TILE, a.length);
+    copy_tile<1>(stage + TILE_BYTES, a.qkv + at.values, at.stride, startTile * TILE, a.length);
+  }
 
   u32 query[MT][STEPS][4];
 #pragma unroll
@@ -41,7 +45,7 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
         for (int n = 0; n < N; n++)
 #pragma unroll
           for (int i = 0; i < 4; i++)
-            if (key + chunk + n * 8 + (here.lane & 3) * 2 + i % 2 > position(m, i / 2)) s[m][n][i] = MASKED;
+            if (!a.sees(position(m, i / 2), key + chunk + n * 8 + (here.lane & 3) * 2 + i % 2)) s[m][n][i] = MASKED;
     }
   };
   // Adds what `score` found for CHUNK keys.
@@ -91,7 +95,7 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
       add_product(sums, p[n], stage + TILE_BYTES + (chunk + n * 16) * STRIDE + at.transposed());
   };
 
-  for (int tile = 0; tile < tiles; tile++) {
+  for (int tile = startTile; tile < tiles; tile++) {
     const u32 stage = memory + (tile & 1) * 2 * TILE_BYTES, other = memory + (~tile & 1) * 2 * TILE_BYTES;
     copies_done();
     if (tile + 1 < tiles) {
@@ -99,7 +103,7 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
       copy_tile<1>(other + TILE_BYTES, a.qkv + at.values, at.stride, (tile + 1) * TILE, a.length);
     }
     // Full tiles compute the scores of the next keys while they exponentiate those of these.
-    if (tile * TILE + TILE - 1 <= lowest) {
+    if (tile * TILE + TILE - 1 <= lowest && a.windows_begin_before(tile * TILE, highest)) {
       float s[2][MT][N][4];
       score(s[0], stage, tile * TILE, 0, false);
 #pragma unroll
@@ -110,6 +114,7 @@ attention_train_forward(const __grid_constant__ AttentionTrain a) {
     } else {
 #pragma unroll 1
       for (int chunk = 0; chunk < TILE && tile * TILE + chunk <= highest; chunk += CHUNK) {
+        if (a.windows_begin_after(tile * TILE + chunk + CHUNK - 1, lowest)) continue;
         float s[MT][N][4];
         score(s, stage, tile * TILE, chunk, true);
         add(s, stage, tile * TILE, chunk, true);

@@ -7,6 +7,7 @@
 // copy_words   32-bit words, from or to memory of the host too.
 // route        routes [rows][count] = softmax over the topK largest of each row of logits, 0
 //              elsewhere; of equal logits the lower index counts as larger. A thread per element.
+// add_bias     x += bias, in each of the rows of `width` elements; `count` elements in all.
 // rms_norm_in_place  x = weight (.) x / sqrt(mean(x^2) + epsilon) for `count` norms of `width` elements,
 //              `parts` of them side by side in rows `stride` apart.
 // sample       the next token of each row of logits (tokens_sample.cu).
@@ -69,6 +70,12 @@ extern "C" __global__ void route(const float *logits, float *routes, int rows, i
     if (i == own) is_kept = true;
   }
   routes[item] = is_kept ? expf(row[own] - largest) / sum : 0.f;
+}
+
+extern "C" __global__ void add_bias(float *x, const float *bias, u64 count, int width) {
+  wait_for_input();
+  for (u64 i = blockIdx.x * (u64)blockDim.x + threadIdx.x; i < count; i += (u64)gridDim.x * blockDim.x)
+    x[i] += bias[i % width];
 }
 
 // A warp each norm.

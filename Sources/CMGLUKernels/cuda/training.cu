@@ -6,6 +6,8 @@
 // rms_norm             y = weight (.) x r, r = 1 / sqrt(mean(x^2) + epsilon), kept per row.
 // rms_norm_backward    dX += r (weight (.) dY) - x r^3 mean(weight (.) dY (.) x), and per block of
 //                      rows the sum of dY (.) x r, which add_columns adds to dWeight.
+// add_bias             x += bias, in every row.
+// sum_rows             per block of rows their sum, which add_columns adds to the bias's gradient.
 // rotate               (a, b) -> (a cos - b sin, b cos + a sin), halves of a head against each
 //                      other, in place; with `direction` -1 back.
 // cross_entropy        losses = log sum e^(x - max) + (max - x[target]); logits become
@@ -63,15 +65,16 @@ __device__ __forceinline__ T block_sum(T value, T *sums) {
 
 #include "training_embedding.cu"
 #include "training_norm.cu"
+#include "training_bias.cu"
 
 // Rotation ----------------------------------------------------------------------------------------
 
-// Blocks of (parts of a row, rows): a part is up to eight elements of a head's lower half and their
-// partners. Query and key heads lie at the start of a row of `width`. A row is WIDE where half a
-// head is.
+// Blocks of (parts of a row, rows): a part is up to eight elements of the lower half of what is rotated
+// of a head, its first 2 `half` elements, and their partners. Query and key heads of `head` elements lie
+// at the start of a row of `width`. A row is WIDE where `half` and `head` are.
 extern "C" __global__ void __launch_bounds__(1024) rotate(
     u16 *qkv, const int *__restrict__ positions, const float *__restrict__ cosine,
-    const float *__restrict__ sine, float direction, i64 rows, int width, int heads, int half) {
+    const float *__restrict__ sine, float direction, i64 rows, int width, int heads, int head, int half) {
   using namespace training;
   const i64 row = blockIdx.x * (i64)blockDim.y + threadIdx.y;
   if (row >= rows) return;
@@ -79,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(1024) rotate(
   const int parts = (half + 7) / 8;
   for (int item = threadIdx.x; item < heads * parts; item += blockDim.x) {
     const int j = item % parts * 8, live = half - j;
-    u16 *low = qkv + row * width + item / parts * 2 * half + j, *high = low + half;
+    u16 *low = qkv + row * width + item / parts * head + j, *high = low + half;
     float a[8], b[8], c[8], s[8], x[8], y[8];
     widen(load(low, live), a), widen(load(high, live), b);
     load(cosine + angle + j, c, live), load(sine + angle + j, s, live);

@@ -60,12 +60,12 @@ typedef struct {
   void (*rms_norm_backward)(const float *dy, const float *x, const float *weight,
                             const float *inverse_rms, float *dx, float *dweight, bool adds,
                             cmglu_norm_parts parts, int64_t width, int64_t begin, int64_t end);
-  // Rotates `heads` heads of each row in place by the angle of its position (halves, as Hugging
-  // Face): rows are `stride` apart, row r has position positions[r], cosine and sine are
-  // [position, head_size / 2]. `direction` 1 rotates, -1 rotates back.
-  void (*rope)(float *x, int64_t stride, int64_t heads, int64_t head_size, const int32_t *positions,
-               const float *cosine, const float *sine, float direction, int64_t begin,
-               int64_t end);
+  // Rotates the first `rotary_size` elements of `heads` heads of each row in place by the angle of
+  // its position (halves, as Hugging Face): rows are `stride` apart, row r has position positions[r],
+  // cosine and sine are [position, rotary_size / 2]. `direction` 1 rotates, -1 rotates back.
+  void (*rope)(float *x, int64_t stride, int64_t heads, int64_t head_size, int64_t rotary_size,
+               const int32_t *positions, const float *cosine, const float *sine, float direction,
+               int64_t begin, int64_t end);
   // scores[row, 0 ..< length] -> probabilities exp(scale s - log_sum_exp), zero up to `width`;
   // returns log_sum_exp.
   float (*softmax_row)(float *scores, float scale, int64_t length, int64_t width);

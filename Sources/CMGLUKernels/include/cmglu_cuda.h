@@ -261,10 +261,10 @@ _Static_assert(sizeof(cmglu_cuda_fused_linear) == 112, "FusedLinear of fused_lin
 
 typedef struct {
   cmglu_address qkv, keys, values, output, cosine, sine, positions, partial, counters;
-  int32_t heads, kv_heads, capacity;
+  int32_t heads, kv_heads, capacity, window;
   float scale;
 } cmglu_cuda_attention;
-_Static_assert(sizeof(cmglu_cuda_attention) == 88, "Attention of attention.cu");
+_Static_assert(sizeof(cmglu_cuda_attention) == 96, "Attention of attention.cu");
 
 // A layer of decode.cu.
 typedef struct {
@@ -282,7 +282,7 @@ _Static_assert(sizeof(cmglu_cuda_decode) == 3216, "Decode of decode.cu");
 
 typedef struct {
   cmglu_address qkv, output, log_sum_exp, upstream, gradient, scratch;
-  int32_t length, kv_heads;
+  int32_t length, kv_heads, window;
   float scale;
 } cmglu_cuda_attention_train;
 _Static_assert(sizeof(cmglu_cuda_attention_train) == 64, "AttentionTrain of attention_train.cu");

@@ -6,6 +6,9 @@
 const char *_Nonnull cmglu_configuration_py(void);
 const char *_Nonnull cmglu_modeling_py(void);
 
+// Decompositions, combining classes and scripts of Unicode, as Tests/Reference/unicode_tables.py has them.
+const char *_Nonnull cmglu_unicode_tables(void);
+
 // Web pages. Places to fill stand in double braces, such as {{title}}.
 const char *_Nonnull cmglu_comparison_page(void);  // the report of a comparison
 const char *_Nonnull cmglu_trial_page(void);       // what the server shows at `/`

@@ -11,6 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM, LlamaModel
 from transformers.activations import ACT2FN
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama.modeling_llama import (
+    LlamaAttention, LlamaRMSNorm, eager_attention_forward)
+from transformers.models.phi3.modeling_phi3 import Phi3RotaryEmbedding, apply_rotary_pos_emb
 
 from .configuration_mglu import MGLUConfig
 
@@ -99,6 +103,64 @@ class MGLUFeedForward(nn.Module):
         return torch.zeros_like(logits).scatter(-1, order[..., : self.top_k], chosen)
 
 
+class MGLUAttention(LlamaAttention):
+    """Attention with what other families have: QK-norm, biases, windows, layers without positions,
+    heads of which a part is rotated."""
+
+    def __init__(self, config, layer_idx):
+        super().__init__(config, layer_idx)
+        self.window = None if layer_idx in config.full_attention_layers else config.attention_window
+        self.is_rotated = config.no_rope_layers is None or bool(config.no_rope_layers[layer_idx])
+        self.has_head_norms = config.use_qk_norm
+        if config.use_qk_norm:
+            self.q_norm = LlamaRMSNorm(self.head_dim, eps=config.rms_norm_eps)
+            self.k_norm = LlamaRMSNorm(self.head_dim, eps=config.rms_norm_eps)
+        if config.qkv_bias:
+            for name in ("q_proj", "k_proj", "v_proj"):
+                plain = getattr(self, name)
+                setattr(self, name, nn.Linear(plain.in_features, plain.out_features, bias=True))
+
+    def forward(
+        self, hidden_states, position_embeddings=None, attention_mask=None, cache=None, **kwargs
+    ):
+        shape = (*hidden_states.shape[:-1], -1, self.head_dim)
+        queries, keys, values = (
+            project(hidden_states).view(shape) for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        if self.has_head_norms:
+            queries, keys = self.q_norm(queries), self.k_norm(keys)
+        queries, keys, values = (x.transpose(1, 2) for x in (queries, keys, values))
+        if self.is_rotated:
+            queries, keys = apply_rotary_pos_emb(queries, keys, *position_embeddings)
+        if cache is not None:
+            keys, values = cache.update(keys, values, self.layer_idx)
+        if self.window is not None:
+            attention_mask = self.windowed(attention_mask, queries, keys)
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward)
+        output, weights = attend(
+            self, queries, keys, values, attention_mask,
+            dropout=self.attention_dropout if self.training else 0.0, scaling=self.scaling,
+            sliding_window=self.window, **kwargs)
+        return self.o_proj(output.reshape(*hidden_states.shape[:-1], -1).contiguous()), weights
+
+    def windowed(self, mask, queries, keys):
+        """The mask, or the causal one, without the keys before the window of each query."""
+        if mask is not None and mask.dim() != 4:
+            return mask
+        count, length = queries.shape[-2], keys.shape[-2]
+        positions = torch.arange(length - count, length, device=queries.device)[:, None]
+        others = torch.arange(length, device=queries.device)
+        visible = (others <= positions) & (others > positions - self.window)
+        if mask is not None and mask.dtype == torch.bool:
+            return mask[..., :length] & visible
+        hidden = torch.zeros_like(visible, dtype=queries.dtype).masked_fill(
+            ~visible, torch.finfo(queries.dtype).min)
+        if mask is None:
+            return hidden[None, None]
+        return torch.minimum(mask[..., :length], hidden)
+
+
 class MaskInitialization:
     """New masks are drawn: logits around 0, or bits."""
 
@@ -126,10 +188,11 @@ class MGLUModel(MaskInitialization, LlamaModel):
         super().__init__(config)
         for layer in self.layers:
             layer.mlp = MGLUFeedForward(config)
-            if getattr(config, "use_qk_norm", False):
-                from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention
-
-                layer.self_attn = Qwen3Attention(config, layer.self_attn.layer_idx)
+            if not config.has_llama_attention:
+                layer.self_attn = MGLUAttention(config, layer.self_attn.layer_idx)
+        if config.partial_rotary_factor != 1:
+            config.rope_parameters["partial_rotary_factor"] = config.partial_rotary_factor
+            self.rotary_emb = Phi3RotaryEmbedding(config)
         self.post_init()
 
 

@@ -1,4 +1,4 @@
-/// The sizes of a grouped-query attention.
+/// The sizes of a grouped-query attention, what it sees, and what of its heads is rotated.
 public struct AttentionShape: Sendable, Equatable {
   /// Query heads.
   public var heads: Int
@@ -6,12 +6,26 @@ public struct AttentionShape: Sendable, Equatable {
   public var kvHeads: Int
   /// Elements of a head, even.
   public var headSize: Int
+  /// How many positions a query sees at most, its own among them; `nil` where it sees all before it.
+  public var window: Int?
+  /// The first elements of a head, even, that are rotated by positions, halves against halves; the
+  /// others stay. 0 where positions change nothing (NoPE).
+  public var rotarySize: Int
 
-  /// Creates the sizes.
-  public init(heads: Int, kvHeads: Int, headSize: Int) {
+  /// Creates the sizes; whole heads are rotated unless a size is given.
+  public init(
+    heads: Int, kvHeads: Int, headSize: Int, window: Int? = nil, rotarySize: Int? = nil
+  ) {
     self.heads = heads
     self.kvHeads = kvHeads
     self.headSize = headSize
+    self.window = window
+    self.rotarySize = rotarySize ?? headSize
+  }
+
+  /// The first position that the query at `position` sees.
+  func firstVisible(from position: Int) -> Int {
+    window.map { max(0, position + 1 - $0) } ?? 0
   }
 
   /// Elements of all queries of a token.
@@ -24,7 +38,7 @@ public struct AttentionShape: Sendable, Equatable {
   var scale: Float { 1 / Float(headSize).squareRoot() }
 }
 
-/// Cosines and sines of rotary positions, `[positions, headSize / 2]` each.
+/// Cosines and sines of rotary positions, `[positions, rotarySize / 2]` each.
 public struct RotaryTable: Sendable {
   /// cos(position * frequency).
   public let cosine: Tensor
@@ -32,9 +46,9 @@ public struct RotaryTable: Sendable {
   public let sine: Tensor
 
   /// Lays the table out; the caller fills it.
-  public init(positions: Int, headSize: Int, in layout: inout ArenaLayout) {
-    cosine = layout.tensor([positions, headSize / 2])
-    sine = layout.tensor([positions, headSize / 2])
+  public init(positions: Int, rotarySize: Int, in layout: inout ArenaLayout) {
+    cosine = layout.tensor([positions, rotarySize / 2])
+    sine = layout.tensor([positions, rotarySize / 2])
   }
 
   private init(cosine: Tensor, sine: Tensor) { (self.cosine, self.sine) = (cosine, sine) }

@@ -54,7 +54,11 @@ public protocol Backend: AnyObject, Sendable {
   /// tensors.
   func capture(_ body: @escaping () -> Void) -> () -> Void
 
-  // Routing, which inference and training share ---------------------------------------------------
+  // Biases and routing, which inference and training share ----------------------------------------
+
+  /// Adds a bias `[width]`, float32, to every row of x `[n, width]`, which is float32 or of the type of
+  /// a product.
+  func addBias(_ bias: Tensor, to x: Tensor)
 
   /// routes = softmax over the `topK` largest logits of each row `[n, m]`, 0 elsewhere; of equal
   /// logits the lower index counts as larger.

@@ -57,7 +57,8 @@ public protocol InferenceBackend: Backend {
   ///
   /// qkv holds the new rows, whose positions (int32 `[n]`) follow one another; their queries and
   /// keys are rotated, keys and values are stored in keys and values `[kvHeads, capacity, headSize]`
-  /// at their positions, and each row attends to all before it and to itself. qkv is overwritten.
+  /// at their positions, and each row attends to itself and to all before it, or to those in the
+  /// ``AttentionShape/window``. qkv is overwritten.
   func attentionCached(
     _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
     values: Tensor, into output: Tensor)
@@ -107,9 +108,10 @@ public struct NextRows: Sendable {
 /// A row of logits begins at a multiple of this many bytes.
 public let logitsAlignment = 16
 
-/// The weights of a model of unrouted units, and one sequence's cache.
+/// The weights of a model of unrouted units without norms of heads and without biases, whose attention
+/// rotates whole heads and sees all of the cache, and one sequence's cache.
 public struct FusedDecodeModel: Sendable {
-  let weights: DecoderStack<PackedWeights, RMSNorm, PackedWeights>
+  let weights: DecoderStack<PackedWeights, Tensor, RMSNorm, PackedWeights>
   let caches: [Cache]
   let shape: AttentionShape
   let table: RotaryTable
@@ -120,7 +122,7 @@ public struct FusedDecodeModel: Sendable {
 
   /// A model and the cache of each of its layers; `table` has the rotations of positions.
   public init(
-    _ weights: DecoderStack<PackedWeights, RMSNorm, PackedWeights>, caches: [Cache],
+    _ weights: DecoderStack<PackedWeights, Tensor, RMSNorm, PackedWeights>, caches: [Cache],
     shape: AttentionShape, table: RotaryTable, precision: InputPrecision
   ) {
     precondition(caches.count == weights.layers.count, "a cache for every layer")

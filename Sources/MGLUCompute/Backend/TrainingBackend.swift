@@ -54,6 +54,11 @@ public protocol TrainingBackend: Backend {
   /// dlogits = p (.) (dp - sum_k p_k dp_k), of a product's type; may overwrite dp of equal type.
   func routeBackward(_ routesGradient: Tensor, routes: Tensor, logitsGradient: Tensor)
 
+  // Biases ---------------------------------------------------------------------------------------
+
+  /// dBias `[width]` += the sum of the rows of the gradient `[n, width]`, of a product's type.
+  func addBiasBackward(_ upstream: Tensor, biasGradient: Tensor)
+
   // Embedding ------------------------------------------------------------------------------------
 
   /// x `[n, h]` = rows of table `[V, h]` at `tokens` (int32 `[n]`).
@@ -75,12 +80,14 @@ public protocol TrainingBackend: Backend {
 
   // Attention ------------------------------------------------------------------------------------
 
-  /// Rotates the query and key heads of qkv in place by their positions (int32 `[n]`), halves
-  /// against halves as Hugging Face does; `inverse` rotates back, which is the backward pass.
+  /// Rotates the first ``AttentionShape/rotarySize`` elements of the query and key heads of qkv in
+  /// place by their positions (int32 `[n]`), halves against halves as Hugging Face does; `inverse`
+  /// rotates back, which is the backward pass.
   func rotate(
     _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, inverse: Bool)
 
-  /// Grouped-query causal attention over sequences of equal length.
+  /// Grouped-query causal attention over sequences of equal length; each query sees the positions of
+  /// its ``AttentionShape/window``.
   ///
   /// qkv `[sequences * length, (heads + 2 kvHeads) headSize]`, output
   /// `[sequences * length, heads headSize]`; logSumExp `[sequences, heads, length]` is kept for

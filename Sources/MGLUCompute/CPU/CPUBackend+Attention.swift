@@ -30,16 +30,17 @@ extension CPUBackend {
     // row's result is its own, and one thread fetches its keys and values.
     func attend(_ item: Int, _ member: Int) {
       let (row, kvHead) = item.quotientAndRemainder(dividingBy: shape.kvHeads)
-      let kvOffset = kvHead * capacity * size
+      let first = shape.firstVisible(from: position + row)
+      let kvOffset = (kvHead * capacity + first) * size
       for head in kvHead * group..<(kvHead + 1) * group {
         kernels.attend(
           queries + row * shape.rowWidth + head * size, keyBase + kvOffset, valueBase + kvOffset,
-          Int64(size), Int64(size), Int64(position + row + 1), shape.scale,
+          Int64(size), Int64(size), Int64(position + row + 1 - first), shape.scale,
           scores + member * capacity, results + row * shape.queryWidth + head * size)
       }
     }
     let items = count * shape.kvHeads
-    if items * group * total * size < 1 << 15 {
+    if items * group * min(total, shape.window ?? total) * size < 1 << 15 {
       for item in 0..<items { attend(item, 0) }
     } else {
       pool.forEach(items, attend)

@@ -22,17 +22,19 @@ extension CPUBackend {
         let rows = first..<min(first + Self.block, length)
         let scores = scratch + member * Self.block * length
         let heads = HeadPointers(qkv, shape, row: sequence * length, head: head)
-        self.scores(heads, rows: rows, firstPosition: rows.lowerBound, into: scores)
+        let keys = VisibleKeys(rows, shape)
+        self.scores(heads, rows: rows, keys: keys, into: scores)
         let statistics = logSumExp.floats + (sequence * shape.heads + head) * length
         for row in rows {
+          let (own, visible) = keys.clear(outside: row, in: scores)
           statistics[row] = kernels.softmax_row(
-            scores + (row - rows.lowerBound) * rows.upperBound, shape.scale, Int64(row + 1),
-            Int64(rows.upperBound))
+            own + visible.lowerBound, shape.scale, Int64(visible.count),
+            Int64(keys.count - visible.lowerBound))
         }
         perform(
           MatrixProduct(
-            m: rows.count, n: shape.headSize, k: rows.upperBound, a: scores,
-            lda: rows.upperBound, b: heads.value, ldb: shape.rowWidth,
+            m: rows.count, n: shape.headSize, k: keys.count, a: scores, lda: keys.count,
+            b: heads.value + keys.first * shape.rowWidth, ldb: shape.rowWidth,
             c: output.floats + (sequence * length + rows.lowerBound) * shape.queryWidth
               + head * shape.headSize, ldc: shape.queryWidth))
       }
@@ -78,25 +80,29 @@ extension CPUBackend {
     dp: UnsafeMutablePointer<Float>
   ) {
     let (size, width) = (shape.headSize, shape.queryWidth)
-    let (count, keys) = (rows.count, rows.upperBound)
+    let visible = VisibleKeys(rows, shape)
+    let (count, keys) = (rows.count, visible.count)
+    // Where the first of these keys and its value lie in a row of queries, keys and values.
+    let offset = visible.first * shape.rowWidth
     let dOutput = upstream + rows.lowerBound * width
-    scores(heads, rows: rows, firstPosition: rows.lowerBound, into: p)
+    scores(heads, rows: rows, keys: visible, into: p)
     // dP = dO V^T
     perform(
       MatrixProduct(
-        transposeB: true, m: count, n: keys, k: size, a: dOutput, lda: width, b: heads.value,
-        ldb: shape.rowWidth, c: dp, ldc: keys))
+        transposeB: true, m: count, n: keys, k: size, a: dOutput, lda: width,
+        b: heads.value + offset, ldb: shape.rowWidth, c: dp, ldc: keys))
     // dV += P^T dO
-    for row in 0..<count {
+    for row in rows {
+      let (own, seen) = visible.clear(outside: row, in: p)
       kernels.probability_row(
-        p + row * keys, shape.scale, logSumExp[rows.lowerBound + row],
-        Int64(rows.lowerBound + row + 1), Int64(keys))
+        own + seen.lowerBound, shape.scale, logSumExp[row], Int64(seen.count),
+        Int64(keys - seen.lowerBound))
     }
     perform(
       MatrixProduct(
         transposeA: true, m: keys, n: size, k: count, a: p, lda: keys, b: dOutput, ldb: width,
-        accumulate: true, c: gradients.value, ldc: shape.rowWidth))
-    // dS = P (.) (dP - rowsum(dO (.) O)) * scale; P is 0 beyond the diagonal, and so is dS.
+        accumulate: true, c: gradients.value + offset, ldc: shape.rowWidth))
+    // dS = P (.) (dP - rowsum(dO (.) O)) * scale; P is 0 where a row sees nothing, and so is dS.
     for row in 0..<count {
       let delta = kernels.dot(
         dOutput + row * width, output + (rows.lowerBound + row) * width, Int64(size))
@@ -106,26 +112,25 @@ extension CPUBackend {
     // dQ = dS K, dK += dS^T Q
     perform(
       MatrixProduct(
-        m: count, n: size, k: keys, a: dp, lda: keys, b: heads.key, ldb: shape.rowWidth,
+        m: count, n: size, k: keys, a: dp, lda: keys, b: heads.key + offset, ldb: shape.rowWidth,
         c: gradients.query + rows.lowerBound * shape.rowWidth, ldc: shape.rowWidth))
     perform(
       MatrixProduct(
         transposeA: true, m: keys, n: size, k: count, a: dp, lda: keys,
         b: heads.query + rows.lowerBound * shape.rowWidth, ldb: shape.rowWidth, accumulate: true,
-        c: gradients.key, ldc: shape.rowWidth))
+        c: gradients.key + offset, ldc: shape.rowWidth))
   }
 
-  /// Q K^T of a block of rows over every key up to the block's last position.
+  /// Q K^T of a block of rows over every key that one of them sees.
   private func scores(
-    _ heads: HeadPointers, rows: Range<Int>, firstPosition: Int,
+    _ heads: HeadPointers, rows: Range<Int>, keys: VisibleKeys,
     into scores: UnsafeMutablePointer<Float>
   ) {
-    let width = firstPosition + rows.count
     perform(
       MatrixProduct(
-        transposeB: true, m: rows.count, n: width, k: heads.size,
+        transposeB: true, m: rows.count, n: keys.count, k: heads.size,
         a: heads.query + rows.lowerBound * heads.queryStride, lda: heads.queryStride,
-        b: heads.key, ldb: heads.stride, c: scores, ldc: width))
+        b: heads.key + keys.first * heads.stride, ldb: heads.stride, c: scores, ldc: keys.count))
   }
 
   /// `capacity` floats of scratch for each thread, one after the other.
@@ -133,6 +138,31 @@ extension CPUBackend {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: capacity * threadCount) {
       body($0.baseAddress!)
     }
+  }
+}
+
+/// The keys that a block of query rows sees: those from the window of its first row on.
+private struct VisibleKeys {
+  let rows: Range<Int>
+  let shape: AttentionShape
+  /// The position of the first key.
+  let first: Int
+  /// How many there are, up to the block's last position.
+  var count: Int { rows.upperBound - first }
+
+  init(_ rows: Range<Int>, _ shape: AttentionShape) {
+    (self.rows, self.shape) = (rows, shape)
+    first = shape.firstVisible(from: rows.lowerBound)
+  }
+
+  /// The scores of the query `row`, and which of them it sees; those before its window become 0.
+  func clear(
+    outside row: Int, in scores: UnsafeMutablePointer<Float>
+  ) -> (scores: UnsafeMutablePointer<Float>, visible: Range<Int>) {
+    let own = scores + (row - rows.lowerBound) * count
+    let start = shape.firstVisible(from: row) - first
+    own.update(repeating: 0, count: start)
+    return (own, start..<row + 1 - first)
   }
 }
 

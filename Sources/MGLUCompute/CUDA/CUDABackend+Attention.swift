@@ -47,11 +47,17 @@ extension CUDABackend {
     arguments.heads = Int32(shape.heads)
     arguments.kv_heads = Int32(shape.kvHeads)
     arguments.capacity = Int32(capacity)
+    arguments.window = Int32(clamping: shape.window ?? .max)
     arguments.scale = shape.scale
     launch(
-      "attention", "attention", options: ["-DHEAD=\(shape.headSize)", "-DQUERIES=\(queries)"],
+      "attention", "attention", options: Self.options(shape, queries: queries),
       grid: LaunchSize(blocks, splits, rows), block: 256,
       cluster: hasClusters && splits > 1 ? LaunchSize(1, splits, 1) : nil, arguments: arguments)
     cachesInWriting.insert(keys.deviceAddress)
+  }
+
+  private static func options(_ shape: AttentionShape, queries: Int) -> [String] {
+    let options = ["-DHEAD=\(shape.headSize)", "-DQUERIES=\(queries)"]
+    return shape.rotarySize == shape.headSize ? options : options + ["-DROTARY=\(shape.rotarySize)"]
   }
 }

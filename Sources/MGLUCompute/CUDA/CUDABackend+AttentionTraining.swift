@@ -47,6 +47,7 @@ extension CUDABackend {
     arguments.qkv = qkv.deviceAddress
     arguments.length = Int32(length)
     arguments.kv_heads = Int32(shape.kvHeads)
+    arguments.window = Int32(shape.window.map { min($0, length) } ?? length)
     arguments.scale = shape.scale
     return arguments
   }
@@ -68,7 +69,8 @@ extension CUDABackend {
     }
     launch(
       "attention_train", kernel,
-      options: ["-DHEAD=\(shape.headSize)", "-DGROUP=\(shape.heads / shape.kvHeads)"],
+      options: ["-DHEAD=\(shape.headSize)", "-DGROUP=\(shape.heads / shape.kvHeads)"]
+        + (arguments.window < arguments.length ? ["-DWINDOW=1"] : []),
       grid: LaunchSize(shape.kvHeads, sequences, blocks), block: 128, sharedBytes: sharedBytes,
       programmatic: false, arguments: arguments)
   }

@@ -65,7 +65,8 @@ extension CUDABackend {
 
 extension cmglu_cuda_layer {
   fileprivate init(
-    _ layer: DecoderLayer<PackedWeights, RMSNorm, PackedWeights>, _ cache: FusedDecodeModel.Cache
+    _ layer: DecoderLayer<PackedWeights, Tensor, RMSNorm, PackedWeights>,
+    _ cache: FusedDecodeModel.Cache
   ) {
     self.init(
       qkv: layer.qkv.address, output: layer.output.address, up: layer.unit.address,

@@ -96,7 +96,7 @@ extension CUDABackend {
   /// What operations need memory for beside their tensors.
   enum Scratch {
     case stagedInput, partialAttention, counters, exchange
-    case products, partialNorm, partialSums, attentionDelta, readSum
+    case products, partialColumns, partialSums, attentionDelta, readSum
   }
 
   /// Memory of at least `count` bytes, zero at first: the same at every call until one needs more.

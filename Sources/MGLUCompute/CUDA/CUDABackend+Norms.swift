@@ -42,7 +42,7 @@ extension CUDABackend {
     guard norms.count > 0 else { return }
     // The same number everywhere: it decides in which order the weight's gradient is added up.
     let blocks = min(norms.count, 1024)
-    let partial = scratch(.partialNorm, ofBytes: blocks * width * 4)
+    let partial = scratch(.partialColumns, ofBytes: blocks * width * 4)
     let options = norms.options(on: self, upstream, x, weight, xGradient)
     launch(
       "training", "rms_norm_backward", options: options, grid: LaunchSize(blocks),

@@ -34,7 +34,7 @@ private final class MappedMemory: DeviceMemory, @unchecked Sendable {
 
 extension Arena {
   /// Allocates `byteCount` zeroed bytes of this machine.
-  convenience init(byteCount: Int) { self.init(HostMemory(byteCount: byteCount)) }
+  package convenience init(byteCount: Int) { self.init(HostMemory(byteCount: byteCount)) }
 
   /// The bytes of `file`, which may be read only.
   package convenience init(_ file: MappedFile) { self.init(MappedMemory(file)) }

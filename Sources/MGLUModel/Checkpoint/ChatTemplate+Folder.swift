@@ -2,23 +2,20 @@ extension ChatTemplate {
   /// The template and special tokens of the model in `folder`: `chat_template.jinja`, or what
   /// `tokenizer_config.json` has.
   public init(contentsOf folder: String) throws(CheckpointError) {
-    let path = folder + "/tokenizer_config.json"
+    let parts = try ModelFolder.parts(of: folder)
     let configuration =
-      Folder.kind(of: path) == .file
-      ? try ModelFolder.decode(Configuration.self, path: path)
-      : Configuration(template: nil, specialTokens: [:])
+      try ModelFolder.decode(Configuration.self, "tokenizer_config.json", of: parts)
+      ?? Configuration(template: nil, specialTokens: [:])
     self.init(
-      source: try Self.file(in: folder) ?? configuration.template,
+      source: try Self.file(of: parts) ?? configuration.template,
       specialTokens: configuration.specialTokens)
   }
 
-  private static func file(in folder: String) throws(CheckpointError) -> String? {
-    let path = folder + "/chat_template.jinja"
-    guard Folder.kind(of: path) == .file else { return nil }
-    let file: MappedFile
-    do { file = try MappedFile(path: path) } catch { throw CheckpointError(reading: error) }
-    guard let text = String(validating: file.contents, as: UTF8.self) else {
-      throw CheckpointError(.malformed, "\(path): not valid UTF-8")
+  private static func file(of parts: any ModelParts) throws(CheckpointError) -> String? {
+    let name = "chat_template.jinja"
+    guard let document = try parts.document(name) else { return nil }
+    guard let text = String(validating: document, as: UTF8.self) else {
+      throw CheckpointError(.malformed, "\(parts.place(of: name)): not valid UTF-8")
     }
     return text
   }

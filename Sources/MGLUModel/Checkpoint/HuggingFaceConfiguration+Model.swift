@@ -1,8 +1,7 @@
 extension HuggingFaceConfiguration {
   /// The keys that describe `configuration` with matrices stored as `weights`, and masks as bits
-  /// or as logits. A GLU under SiLU is a stock Llama, or with QK-norm
-  /// a stock Qwen3; under another activation it is one where that
-  /// is asked for, as some readers take every Llama for one under SiLU.
+  /// or as logits. A GLU under SiLU is a stock model of its family; under another activation it is one
+  /// where that is asked for, as some readers take every Llama for one under SiLU.
   init(
     _ configuration: ModelConfiguration, weights: WeightType = .float32,
     packedMasks: Bool = false, stockLlama: Bool = false
@@ -10,13 +9,9 @@ extension HuggingFaceConfiguration {
     let c = configuration
     let unit = c.feedForward.unit
     let isStock = unit == .glu && (stockLlama || c.feedForward.activation == .silu)
-    switch (isStock, c.hasQKNorm) {
-    case (true, false): (architectures, modelType) = (["LlamaForCausalLM"], "llama")
-    case (true, true): (architectures, modelType) = (["Qwen3ForCausalLM"], "qwen3")
-    case (false, let hasQKNorm):
-      (architectures, modelType) = (["MGLUForCausalLM"], "mglu")
-      usesQKNorm = hasQKNorm ? true : nil
-    }
+    let family = isStock ? c.stockFamily : nil
+    architectures = [family?.architecture ?? "MGLUForCausalLM"]
+    modelType = family?.rawValue ?? Self.maskedType
     vocabularySize = c.vocabularySize
     hiddenSize = c.hiddenSize
     intermediateSize = c.feedForward.intermediateSize
@@ -30,13 +25,13 @@ extension HuggingFaceConfiguration {
     ropeTheta = c.ropeTheta
     ropeScaling = c.ropeScaling.map(RopeParameters.init)
     tiesEmbeddings = c.tiesEmbeddings
-    attentionBias = false
     mlpBias = false
+    if let family { setAttention(c, of: family) } else { setAttention(c) }
     eosTokenIDs = c.eosTokenIDs.isEmpty ? nil : TokenIDs(c.eosTokenIDs)
     bosTokenID = (c.bosTokenID ?? c.eosTokenIDs.first).map { TokenIDs([$0]) }
     dataType = (weights == .int8 ? WeightType.float16 : weights).dataType.rawValue
     quantization = weights == .int8 ? .int8 : nil
-    guard !isStock else { return }
+    guard family == nil else { return }
     // transformers reads no integers of ours.
     autoMap = weights == .int8 ? nil : TransformersFiles.autoMap
     mlpType = unit.name.rawValue
@@ -59,14 +54,11 @@ extension HuggingFaceConfiguration {
       }
       return value
     }
-    guard let modelType, ["llama", "qwen3", "mglu"].contains(modelType) else {
-      throw CheckpointError(
-        .malformed,
-        "config.json: model_type is \(modelType ?? "missing"), expected llama, qwen3 or mglu")
-    }
+    let family = try family()
+    let defaults = Defaults(family)
     for (key, isSet) in [
-      (CodingKeys.attentionBias, attentionBias == true), (.mlpBias, mlpBias == true),
-      (.slidingWindow, slidingWindow != nil && usesSlidingWindow != false),
+      (CodingKeys.mlpBias, mlpBias == true), (.attentionSoftcap, attentionSoftcap != nil),
+      (.finalSoftcap, finalSoftcap != nil),
     ] where isSet {
       throw CheckpointError(
         .malformed, "config.json: \(key.rawValue) is set, which is not supported")
@@ -81,7 +73,7 @@ extension HuggingFaceConfiguration {
     let h = try required(hiddenSize, .hiddenSize)
     let headCount = try required(heads, .heads)
     let size: Int
-    if let headSize {
+    if let headSize = headSize ?? defaults.headSize {
       size = try required(headSize, .headSize)
     } else {
       guard h % headCount == 0 else {
@@ -92,23 +84,27 @@ extension HuggingFaceConfiguration {
       }
       size = h / headCount
     }
+    let context = contextLength ?? defaults.contextLength
     let ends = eosTokenIDs?.ids ?? []
     let start = bosTokenID?.ids.first
+    let layerCount = try required(layers, .layers)
+    let (biases, exceptions) = (biases(of: family), try exceptions(of: family, layers: layerCount))
     let configuration = ModelConfiguration(
-      vocabularySize: try required(vocabularySize, .vocabularySize),
-      layers: try required(layers, .layers),
+      vocabularySize: try required(vocabularySize, .vocabularySize), layers: layerCount,
       attention: AttentionShape(
-        heads: headCount, kvHeads: try required(kvHeads ?? headCount, .kvHeads), headSize: size),
+        heads: headCount, kvHeads: try required(kvHeads ?? headCount, .kvHeads), headSize: size,
+        window: exceptions.window, rotarySize: try rotarySize(of: family, headSize: size)),
+      unwindowedLayers: exceptions.unwindowed, unrotatedLayers: exceptions.unrotated,
       feedForward: FeedForwardConfiguration(
         hiddenSize: h, intermediateSize: try required(intermediateSize, .intermediateSize),
         unit: try unit(), activation: try gateActivation()),
-      contextLength: try required(contextLength ?? 2048, .contextLength),
-      hasQKNorm: modelType == "qwen3" || usesQKNorm == true,
-      normEpsilon: Float(normEpsilon ?? 1e-6),
-      ropeTheta: ropeParameters?.theta ?? ropeScaling?.theta ?? ropeTheta ?? 10_000,
-      ropeScaling: try (ropeParameters ?? ropeScaling)?.scaling(),
-      tiesEmbeddings: tiesEmbeddings ?? false, eosTokenIDs: ends,
-      bosTokenID: start == ends.first ? nil : start)
+      contextLength: try required(context, .contextLength),
+      hasQKNorm: isMasked ? usesQKNorm == true : family == .qwen3, hasQKVBias: biases.qkv,
+      hasOutputBias: biases.output, normEpsilon: Float(normEpsilon ?? defaults.normEpsilon),
+      ropeTheta: ropeParameters?.theta ?? ropeScaling?.theta ?? ropeTheta ?? defaults.ropeTheta,
+      ropeScaling: try (ropeParameters ?? ropeScaling)?.scaling(context: context),
+      tiesEmbeddings: tiesEmbeddings ?? defaults.tiesEmbeddings, eosTokenIDs: ends,
+      bosTokenID: start == ends.first ? nil : start, family: family)
     do { try configuration.validate() } catch {
       throw CheckpointError(.disagreement, "config.json: \(error.message)", remedy: error.remedy)
     }
@@ -126,7 +122,7 @@ extension HuggingFaceConfiguration {
   }
 
   private func unit() throws(CheckpointError) -> FeedForwardUnitKind {
-    if let modelType, modelType != "mglu" {
+    if let modelType, !isMasked {
       guard masks == nil, mlpType == nil || mlpType == "glu" else {
         throw CheckpointError(.disagreement, "config.json: a \(modelType) model with masks")
       }

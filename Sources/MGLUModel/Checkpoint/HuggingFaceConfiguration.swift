@@ -1,5 +1,5 @@
-/// The keys of a `config.json`: those of Llama and Qwen3 as transformers writes them and, for a model
-/// that is neither, ours (`mlp_type`, `num_masks`, ...).
+/// The keys of a `config.json`: those of a ``ModelFamily`` as transformers writes them and, for a model
+/// that is none, ours (`mlp_type`, `num_masks`, ...).
 ///
 /// Every key is optional here; ``modelConfiguration()`` says which are missing or disagree.
 struct HuggingFaceConfiguration: Codable, Equatable {
@@ -21,15 +21,27 @@ struct HuggingFaceConfiguration: Codable, Equatable {
   var tiesEmbeddings: Bool?
   var attentionBias: Bool?
   var mlpBias: Bool?
-  var usesQKNorm: Bool?
-  var slidingWindow: Int?
+  var attentionSoftcap: Double?
+  var finalSoftcap: Double?
+  var slidingWindow: Nullable<Int>?
   var usesSlidingWindow: Bool?
+  var firstWindowedLayer: Int?
+  var layerTypes: [String]?
+  var noRopeLayers: [Int]?
+  var noRopeInterval: Int?
+  var rotatedShare: Double?
+  var padTokenID: NullToken?
   var bosTokenID: TokenIDs?
   var eosTokenIDs: TokenIDs?
   var dataType: String?
   var quantization: Quantization?
   var autoMap: [String: String]?
 
+  var baseFamily: String?
+  var usesQKNorm: Bool?
+  var hasQKVBias: Bool?
+  var attentionWindow: Int?
+  var fullAttentionLayers: [Int]?
   var mlpType: String?
   var masks: Int?
   var maskKind: String?
@@ -56,14 +68,26 @@ struct HuggingFaceConfiguration: Codable, Equatable {
     case tiesEmbeddings = "tie_word_embeddings"
     case attentionBias = "attention_bias"
     case mlpBias = "mlp_bias"
-    case usesQKNorm = "use_qk_norm"
+    case attentionSoftcap = "attn_logit_softcapping"
+    case finalSoftcap = "final_logit_softcapping"
     case slidingWindow = "sliding_window"
     case usesSlidingWindow = "use_sliding_window"
+    case firstWindowedLayer = "max_window_layers"
+    case layerTypes = "layer_types"
+    case noRopeLayers = "no_rope_layers"
+    case noRopeInterval = "no_rope_layer_interval"
+    case rotatedShare = "partial_rotary_factor"
+    case padTokenID = "pad_token_id"
     case bosTokenID = "bos_token_id"
     case eosTokenIDs = "eos_token_id"
     case dataType = "torch_dtype"
     case quantization = "quantization_config"
     case autoMap = "auto_map"
+    case baseFamily = "base_model_type"
+    case usesQKNorm = "use_qk_norm"
+    case hasQKVBias = "qkv_bias"
+    case attentionWindow = "attention_window"
+    case fullAttentionLayers = "full_attention_layers"
     case mlpType = "mlp_type"
     case masks = "num_masks"
     case maskKind = "mask_kind"
@@ -87,6 +111,38 @@ struct HuggingFaceConfiguration: Codable, Equatable {
     }
   }
 
+  /// A value whose absence and whose null mean different things.
+  enum Nullable<Value: Codable & Equatable>: Codable, Equatable {
+    case null
+    case value(Value)
+
+    init(from decoder: any Decoder) throws {
+      let container = try decoder.singleValueContainer()
+      self = container.decodeNil() ? .null : .value(try container.decode(Value.self))
+    }
+
+    func encode(to encoder: any Encoder) throws {
+      var container = encoder.singleValueContainer()
+      switch self {
+      case .null: try container.encodeNil()
+      case .value(let value): try container.encode(value)
+      }
+    }
+  }
+
+  /// A token that is written as null, because the reader's default for a missing one may lie beyond the
+  /// vocabulary; what a file says of it is not read.
+  struct NullToken: Codable, Equatable {
+    init() {}
+
+    init(from decoder: any Decoder) throws {}
+
+    func encode(to encoder: any Encoder) throws {
+      var container = encoder.singleValueContainer()
+      try container.encodeNil()
+    }
+  }
+
   /// One id or a list of ids.
   struct TokenIDs: Codable, Equatable {
     var ids: [Int32]
@@ -106,5 +162,14 @@ struct HuggingFaceConfiguration: Codable, Equatable {
       var container = encoder.singleValueContainer()
       if ids.count == 1 { try container.encode(ids[0]) } else { try container.encode(ids) }
     }
+  }
+}
+
+extension KeyedDecodingContainer {
+  /// What the decoding of ``HuggingFaceConfiguration`` calls: a null is kept.
+  func decodeIfPresent<Value>(
+    _ type: HuggingFaceConfiguration.Nullable<Value>.Type, forKey key: Key
+  ) throws -> HuggingFaceConfiguration.Nullable<Value>? {
+    contains(key) ? try decode(type, forKey: key) : nil
   }
 }

@@ -5,14 +5,19 @@
 #endif
 
 /// A model on disk in Hugging Face's layout: `config.json`, `generation_config.json` and
-/// `model.safetensors`, or shards of it.
+/// `model.safetensors`, or shards of it. A GGUF file is read as the folder that it was made from:
+/// its path may stand wherever a model is read from a folder.
 public enum ModelFolder {
   /// Where the model of `folder` lies: there, or, in the folder of a run that has not finished, in
-  /// its newest checkpoint.
+  /// its newest checkpoint. A GGUF file lies where it is.
   public static func locate(_ folder: String) throws(CheckpointError) -> String {
-    guard Folder.kind(of: folder) == .folder else {
+    switch Folder.kind(of: folder) {
+    case .folder: break
+    case .file: return folder
+    case .other, nil:
       throw CheckpointError(
-        .unreadable, "\(folder): no such folder", remedy: "give the folder of a model")
+        .unreadable, "\(folder): no such file or folder",
+        remedy: "give the folder of a model, or a GGUF file")
     }
     if Folder.kind(of: folder + "/config.json") != nil { return folder }
     if let newest = checkpoints(in: folder).last { return newest }
@@ -37,16 +42,29 @@ public enum ModelFolder {
   public static let checkpointPrefix = "checkpoint-"
 
   /// The configuration that `config.json` in `folder` describes; the ends of text of a
-  /// `generation_config.json` override its own.
+  /// `generation_config.json` override its own, and where neither has any the tokenizer's is taken.
   public static func configuration(
     in folder: String
   ) throws(CheckpointError) -> ModelConfiguration {
-    var configuration = try self.configuration(ofFile: folder + "/config.json")
-    let path = folder + "/generation_config.json"
-    if Folder.kind(of: path) == .file,
-      let ids = try decode(HuggingFaceConfiguration.self, path: path).eosTokenIDs
+    try configuration(of: try parts(of: folder))
+  }
+
+  static func configuration(of parts: any ModelParts) throws(CheckpointError) -> ModelConfiguration
+  {
+    guard
+      var configuration = try decode(HuggingFaceConfiguration.self, "config.json", of: parts)?
+        .modelConfiguration()
+    else {
+      throw CheckpointError(
+        .unreadable, "\(parts.place(of: "config.json")): no such file or folder")
+    }
+    if let ids = try decode(HuggingFaceConfiguration.self, "generation_config.json", of: parts)?
+      .eosTokenIDs
     {
       configuration.eosTokenIDs = ids.ids
+    }
+    if configuration.eosTokenIDs.isEmpty, let id = eosTokenID(ofTokenizerOf: parts) {
+      configuration.eosTokenIDs = [id]
     }
     return configuration
   }
@@ -90,24 +108,16 @@ public enum ModelFolder {
   public static func loadParameters(
     of model: LanguageModel, from folder: String
   ) throws(CheckpointError) {
-    guard try configuration(in: folder) == model.configuration else {
+    let (configuration, tensors) = try open(folder)
+    // The family is how a file spells it, not what it is.
+    var own = model.configuration
+    own.family = configuration.family
+    guard configuration == own else {
       throw CheckpointError(
         .disagreement, "\(folder) holds a model of another configuration",
         remedy: "give the settings that it was made with")
     }
-    let tensors = try CheckpointTensors(folder: folder)
-    try check(tensors, model.configuration, folder: folder)
     try load(tensors, into: model)
-  }
-
-  /// Configuration and tensors of the model in `folder`, checked against each other.
-  static func open(
-    _ folder: String
-  ) throws(CheckpointError) -> (ModelConfiguration, CheckpointTensors) {
-    let configuration = try configuration(in: folder)
-    let tensors = try CheckpointTensors(folder: folder)
-    try check(tensors, configuration, folder: folder)
-    return (configuration, tensors)
   }
 
   private static func load(
@@ -155,7 +165,7 @@ public enum ModelFolder {
     }
     let isFixed = model.configuration.feedForward.unit.masks?.kind == .fixed
     return try write(
-      items,
+      items, of: model.configuration,
       HuggingFaceConfiguration(
         model.configuration, weights: weights, packedMasks: isFixed, stockLlama: stockLlama),
       to: folder)
@@ -164,8 +174,11 @@ public enum ModelFolder {
   /// Writes a model's files and returns the CRC-32C of each by name.
   @discardableResult
   static func write(
-    _ items: [SafeTensorsWriter.Item], _ configuration: HuggingFaceConfiguration, to folder: String
+    _ items: [SafeTensorsWriter.Item], of model: ModelConfiguration,
+    _ configuration: HuggingFaceConfiguration, to folder: String
   ) throws(CheckpointError) -> [String: UInt32] {
+    let isMerged = configuration.modelType == ModelFamily.phi3.rawValue
+    let items = isMerged ? MergedMatrix.merging(items, model.mergedMatrices) : items
     do {
       try Folder.create(folder)
       var checksums = configuration.autoMap == nil ? [:] : try TransformersFiles.write(to: folder)
@@ -180,44 +193,30 @@ public enum ModelFolder {
     }
   }
 
-  /// Checks names and shapes before any memory is allocated for what `config.json` claims. A
-  /// tensor that the model has no place for means that configuration and weights disagree.
-  private static func check(
-    _ tensors: CheckpointTensors, _ configuration: ModelConfiguration, folder: String
-  ) throws(CheckpointError) {
-    guard tensors.names.count >= configuration.layers else {
-      throw CheckpointError(
-        .disagreement,
-        "\(folder): config.json wants \(configuration.layers) layers, but there are "
-          + "only \(tensors.names.count) tensors")
-    }
-    var expected: Set<String> = []
-    for parameter in configuration.parameterTable.parameters {
-      expected.insert(parameter.name)
-      if let masks = parameter.packedMasksName { expected.insert(masks) }
-      if parameter.isPacked { expected.insert(parameter.scalesName) }
-      try tensors.check(parameter)
-    }
-    // Tied models may carry the head again, and old ones the rotary frequencies.
-    if configuration.tiesEmbeddings { expected.insert("lm_head.weight") }
-    if let extra = tensors.names.first(where: {
-      !expected.contains($0) && !$0.hasSuffix("rotary_emb.inv_freq")
-    }) {
-      throw CheckpointError(
-        .disagreement, "\(folder): the tensor \(extra) has no place in the model of config.json")
-    }
+  /// The document `name` of a model, if it has one.
+  static func decode<T: Decodable>(
+    _ type: T.Type, _ name: String, of parts: any ModelParts
+  ) throws(CheckpointError) -> T? {
+    guard let document = try parts.document(name) else { return nil }
+    return try decode(type, from: document, path: parts.place(of: name))
   }
 
-  package static func decode<T: Decodable>(_ type: T.Type, path: String) throws(CheckpointError)
-    -> T
-  {
-    var document = Data()
+  package static func decode<T: Decodable>(
+    _ type: T.Type, path: String
+  ) throws(CheckpointError) -> T {
+    let file: MappedFile
+    do { file = try MappedFile(path: path) } catch { throw CheckpointError(reading: error) }
+    return try decode(type, from: file.contents, path: path)
+  }
+
+  private static func decode<T: Decodable>(
+    _ type: T.Type, from bytes: [UInt8], path: String
+  ) throws(CheckpointError) -> T {
+    let document = Data(bytes)
     do {
-      document = Data(try MappedFile(path: path).contents)
       return try JSONDecoder().decode(type, from: document)
-    } catch let error as FileError {
-      throw CheckpointError(reading: error)
     } catch let error as DecodingError {
+      if let pointer = GitPointer(document) { throw pointer.error(path) }
       throw CheckpointError(.malformed, "\(path): \(error.summary(of: document))")
     } catch {
       throw CheckpointError(.malformed, "\(path): not valid JSON")

@@ -9,6 +9,12 @@ struct RopeParameters: Codable, Equatable {
   var highFrequency: Double?
   var original: Int?
   var rotatedShare: Double?
+  var attentionFactor: Double?
+  var fastTurns: Double?
+  var slowTurns: Double?
+  var scale: Double?
+  var scaleOfAll: Double?
+  var isTruncated: Bool?
 
   enum CodingKeys: String, CodingKey {
     case type = "rope_type"
@@ -19,6 +25,12 @@ struct RopeParameters: Codable, Equatable {
     case highFrequency = "high_freq_factor"
     case original = "original_max_position_embeddings"
     case rotatedShare = "partial_rotary_factor"
+    case attentionFactor = "attention_factor"
+    case fastTurns = "beta_fast"
+    case slowTurns = "beta_slow"
+    case scale = "mscale"
+    case scaleOfAll = "mscale_all_dim"
+    case isTruncated = "truncate"
   }
 }
 
@@ -33,11 +45,16 @@ extension RopeParameters {
       type = "llama3"
       (self.factor, lowFrequency, highFrequency) = (factor, low, high)
       self.original = original
+    case .yarn(let yarn):
+      type = "yarn"
+      (factor, original, attentionFactor) = (yarn.factor, yarn.original, yarn.attentionFactor)
+      (fastTurns, slowTurns, isTruncated) = (yarn.fastTurns, yarn.slowTurns, yarn.isTruncated)
     }
   }
 
-  /// The scaling that the keys describe, `nil` for none, or which of them are missing or unknown.
-  func scaling() throws(CheckpointError) -> RopeScaling? {
+  /// The scaling that the keys describe of a model with some context, `nil` for none, or which of them
+  /// are missing or unknown.
+  func scaling(context: Int) throws(CheckpointError) -> RopeScaling? {
     let type = type ?? legacyType ?? "default"
     func required<T>(_ value: T?, _ key: CodingKeys) throws(CheckpointError) -> T {
       guard let value else {
@@ -45,10 +62,6 @@ extension RopeParameters {
           .malformed, "config.json: rope scaling of type \(type) lacks \(key.rawValue)")
       }
       return value
-    }
-    guard rotatedShare ?? 1 == 1 else {
-      throw CheckpointError(
-        .malformed, "config.json: partial_rotary_factor is \(rotatedShare ?? 1), expected 1")
     }
     switch type {
     case "default": return nil
@@ -59,11 +72,32 @@ extension RopeParameters {
         lowFrequency: try required(lowFrequency, .lowFrequency),
         highFrequency: try required(highFrequency, .highFrequency),
         original: try required(original, .original))
+    case "yarn":
+      if original == nil { _ = try required(factor, .factor) }
+      return .yarn(yarn(context: context))
     default:
       throw CheckpointError(
         .malformed,
-        "config.json: rope scaling of type \(type) is not supported, expected default, linear or "
-          + "llama3")
+        "config.json: rope scaling of type \(type) is not supported, expected default, linear, llama3 or "
+          + "yarn")
     }
+  }
+
+  private func yarn(context: Int) -> RopeScaling.YarnScaling {
+    let original = original ?? context
+    let factor = factor ?? Double(context) / Double(max(1, original))
+    var attention = attentionFactor
+    if attention == nil, let scale, let scaleOfAll, scale != 0, scaleOfAll != 0 {
+      attention =
+        RopeScaling.YarnScaling.attentionFactor(of: factor, scale: scale)
+        / RopeScaling.YarnScaling.attentionFactor(of: factor, scale: scaleOfAll)
+    }
+    func given(_ value: Double?, else other: Double) -> Double {
+      value == 0 ? other : value ?? other
+    }
+    return RopeScaling.YarnScaling(
+      factor: factor, original: original, fastTurns: given(fastTurns, else: 32),
+      slowTurns: given(slowTurns, else: 1), attentionFactor: attention,
+      isTruncated: isTruncated ?? true)
   }
 }

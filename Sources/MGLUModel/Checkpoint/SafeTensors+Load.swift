@@ -1,41 +1,19 @@
-extension SafeTensors {
-  /// The tensor `name`, which must have the shape given.
-  func entry(_ name: String, shape: [Int]) throws(CheckpointError) -> Entry {
-    guard let entry = self[name] else {
-      throw CheckpointError(.missingTensor, "\(path): the tensor \(name) is missing")
-    }
-    guard entry.shape == shape else {
-      throw CheckpointError(
-        .disagreement, "\(path): \(name) has the shape \(entry.shape), expected \(shape)")
-    }
-    return entry
+extension SafeTensors: TensorFile {
+  var names: [String] { entries.map(\.name) }
+
+  func description(of name: String) -> TensorDescription? {
+    self[name].map { TensorDescription(dataType: $0.dataType, shape: $0.shape) }
+  }
+
+  func tensor(_ name: String) -> Tensor {
+    guard let entry = self[name] else { preconditionFailure("no tensor \(name)") }
+    return view(of: entry)
   }
 
   /// Converts the tensor `name`, of F32, F16 or BF16, to float32 in `target`, whose shape it must
   /// have.
   public func load(_ name: String, into target: Tensor) throws(CheckpointError) {
-    let entry = try entry(name, shape: target.shape)
-    let source = bytes(of: entry)
-    let floats = target.floats
-    switch entry.dataType {
-    case .float32:
-      for index in 0..<target.count {
-        floats[index] = source.loadUnaligned(fromByteOffset: 4 * index, as: Float.self)
-      }
-    case .bfloat16:
-      for index in 0..<target.count {
-        let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
-        floats[index] = Float(bitPattern: UInt32(bits) << 16)
-      }
-    case .float16:
-      for index in 0..<target.count {
-        let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
-        floats[index] = Float(halfBits: bits)
-      }
-    default:
-      throw CheckpointError(
-        .unsupportedType, "\(path): \(name) is \(entry.dataType), expected F32, F16 or BF16")
-    }
+    try loadFloats(name, into: target)
   }
 }
 

@@ -20,6 +20,7 @@ struct SafeTensorsHeader {
         .truncated, "\(path): \(bytes.count) bytes, expected a header of at least 8",
         remedy: Self.copyAgain)
     }
+    if let pointer = GitPointer(bytes) { throw pointer.error(path) }
     let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
     guard length <= UInt64(Self.longest) else {
       throw CheckpointError(
@@ -32,7 +33,8 @@ struct SafeTensorsHeader {
         remedy: Self.copyAgain)
     }
     let json = UnsafeRawBufferPointer(rebasing: bytes[8..<start])
-    guard json.first == UInt8(ascii: "{") else {
+    let isSpace = Set(" \t\n\r".utf8)
+    guard json.first(where: { !isSpace.contains($0) }) == UInt8(ascii: "{") else {
       throw CheckpointError(.malformed, "\(path): the header does not begin with {")
     }
     let fields: [String: Field]

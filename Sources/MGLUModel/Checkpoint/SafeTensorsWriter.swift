@@ -55,20 +55,23 @@ public enum SafeTensorsWriter {
   public static func write(
     _ items: [Item], metadata: [String: String] = ["format": "pt"], to path: String
   ) throws(FileError) -> UInt32 {
-    var fields: [String] = []
+    var fields: [(String, JSONValue)] = []
     if !metadata.isEmpty {
-      let values = metadata.sorted { $0.key < $1.key }.map { "\(quoted($0)):\(quoted($1))" }
-      fields.append("\"__metadata__\":{\(values.joined(separator: ","))}")
+      let values = metadata.sorted { $0.key < $1.key }.map { ($0.key, JSONValue.string($0.value)) }
+      fields.append(("__metadata__", .object(values)))
     }
     var offset = 0
     for item in items {
-      let shape = item.shape.map(String.init).joined(separator: ",")
-      fields.append(
-        "\(quoted(item.name)):{\"dtype\":\"\(item.dataType.safeTensorsName)\","
-          + "\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(offset + item.byteCount)]}")
-      offset += item.byteCount
+      let end = offset + item.byteCount
+      let field: [(String, JSONValue)] = [
+        ("dtype", .string(item.dataType.safeTensorsName)),
+        ("shape", .array(item.shape.map(JSONValue.integer))),
+        ("data_offsets", .array([.integer(offset), .integer(end)])),
+      ]
+      fields.append((item.name, .object(field)))
+      offset = end
     }
-    var header = Array("{\(fields.joined(separator: ","))}".utf8)
+    var header = JSONValue.object(fields).bytes
     // Elements begin on a cache line of the mapped file; the format asks for 8 bytes.
     while (8 + header.count) % 64 != 0 { header.append(UInt8(ascii: " ")) }
     var file = try AtomicFile(path: path)
@@ -82,21 +85,5 @@ public enum SafeTensorsWriter {
     let checksum = file.checksum
     try file.commit()
     return checksum
-  }
-
-  /// A JSON string.
-  private static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case _ where scalar.value < 0x20:
-        let hex = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
   }
 }

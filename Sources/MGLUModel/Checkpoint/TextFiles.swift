@@ -5,26 +5,16 @@ extension ModelFolder {
     "generation_config.json",
   ]
 
-  /// The most bytes of such a file: the largest tokenizers take some 30 MB.
-  static let longestTextFile = 256 << 20
-
-  /// Copies the text files of `folder` to `output` as they are, whatever is understood of them
-  /// here.
+  /// Copies the text files of the model at `path` to the folder `output` as they are, whatever is
+  /// understood of them here.
   public static func copyTextFiles(
-    from folder: String, to output: String
+    from path: String, to output: String
   ) throws(CheckpointError) {
     do { try Folder.create(output) } catch { throw CheckpointError(writing: error) }
-    for name in textFiles where Folder.kind(of: folder + "/" + name) == .file {
-      let file: MappedFile
-      do { file = try MappedFile(path: folder + "/" + name) } catch {
-        throw CheckpointError(reading: error)
-      }
-      guard file.contents.count <= longestTextFile else {
-        throw CheckpointError(
-          .malformed,
-          "\(folder)/\(name): \(file.contents.count) bytes, at most \(longestTextFile) are read")
-      }
-      do { try AtomicFile.write(Array(file.contents), to: output + "/" + name) } catch {
+    let parts = try parts(of: path)
+    for name in textFiles {
+      guard let document = try parts.document(name) else { continue }
+      do { try AtomicFile.write(document, to: output + "/" + name) } catch {
         throw CheckpointError(writing: error)
       }
     }

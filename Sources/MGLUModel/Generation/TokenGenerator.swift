@@ -50,7 +50,8 @@ public final class TokenGenerator {
     // No more room than the sequence can take.
     let (length, overflow) = tokens.count.addingReportingOverflow(maximumTokens)
     session = InferenceSession(model, contextLength: overflow ? context : min(context, length))
-    detokenizer = StreamingDetokenizer(tokenizer)
+    detokenizer = StreamingDetokenizer(
+      tokenizer, startsText: tokens.allSatisfy(tokenizer.isSpecial))
     promptTokenCount = tokens.count
     maxTokens = maximumTokens
     history = tokens

@@ -24,7 +24,8 @@ extension ModelFolder {
       }
     }
     try write(
-      items, HuggingFaceConfiguration(configuration, weights: weights, packedMasks: true),
+      items, of: configuration,
+      HuggingFaceConfiguration(configuration, weights: weights, packedMasks: true),
       to: output)
     return configuration
   }

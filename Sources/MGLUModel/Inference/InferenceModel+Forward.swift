@@ -24,7 +24,8 @@ extension InferenceModel {
     for (index, layer) in layers.enumerated() {
       backend.fusedLinear(
         layer.qkv, a.residual, norm: layer.inputNorm, precision: precision, into: a.qkv)
-      let shape = configuration.attention
+      if let bias = layer.qkvBias { backend.addBias(bias, to: a.qkv) }
+      let shape = layer.attention
       for (norm, heads) in [(layer.queryNorm, shape.queryHeads), (layer.keyNorm, shape.keyHeads)] {
         guard let norm else { continue }
         backend.rmsNormInPlace(a.qkv, parts: heads, weight: norm.weight, epsilon: norm.epsilon)
@@ -37,6 +38,7 @@ extension InferenceModel {
       }
       backend.fusedLinear(
         layer.output, a.attention, precision: precision, accumulate: true, into: a.residual)
+      if let bias = layer.outputBias { backend.addBias(bias, to: a.residual) }
       layer.unit.forward(
         a.residual, norm: layer.postAttentionNorm, precision: precision, into: a.feedForward,
         on: backend)
@@ -52,13 +54,14 @@ extension InferenceModel {
     backend.fusedLinear(head, residual, norm: norm, precision: precision, into: logits)
   }
 
-  /// The model with a sequence's caches as one operation, or `nil` where units are routed or heads
-  /// have norms.
+  /// The model with a sequence's caches as one operation, or `nil` where a layer has what that lacks.
   func fusedDecodeModel(over caches: [KeyValueCache]) -> FusedDecodeModel? {
-    if layers.contains(where: { $0.unit.router != nil || $0.queryNorm != nil }) { return nil }
+    guard let shape = layers.first?.attention, let capacity = caches.first?.keys.shape[1],
+      layers.allSatisfy({ $0.isPlain(capacity: capacity) })
+    else { return nil }
     return FusedDecodeModel(
-      stack.map(projection: { $0 }, norm: { $0 }, unit: { $0.weights }),
-      caches: caches.map { ($0.keys, $0.values) }, shape: configuration.attention, table: rotary,
+      stack.map(projection: { $0 }, bias: { $0 }, norm: { $0 }, unit: { $0.weights }),
+      caches: caches.map { ($0.keys, $0.values) }, shape: shape, table: rotary,
       precision: precision)
   }
 
@@ -88,5 +91,14 @@ extension InferenceModel {
     do { try backend.finish() } catch {
       throw GenerationError(.backend, error.message, remedy: error.remedy)
     }
+  }
+}
+
+extension DecoderLayer<PackedWeights, Tensor, RMSNorm, FusedFeedForward> {
+  /// Whether it has no router, no norms of heads and no biases, rotates whole heads, and sees all of a
+  /// cache of so many positions.
+  fileprivate func isPlain(capacity: Int) -> Bool {
+    unit.router == nil && queryNorm == nil && qkvBias == nil && outputBias == nil
+      && attention.rotarySize == attention.headSize && (attention.window ?? capacity) >= capacity
   }
 }

@@ -12,11 +12,11 @@ public struct InferenceModel: Sendable {
   public let precision: InputPrecision
   /// How matrices are stored: all alike.
   public let weightType: WeightType
-  let stack: DecoderStack<PackedWeights, RMSNorm, FusedFeedForward>
+  let stack: DecoderStack<PackedWeights, Tensor, RMSNorm, FusedFeedForward>
   let rotary: RotaryTable
 
   var embedding: PackedWeights { stack.embedding }
-  var layers: [DecoderLayer<PackedWeights, RMSNorm, FusedFeedForward>] { stack.layers }
+  var layers: [DecoderLayer<PackedWeights, Tensor, RMSNorm, FusedFeedForward>] { stack.layers }
   var norm: RMSNorm { stack.norm }
   var head: PackedWeights { stack.head }
 
@@ -26,7 +26,8 @@ public struct InferenceModel: Sendable {
     var bytes = head.byteCount
     for layer in layers {
       _ = layer.map(
-        projection: { bytes += $0.byteCount }, norm: { _ in }, unit: { bytes += $0.byteCount })
+        projection: { bytes += $0.byteCount }, bias: { _ in }, norm: { _ in },
+        unit: { bytes += $0.byteCount })
     }
     return bytes
   }
@@ -36,7 +37,8 @@ public struct InferenceModel: Sendable {
     var all: [PackedWeights] = []
     for layer in layers {
       _ = layer.map(
-        projection: { all.append($0) }, norm: { _ in }, unit: { all.append($0.weights) })
+        projection: { all.append($0) }, bias: { _ in }, norm: { _ in },
+        unit: { all.append($0.weights) })
     }
     return (all + [head]).flatMap(\.storage.matrices)
   }
@@ -44,7 +46,7 @@ public struct InferenceModel: Sendable {
   /// A model over the weights of `source`.
   ///
   /// Matrices of the wanted type stay where they are; others are converted one by one. By default
-  /// that is the type of the embedding of `source`, or what the backend stores it as.
+  /// that is the type that `source` asks for, else that of its embedding, or what the backend stores it as.
   public init(
     _ configuration: ModelConfiguration, from source: some WeightSource,
     weights: WeightType? = nil, precision: InputPrecision = .exact,
@@ -59,7 +61,7 @@ public struct InferenceModel: Sendable {
     }
     let table = c.parameterTable
     let stored = try source.matrix(table.embedding[0], on: backend.host)
-    let type = weights ?? backend.weightType(for: stored.type)
+    let type = weights ?? backend.weightType(for: source.weightType ?? stored.type)
     do { try backend.check(type) } catch { throw CheckpointError(error) }
     self.configuration = c
     self.backend = backend
@@ -77,6 +79,18 @@ public struct InferenceModel: Sendable {
     func projection(_ parameters: [Parameter]) throws(CheckpointError) -> PackedWeights {
       backend.projection(stacking: try matrices(parameters), as: type)
     }
+    func bias(_ parameters: [Parameter]) throws(CheckpointError) -> Tensor {
+      let whole = backend.host.allocate { layout in
+        layout.tensor([parameters.reduce(0) { $0 + $1.count }])
+      }
+      var first = 0
+      for parameter in parameters {
+        let part = try source.vector(parameter, on: backend.host)
+        backend.host.copy(part, into: whole[first..<first + part.count])
+        first += part.count
+      }
+      return backend.toDevice(whole)
+    }
     func norm(_ parameter: Parameter) throws(CheckpointError) -> RMSNorm {
       let weight = try source.vector(parameter, on: backend.host)
       return RMSNorm(weight: backend.toDevice(weight), epsilon: c.normEpsilon)
@@ -92,7 +106,7 @@ public struct InferenceModel: Sendable {
         c.feedForward, matrices: try matrices(parameters.up), masks: masks, router: router,
         as: type, on: backend)
     }
-    stack = try table.map(projection: projection, norm: norm, unit: unit)
+    stack = try table.map(projection: projection, bias: bias, norm: norm, unit: unit)
     do { try backend.finish() } catch { throw CheckpointError(error) }
   }
 

@@ -30,7 +30,7 @@ struct CacheSlot: Sendable {
   let index: Int
   let layers: [KeyValueCache]
   /// The model with these caches, for backends that run a step of one row as one operation; `nil`
-  /// where units are routed.
+  /// where that lacks what a layer has.
   let fused: FusedDecodeModel?
 
   init(_ index: Int, _ model: InferenceModel, capacity: Int) {

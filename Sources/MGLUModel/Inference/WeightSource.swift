@@ -2,6 +2,8 @@
 ///
 /// What a source returns may view memory that it owns, such as a mapped file.
 public protocol WeightSource {
+  /// The type in which the model is best computed, where the type of its embedding does not tell.
+  var weightType: WeightType? { get }
   /// A matrix as it is stored.
   func matrix(
     _ parameter: Parameter, on host: CPUBackend
@@ -10,6 +12,10 @@ public protocol WeightSource {
   func vector(_ parameter: Parameter, on host: CPUBackend) throws(CheckpointError) -> Tensor
   /// The bits `[n_m, d, ceil(h / 8)]` of masks by their logits `[n_m, d, h]`.
   func masks(of logits: Parameter, on host: CPUBackend) throws(CheckpointError) -> Tensor
+}
+
+extension WeightSource {
+  public var weightType: WeightType? { nil }
 }
 
 extension LanguageModel: WeightSource {

@@ -1,4 +1,5 @@
-// The attention half of a block, as it is trained: middle = x + attention(inputNorm(x) qkv^T) output^T.
+// The attention half of a block, as it is trained:
+// middle = x + attention(inputNorm(x) qkv^T + qkvBias) output^T + outputBias.
 
 /// What it keeps from its forward for its backward pass.
 struct AttentionActivations: Sendable {
@@ -50,17 +51,19 @@ extension LanguageModel {
     _ layer: LayerWeights, _ x: Tensor, saving a: AttentionActivations, into middle: Tensor,
     _ activations: ModelActivations
   ) {
-    let shape = configuration.attention
+    let shape = layer.attention
     backend.rmsNorm(
       x, weight: layer.inputNorm, epsilon: configuration.normEpsilon, into: a.normed,
       inverseRMS: a.inverseRMS)
     backend.multiply(a.normed, layer.qkv.transposed, into: a.projected)
+    if let bias = layer.qkvBias { backend.addBias(bias, to: a.projected) }
     normalizeHeads(layer, a)
     backend.rotate(
       a.qkv, shape: shape, positions: activations.positions, table: rotary, inverse: false)
     backend.attention(
       a.qkv, shape: shape, length: activations.length, into: a.output, logSumExp: a.logSumExp)
     backend.multiply(a.output, layer.output.transposed, into: middle, adding: x)
+    if let bias = layer.outputBias { backend.addBias(bias, to: middle) }
   }
 
   /// Carries the residual's gradient from middle to x, in place.
@@ -68,7 +71,10 @@ extension LanguageModel {
     _ layer: LayerWeights, _ x: Tensor, saved a: AttentionActivations, _ d: ActivationGradients,
     _ gradients: Gradients, _ activations: ModelActivations
   ) {
-    let shape = configuration.attention
+    let shape = layer.attention
+    if let bias = layer.outputBias {
+      backend.addBiasBackward(d.residual, biasGradient: gradients[bias])
+    }
     backend.multiply(d.residual, layer.output, into: d.attention.output)
     multiply(d.residual, a.output, addingTo: gradients[layer.output])
     backend.attentionBackward(
@@ -78,6 +84,9 @@ extension LanguageModel {
       d.attention.qkv, shape: shape, positions: activations.positions, table: rotary,
       inverse: true)
     normalizeHeadsBackward(layer, a, d.attention, gradients)
+    if let bias = layer.qkvBias {
+      backend.addBiasBackward(d.attention.projected, biasGradient: gradients[bias])
+    }
     backend.multiply(d.attention.projected, layer.qkv, into: d.normed)
     multiply(d.attention.projected, a.normed, addingTo: gradients[layer.qkv])
     backend.rmsNormBackward(
@@ -89,7 +98,7 @@ extension LanguageModel {
   private func headNorms(
     _ layer: LayerWeights, _ a: AttentionActivations
   ) -> [(weight: Tensor, parts: RowParts, inverseRMS: Tensor)] {
-    let shape = configuration.attention
+    let shape = layer.attention
     return [
       (layer.queryNorm, shape.queryHeads, a.queryInverseRMS),
       (layer.keyNorm, shape.keyHeads, a.keyInverseRMS),

@@ -87,7 +87,7 @@ public final class LanguageModel: Sendable {
   public var trainedParameters: [NamedTensor] { weights.named.filter(\.parameter.isTrained) }
 
   /// Bytes of the parameters that training changes, which come first in memory.
-  public var trainedByteCount: Int { weights.normBytes.upperBound }
+  public var trainedByteCount: Int { weights.vectorBytes.upperBound }
 
   /// Draws every parameter: norms 1, mask logits 0.01 N(0, 1) (paper, section 3), matrices
   /// N(0, 1 / (3 fan-in)), the embedding N(0, 0.02^2).

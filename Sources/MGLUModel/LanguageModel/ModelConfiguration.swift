@@ -1,18 +1,27 @@
 /// The shape of a Llama-style model: pre-norm blocks of grouped-query attention and a
-/// feed-forward block of any unit, without biases.
+/// feed-forward block of any unit.
 public struct ModelConfiguration: Sendable, Equatable {
   /// V, the number of token ids.
   public var vocabularySize: Int
   /// Blocks.
   public var layers: Int
-  /// Heads and their size.
+  /// Heads and their size, and what the layers see and rotate that are no exceptions; see
+  /// ``attention(ofLayer:)``.
   public var attention: AttentionShape
+  /// Layers that see everything where the others have a window.
+  public var unwindowedLayers: Set<Int>
+  /// Layers in which positions change nothing (NoPE), as every fourth of SmolLM3's.
+  public var unrotatedLayers: Set<Int>
   /// The feed-forward block; its hidden size is the model's.
   public var feedForward: FeedForwardConfiguration
   /// The longest sequence the model is trained or run on.
   public var contextLength: Int
   /// Whether every query and key head has a norm before rotation (QK-norm), as Qwen3's do.
   public var hasQKNorm: Bool
+  /// Whether queries, keys and values have biases, as Qwen2's do.
+  public var hasQKVBias: Bool
+  /// Whether attention's output has a bias.
+  public var hasOutputBias: Bool
   /// Added to the mean square in RMSNorm.
   public var normEpsilon: Float
   /// The base of the rotary frequencies.
@@ -25,27 +34,34 @@ public struct ModelConfiguration: Sendable, Equatable {
   public var eosTokenIDs: [Int32]
   /// The token id that a checkpoint names as a text's first, where it is not the first that ends one.
   public var bosTokenID: Int32?
+  /// Which of the stock models that can express this one it is written as, if any of them can; see
+  /// ``stockFamily``.
+  public var family: ModelFamily
 
   /// Creates a configuration; ``validate()`` checks it.
   public init(
     vocabularySize: Int, layers: Int, attention: AttentionShape,
+    unwindowedLayers: Set<Int> = [], unrotatedLayers: Set<Int> = [],
     feedForward: FeedForwardConfiguration, contextLength: Int, hasQKNorm: Bool = false,
-    normEpsilon: Float = 1e-5,
+    hasQKVBias: Bool = false, hasOutputBias: Bool = false, normEpsilon: Float = 1e-5,
     ropeTheta: Double = 10_000, ropeScaling: RopeScaling? = nil, tiesEmbeddings: Bool = true,
-    eosTokenIDs: [Int32] = [], bosTokenID: Int32? = nil
+    eosTokenIDs: [Int32] = [], bosTokenID: Int32? = nil, family: ModelFamily = .llama
   ) {
     self.vocabularySize = vocabularySize
     self.layers = layers
     self.attention = attention
+    (self.unwindowedLayers, self.unrotatedLayers) = (unwindowedLayers, unrotatedLayers)
     self.feedForward = feedForward
     self.contextLength = contextLength
     self.hasQKNorm = hasQKNorm
+    (self.hasQKVBias, self.hasOutputBias) = (hasQKVBias, hasOutputBias)
     self.normEpsilon = normEpsilon
     self.ropeTheta = ropeTheta
     self.ropeScaling = ropeScaling
     self.tiesEmbeddings = tiesEmbeddings
     self.eosTokenIDs = eosTokenIDs
     self.bosTokenID = bosTokenID
+    self.family = family
   }
 
   /// More layers than any model has, each of which is described before memory is counted.
@@ -53,6 +69,16 @@ public struct ModelConfiguration: Sendable, Equatable {
 
   /// h.
   public var hiddenSize: Int { feedForward.hiddenSize }
+
+  /// The attention of a layer: its window, unless that is the whole context, and what it rotates.
+  public func attention(ofLayer index: Int) -> AttentionShape {
+    var shape = attention
+    if unwindowedLayers.contains(index) || shape.window.map({ $0 >= contextLength }) == true {
+      shape.window = nil
+    }
+    if unrotatedLayers.contains(index) { shape.rotarySize = 0 }
+    return shape
+  }
 
   /// Throws what does not fit.
   public func validate() throws(ConfigurationError) {
@@ -76,11 +102,25 @@ public struct ModelConfiguration: Sendable, Equatable {
         .size, "head size \(attention.headSize): rotary positions need an even one",
         remedy: "choose a hidden size that is an even multiple of the heads")
     }
+    guard attention.rotarySize > 0, attention.rotarySize % 2 == 0,
+      attention.rotarySize <= attention.headSize
+    else {
+      throw ConfigurationError(
+        .size,
+        "\(attention.rotarySize) rotated elements of heads of \(attention.headSize): expected an even "
+          + "number up to that")
+    }
+    if let window = attention.window, window < 1 {
+      throw ConfigurationError(.size, "a window of \(window) positions: expected at least 1")
+    }
+    guard hasQKVBias || !hasOutputBias else {
+      throw ConfigurationError(.size, "a bias of attention's output without those of its inputs")
+    }
     guard normEpsilon > 0, normEpsilon.isFinite, ropeTheta > 0, ropeTheta.isFinite else {
       throw ConfigurationError(
         .size, "norm epsilon \(normEpsilon) and rope theta \(ropeTheta): both must be positive")
     }
-    try ropeScaling?.validate()
+    try ropeScaling?.validate(pairs: attention.rotarySize / 2)
     try validateTotalSize()
   }
 

@@ -1,15 +1,15 @@
 /// The parameters of one block: see `DecoderLayer`.
-public typealias LayerWeights = DecoderLayer<Tensor, Tensor, any FeedForwardUnit>
+public typealias LayerWeights = DecoderLayer<Tensor, Tensor, Tensor, any FeedForwardUnit>
 
 /// The parameters of a model as views of one arena, which they own.
 ///
-/// Matrices that products read come first, then mask logits, then the norms, then what is not
+/// Matrices that products read come first, then mask logits, then norms and biases, then what is not
 /// trained (fixed masks): AdamW, its decay, the gradients and narrow copies each cover one
 /// contiguous part.
 public struct ModelWeights: Sendable {
   /// Embedding and head `[V, h]`, V padded with rows of zero where a backend asks for it, the blocks
   /// and the final norm.
-  public let stack: DecoderStack<Tensor, Tensor, any FeedForwardUnit>
+  public let stack: DecoderStack<Tensor, Tensor, Tensor, any FeedForwardUnit>
   /// Every parameter under its Hugging Face name, in the order of files. Some are parts of a wider
   /// matrix: queries, keys and values of one, gate and value of another.
   public let named: [NamedTensor]
@@ -18,8 +18,8 @@ public struct ModelWeights: Sendable {
   public let productBytes: Range<Int>
   /// All learned mask logits: trained, with weight decay.
   public let logitBytes: Range<Int>
-  /// Every norm: trained, without weight decay.
-  public let normBytes: Range<Int>
+  /// Every norm and bias: trained, without weight decay.
+  public let vectorBytes: Range<Int>
 
   /// The token embedding `[V, h]`.
   public var embedding: Tensor { stack.embedding }
@@ -55,10 +55,10 @@ public struct ModelWeights: Sendable {
     }
     productBytes = 0..<ends[.products]!
     logitBytes = productBytes.upperBound..<ends[.logits]!
-    normBytes = logitBytes.upperBound..<ends[.norms]!
+    vectorBytes = logitBytes.upperBound..<ends[.vectors]!
     func tensor(_ parameters: [Parameter]) -> Tensor { tensors[parameters[0].name]! }
     stack = table.map(
-      projection: tensor, norm: { tensor([$0]) },
+      projection: tensor, bias: tensor, norm: { tensor([$0]) },
       unit: { unit in
         configuration.feedForward.unit(
           weight: tensor(unit.up), maskLogits: unit.maskLogits.map { tensor([$0]) },
@@ -74,11 +74,11 @@ public struct ModelWeights: Sendable {
   }
 
   private init(
-    _ other: ModelWeights, stack: DecoderStack<Tensor, Tensor, any FeedForwardUnit>
+    _ other: ModelWeights, stack: DecoderStack<Tensor, Tensor, Tensor, any FeedForwardUnit>
   ) {
     self.stack = stack
     (named, productBytes) = (other.named, other.productBytes)
-    (logitBytes, normBytes) = (other.logitBytes, other.normBytes)
+    (logitBytes, vectorBytes) = (other.logitBytes, other.vectorBytes)
   }
 
   /// The same weights, but those that products read at their place in `arena`, whose elements are
@@ -86,7 +86,9 @@ public struct ModelWeights: Sendable {
   func readingProducts(in arena: Arena, as type: DataType) -> ModelWeights {
     func place(_ tensor: Tensor) -> Tensor { tensor.counterpart(in: arena, as: type) }
     return ModelWeights(
-      self, stack: stack.map(projection: place, norm: { $0 }, unit: { $0.movingWeights(place) }))
+      self,
+      stack: stack.map(
+        projection: place, bias: { $0 }, norm: { $0 }, unit: { $0.movingWeights(place) }))
   }
 }
 

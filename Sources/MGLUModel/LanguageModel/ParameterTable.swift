@@ -1,9 +1,11 @@
 /// Every parameter of a model, where it belongs: projections as the parameters that lie one below
-/// the other in memory and make one product, the others one by one.
+/// the other in memory and make one product, biases likewise, the others one by one.
 ///
 /// This is the only list of parameters: how they lie in memory, are drawn, decay, are saved, loaded,
 /// checked, exported and counted follows from it.
-public typealias ParameterTable = DecoderStack<[Parameter], Parameter, UnitParameters>
+public typealias ParameterTable = DecoderStack<
+  [Parameter], [Parameter], Parameter, UnitParameters
+>
 
 extension ModelConfiguration {
   /// The parameters, described; their elements do not exist.
@@ -12,29 +14,35 @@ extension ModelConfiguration {
     let table = [vocabularySize, h]
     return ParameterTable(
       embedding: [Parameter("model.embed_tokens.weight", table, .embedding)],
-      layers: (0..<layers).map { layer(prefix: "model.layers.\($0).") },
+      layers: (0..<layers).map { layer($0) },
       norm: Parameter("model.norm.weight", [h], .norm),
       untiedHead: tiesEmbeddings ? nil : [Parameter("lm_head.weight", table, .head)])
   }
 
-  private func layer(prefix: String) -> ParameterTable.Layer {
+  private func layer(_ index: Int) -> ParameterTable.Layer {
     let (h, d) = (hiddenSize, feedForward.intermediateSize)
+    let prefix = "model.layers.\(index)."
     func projection(_ name: String, _ rows: Int, _ columns: Int) -> Parameter {
       Parameter("\(prefix)\(name).weight", [rows, columns], .projection)
+    }
+    func bias(_ projections: [Parameter]) -> [Parameter] {
+      projections.map { Parameter($0.name.dropLast("weight".count) + "bias", [$0.shape[0]], .bias) }
     }
     func norm(_ name: String, _ size: Int) -> Parameter {
       Parameter("\(prefix)\(name).weight", [size], .norm)
     }
+    let qkv = [
+      projection("self_attn.q_proj", attention.queryWidth, h),
+      projection("self_attn.k_proj", attention.kvWidth, h),
+      projection("self_attn.v_proj", attention.kvWidth, h),
+    ]
+    let output = [projection("self_attn.o_proj", h, attention.queryWidth)]
     return ParameterTable.Layer(
-      inputNorm: norm("input_layernorm", h),
-      qkv: [
-        projection("self_attn.q_proj", attention.queryWidth, h),
-        projection("self_attn.k_proj", attention.kvWidth, h),
-        projection("self_attn.v_proj", attention.kvWidth, h),
-      ],
+      attention: attention(ofLayer: index), inputNorm: norm("input_layernorm", h), qkv: qkv,
+      qkvBias: hasQKVBias ? bias(qkv) : nil,
       queryNorm: hasQKNorm ? norm("self_attn.q_norm", attention.headSize) : nil,
       keyNorm: hasQKNorm ? norm("self_attn.k_norm", attention.headSize) : nil,
-      output: [projection("self_attn.o_proj", h, attention.queryWidth)],
+      output: output, outputBias: hasOutputBias ? bias(output) : nil,
       postAttentionNorm: norm("post_attention_layernorm", h),
       unit: feedForward.parameters(prefix: prefix + "mlp."),
       down: [projection("mlp.down_proj", h, d)])
@@ -46,7 +54,7 @@ extension ParameterTable.Layer {
   var inFileOrder: [[Parameter]] {
     var all: [[Parameter]] = []
     _ = map(
-      projection: { all.append($0) }, norm: { all.append([$0]) },
+      projection: { all.append($0) }, bias: { all.append($0) }, norm: { all.append([$0]) },
       unit: { unit in
         all.append(unit.up)
         all += [unit.maskLogits, unit.router].compactMap { $0.map { [$0] } }
@@ -81,8 +89,8 @@ enum ArenaPart: CaseIterable {
   case products
   /// Learned mask logits: trained, with weight decay.
   case logits
-  /// Norms: trained, without weight decay.
-  case norms
+  /// Norms and biases: trained, without weight decay.
+  case vectors
   /// Fixed masks.
   case untrained
 
@@ -95,7 +103,7 @@ enum ArenaPart: CaseIterable {
       } else if parameter.decays {
         .logits
       } else {
-        .norms
+        .vectors
       }
   }
 }

@@ -7,22 +7,40 @@ public enum RopeScaling: Sendable, Equatable {
   /// those that turn at most `lowFrequency` times are divided by `factor`, and what lies between is
   /// interpolated.
   case llama3(factor: Double, lowFrequency: Double, highFrequency: Double, original: Int)
+  /// YaRN (arXiv 2309.00071).
+  case yarn(YarnScaling)
 
-  /// A frequency, in radians per position, after scaling.
-  package func scaled(_ frequency: Double) -> Double {
-    switch self {
-    case .linear(let factor): return frequency / factor
-    case .llama3(let factor, let low, let high, let original):
-      let turns = Double(original) * frequency / (2 * .pi)
-      if turns > high { return frequency }
-      if turns < low { return frequency / factor }
-      let share = (turns - low) / (high - low)
-      return (1 - share) * frequency / factor + share * frequency
+  /// YaRN: pairs that turn at least `fastTurns` times in the `original` context stay, those that turn at
+  /// most `slowTurns` times are divided by `factor`, and those between are interpolated, pair by pair.
+  public struct YarnScaling: Sendable, Equatable {
+    /// What slow frequencies are divided by.
+    public var factor: Double
+    /// The context that the model was first trained on.
+    public var original: Int
+    /// Turns in that context from which a frequency stays.
+    public var fastTurns: Double
+    /// Turns up to which it is divided.
+    public var slowTurns: Double
+    /// What cosines and sines are multiplied by.
+    public var attentionFactor: Double
+    /// Whether interpolation begins and ends at whole pairs.
+    public var isTruncated: Bool
+
+    /// A scaling by `factor`; the others are the paper's unless they are given.
+    public init(
+      factor: Double, original: Int, fastTurns: Double = 32, slowTurns: Double = 1,
+      attentionFactor: Double? = nil, isTruncated: Bool = true
+    ) {
+      self.factor = factor
+      self.original = original
+      (self.fastTurns, self.slowTurns) = (fastTurns, slowTurns)
+      self.attentionFactor = attentionFactor ?? Self.attentionFactor(of: factor)
+      self.isTruncated = isTruncated
     }
   }
 
-  /// Throws what would leave no finite frequency.
-  func validate() throws(ConfigurationError) {
+  /// Throws what would leave no finite frequency of `pairs` pairs of elements.
+  func validate(pairs: Int) throws(ConfigurationError) {
     switch self {
     case .linear(let factor):
       guard factor >= 1, factor.isFinite else {
@@ -34,6 +52,17 @@ public enum RopeScaling: Sendable, Equatable {
           .size,
           "llama3 rope scaling of factor \(factor), frequency factors \(low) and \(high), context "
             + "\(original): expected a factor of at least 1 and 0 < low < high")
+      }
+    case .yarn(let yarn):
+      let numbers = [yarn.factor, yarn.slowTurns, yarn.fastTurns, yarn.attentionFactor]
+      guard numbers.allSatisfy({ $0 > 0 && $0.isFinite }), yarn.factor >= 1,
+        yarn.fastTurns >= yarn.slowTurns, yarn.original > 0
+      else {
+        throw ConfigurationError(
+          .size,
+          "yarn rope scaling of factor \(yarn.factor), turns \(yarn.slowTurns) and \(yarn.fastTurns), "
+            + "attention factor \(yarn.attentionFactor), context \(yarn.original): expected a factor of "
+            + "at least 1 and 0 < slow <= fast")
       }
     }
   }

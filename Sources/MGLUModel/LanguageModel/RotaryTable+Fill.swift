@@ -15,33 +15,31 @@ extension RotaryTable {
   ) throws(ConfigurationError) -> RotaryTable {
     do {
       try PhysicalMemory.require(
-        4 * Double(c.contextLength) * Double(c.attention.headSize),
+        4 * Double(c.contextLength) * Double(c.attention.rotarySize),
         for: "the rotary positions of a context of \(c.contextLength)",
         remedy: "choose a shorter context (max_position_embeddings in config.json)")
     } catch {
       throw ConfigurationError(.size, error.message, remedy: error.remedy)
     }
     let table = backend.host.allocate {
-      RotaryTable(positions: c.contextLength, headSize: c.attention.headSize, in: &$0)
+      RotaryTable(positions: c.contextLength, rotarySize: c.attention.rotarySize, in: &$0)
     }
     table.fill(theta: c.ropeTheta, scaling: c.ropeScaling)
     return table.toDevice(on: backend)
   }
 
-  /// cos and sin of position * theta^(-2 i / headSize), scaled, computed in float64.
+  /// cos and sin of position * theta^(-2 i / rotarySize), scaled, computed in float64.
   package func fill(theta: Double, scaling: RopeScaling? = nil) {
     let half = cosine.columns
-    let frequencies = (0..<half).map {
-      let frequency = pow(theta, -Double($0) / Double(half))
-      return scaling?.scaled(frequency) ?? frequency
-    }
+    let frequencies = RopeScaling.frequencies(theta: theta, pairs: half, scaling)
+    let factor = scaling?.attentionFactor ?? 1
     cosine.withMutableFloats { cosines in
       sine.withMutableFloats { sines in
         for position in 0..<cosine.rows {
           for (index, frequency) in frequencies.enumerated() {
             let angle = Double(position) * frequency
-            cosines[position * half + index] = Float(cos(angle))
-            sines[position * half + index] = Float(sin(angle))
+            cosines[position * half + index] = Float(factor * cos(angle))
+            sines[position * half + index] = Float(factor * sin(angle))
           }
         }
       }

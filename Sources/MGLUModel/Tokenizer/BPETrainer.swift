@@ -16,7 +16,9 @@ public struct BPETrainer {
   }
 
   package mutating func add(utf8 bytes: UnsafeBufferPointer<UInt8>) {
-    preTokenizer.forEachWord(bytes) { wordCounts[Array(bytes[$0]), default: 0] += 1 }
+    preTokenizer.forEachWord(bytes, budget: PatternBudget(for: bytes.count)) {
+      wordCounts[Array($0), default: 0] += 1
+    }
   }
 
   /// The tokenizer of `vocabularySize` tokens: 256 bytes, merges, then `specialTokens`.
@@ -34,22 +36,20 @@ public struct BPETrainer {
     }
     let wanted = vocabularySize - least
     var state = MergeState(wordCounts)
-    var tokenBytes: [[UInt8]?] = (0..<256).map { [UInt8($0)] }
-    var merges: [TokenPair: Tokenizer.Merge] = [:]
-    while merges.count < wanted, let pair = state.mostFrequentPair() {
-      let id = Int32(tokenBytes.count)
-      let bytes = [pair.left, pair.right].flatMap { tokenBytes[Int($0)] ?? [] }
-      merges[pair] = Tokenizer.Merge(rank: Int32(merges.count), id: id)
-      tokenBytes.append(bytes)
+    var tokens = (0..<256).map { [UInt8($0)] }
+    var merges: [(left: Int32, right: Int32, id: Int32)] = []
+    var ids = Dictionary(uniqueKeysWithValues: tokens.enumerated().map { ($1, Int32($0)) })
+    while tokens.count < 256 + wanted, let pair = state.mostFrequentPair() {
+      let bytes = tokens[Int(pair.left)] + tokens[Int(pair.right)]
+      // Two pairs may make the same token.
+      let id = ids[bytes] ?? Int32(tokens.count)
+      if Int(id) == tokens.count { tokens.append(bytes) }
+      ids[bytes] = id
+      merges.append((pair.left, pair.right, id))
       state.merge(pair, into: id)
     }
-    let added = specialTokens.enumerated().map { index, content in
-      Tokenizer.AddedToken(id: Int32(tokenBytes.count + index), content: content)
-    }
     return Tokenizer(
-      tokenBytes: tokenBytes + specialTokens.map { Array($0.utf8) },
-      byteIDs: (0..<256).map(Int32.init), merges: merges, addedTokens: added,
-      preTokenizer: preTokenizer)
+      tokens: tokens, merges: merges, specialTokens: specialTokens, preTokenizer: preTokenizer)
   }
 }
 

@@ -2,34 +2,56 @@
 ///
 /// Printable Latin-1 stands for itself; the other 68 bytes are U+0100 and following, in order.
 enum ByteAlphabet {
-  /// The character of each byte.
-  static let scalars: [Unicode.Scalar] = {
-    let printable = Set(33...126).union(161...172).union(174...255)
+  /// The UTF-8 of the character of each byte: one unit or two, then zero.
+  static let units: [(UInt8, UInt8)] = {
     var next: UInt32 = 256
     return (0..<256).map { byte in
-      if printable.contains(byte) { return Unicode.Scalar(UInt8(byte)) }
-      defer { next += 1 }
-      return Unicode.Scalar(next) ?? " "
+      var value = UInt32(byte)
+      if !(33...126).contains(byte) && !(161...172).contains(byte) && !(174...255).contains(byte) {
+        value = next
+        next += 1
+      }
+      return value < 0x80
+        ? (UInt8(value), 0) : (UInt8(0xc0 | value >> 6), UInt8(0x80 | value & 0x3f))
     }
   }()
 
-  private static let bytes = Dictionary(
-    uniqueKeysWithValues: scalars.enumerated().map { ($1, UInt8($0)) })
+  /// The byte of each character below U+0144, or -1.
+  private static let bytes: [Int16] = {
+    var bytes = [Int16](repeating: -1, count: 0x144)
+    for (byte, units) in units.enumerated() {
+      let value = units.0 < 0x80 ? Int(units.0) : Int(units.0 & 0x1f) << 6 | Int(units.1 & 0x3f)
+      bytes[value] = Int16(byte)
+    }
+    return bytes
+  }()
 
   /// The spelling of `bytes`.
-  static func spell(_ bytes: some Sequence<UInt8>) -> String {
-    var spelling = String.UnicodeScalarView()
-    spelling.append(contentsOf: bytes.map { scalars[Int($0)] })
-    return String(spelling)
-  }
-
-  /// The bytes that `spelling` stands for, or `nil` where a character is not of the alphabet.
-  static func bytes(spelledBy spelling: String) -> [UInt8]? {
+  static func spelled(_ bytes: some Sequence<UInt8>) -> [UInt8] {
     var result: [UInt8] = []
-    for scalar in spelling.unicodeScalars {
-      guard let byte = bytes[scalar] else { return nil }
-      result.append(byte)
+    for byte in bytes {
+      let (first, second) = units[Int(byte)]
+      result.append(first)
+      if second != 0 { result.append(second) }
     }
     return result
+  }
+
+  /// Appends the bytes that `spelling`, valid UTF-8, stands for; where a character is not of the
+  /// alphabet, the spelling itself.
+  static func append(bytesSpelledBy spelling: UnsafeBufferPointer<UInt8>, to result: inout [UInt8])
+  {
+    let count = result.count
+    var index = 0
+    while index < spelling.count {
+      let (value, length) = spelling.scalar(at: index)
+      guard value < 0x144, bytes[Int(value)] >= 0 else {
+        result.removeLast(result.count - count)
+        result += spelling
+        return
+      }
+      result.append(UInt8(bytes[Int(value)]))
+      index += length
+    }
   }
 }

@@ -1,6 +1,9 @@
 /// GPT-2's pattern by hand.
 extension WordScanner {
-  /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+  /// The pattern as ByteLevel has it.
+  static let gpt2Pattern =
+    #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
+
   mutating func skipGPT2Word() {
     if bytes[position] == UInt8(ascii: "'"), let length = contraction() {
       position += length
@@ -19,7 +22,7 @@ extension WordScanner {
 
   /// One digit, or a word that ends before the next digit.
   mutating func skipGPT2WordOrDigit() {
-    if position == end { (end, endsBeforeDigit) = (bytes.count, false) }
+    if position == end { (end, endsBeforeDigit) = (range.upperBound, false) }
     if kind(at: position) == .number { return skip(.number, limit: 1) }
     if !endsBeforeDigit {
       // Found once for all words until there.

@@ -2,23 +2,58 @@
 public struct StreamingDetokenizer: Sendable {
   private let tokenizer: Tokenizer
   private var pending: [UInt8] = []
+  /// Whether no token has come of a text that begins with this stream.
+  private var isAtStart: Bool
+  /// How often the text may still lose the character that its decoder strips.
+  private var stripsLeft: Int
 
   /// An empty stream.
-  public init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+  ///
+  /// - Parameter startsText: Whether no text stands before that of the stream, so that a space which
+  ///   the tokenizer puts before text is left out.
+  public init(_ tokenizer: Tokenizer, startsText: Bool = false) {
+    self.tokenizer = tokenizer
+    isAtStart = startsText
+    stripsLeft = startsText ? tokenizer.decoder.strip?.count ?? 0 : 0
+  }
 
   /// The characters that `id` completes, if any. Special tokens have none.
   public mutating func append(_ id: Int32) -> String {
     if tokenizer.isSpecial(id) { return finish() }
-    pending += tokenizer.bytes(of: id) ?? []
-    let complete = pending.count - incompleteSuffixLength()
-    defer { pending.removeFirst(complete) }
-    return String(decoding: pending[..<complete], as: UTF8.self)
+    guard let bytes = tokenizer.bytes(of: id, isFirst: isAtStart) else { return "" }
+    isAtStart = false
+    guard tokenizer.decoder.hasByteFallback else {
+      pending += bytes
+      return stripped(takeComplete())
+    }
+    // Characters of bytes do not go on in a token that is text.
+    if tokenizer.isByte(id) {
+      pending += bytes
+      return stripped(takeComplete())
+    }
+    let before = tokenizer.decoder.text(of: pending)
+    pending.removeAll()
+    return stripped(before + String(decoding: bytes, as: UTF8.self))
   }
 
   /// The characters that are left, with U+FFFD for an unfinished character.
   public mutating func finish() -> String {
     defer { pending.removeAll() }
-    return String(decoding: pending, as: UTF8.self)
+    return stripped(tokenizer.decoder.text(of: pending))
+  }
+
+  private mutating func takeComplete() -> String {
+    let complete = pending.count - incompleteSuffixLength()
+    defer { pending.removeFirst(complete) }
+    return tokenizer.decoder.text(of: pending[..<complete])
+  }
+
+  /// `text` without the characters that the decoder strips from the beginning.
+  private mutating func stripped(_ text: String) -> String {
+    guard stripsLeft > 0, !text.isEmpty else { return text }
+    let (result, left) = tokenizer.decoder.stripped(text, count: stripsLeft)
+    stripsLeft = left
+    return result
   }
 
   /// Bytes at the end that begin a character which more bytes could complete.

@@ -1,28 +1,44 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 extension Tokenizer {
-  /// Reads a `tokenizer.json`, or the one in a model's folder.
+  /// Reads a `tokenizer.json`, or the one of a model.
   public init(contentsOf path: String) throws(TokenizerError) {
-    let path = Folder.kind(of: path) == .folder ? path + "/tokenizer.json" : path
-    let file: TokenizerFile
-    var document = Data()
-    do {
-      document = Data(try MappedFile(path: path).contents)
-      file = try JSONDecoder().decode(TokenizerFile.self, from: document)
-    } catch let error as FileError {
-      throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
-    } catch let error as DecodingError {
-      throw TokenizerError(.malformed, "\(path): \(error.summary(of: document))")
-    } catch {
-      throw TokenizerError(.malformed, "\(path): not valid JSON")
-    }
-    do { self = try file.tokenizer() } catch {
+    let (document, path) = try Self.document(of: path)
+    do throws(TokenizerError) { self = try Tokenizer(json: document) } catch {
       throw TokenizerError(error.code, "\(path): \(error.message)", remedy: error.remedy)
     }
+  }
+
+  /// The tokenizer that a `tokenizer.json` describes.
+  ///
+  /// - Parameter document: The bytes of the document. ``save(to:)`` writes them again.
+  public init(json document: [UInt8]) throws(TokenizerError) {
+    let file = try document.withUnsafeBufferPointer { bytes throws(TokenizerError) in
+      try TokenizerFile(json: bytes)
+    }
+    self = try file.tokenizer(document: document)
+  }
+
+  /// The `tokenizer.json` that lies at `path`, or that of the model there, and where it is.
+  private static func document(
+    of path: String
+  ) throws(TokenizerError) -> (document: [UInt8], path: String) {
+    guard Folder.kind(of: path) == .folder || GGUFFile.isGGUF(path) else {
+      do { return (try MappedFile(path: path).contents, path) } catch {
+        throw TokenizerError(.unreadable, error.message, remedy: error.remedy)
+      }
+    }
+    let name = "tokenizer.json"
+    let (document, place): ([UInt8]?, String)
+    do throws(CheckpointError) {
+      let parts = try ModelFolder.parts(of: path)
+      (document, place) = (try parts.document(name), parts.place(of: name))
+    } catch {
+      throw TokenizerError(
+        error.code == .unreadable ? .unreadable : .malformed, error.message, remedy: error.remedy)
+    }
+    guard let document else {
+      throw TokenizerError(.unreadable, "\(place): no such file or folder")
+    }
+    return (document, place)
   }
 
   /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, and returns the CRC-32C
@@ -44,7 +60,7 @@ extension Tokenizer {
     let end = eosTokenID.flatMap { id in addedTokens.first { $0.id == id }?.content }
     try Folder.create(folder)
     let files = [
-      "tokenizer.json": ModelFolder.json(TokenizerFile(self)),
+      "tokenizer.json": document ?? ModelFolder.json(TrainedTokenizerFile(self)),
       "tokenizer_config.json": ModelFolder.json(
         Configuration(eosToken: end, bosToken: end)),
     ]

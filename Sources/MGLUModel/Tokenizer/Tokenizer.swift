@@ -1,4 +1,4 @@
-/// Byte-level byte-pair encoding: any text to token ids and back, without an unknown token.
+/// Byte-pair encoding, of bytes or of characters: text to token ids and back.
 ///
 /// A tokenizer is an immutable value: any number of threads may use it.
 public struct Tokenizer: Sendable {
@@ -12,20 +12,26 @@ public struct Tokenizer: Sendable {
     public let isSpecial: Bool
     /// Whether the tokenizer looks for it in normalized text, after the other added tokens.
     public let isNormalized: Bool
+    /// Whether it takes the white space before it.
+    public let stripsLeft: Bool
+    /// Whether it takes the white space after it.
+    public let stripsRight: Bool
+    /// Whether it must not stand within a word.
+    public let isSingleWord: Bool
 
     /// Creates an added token.
-    public init(id: Int32, content: String, isSpecial: Bool = true, isNormalized: Bool = false) {
+    public init(
+      id: Int32, content: String, isSpecial: Bool = true, isNormalized: Bool = false,
+      stripsLeft: Bool = false, stripsRight: Bool = false, isSingleWord: Bool = false
+    ) {
       self.id = id
       self.content = content
       self.isSpecial = isSpecial
       self.isNormalized = isNormalized
+      self.stripsLeft = stripsLeft
+      self.stripsRight = stripsRight
+      self.isSingleWord = isSingleWord
     }
-  }
-
-  /// The token that a merge of two makes, and the rank of the merge.
-  struct Merge: Equatable {
-    let rank: Int32
-    let id: Int32
   }
 
   /// The content of the token that ends a document.
@@ -33,65 +39,83 @@ public struct Tokenizer: Sendable {
 
   /// Cuts text into words.
   public let preTokenizer: PreTokenizer
-  /// Whether the tokenizer first brings text into Unicode's composed form (NFC).
-  public let composesText: Bool
-  /// Whether a word that is a token is that token, without regard to merges.
-  public let ignoresMerges: Bool
   /// Tokens that begin every sequence of a model, such as `<|begin_of_text|>`;
   /// ``encode(_:parsingAddedTokens:)`` leaves them to its caller.
   public let textStart: [Int32]
   /// Added tokens by id.
   public let addedTokens: [AddedToken]
   /// One more than the highest id.
-  public var vocabularySize: Int { tokenBytes.count }
+  public let vocabularySize: Int
 
-  /// The bytes of each id; `nil` for an id without a token.
-  let tokenBytes: [[UInt8]?]
-  /// The id of each single byte.
-  let byteIDs: [Int32]
-  let merges: [TokenPair: Merge]
-  /// Ids by bytes, where merges are ignored for whole words.
-  let wordIDs: [[UInt8]: Int32]
+  /// The tokenizer.json that it was read from.
+  let document: [UInt8]?
+  let model: BPEModel
+  let decoder: TokenDecoder
+  /// Whether every byte is a token and nothing merges.
+  let isBytes: Bool
+  let normalizers: [Normalizer]
   private let matchers: (verbatim: AddedTokenMatcher, normalized: AddedTokenMatcher)
   private let specialIDs: Set<Int32>
+  private let tokenBytes: TokenBytes
 
   init(
-    tokenBytes: [[UInt8]?], byteIDs: [Int32], merges: [TokenPair: Merge],
-    addedTokens: [AddedToken], preTokenizer: PreTokenizer = .gpt2, composesText: Bool = false,
-    ignoresMerges: Bool = false, textStart: [Int32] = []
+    model: BPEModel, addedTokens: [AddedToken], normalizers: [Normalizer] = [],
+    preTokenizer: PreTokenizer = .gpt2, decoder: TokenDecoder = .byteLevel,
+    textStart: [Int32] = [], document: [UInt8]? = nil
   ) {
-    self.tokenBytes = tokenBytes
-    self.byteIDs = byteIDs
-    self.merges = merges
+    self.model = model
     self.addedTokens = addedTokens.sorted { $0.id < $1.id }
+    self.normalizers = normalizers
     self.preTokenizer = preTokenizer
-    self.composesText = composesText
-    self.ignoresMerges = ignoresMerges
+    self.decoder = decoder
     self.textStart = textStart
-    let added = Set(addedTokens.map(\.id))
-    var wordIDs: [[UInt8]: Int32] = [:]
-    if ignoresMerges {
-      for (index, bytes) in tokenBytes.enumerated() where !added.contains(Int32(index)) {
-        if let bytes { wordIDs[bytes] = Int32(index) }
-      }
-    }
-    self.wordIDs = wordIDs
+    self.document = document
+    isBytes =
+      model.merges.isEmpty && !model.ignoresMerges && preTokenizer.isByteLevel
+      && !model.byteIDs.contains(-1)
+    let budget = PatternBudget(for: 1 << 20)
     matchers = (
       AddedTokenMatcher(addedTokens.filter { !$0.isNormalized }),
-      AddedTokenMatcher(addedTokens.filter(\.isNormalized))
+      AddedTokenMatcher(addedTokens.filter(\.isNormalized)) { content in
+        normalizers.reduce(content) { $1.apply($0, budget: budget) }
+      }
     )
     specialIDs = Set(addedTokens.filter(\.isSpecial).map(\.id))
+    tokenBytes = TokenBytes(model.vocabulary, addedTokens, decoder)
+    vocabularySize = tokenBytes.count
   }
 
   /// The 256 bytes, each its own token with its own value as id, and `<|endoftext|>` as id 256.
   public static let bytes = Tokenizer(
-    tokenBytes: (0..<256).map { [UInt8($0)] } + [Array(endOfText.utf8)],
-    byteIDs: (0..<256).map(Int32.init), merges: [:],
-    addedTokens: [AddedToken(id: 256, content: endOfText)])
+    tokens: (0..<256).map { [UInt8($0)] }, merges: [], specialTokens: [endOfText])
 
-  /// The id that ends a document: that of `<|endoftext|>`, `<|end_of_text|>` or `</s>`.
+  /// Byte-level tokens by id, then special tokens.
+  ///
+  /// - Parameter merges: The ids of the two tokens that each merge joins, in order, and that of
+  ///   the token they make.
+  init(
+    tokens: [[UInt8]], merges: [(left: Int32, right: Int32, id: Int32)], specialTokens: [String],
+    preTokenizer: PreTokenizer = .gpt2
+  ) {
+    var vocabulary = Vocabulary(capacity: tokens.count + specialTokens.count)
+    for (id, bytes) in tokens.enumerated() {
+      _ = vocabulary.insert(ByteAlphabet.spelled(bytes), id: Int32(id))
+    }
+    var table = MergeTable(capacity: merges.count)
+    for (rank, merge) in merges.enumerated() {
+      table.insert(merge.left, merge.right, .init(rank: Int32(rank), id: merge.id))
+    }
+    let added = specialTokens.enumerated().map { index, content in
+      AddedToken(id: Int32(tokens.count + index), content: content)
+    }
+    self.init(
+      model: BPEModel(vocabulary: vocabulary, merges: table), addedTokens: added,
+      preTokenizer: preTokenizer)
+  }
+
+  /// The id that ends a document: that of `<|endoftext|>`, `<|end_of_text|>`, `</s>` or `<eos>`.
   public var eosTokenID: Int32? {
-    for content in [Self.endOfText, "<|end_of_text|>", "</s>"] {
+    for content in [Self.endOfText, "<|end_of_text|>", "</s>", "<eos>"] {
       if let token = addedTokens.first(where: { $0.content == content }) { return token.id }
     }
     return nil
@@ -101,11 +125,29 @@ public struct Tokenizer: Sendable {
   public func isSpecial(_ id: Int32) -> Bool { specialIDs.contains(id) }
 
   /// The bytes of `id`, or `nil` where there is no such token. Those of an added token are its content.
-  public func bytes(of id: Int32) -> [UInt8]? {
-    tokenBytes.indices.contains(Int(id)) ? tokenBytes[Int(id)] : nil
+  public func bytes(of id: Int32) -> [UInt8]? { tokenBytes[id] }
+
+  /// The bytes of `id` at the beginning of a text or within.
+  func bytes(of id: Int32, isFirst: Bool) -> [UInt8]? {
+    guard isFirst, decoder.dropsFirst else { return bytes(of: id) }
+    guard let spelling = tokenBytes.spelling(of: id, model.vocabulary) else { return nil }
+    var bytes: [UInt8] = []
+    spelling.withUnsafeBufferPointer {
+      decoder.bytes(
+        spelledBy: $0, isFirst: true, budget: PatternBudget(for: $0.count), into: &bytes)
+    }
+    return bytes
   }
 
-  /// The token ids of `text`.
+  /// Whether `id` stands for a byte among tokens of characters.
+  func isByte(_ id: Int32) -> Bool {
+    guard decoder.hasByteFallback, let spelling = model.vocabulary.text(of: id) else {
+      return false
+    }
+    return BPEModel.byte(spelledBy: spelling) != nil
+  }
+
+  /// The token ids of `text`. Characters without a token have the unknown token, if there is one.
   ///
   /// - Parameters:
   ///   - text: Any string.
@@ -120,20 +162,22 @@ public struct Tokenizer: Sendable {
   package func encode(
     utf8 bytes: UnsafeBufferPointer<UInt8>, parsingAddedTokens: Bool = true
   ) -> [Int32] {
-    var encoder = WordEncoder(tokenizer: self, bytes: bytes)
+    let budget = PatternBudget(for: bytes.count)
+    var encoder = WordEncoder(tokenizer: self, budget: budget)
     var ids: [Int32] = []
-    let none = AddedTokenMatcher([])
-    let (verbatim, normalized) = parsingAddedTokens ? matchers : (none, none)
-    verbatim.forEachPart(of: bytes, in: 0..<bytes.count) { part in
+    let (verbatim, normalized) = parsingAddedTokens ? matchers : (.none, .none)
+    verbatim.forEachPart(of: bytes) { part in
       switch part {
       case .token(let id): ids.append(id)
       case .plain(let range):
-        guard composesText, let composed = bytes[range].composed else {
-          return encoder.encode(range, added: normalized, into: &ids)
+        let isStart = range.lowerBound == 0
+        let section = UnsafeBufferPointer(rebasing: bytes[range])
+        guard normalizers.contains(where: { $0.changes(section) }) else {
+          return encoder.encode(section, added: normalized, startsText: isStart, into: &ids)
         }
-        composed.withUnsafeBufferPointer { composed in
-          var encoder = WordEncoder(tokenizer: self, bytes: composed)
-          encoder.encode(0..<composed.count, added: normalized, into: &ids)
+        let text = normalizers.reduce(Array(section)) { $1.apply($0, budget: budget) }
+        text.withUnsafeBufferPointer {
+          encoder.encode($0, added: normalized, startsText: isStart, into: &ids)
         }
       }
     }
@@ -145,10 +189,18 @@ public struct Tokenizer: Sendable {
   public func decode(
     _ ids: some Sequence<Int32>, skippingSpecialTokens: Bool = false
   ) -> String {
-    var bytes: [UInt8] = []
+    var (text, pending, isFirst) = ("", [UInt8](), true)
     for id in ids where !(skippingSpecialTokens && isSpecial(id)) {
-      bytes += self.bytes(of: id) ?? []
+      guard let bytes = bytes(of: id, isFirst: isFirst) else { continue }
+      isFirst = false
+      if decoder.hasByteFallback, !isByte(id) {
+        text += decoder.text(of: pending) + String(decoding: bytes, as: UTF8.self)
+        pending.removeAll()
+      } else {
+        pending += bytes
+      }
     }
-    return String(decoding: bytes, as: UTF8.self)
+    text += decoder.text(of: pending)
+    return decoder.strip.map { decoder.stripped(text, count: $0.count).text } ?? text
   }
 }

@@ -1,5 +1,11 @@
-/// Hugging Face's `tokenizer.json`, as far as byte-level BPE goes.
-struct TokenizerFile: Codable {
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Hugging Face's `tokenizer.json`, with a BPE model.
+struct TokenizerFile {
   struct Added: Codable {
     let id: Int32
     let content: String
@@ -20,168 +26,124 @@ struct TokenizerFile: Codable {
     }
   }
 
-  /// A merge, in either of the two spellings that the format has had.
-  struct Pair: Codable {
-    let left: String
-    let right: String
-
-    init(left: String, right: String) {
-      self.left = left
-      self.right = right
-    }
-
-    init(from decoder: any Decoder) throws {
-      let parts: [String]
-      if let pair = try? decoder.singleValueContainer().decode(String.self) {
-        parts = pair.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
-      } else {
-        parts = try [String](from: decoder)
-      }
-      guard parts.count == 2 else {
-        throw DecodingError.dataCorrupted(
-          .init(codingPath: decoder.codingPath, debugDescription: "a merge joins two tokens"))
-      }
-      self.init(left: parts[0], right: parts[1])
-    }
-
-    func encode(to encoder: any Encoder) throws { try [left, right].encode(to: encoder) }
-  }
-
-  struct Model: Codable {
-    var type: String? = "BPE"
-    var dropout: Double?
-    var unknown: String?
-    var prefix: String?
-    var suffix: String?
-    var fuse: Bool? = false
-    var byteFallback: Bool? = false
-    var ignoreMerges: Bool? = false
-    var vocabulary: [String: Int32]?
-    var merges: [Pair]?
-
-    enum CodingKeys: String, CodingKey {
-      case type
-      case dropout
-      case unknown = "unk_token"
-      case prefix = "continuing_subword_prefix"
-      case suffix = "end_of_word_suffix"
-      case fuse = "fuse_unk"
-      case byteFallback = "byte_fallback"
-      case ignoreMerges = "ignore_merges"
-      case vocabulary = "vocab"
-      case merges
-    }
-  }
-
-  var version: String? = "1.0"
-  var added: [Added]?
+  var added: [Added] = []
   var normalizer: Component?
   var preTokenizer: Component?
   var postProcessor: Component?
   var decoder: Component?
   var model: Model
 
-  enum CodingKeys: String, CodingKey {
-    case version
-    case added = "added_tokens"
-    case normalizer
-    case preTokenizer = "pre_tokenizer"
-    case postProcessor = "post_processor"
-    case decoder
-    case model
+  /// Reads a document; throws for one that is damaged or not of this kind.
+  init(json bytes: UnsafeBufferPointer<UInt8>) throws(TokenizerError) {
+    var scanner = JSONScanner(bytes)
+    var parts: [String: Range<Int>] = [:]
+    var model: Model?
+    try scanner.forEachMember { (scanner, name) throws(TokenizerError) in
+      if name.elementsEqual("model".utf8), scanner.peek() == UInt8(ascii: "{") {
+        model = try Model(&scanner)
+      } else {
+        parts[String(decoding: name, as: UTF8.self)] = try scanner.skipValue()
+      }
+    }
+    try scanner.expectEnd()
+    guard let model else { throw TokenizerError(.malformed, "the document lacks a model") }
+    self.model = model
+    added = try Self.value("added_tokens", of: parts, in: bytes) ?? []
+    normalizer = try Self.value("normalizer", of: parts, in: bytes)
+    preTokenizer = try Self.value("pre_tokenizer", of: parts, in: bytes)
+    postProcessor = try Self.value("post_processor", of: parts, in: bytes)
+    decoder = try Self.value("decoder", of: parts, in: bytes)
+  }
+
+  private static func value<T: Decodable>(
+    _ name: String, of parts: [String: Range<Int>], in bytes: UnsafeBufferPointer<UInt8>
+  ) throws(TokenizerError) -> T? {
+    guard let range = parts[name] else { return nil }
+    let document = Data(bytes[range])
+    do { return try JSONDecoder().decode(T?.self, from: document) } catch let error as DecodingError
+    {
+      throw TokenizerError(.malformed, "\(name): \(error.summary(of: document))")
+    } catch {
+      throw TokenizerError(.malformed, "\(name): not valid JSON")
+    }
+  }
+
+  static func unsupported(_ what: String) -> TokenizerError {
+    TokenizerError(
+      .unsupported,
+      "\(what) is not understood: expected a BPE tokenizer as GPT-2, Llama, Qwen, Mistral or Gemma "
+        + "have it")
+  }
+
+  /// A pattern, with a problem of it as one of the tokenizer.
+  static func pattern(
+    _ make: () throws(PatternParser.Problem) -> TextPattern
+  ) throws(TokenizerError) -> TextPattern {
+    do { return try make() } catch { throw unsupported("the pattern has \(error.reason), which") }
   }
 }
 
 extension TokenizerFile {
-  /// The file that describes `tokenizer`.
-  init(_ tokenizer: Tokenizer) {
-    let spelled = tokenizer.tokenBytes.map { $0.map(ByteAlphabet.spell) ?? "" }
-    let added = Set(tokenizer.addedTokens.map(\.id))
-    var vocabulary: [String: Int32] = [:]
-    for (index, spelling) in spelled.enumerated()
-    where tokenizer.tokenBytes[index] != nil && !added.contains(Int32(index)) {
-      vocabulary[spelling] = Int32(index)
-    }
-    for token in tokenizer.addedTokens { vocabulary[token.content] = token.id }
-    let merges = tokenizer.merges.sorted { $0.value.rank < $1.value.rank }.map { pair, _ in
-      Pair(left: spelled[Int(pair.left)], right: spelled[Int(pair.right)])
-    }
-    self.added = tokenizer.addedTokens.map {
-      Added(
-        id: $0.id, content: $0.content, normalized: $0.isNormalized, special: $0.isSpecial)
-    }
-    normalizer = tokenizer.composesText ? Component(type: "NFC") : nil
-    preTokenizer = Component(tokenizer.preTokenizer)
-    postProcessor = Component(textStart: tokenizer.textStart, of: tokenizer)
-    decoder = .byteLevel
-    model = Model(
-      ignoreMerges: tokenizer.ignoresMerges, vocabulary: vocabulary, merges: merges)
-  }
-
-  /// The tokenizer that the file describes; throws for an unsupported or contradictory part.
-  func tokenizer() throws(TokenizerError) -> Tokenizer {
-    try checkModel()
-    let composesText = try composesText()
-    let preTokenizer = try understoodPreTokenizer()
-    guard let vocabulary = model.vocabulary, let pairs = model.merges else {
-      throw TokenizerError(.malformed, "the model lacks vocab or merges")
-    }
-    let addedTokens = (added ?? []).map {
-      Tokenizer.AddedToken(
-        id: $0.id, content: $0.content, isSpecial: $0.special ?? false,
-        isNormalized: $0.normalized ?? false)
-    }
-    let addedBytes = Set(addedTokens.map { Array($0.content.utf8) })
-    var ids: [[UInt8]: Int32] = [:]
-    for (spelling, id) in vocabulary where !addedBytes.contains(Array(spelling.utf8)) {
-      guard let bytes = ByteAlphabet.bytes(spelledBy: spelling) else {
-        throw TokenizerError(
-          .malformed, "the token \(spelling) is not spelled in the byte alphabet")
-      }
-      ids[bytes] = id
-    }
-    let highest = max(ids.values.max() ?? -1, addedTokens.map(\.id).max() ?? -1)
-    guard (0..<1 << 24).contains(highest) else {
-      throw TokenizerError(
-        .malformed, "the highest token id is \(highest): expected 0 to \(1 << 24 - 1)")
-    }
-    var tokenBytes = [[UInt8]?](repeating: nil, count: Int(highest) + 1)
-    let named = ids.map { ($0.value, $0.key) } + addedTokens.map { ($0.id, Array($0.content.utf8)) }
-    for (id, bytes) in named {
-      guard id >= 0, tokenBytes[Int(id)] == nil else {
-        throw TokenizerError(.malformed, "token id \(id) is negative or given twice")
-      }
-      tokenBytes[Int(id)] = bytes
-    }
-    var byteIDs: [Int32] = []
-    for byte in UInt8.min...UInt8.max {
-      guard let id = ids[[byte]] else {
-        throw TokenizerError(.malformed, "the vocabulary has no token for byte \(byte)")
-      }
-      byteIDs.append(id)
-    }
+  /// The tokenizer that the document describes; throws for an unsupported or contradictory part.
+  consuming func tokenizer(document: [UInt8]) throws(TokenizerError) -> Tokenizer {
+    let preTokenizer = try PreTokenizer(self.preTokenizer)
+    let normalizers = try Normalizer.steps(normalizer)
+    let spellsBytes =
+      preTokenizer.isByteLevel
+      || normalizers.contains { if case .spell = $0 { true } else { false } }
+    let decoder = try TokenDecoder(decoder, isByteLevel: spellsBytes)
+    let added = try addedTokens()
     return Tokenizer(
-      tokenBytes: tokenBytes, byteIDs: byteIDs, merges: try merges(pairs, ids),
-      addedTokens: addedTokens, preTokenizer: preTokenizer, composesText: composesText,
-      ignoresMerges: model.ignoreMerges ?? false, textStart: try textStart(addedTokens))
+      model: try model.bpe(isByteLevel: preTokenizer.isByteLevel), addedTokens: added,
+      normalizers: normalizers, preTokenizer: preTokenizer, decoder: decoder,
+      textStart: try textStart(added), document: document)
   }
 
-  private func merges(
-    _ pairs: [Pair], _ ids: [[UInt8]: Int32]
-  ) throws(TokenizerError) -> [TokenPair: Tokenizer.Merge] {
-    var merges: [TokenPair: Tokenizer.Merge] = [:]
-    for (rank, pair) in pairs.enumerated() {
-      guard let left = ByteAlphabet.bytes(spelledBy: pair.left),
-        let right = ByteAlphabet.bytes(spelledBy: pair.right),
-        let leftID = ids[left], let rightID = ids[right], let merged = ids[left + right]
-      else {
+  /// The added tokens, with the id of the vocabulary where it has them.
+  private func addedTokens() throws(TokenizerError) -> [Tokenizer.AddedToken] {
+    var ids: [Int32: String] = [:]
+    var tokens: [Tokenizer.AddedToken] = []
+    for token in added {
+      let known = model.vocabulary.id(of: Array(token.content.utf8))
+      let id = known ?? token.id
+      guard (0..<Vocabulary.limit).contains(id) else {
         throw TokenizerError(
-          .malformed, "merge \(rank) of \(pair.left) and \(pair.right): a token is missing")
+          .malformed,
+          "the added token \(token.content) has id \(id): expected 0 to \(Vocabulary.limit - 1)")
       }
-      // A pair given twice keeps its first rank.
-      let key = TokenPair(left: leftID, right: rightID)
-      if merges[key] == nil { merges[key] = Tokenizer.Merge(rank: Int32(rank), id: merged) }
+      guard known != nil || model.vocabulary.text(of: id) == nil,
+        ids[id] == nil || ids[id] == token.content
+      else { throw TokenizerError(.malformed, "token id \(id) is given twice") }
+      if ids.updateValue(token.content, forKey: id) != nil { continue }
+      tokens.append(
+        Tokenizer.AddedToken(
+          id: id, content: token.content, isSpecial: token.special ?? false,
+          isNormalized: token.normalized ?? false, stripsLeft: token.leftStrip ?? false,
+          stripsRight: token.rightStrip ?? false, isSingleWord: token.singleWord ?? false))
     }
-    return merges
+    return tokens
+  }
+
+  /// The tokens that the post-processor puts before a sequence.
+  private func textStart(_ added: [Tokenizer.AddedToken]) throws(TokenizerError) -> [Int32] {
+    var start: [Int32] = []
+    for part in postProcessor?.flattened(\.processors) ?? [] where part.type != "ByteLevel" {
+      guard part.type == "TemplateProcessing", let pieces = part.single else {
+        throw Self.unsupported("the post-processor \(part.type)")
+      }
+      guard let sequence = pieces.last?["Sequence"], sequence.id == "A" else {
+        throw Self.unsupported("a template that puts tokens after the sequence")
+      }
+      for piece in pieces.dropLast() {
+        let name = piece["SpecialToken"]?.id ?? ""
+        guard let ids = part.specialTokens?[name]?.ids,
+          ids.allSatisfy({ id in
+            added.contains { $0.id == id } || model.vocabulary.text(of: id) != nil
+          })
+        else { throw TokenizerError(.malformed, "the template's \(name) is no token") }
+        start += ids
+      }
+    }
+    return start
   }
 }

@@ -3,15 +3,29 @@ struct WordScanner {
   enum Kind { case letter, number, space, other }
 
   let bytes: UnsafeBufferPointer<UInt8>
-  var position = 0
+  var position: Int
   /// The end of the bytes that the pattern sees.
   var end: Int
   /// Whether `end` lies before a digit that the pattern must not see.
   var endsBeforeDigit = false
 
-  init(bytes: UnsafeBufferPointer<UInt8>) {
+  let range: Range<Int>
+
+  init(bytes: UnsafeBufferPointer<UInt8>, range: Range<Int>) {
     self.bytes = bytes
-    end = bytes.count
+    self.range = range
+    position = range.lowerBound
+    end = range.upperBound
+  }
+
+  /// Calls `body` with the words that `skip` moves over, in order and without gaps. Linear.
+  @inline(__always)
+  mutating func forEachWord(_ skip: (inout WordScanner) -> Void, _ body: (Range<Int>) -> Void) {
+    while position < range.upperBound {
+      let start = position
+      skip(&self)
+      body(start..<position)
+    }
   }
 
   /// The class of the scalar at `index`, or `nil` at the end.
@@ -44,24 +58,23 @@ struct WordScanner {
   }
 
   /// The class and the length in bytes of the scalar at `index`.
+  @inline(__always)
   func scalar(at index: Int) -> (kind: Kind, length: Int) {
     let byte = bytes[index]
     if byte < 0x80 { return (Self.ascii[Int(byte)], 1) }
-    let length = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4
-    var value = UInt32(byte) & (0xff >> UInt32(length + 1))
-    for offset in 1..<length { value = value << 6 | UInt32(bytes[index + offset] & 0x3f) }
-    return (Unicode.Scalar(value).map(Self.classify) ?? .other, length)
+    let (value, length) = bytes.scalar(at: index)
+    return (Self.classify(value), length)
   }
 
-  private static let ascii: [Kind] = (0..<128).map { classify(Unicode.Scalar(UInt8($0))) }
+  private static let ascii: [Kind] = (0..<128).map(classify)
 
-  private static func classify(_ scalar: Unicode.Scalar) -> Kind {
-    if scalar.properties.isWhitespace { return .space }
-    switch scalar.properties.generalCategory {
-    case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter:
-      return .letter
-    case .decimalNumber, .letterNumber, .otherNumber: return .number
-    default: return .other
+  private static func classify(_ scalar: UInt32) -> Kind {
+    let kind: ScalarKind.Set = 1 << UInt64(ScalarKind.of(scalar))
+    if kind & ScalarKind.letters != 0 { return .letter }
+    if kind & ScalarKind.numbers != 0 { return .number }
+    if kind & ScalarKind.separators != 0 || (0x9...0xd).contains(scalar) || scalar == 0x85 {
+      return .space
     }
+    return .other
   }
 }

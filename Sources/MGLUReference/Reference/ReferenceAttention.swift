@@ -16,12 +16,13 @@ package struct ReferenceAttention: Sendable {
     return (head * size..<(head + 1) * size, shared * size..<(shared + 1) * size)
   }
 
-  /// P `[n, n]` of one head: softmax over the positions up to a row's own of q k^T / sqrt(size).
+  /// P `[n, n]` of one head: softmax over the positions up to a row's own, or the last of them within
+  /// the window, of q k^T / sqrt(size).
   private func probabilities(_ q: ReferenceMatrix, _ k: ReferenceMatrix) -> ReferenceMatrix {
     let scores = scale * (q * k.transposed)
     var p = scores.zeros
     for row in 0..<scores.rows {
-      let visible = 0...row
+      let visible = max(0, row + 1 - (shape.window ?? row + 1))...row
       let top = visible.reduce(-.infinity) { max($0, scores[row, $1]) }
       let total = visible.reduce(0) { $0 + .exp(scores[row, $1] - top) }
       for column in visible { p[row, column] = .exp(scores[row, column] - top) / total }
@@ -77,17 +78,26 @@ package struct ReferenceAttention: Sendable {
 package struct ReferenceRotary: Sendable {
   /// Elements of a head.
   package var headSize: Int
+  /// The first of them that are rotated.
+  package var rotarySize: Int
   /// The base of the frequencies.
   package var theta: Double
+  /// How the frequencies are changed.
+  package var scaling: RopeScaling?
 
-  /// Positions for heads of `headSize` elements.
-  package init(headSize: Int, theta: Double) {
+  /// Positions for heads of `headSize` elements, all of which are rotated unless a number is given.
+  package init(
+    headSize: Int, rotarySize: Int? = nil, theta: Double, scaling: RopeScaling? = nil
+  ) {
     self.headSize = headSize
+    self.rotarySize = rotarySize ?? headSize
     self.theta = theta
+    self.scaling = scaling
   }
 
-  /// With angle = position theta^(-2 j / headSize) and halves a, b of each head:
-  /// (a cos - b sin, b cos + a sin). Rotating by the negative angle is the backward pass.
+  /// With angle = position theta^(-2 j / rotarySize), unless frequencies are scaled, and halves a, b of
+  /// the first rotarySize elements of each head: (a cos - b sin, b cos + a sin), times the factor of
+  /// the scaling. Rotating by the negative angle is the backward pass.
   ///
   /// - Parameters:
   ///   - x: Heads side by side `[n, heads headSize]`.
@@ -96,16 +106,17 @@ package struct ReferenceRotary: Sendable {
   package func callAsFunction(
     _ x: ReferenceMatrix, positions: [Int], inverse: Bool = false
   ) -> ReferenceMatrix {
-    let half = headSize / 2
+    let half = rotarySize / 2
+    let frequencies = RopeScaling.frequencies(theta: theta, pairs: half, scaling)
+    let factor = scaling?.attentionFactor ?? 1
     var rotated = x
     for row in 0..<x.rows {
       for first in stride(from: 0, to: x.columns, by: headSize) {
         for j in 0..<half {
-          let frequency = Double.pow(theta, -2 * Double(j) / Double(headSize))
-          let angle = Double(positions[row]) * frequency * (inverse ? -1 : 1)
+          let angle = Double(positions[row]) * frequencies[j] * (inverse ? -1 : 1)
           let (a, b) = (x[row, first + j], x[row, first + half + j])
-          rotated[row, first + j] = a * .cos(angle) - b * .sin(angle)
-          rotated[row, first + half + j] = b * .cos(angle) + a * .sin(angle)
+          rotated[row, first + j] = factor * (a * .cos(angle) - b * .sin(angle))
+          rotated[row, first + half + j] = factor * (b * .cos(angle) + a * .sin(angle))
         }
       }
     }

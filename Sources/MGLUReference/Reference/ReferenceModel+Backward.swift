@@ -42,6 +42,15 @@ extension ReferenceModel {
     gradients[name] = gradients[name].map { $0 + gradient } ?? gradient
   }
 
+  /// The gradient of a bias: the sum of the rows.
+  private func addRows(
+    of gradient: ReferenceMatrix, to bias: Parameter?, in gradients: inout [String: ReferenceMatrix]
+  ) {
+    guard let bias else { return }
+    let sums = gradient.transposed.rowSums
+    add(ReferenceMatrix(rows: 1, columns: sums.count, elements: sums), to: bias, in: &gradients)
+  }
+
   private func backward(
     _ upstream: ReferenceMatrix, throughNorm parameter: Parameter, x: ReferenceMatrix,
     _ gradients: inout [String: ReferenceMatrix]
@@ -86,14 +95,16 @@ extension ReferenceModel {
       + backward(
         dMiddleNormed, throughNorm: layer.postAttentionNorm, x: t.middle, &gradients)
 
+    addRows(of: dMiddle, to: layer.outputBias?[0], in: &gradients)
     let dAttention = backward(
       dMiddle, throughProjection: layer.output[0], x: t.attention, &gradients)
     let parts = texts(t.input.rows, length).map { rows in
-      ReferenceAttention(configuration.attention).backward(
+      ReferenceAttention(layer.attention).backward(
         dAttention.rows(rows), queries: t.queries.rows(rows), keys: t.keys.rows(rows),
         values: t.values.rows(rows))
     }
     let positions = (0..<t.input.rows).map { $0 % length }
+    let rotary = rotary(layer)
     let dQKV = [
       backward(
         rotary(.stacked(parts.map(\.queries)), positions: positions, inverse: true),
@@ -104,8 +115,10 @@ extension ReferenceModel {
       .stacked(parts.map(\.values)),
     ]
     var dNormed = t.normed.zeros
-    for (parameter, gradient) in zip(layer.qkv, dQKV) {
-      dNormed += backward(gradient, throughProjection: parameter, x: t.normed, &gradients)
+    for (index, gradient) in dQKV.enumerated() {
+      addRows(of: gradient, to: layer.qkvBias?[index], in: &gradients)
+      dNormed += backward(
+        gradient, throughProjection: layer.qkv[index], x: t.normed, &gradients)
     }
     return dMiddle
       + backward(

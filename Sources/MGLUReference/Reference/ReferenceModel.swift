@@ -2,7 +2,7 @@ import MGLUModel
 
 /// A whole Llama-style model in float64: its parameters by their Hugging Face names.
 ///
-///     y = x + attention(norm(x)) Wo^T
+///     y = x + attention(norm(x)) Wo^T + bo
 ///     output = y + unit(norm(y)) Wdown^T
 package struct ReferenceModel: Sendable {
   /// What mask logits mean.
@@ -118,17 +118,21 @@ package struct ReferenceModel: Sendable {
     _ x: ReferenceMatrix, _ layer: ParameterTable.Layer, length: Int
   ) -> LayerTrace {
     let normed = norm(layer.inputNorm)(x)
-    let qkv = layer.qkv.map { normed * elements($0).transposed }
+    let qkv = layer.qkv.indices.map {
+      adding(layer.qkvBias?[$0], to: normed * elements(layer.qkv[$0]).transposed)
+    }
+    let rotary = rotary(layer)
     let positions = (0..<x.rows).map { $0 % length }
     let q = rotary(headNorm(layer.queryNorm, qkv[0]), positions: positions)
     let k = rotary(headNorm(layer.keyNorm, qkv[1]), positions: positions)
     let v = qkv[2]
     let attention = ReferenceMatrix.stacked(
       texts(x.rows, length).map { rows in
-        ReferenceAttention(configuration.attention)(
+        ReferenceAttention(layer.attention)(
           queries: q.rows(rows), keys: k.rows(rows), values: v.rows(rows))
       })
-    let middle = x + attention * elements(layer.output[0]).transposed
+    let middle =
+      x + adding(layer.outputBias?[0], to: attention * elements(layer.output[0]).transposed)
     let middleNormed = norm(layer.postAttentionNorm)(middle)
     let activation = unit(layer.unit)(middleNormed)
     return LayerTrace(
@@ -138,9 +142,18 @@ package struct ReferenceModel: Sendable {
       output: middle + activation * elements(layer.down[0]).transposed)
   }
 
-  var rotary: ReferenceRotary {
+  /// The positions of a layer.
+  func rotary(_ layer: ParameterTable.Layer) -> ReferenceRotary {
     ReferenceRotary(
-      headSize: configuration.attention.headSize, theta: configuration.ropeTheta)
+      headSize: layer.attention.headSize, rotarySize: layer.attention.rotarySize,
+      theta: configuration.ropeTheta, scaling: configuration.ropeScaling)
+  }
+
+  /// x with a bias added to every row, where there is one.
+  private func adding(_ parameter: Parameter?, to x: ReferenceMatrix) -> ReferenceMatrix {
+    guard let parameter else { return x }
+    let bias = elements(parameter)
+    return ReferenceMatrix(rows: x.rows, columns: x.columns) { x[$0, $1] + bias[0, $1] }
   }
 
   /// The rows of each text.

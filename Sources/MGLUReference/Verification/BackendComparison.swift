@@ -75,9 +75,9 @@ package final class BackendComparison {
     return withExtendedLifetime(own) { own.doubles[0] }
   }
 
-  func rotaryTable(positions: Int, headSize: Int) -> Twin<RotaryTable> {
+  func rotaryTable(positions: Int, rotarySize: Int) -> Twin<RotaryTable> {
     let table = host.allocate {
-      RotaryTable(positions: positions, headSize: headSize, in: &$0)
+      RotaryTable(positions: positions, rotarySize: rotarySize, in: &$0)
     }
     table.fill(theta: 10_000)
     return Twin(found: table.toDevice(on: backend), expected: table)

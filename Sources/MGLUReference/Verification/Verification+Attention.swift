@@ -3,10 +3,18 @@ import RealModule
 
 /// Attention over a cache.
 extension Verification {
-  /// Head sizes and query heads for each key-value head: of those that kernels have variants for.
-  private static let attentionShapes = [16, 64, 80, 128].flatMap { size in
-    [1, 2, 4, 6].map { AttentionShape(heads: 2 * $0, kvHeads: 2, headSize: size) }
-  }
+  /// Head sizes and query heads for each key-value head: of those that kernels have variants for; and
+  /// windows, of less than a step of a kernel and more, and heads of which a part or nothing is rotated.
+  private static let attentionShapes =
+    [16, 64, 80, 128].flatMap { size in
+      [1, 2, 4, 6].map { AttentionShape(heads: 2 * $0, kvHeads: 2, headSize: size) }
+    }
+    + [(64, 1, 64), (64, 45, 64), (64, 300, 64), (80, 399, 80), (64, nil, 32), (80, nil, 30)].map {
+      AttentionShape(heads: 4, kvHeads: 2, headSize: $0, window: $1, rotarySize: $2)
+    }
+    + [(16, nil, 0), (128, 77, 96)].map {
+      AttentionShape(heads: 2, kvHeads: 2, headSize: $0, window: $1, rotarySize: $2)
+    }
 
   /// New rows over a cache that is long enough for several blocks to share a row: a prompt in two
   /// parts, single rows, the last position. Sums in float32: 1e-5.
@@ -18,7 +26,7 @@ extension Verification {
       let qkv = ReferenceMatrix.normal(rows: capacity, columns: shape.rowWidth, using: &random)
       let reference = CachedAttention(qkv, shape)
       let table = backend.host.allocate {
-        RotaryTable(positions: capacity, headSize: shape.headSize, in: &$0)
+        RotaryTable(positions: capacity, rotarySize: shape.rotarySize, in: &$0)
       }
       table.fill(theta: CachedAttention.theta)
       let (keys, values) = backend.allocate { layout in
@@ -41,12 +49,23 @@ extension Verification {
         for row in Set([0, count - 1]).sorted() {
           finding.add(
             ReferenceMatrix(output[row..<row + 1]), expected: reference.row(start + row),
-            bound: 1e-5, "\(shape.heads) heads of \(shape.headSize), position \(start + row)")
+            bound: 1e-5, "\(shape.label), position \(start + row)")
         }
         start += count
       }
     }
     return finding
+  }
+}
+
+extension AttentionShape {
+  /// A name for a line of text.
+  var label: String {
+    let parts = [
+      "\(heads) / \(kvHeads) heads of \(headSize)", window.map { "window \($0)" },
+      rotarySize == headSize ? nil : "\(rotarySize) rotated",
+    ]
+    return parts.compactMap(\.self).joined(separator: ", ")
   }
 }
 
@@ -60,7 +79,8 @@ private struct CachedAttention {
   let values: ReferenceMatrix
 
   init(_ qkv: ReferenceMatrix, _ shape: AttentionShape) {
-    let rotary = ReferenceRotary(headSize: shape.headSize, theta: Self.theta)
+    let rotary = ReferenceRotary(
+      headSize: shape.headSize, rotarySize: shape.rotarySize, theta: Self.theta)
     let positions = Array(0..<qkv.rows)
     let (q, kv) = (shape.queryWidth, shape.kvWidth)
     self.shape = shape
@@ -69,13 +89,14 @@ private struct CachedAttention {
     values = qkv.columns(q + kv..<q + 2 * kv)
   }
 
-  /// softmax(q K^T / sqrt(size)) V of the row at `position`.
+  /// softmax(q K^T / sqrt(size)) V of the row at `position`, over the window's positions.
   func row(_ position: Int) -> ReferenceMatrix {
     let size = shape.headSize
     var output = ReferenceMatrix(rows: 1, columns: shape.queryWidth)
     for head in 0..<shape.heads {
       let shared = head / (shape.heads / shape.kvHeads) * size
-      let scores = (0...position).map { at in
+      let first = max(0, position + 1 - (shape.window ?? position + 1))
+      let scores = (first...position).map { at in
         (0..<size).reduce(0.0) { sum, i in
           sum + queries[position, head * size + i] * keys[at, shared + i]
         } / Double(size).squareRoot()
@@ -85,7 +106,7 @@ private struct CachedAttention {
       let total = weights.reduce(0, +)
       for (at, weight) in weights.enumerated() {
         for i in 0..<size {
-          output[0, head * size + i] += weight / total * values[at, shared + i]
+          output[0, head * size + i] += weight / total * values[first + at, shared + i]
         }
       }
     }

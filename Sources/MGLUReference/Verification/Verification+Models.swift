@@ -34,9 +34,10 @@ extension Verification {
   package func models() throws -> [Finding] {
     var findings = [Finding("model, cached", on: set)]
     if isHost { findings.append(Finding("model, whole text", on: set)) }
-    for (kind, hasQKNorm) in Self.units.map({ ($0, false) }) + [(.glu, true)] {
-      let model = try Self.model(kind, hasQKNorm: hasQKNorm, on: backend.host)
-      let label = kind.label + (hasQKNorm ? ", QK-norm" : "")
+    let variants = AttentionVariant.allCases.map { (FeedForwardUnitKind.glu, $0) }
+    for (kind, variant) in Self.units.map({ ($0, .plain) }) + variants.dropFirst() {
+      let model = try Self.model(kind, variant, on: backend.host)
+      let label = kind.label + variant.label
       let tokens = (0..<67).map { Int32($0 * 17 % 41) }
       let expected = ReferenceModel(model).logits(tokens, length: 67)
       let session = try InferenceSession(inference(model, as: .float32, .exact))
@@ -107,29 +108,71 @@ extension Verification {
   /// A model of widths that fill nothing, or of those that a GPU has a kernel of a whole step for; some
   /// blocks of an H100 have a part of its head and of nothing else.
   static func model(
-    _ kind: FeedForwardUnitKind, isWide: Bool = false, hasQKNorm: Bool = false,
+    _ kind: FeedForwardUnitKind, _ variant: AttentionVariant = .plain, isWide: Bool = false,
     on host: CPUBackend
   ) throws -> LanguageModel {
     let (h, d, vocabulary, context) = isWide ? (512, 1024, 2200, 300) : (23, 31, 41, 67)
-    let model = try LanguageModel(
-      ModelConfiguration(
-        vocabularySize: vocabulary, layers: 2,
-        attention: isWide
-          ? .init(heads: 8, kvHeads: 2, headSize: 64) : .init(heads: 4, kvHeads: 2, headSize: 6),
-        feedForward: .init(hiddenSize: h, intermediateSize: d, unit: kind),
-        contextLength: context, hasQKNorm: hasQKNorm), on: host)
+    var configuration = ModelConfiguration(
+      vocabularySize: vocabulary, layers: 2,
+      attention: isWide
+        ? .init(heads: 8, kvHeads: 2, headSize: 64) : .init(heads: 4, kvHeads: 2, headSize: 6),
+      feedForward: .init(hiddenSize: h, intermediateSize: d, unit: kind),
+      contextLength: context)
+    variant.apply(to: &configuration)
+    let model = try LanguageModel(configuration, on: host)
     model.initialize(seed: 3)
-    // Norms that are not all 1.
-    for layer in model.weights.layers {
-      for norm in [layer.queryNorm, layer.keyNorm].compactMap(\.self) {
-        norm.assign((0..<norm.count).map { 0.5 + 0.25 * Float($0 % 5) })
-      }
-    }
+    model.spreadVectors()
     return model
   }
 }
 
+/// What the attention of a family has that a Llama's has not.
+enum AttentionVariant: CaseIterable {
+  case plain, qkNorm, biases, outputBiases, windows, unrotated, partlyRotated, yarn
+
+  var label: String {
+    switch self {
+    case .plain: ""
+    case .qkNorm: ", QK-norm"
+    case .biases: ", biases"
+    case .outputBiases: ", all biases"
+    case .windows: ", window"
+    case .unrotated: ", no positions"
+    case .partlyRotated: ", partly rotated"
+    case .yarn: ", yarn"
+    }
+  }
+
+  /// Gives it to a model of two layers.
+  func apply(to configuration: inout ModelConfiguration) {
+    switch self {
+    case .plain: break
+    case .qkNorm: configuration.hasQKNorm = true
+    case .biases: configuration.hasQKVBias = true
+    case .outputBiases: (configuration.hasQKVBias, configuration.hasOutputBias) = (true, true)
+    case .windows:
+      configuration.attention.window = 9
+      configuration.unwindowedLayers = [1]
+    case .unrotated: configuration.unrotatedLayers = [0]
+    case .partlyRotated: configuration.attention.rotarySize -= 2
+    case .yarn: configuration.ropeScaling = .yarn(.init(factor: 4, original: 16))
+    }
+  }
+}
+
 extension LanguageModel {
+  /// Gives values to norms of heads and to biases, which begin as 1 and 0.
+  func spreadVectors() {
+    for layer in weights.layers {
+      for norm in [layer.queryNorm, layer.keyNorm].compactMap(\.self) {
+        norm.assign((0..<norm.count).map { 0.5 + 0.25 * Float($0 % 5) })
+      }
+      for bias in [layer.qkvBias, layer.outputBias].compactMap(\.self) {
+        bias.assign((0..<bias.count).map { 0.25 * Float($0 % 7) - 0.75 })
+      }
+    }
+  }
+
   /// Rounds the matrices that inference stores narrow, which are all but the routers'.
   func round(to type: WeightType) {
     let host = backend.host

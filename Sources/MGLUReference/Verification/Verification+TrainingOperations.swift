@@ -4,7 +4,8 @@ import MGLUModel
 extension Verification {
   var modelOperations: [() -> Finding] {
     [
-      embeddings, norms, normsOfParts, rotations, attentionForward, attentionBackward, losses,
+      embeddings, biases, norms, normsOfParts, rotations, attentionForward, attentionBackward,
+      losses,
       optimizerSteps,
       squares, conversions, differences,
     ]
@@ -29,6 +30,26 @@ extension Verification {
         let gradient = twins.normal([vocabulary, width])
         twins.compute { on in
           on.backend.embedBackward(on[upstream], tokens: on[tokens], tableGradient: on[gradient])
+        }
+        try twins.compare(gradient, in: &finding, name + ", backward")
+      }
+    }
+  }
+
+  private func biases() -> Finding {
+    trainingFinding("bias") { twins, finding in
+      // Rows in one round of blocks and in several, columns of a block and beyond.
+      for (rows, width) in [(1, 1), (5, 37), (2100, 40), (1030, 23), (3, 8203), (2, 8264)] {
+        let name = "\(rows) x \(width)"
+        let x = twins.normal([rows, width], twins.narrow)
+        let bias = twins.normal([width])
+        twins.compute { on in on.backend.addBias(on[bias], to: on[x]) }
+        try twins.compare(x, roundings: 1, in: &finding, name)
+
+        let upstream = twins.normal([rows, width], twins.narrow)
+        let gradient = twins.normal([width])
+        twins.compute { on in
+          on.backend.addBiasBackward(on[upstream], biasGradient: on[gradient])
         }
         try twins.compare(gradient, in: &finding, name + ", backward")
       }
@@ -105,10 +126,21 @@ extension Verification {
   ]
   .map { AttentionShape(heads: $0.0, kvHeads: $0.1, headSize: $0.2) }
 
+  /// Windows of one position, of less than a tile of keys, of one and of more.
+  private static let windowedHeads = [
+    (4, 2, 6, 1), (4, 4, 16, 17), (8, 2, 32, 64), (4, 1, 32, 100), (2, 2, 64, 37), (8, 2, 64, 64),
+    (8, 2, 128, 65),
+  ]
+  .map { AttentionShape(heads: $0.0, kvHeads: $0.1, headSize: $0.2, window: $0.3) }
+
+  /// Heads of which a part is rotated: whole vectors of it or not.
+  private static let partlyRotatedHeads = [(4, 2, 6, 2), (3, 3, 16, 10), (8, 2, 64, 32)]
+    .map { AttentionShape(heads: $0.0, kvHeads: $0.1, headSize: $0.2, rotarySize: $0.3) }
+
   private func rotations() -> Finding {
     trainingFinding("rotary positions") { twins, finding in
-      for shape in Self.heads {
-        let table = twins.rotaryTable(positions: 100, headSize: shape.headSize)
+      for shape in Self.heads + Self.partlyRotatedHeads {
+        let table = twins.rotaryTable(positions: 100, rotarySize: shape.rotarySize)
         let positions = twins.integers((0..<77).map { Int32($0 * 31 % 100) })
         for inverse in [false, true] {
           let qkv = twins.normal([77, shape.rowWidth], twins.narrow)
@@ -119,7 +151,7 @@ extension Verification {
           }
           try twins.compare(
             qkv, roundings: 1, in: &finding,
-            "\(shape.heads) heads of \(shape.headSize), inverse \(inverse)")
+            "\(shape.label), inverse \(inverse)")
         }
       }
     }
@@ -141,14 +173,13 @@ extension Verification {
   private func forEachAttention(
     _ twins: BackendComparison, _ body: (AttentionCase) throws -> Void
   ) throws {
-    for shape in Self.heads {
+    for shape in Self.heads + Self.windowedHeads {
       for (length, scale) in Self.texts {
         let rows = 2 * length
         try body(
           AttentionCase(
             shape: shape, length: length,
-            name: "\(shape.heads) / \(shape.kvHeads) heads of \(shape.headSize), \(length) long, "
-              + "scale \(scale)",
+            name: "\(shape.label), \(length) long, scale \(scale)",
             qkv: twins.normal([rows, shape.rowWidth], twins.narrow, scale: scale),
             output: twins.output([rows, shape.queryWidth], twins.narrow),
             logSumExp: twins.output([2, shape.heads, length])))

@@ -76,7 +76,7 @@ public struct AdamW: Sendable {
         weights.productBytes, settings.weightDecay,
         model.productCopies?.elements(backend.productType)
       ),
-      (weights.logitBytes, settings.weightDecay, nil), (weights.normBytes, 0, nil),
+      (weights.logitBytes, settings.weightDecay, nil), (weights.vectorBytes, 0, nil),
     ] where !bytes.isEmpty {
       backend.adamW(
         model.masterParameters.floats(inBytes: bytes),

@@ -24,7 +24,7 @@ public struct TrainingMemory: Sendable, Equatable {
       weights = ModelWeights(
         configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
     }
-    let trained = weights?.normBytes.upperBound ?? 0
+    let trained = weights?.vectorBytes.upperBound ?? 0
     let productBytes = weights?.productBytes.count ?? 0
     copies =
       backend.productType == .float32 ? 0 : productBytes / 4 * backend.productType.byteCount

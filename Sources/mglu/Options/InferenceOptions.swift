@@ -26,5 +26,16 @@ struct InputPrecisionOptions: ParsableArguments {
   var precision: InputPrecision { inputPrecision ?? formerName ?? .reduced }
 }
 
-extension WeightType: ExpressibleByArgument {}
+extension WeightType: ExpressibleByArgument {
+  /// The type that an argument names, here or in llama.cpp.
+  public init?(argument: String) {
+    switch argument {
+    case "f32": self = .float32
+    case "f16": self = .float16
+    case "q8_0": self = .int8
+    default: self.init(rawValue: argument)
+    }
+  }
+}
+
 extension InputPrecision: ExpressibleByArgument {}

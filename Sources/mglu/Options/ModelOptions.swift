@@ -4,12 +4,12 @@ import MGLUTraining
 /// An existing model, and the threads that run it.
 struct ModelOptions: ParsableArguments {
   @Option(
-    help: "Folder of a model, or of a run, for its newest checkpoint.",
-    completion: .directory)
+    help: "A model: its folder, a GGUF file, or a run, for its newest checkpoint.",
+    completion: .file())
   var model: String
   @Option(help: "Threads (default: all processors).") var threads: Int?
 
-  /// The model's folder, and the backend; notes missing libraries.
+  /// Where the model lies, and the backend; notes missing libraries.
   func open() throws -> (folder: String, backend: CPUBackend) {
     let folder = try ModelFolder.locate(model)
     let backend = try CPUBackend(threads: threads)
@@ -41,7 +41,7 @@ struct ModelOptions: ParsableArguments {
     _ options: InferenceOptions
   ) throws -> (model: InferenceModel, tokenizer: Tokenizer?) {
     let folder = try ModelFolder.locate(model)
-    guard Folder.kind(of: folder + "/tokenizer.json") == nil else { return try load(options) }
+    if try ModelFolder.hasTokenizer(folder) { return try load(options) }
     let model = try ModelFolder.loadForInference(
       folder, weights: options.weights, precision: options.inputs.precision,
       on: options.device.inferenceBackend(threads: threads))
