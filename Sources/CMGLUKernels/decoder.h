@@ -155,6 +155,46 @@ static void cross_entropy(float *logits, const int32_t *targets, float *losses, 
   }
 }
 
+static void distill(float *logits, const float *teacher, const int32_t *targets, float *losses,
+                    float scale, float share, float temperature, int64_t width,
+                    int64_t teacher_width, int64_t vocabulary, float *scratch, int64_t begin,
+                    int64_t end) {
+  float *p = scratch, *q = scratch + vocabulary;
+  const float inverse = 1.f / temperature;
+  for (int64_t row = begin; row < end; row++) {
+    float *x = logits + row * width;
+    const float *y = teacher + row * teacher_width;
+    const int32_t target = targets[row];
+    if (target < 0) {
+      losses[row] = 0;
+      memset(x, 0, (size_t)width * sizeof(float));
+      continue;
+    }
+    memcpy(p, x, (size_t)vocabulary * sizeof(float));
+    memcpy(q, y, (size_t)vocabulary * sizeof(float));
+    const float top = row_maximum(x, vocabulary), teacher_top = row_maximum(y, vocabulary);
+    const float p_total = exponentiate(p, inverse, top * inverse, vocabulary);
+    const float q_total = exponentiate(q, inverse, teacher_top * inverse, vocabulary);
+    // sum q (log q - log p), of which the logarithms of the totals come out.
+    vf divergence = {};
+    FOR_VECTORS(j, m, vocabulary)
+      divergence += load(q + j, m) * ((load(y + j, m) - splat(teacher_top))
+                                      - (load(x + j, m) - splat(top)));
+    const float kl = sum(divergence) * inverse / q_total + logf(p_total) - logf(q_total);
+    const float chosen = x[target];
+    const float total = exponentiate(x, 1.f, top, vocabulary);
+    losses[row] = (1.f - share) * (logf(total) + (top - chosen))
+                  + share * temperature * temperature * kl;
+    const vf hard = splat(scale * (1.f - share) / total);
+    const vf soft = splat(scale * share * temperature / p_total);
+    const vf wanted = splat(scale * share * temperature / q_total);
+    FOR_VECTORS(j, m, vocabulary)
+      store(x + j, load(x + j, m) * hard + load(p + j, m) * soft - load(q + j, m) * wanted, m);
+    x[target] -= scale * (1.f - share);
+    memset(x + vocabulary, 0, (size_t)(width - vocabulary) * sizeof(float));
+  }
+}
+
 static float log_sum_exp(const float *x, int64_t count) {
   vf top = splat(-INFINITY);
   FOR_VECTORS(j, m, count) {

@@ -29,6 +29,7 @@ const cmglu_kernels CMGLU_TABLE(CMGLU_NAME) = {
     .dot = dot,
     .attend = attend,
     .cross_entropy = cross_entropy,
+    .distill = distill,
     .log_sum_exp = log_sum_exp,
     .adamw = adamw,
     .sum_of_squares = sum_of_squares,

@@ -14,6 +14,7 @@ struct TrainCommand: ParsableCommand {
         mglu train --data input.txt --steps 5000 --output run --resume
         mglu train --data shards/ --tokenizer gpt2/tokenizer.json --output run
         mglu train --data input.txt --init mglu --learning-rate 3e-4 --output run
+        mglu train --data input.txt --init mglu --distill swiglu --output run
         mglu train --data input.txt --preset paper-small --device cuda --output run
 
       --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
@@ -36,6 +37,13 @@ struct TrainCommand: ParsableCommand {
     help: "Begin with the weights of this folder or GGUF file, and their shape.",
     completion: .file())
   var initial: String?
+  @Option(
+    help: "A model to learn from beside the text, of the same tokenizer.", completion: .directory)
+  var distill: String?
+  @Option(help: "Share of the loss that is the teacher's, 0 to 1 (default: 0.5).")
+  var distillWeight: Float?
+  @Option(help: "Temperature of both models' logits in that share (default: 1).")
+  var distillTemperature: Float?
   @OptionGroup(title: "Model") var shape: ShapeOptions
   @OptionGroup(title: "Training") var training: TrainingOptions
   @Option(help: "Threads (default: all processors).") var threads: Int?
@@ -52,6 +60,9 @@ struct TrainCommand: ParsableCommand {
     if initial != nil, !shape.isEmpty {
       throw ValidationError("--init has a shape: leave out the options under Model")
     }
+    if distill == nil, distillWeight != nil || distillTemperature != nil {
+      throw ValidationError("--distill-weight and --distill-temperature belong to --distill")
+    }
   }
 
   func run() throws {
@@ -62,11 +73,12 @@ struct TrainCommand: ParsableCommand {
     let tokenizer = try Tokenizer.named(tokenizer ?? source ?? "byte")
     let model = try model(from: source, tokenizer: tokenizer, on: backend)
     let configuration = model.configuration
-    let settings = try training.configuration(contextLength: configuration.contextLength)
+    let settings = try settings(contextLength: configuration.contextLength)
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
     let trainer = try Trainer(
       model, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
-      tensorBoard: tensorBoard, recomputesActivations: recompute)
+      tensorBoard: tensorBoard, recomputesActivations: recompute,
+      teacher: try distill.map { try ModelFolder.load(ModelFolder.locate($0), on: backend) })
 
     var progress = TrainingProgress(settings)
     try trainer.prepareOutput(resume: resume) { progress.show($0) }
@@ -95,6 +107,19 @@ struct TrainCommand: ParsableCommand {
 }
 
 extension TrainCommand {
+  /// The settings of a run over windows of at most `contextLength` tokens.
+  private func settings(contextLength: Int) throws -> TrainingConfiguration {
+    var settings = try training.configuration(contextLength: contextLength)
+    if distill != nil {
+      let usual = Distillation()
+      settings.distillation = Distillation(
+        share: distillWeight ?? usual.share,
+        temperature: distillTemperature ?? usual.temperature)
+      try settings.validate()
+    }
+    return settings
+  }
+
   /// The model in `folder`, which must know the tokenizer's tokens, or a new one.
   private func model(
     from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend
@@ -106,11 +131,18 @@ extension TrainCommand {
         try shape.configuration(tokenizer: tokenizer, context: training.context)
       }
     // Before anything of that size is allocated.
-    let settings = try training.configuration(contextLength: configuration.contextLength)
-    try TrainingMemory(
-      configuration, sequences: settings.batchSize, length: settings.contextLength,
-      purpose: recompute ? .recomputingTraining : .training, on: backend
-    ).check(on: backend)
+    let settings = try settings(contextLength: configuration.contextLength)
+    func memory(_ configuration: ModelConfiguration, _ purpose: ActivationPurpose) -> TrainingMemory
+    {
+      TrainingMemory(
+        configuration, sequences: settings.batchSize, length: settings.contextLength,
+        purpose: purpose, on: backend)
+    }
+    let teacher = try distill.map { name throws(CheckpointError) in
+      memory(try ModelFolder.configuration(in: ModelFolder.locate(name)), .evaluation).forward
+    }
+    try memory(configuration, recompute ? .recomputingTraining : .training)
+      .check(on: backend, beside: teacher ?? 0)
     if let folder {
       let model = try ModelFolder.load(folder, on: backend)
       try tokenizer.check(for: model.configuration, folder: folder)

@@ -192,6 +192,46 @@ import Testing
     }
   }
 
+  /// Both models' logits lie in wider rows, whose rest has no gradient.
+  @Test(arguments: [2, 7, 16, 17, 1031], [(0.5, 1.0), (1, 4), (0.25, 0.5)])
+  func distillationAgreesWithTheReference(
+    vocabulary: Int, settings: (share: Double, temperature: Double)
+  ) throws {
+    let (rows, width) = (23, vocabulary + 3)
+    var random = Philox(seed: 5, purpose: .synthetic)
+    let wide = (0..<2).map { _ in
+      ReferenceMatrix.normal(rows: rows, columns: width, scale: 3, using: &random)
+    }
+    func narrow(_ matrix: ReferenceMatrix) -> ReferenceMatrix {
+      ReferenceMatrix(
+        rows: rows, columns: vocabulary,
+        elements: (0..<rows).flatMap { row in (0..<vocabulary).map { matrix[row, $0] } })
+    }
+    let targets = (0..<rows).map { Int32($0 % 5 == 2 ? -1 : $0 * 7 % vocabulary) }
+    let expected = ReferenceLoss.distillation(
+      narrow(wide[0]), teacher: narrow(wide[1]), targets: targets, share: settings.share,
+      temperature: settings.temperature)
+    for name in CPUBackend.instructionSets {
+      let backend = try CPUBackend(threads: 2, instructionSet: name)
+      let t = tensors(wide, on: backend)
+      let (ids, losses) = backend.allocate { ($0.tensor([rows], .int32), $0.tensor([1, rows])) }
+      ids.assign(integers: targets)
+      backend.distill(
+        t[0], teacher: t[1], vocabulary: vocabulary, targets: ids, losses: losses,
+        gradientScale: 0.25,
+        Distillation(
+          share: Float(settings.share), temperature: Float(settings.temperature)))
+      backend.synchronize()
+      #expect(
+        relativeError(
+          ReferenceMatrix(losses),
+          ReferenceMatrix(rows: 1, columns: rows, elements: expected.losses)) < Self.bound)
+      let found = ReferenceMatrix(t[0])
+      #expect(relativeError(narrow(found), 0.25 * expected.gradient) < Self.bound)
+      for row in 0..<rows { for column in vocabulary..<width { #expect(found[row, column] == 0) } }
+    }
+  }
+
   /// Float32 tensors of these matrices.
   private func tensors(_ matrices: [ReferenceMatrix], on backend: CPUBackend) -> [Tensor] {
     let tensors = backend.allocate { layout in

@@ -83,6 +83,29 @@ import Testing
     #expect(losses[1] == 0 && gradient.rows(1..<2).elements.allSatisfy { $0 == 0 })
   }
 
+  @Test(arguments: [(0.5, 1.0), (1, 3), (0.2, 0.5)])
+  func distillationGradientIsADifferenceQuotient(share: Double, temperature: Double) {
+    var random = Philox(seed: 7, purpose: .synthetic)
+    let logits = ReferenceMatrix.normal(rows: 4, columns: 11, scale: 3, using: &random)
+    let teacher = ReferenceMatrix.normal(rows: 4, columns: 11, scale: 3, using: &random)
+    let targets: [Int32] = [3, -1, 0, 10]
+    func distillation(
+      _ logits: ReferenceMatrix, _ share: Double
+    ) -> (losses: [Double], gradient: ReferenceMatrix) {
+      ReferenceLoss.distillation(
+        logits, teacher: teacher, targets: targets, share: share, temperature: temperature)
+    }
+    let measured = FiniteDifference.gradient(at: logits) {
+      distillation($0, share).losses.reduce(0, +)
+    }
+    #expect(relativeError(distillation(logits, share).gradient, measured) < Self.bound)
+    // The teacher itself leaves nothing to learn from it, and no share of it is cross-entropy.
+    #expect(distillation(teacher, 1).losses.allSatisfy { abs($0) < 1e-12 })
+    #expect(
+      distillation(logits, 0).losses
+        == ReferenceLoss.crossEntropy(logits, targets: targets).losses)
+  }
+
   static let units: [FeedForwardUnitKind] = [
     .lu, .glu, .sharedGLU, .mglu(.init(count: 2)),
     .mglu(.init(count: 2, ablation: .noGateMask)),

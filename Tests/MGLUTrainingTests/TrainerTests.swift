@@ -36,6 +36,60 @@ import Testing
   static let proverbs = String(
     repeating: "A rolling stone gathers no moss. Look before you leap. ", count: 6)
 
+  /// A teacher draws the model to itself, none of it changes nothing, and one that does not fit is
+  /// refused.
+  @Test func aTeacherIsLearnedFrom() throws {
+    func trained(
+      _ distillation: Distillation?, teacher: LanguageModel? = nil
+    ) throws -> LanguageModel {
+      var configuration = Self.configuration(steps: 60)
+      configuration.distillation = distillation
+      let student = try Self.trainer(in: nil).model
+      let text = TokenSequence(Tokenizer.bytes.encode(Self.proverbs))
+      let trainer = try Trainer(
+        student, tokenizer: .bytes, corpus: Corpus(training: text, validation: text),
+        configuration: configuration, teacher: teacher)
+      _ = try trainer.run()
+      return student
+    }
+    // Drawn, not trained: what it says is in no text.
+    let teacher = try LanguageModel(
+      trained(nil).configuration, seed: 77, on: CPUBackend(threads: 2))
+    for parameter in teacher.namedParameters where parameter.name.contains("embed") {
+      parameter.tensor.assign(parameter.tensor.array.map { $0 * 30 })
+    }
+    teacher.upload()
+    let ids = Array(Tokenizer.bytes.encode(Self.proverbs).prefix(8))
+    func distance(_ model: LanguageModel) -> Float {
+      zip(model.logits(ids), teacher.logits(ids)).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+    }
+    // The teacher computes on the student's backend.
+    func distilled(_ share: Float) throws -> LanguageModel {
+      var configuration = Self.configuration(steps: 60)
+      configuration.distillation = Distillation(share: share)
+      let student = try Self.trainer(in: nil).model
+      let copy = try LanguageModel(teacher.configuration, on: student.backend)
+      for (from, to) in zip(teacher.namedParameters, copy.namedParameters) {
+        to.tensor.assign(from.tensor.array)
+      }
+      copy.upload()
+      let text = TokenSequence(Tokenizer.bytes.encode(Self.proverbs))
+      _ = try Trainer(
+        student, tokenizer: .bytes, corpus: Corpus(training: text, validation: text),
+        configuration: configuration, teacher: copy
+      ).run()
+      return student
+    }
+    let alone = try trained(nil)
+    #expect(distance(try distilled(1)) < 0.8 * distance(alone))
+    let unchanged = try distilled(0)
+    #expect(zip(alone.logits(ids), unchanged.logits(ids)).allSatisfy { abs($0 - $1) < 1e-3 })
+    #expect(throws: TrainingError.self) { try trained(Distillation()) }
+    #expect(throws: TrainingError.self) { try trained(nil, teacher: teacher) }
+    #expect(throws: TrainingError.self) { try trained(Distillation(), teacher: teacher) }
+    #expect(throws: TrainingError.self) { try distilled(1.5) }
+  }
+
   /// Interrupted at any step, before the first checkpoint too, and resumed: the same bytes.
   @Test(arguments: units, [1, 4, 6, 11])
   func resumedRunEndsWithTheSameBytes(unit: FeedForwardUnitKind, stop: Int) throws {

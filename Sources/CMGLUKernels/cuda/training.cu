@@ -12,6 +12,8 @@
 //                      other, in place; with `direction` -1 back.
 // cross_entropy        losses = log sum e^(x - max) + (max - x[target]); logits become
 //                      (softmax - onehot) scale.
+// distill              losses = (1 - s) cross-entropy + s T^2 KL(teacher / T, logits / T); logits
+//                      become its gradient.
 // adamw                m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
 //                      w = (1 - rate decay) w - rate (m / c1) / (sqrt(v / c2) + epsilon), g = 0.
 // sum_of_squares       in float64: per block, then add_sums over the blocks.

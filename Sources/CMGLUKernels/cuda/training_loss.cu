@@ -1,4 +1,4 @@
-// training_loss: cross-entropy and the gradient of the logits. A part of training.cu, which
+// training_loss: cross-entropy, distillation, and the gradient of the logits. A part of training.cu, which
 // includes it and says what they compute.
 
 namespace training {
@@ -86,5 +86,80 @@ extern "C" __global__ void __launch_bounds__(512, 2) cross_entropy(
       }
     }
     store(x + j * 8ll, narrow(v), width - j * 8);
+  }
+}
+
+// A block of 512 threads per row, which reads both rows twice, the second time from L2.
+extern "C" __global__ void __launch_bounds__(512, 2) distill(
+    u16 *logits, const u16 *__restrict__ teacher, const int *__restrict__ targets,
+    float *__restrict__ losses, float scale, float share, float temperature, int vocabulary,
+    int width, int teacher_width) {
+  using namespace training;
+  __shared__ float tops[2][16], sums[4][16];
+  const i64 row = blockIdx.x;
+  u16 *x = logits + row * width;
+  const u16 *y = teacher + row * teacher_width;
+  const int target = targets[row], groups = (width + 7) / 8;
+  if (target < 0) {
+    if (threadIdx.x == 0) losses[row] = 0.f;
+    for (int j = threadIdx.x; j < groups; j += blockDim.x)
+      store(x + j * 8ll, make_uint4(0, 0, 0, 0), width - j * 8);
+    return;
+  }
+  const float chosen = __uint_as_float((u32)x[target] << 16), inverse = 1.f / temperature;
+  const int live_groups = (vocabulary + 7) / 8;
+  auto read = [&](int j, float (&a)[8], float (&b)[8]) {
+    widen_logits(load(x + j * 8ll, width - j * 8), vocabulary - j * 8, a);
+    widen_logits(load(y + j * 8ll, teacher_width - j * 8), vocabulary - j * 8, b);
+  };
+  float top = LEAST, teacher_top = LEAST;
+  for (int j = threadIdx.x; j < live_groups; j += blockDim.x) {
+    float a[8], b[8];
+    read(j, a, b);
+#pragma unroll
+    for (int k = 0; k < 8; k++) top = fmaxf(top, a[k]), teacher_top = fmaxf(teacher_top, b[k]);
+  }
+#pragma unroll
+  for (int offset = 16; offset; offset >>= 1) {
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, offset));
+    teacher_top = fmaxf(teacher_top, __shfl_xor_sync(~0u, teacher_top, offset));
+  }
+  if (threadIdx.x % 32 == 0)
+    tops[0][threadIdx.x / 32] = top, tops[1][threadIdx.x / 32] = teacher_top;
+  __syncthreads();
+  for (int warp = 0; warp < blockDim.x / 32; warp++)
+    top = fmaxf(top, tops[0][warp]), teacher_top = fmaxf(teacher_top, tops[1][warp]);
+  // sum q (log q - log p), of which the logarithms of the totals come out.
+  float sum = 0.f, p_sum = 0.f, q_sum = 0.f, divergence = 0.f;
+  for (int j = threadIdx.x; j < live_groups; j += blockDim.x) {
+    float a[8], b[8];
+    read(j, a, b);
+#pragma unroll
+    for (int k = 0; k < 8; k++) {
+      if (j * 8 + k >= vocabulary) break;
+      const float u = a[k] - top, v = b[k] - teacher_top, q = __expf(v * inverse);
+      sum += __expf(u), p_sum += __expf(u * inverse), q_sum += q, divergence += q * (v - u);
+    }
+  }
+  const float total = block_sum(sum, sums[0]), p_total = block_sum(p_sum, sums[1]);
+  const float q_total = block_sum(q_sum, sums[2]);
+  const float kl = block_sum(divergence, sums[3]) * inverse / q_total + logf(p_total / q_total);
+  if (threadIdx.x == 0)
+    losses[row] = (1.f - share) * (logf(total) + (top - chosen))
+                  + share * temperature * temperature * kl;
+  const float hard = scale * (1.f - share), soft = scale * share * temperature;
+  for (int j = threadIdx.x; j < groups; j += blockDim.x) {
+    float a[8] = {}, b[8];
+    if (j < live_groups) {
+      read(j, a, b);
+#pragma unroll
+      for (int k = 0; k < 8; k++) {
+        const float u = a[k] - top, v = b[k] - teacher_top;
+        a[k] = __expf(u) * (hard / total)
+               + soft * (__expf(u * inverse) / p_total - __expf(v * inverse) / q_total);
+        if (j * 8 + k == target) a[k] -= hard;
+      }
+    }
+    store(x + j * 8ll, narrow(a), width - j * 8);
   }
 }

@@ -85,6 +85,15 @@ typedef struct {
   void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, float scale,
                         int64_t width, int64_t vocabulary, int64_t begin, int64_t end);
 
+  // With s = share and T = temperature, p and q the softmax of logits / T and teacher / T:
+  // losses[row] = (1 - s) cross-entropy + s T^2 KL(q, p), and the logits become its gradient times
+  // `scale`; a row without target has neither. Both have `vocabulary` logits in rows of their widths;
+  // scratch[2 vocabulary] is overwritten.
+  void (*distill)(float *logits, const float *teacher, const int32_t *targets, float *losses,
+                  float scale, float share, float temperature, int64_t width,
+                  int64_t teacher_width, int64_t vocabulary, float *scratch, int64_t begin,
+                  int64_t end);
+
   // log sum e^x, the sum in float64; what is no number counts as -infinity. Equal values give equal
   // bits wherever they lie.
   float (*log_sum_exp)(const float *x, int64_t count);

@@ -107,6 +107,13 @@ public protocol TrainingBackend: Backend {
   func crossEntropy(
     _ logits: Tensor, vocabulary: Int, targets: Tensor, losses: Tensor, gradientScale: Float)
 
+  /// losses `[n]` = those of ``Distillation`` with the logits of a teacher `[n, V']`; logits `[n, V]`
+  /// become their own gradient times `gradientScale`. A negative target counts nothing. Of wider rows
+  /// only the first `vocabulary` are logits.
+  func distill(
+    _ logits: Tensor, teacher: Tensor, vocabulary: Int, targets: Tensor, losses: Tensor,
+    gradientScale: Float, _ distillation: Distillation)
+
   // Optimizer ------------------------------------------------------------------------------------
 
   /// One step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) over `weights`,

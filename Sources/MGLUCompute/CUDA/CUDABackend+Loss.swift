@@ -20,4 +20,24 @@ extension CUDABackend {
       arguments: logits.deviceAddress, targets.deviceAddress, losses.deviceAddress, gradientScale,
       Int32(vocabulary), Int32(logits.columns), Int32(isStaged ? 1 : 0))
   }
+
+  public func distill(
+    _ logits: Tensor, teacher: Tensor, vocabulary: Int, targets: Tensor, losses: Tensor,
+    gradientScale: Float, _ distillation: Distillation
+  ) {
+    precondition(
+      logits.dataType == .bfloat16 && teacher.dataType == .bfloat16
+        && logits.rows == targets.count && losses.count == targets.count
+        && teacher.rows == targets.count && vocabulary <= logits.columns
+        && vocabulary <= teacher.columns, "targets or the teacher do not fit logits")
+    guard logits.rows > 0 else { return }
+    let isWide = teacher.columns % 8 == 0
+    launch(
+      "training", "distill",
+      options: isWide ? rowOptions(logits.columns, logits, teacher) : ["-DWIDE=0"],
+      grid: LaunchSize(logits.rows), block: 512, programmatic: false,
+      arguments: logits.deviceAddress, teacher.deviceAddress, targets.deviceAddress,
+      losses.deviceAddress, gradientScale, distillation.share, distillation.temperature,
+      Int32(vocabulary), Int32(logits.columns), Int32(teacher.columns))
+  }
 }

@@ -1,18 +1,21 @@
 extension LanguageModel {
   /// One forward and backward pass: the losses into `activations.losses`, and `scale` times the
-  /// gradient of their sum added to `gradients`.
+  /// gradient of their sum added to `gradients`. With a `teacher` the losses are those of its
+  /// ``Distillation``.
   ///
   /// Cost: three times the forward pass. Nothing is allocated.
   public func lossAndGradients(
-    _ activations: ModelActivations, into gradients: Gradients, scale: Float
+    _ activations: ModelActivations, into gradients: Gradients, scale: Float,
+    teacher: Teacher? = nil
   ) {
     guard let d = activations.gradients else {
       preconditionFailure("activations laid out for evaluation were used for training")
     }
     let weights = deviceWeights
     hidden(activations)
+    teacher?.read(activations.batch)
     // The head: its logits become their own gradient, chunk by chunk.
-    losses(activations, gradientScale: scale) { rows, logits in
+    losses(activations, gradientScale: scale, teacher: teacher) { rows, logits in
       backend.multiply(logits, weights.head, into: d.normed[rows])
       multiply(logits, activations.normed[rows], addingTo: gradients[weights.head])
     }

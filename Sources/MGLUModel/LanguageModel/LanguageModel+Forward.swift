@@ -81,13 +81,20 @@ extension LanguageModel {
   /// Computes the losses, where `gradientScale` is not 0 the gradients of the logits, and brings the
   /// losses to the host. `body` sees each chunk of logits after that.
   func losses(
-    _ a: ModelActivations, gradientScale: Float,
+    _ a: ModelActivations, gradientScale: Float, teacher: Teacher? = nil,
     _ body: (_ rows: Range<Int>, _ logits: Tensor) -> Void
   ) {
     forEachLogits(a) { rows, logits in
-      backend.crossEntropy(
-        logits, vocabulary: configuration.vocabularySize, targets: a.resident.targets[rows],
-        losses: a.resident.losses[rows], gradientScale: gradientScale)
+      let (targets, losses) = (a.resident.targets[rows], a.resident.losses[rows])
+      if let teacher {
+        backend.distill(
+          logits, teacher: teacher.logits(rows), vocabulary: configuration.vocabularySize,
+          targets: targets, losses: losses, gradientScale: gradientScale, teacher.distillation)
+      } else {
+        backend.crossEntropy(
+          logits, vocabulary: configuration.vocabularySize, targets: targets, losses: losses,
+          gradientScale: gradientScale)
+      }
       body(rows, logits)
     }
     if a.resident.isCopy(of: a.batch) { backend.copy(a.resident.losses, into: a.batch.losses) }

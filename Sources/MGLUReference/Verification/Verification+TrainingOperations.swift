@@ -6,8 +6,8 @@ extension Verification {
     [
       embeddings, biases, norms, normsOfParts, rotations, attentionForward, attentionBackward,
       losses,
-      optimizerSteps,
-      squares, conversions, differences,
+      distillations,
+      optimizerSteps, squares, conversions, differences,
     ]
   }
 

@@ -29,6 +29,34 @@ extension Verification {
     }
   }
 
+  /// Teachers of wider and narrower rows, hot and cold, alone and beside the text.
+  func distillations() -> Finding {
+    trainingFinding("distillation") { twins, finding in
+      for (vocabulary, width, teacherWidth) in [
+        (1, 1, 1), (41, 64, 48), (37, 37, 37), (257, 320, 257), (50257, 50304, 50304),
+      ] {
+        for (share, temperature) in [(Float(0.5), Float(1)), (1, 2), (0.25, 0.5), (0, 3)] {
+          let rows = width > 50_000 ? 3 : 6
+          let logits = twins.normal([rows, width], twins.narrow, scale: 3)
+          let teacher = twins.normal([rows, teacherWidth], twins.narrow, scale: 3)
+          let targets = twins.integers(
+            (0..<rows).map { $0 % 3 == 1 ? -1 : Int32($0 * 7919 % vocabulary) })
+          let losses = twins.output([rows])
+          twins.compute { on in
+            on.backend.distill(
+              on[logits], teacher: on[teacher], vocabulary: vocabulary, targets: on[targets],
+              losses: on[losses], gradientScale: 0.01,
+              Distillation(share: share, temperature: temperature))
+          }
+          let name =
+            "\(vocabulary) of \(width) and \(teacherWidth), share \(share) at \(temperature)"
+          try twins.compare(losses, in: &finding, name)
+          try twins.compare(logits, roundings: 1, in: &finding, name + ", gradient")
+        }
+      }
+    }
+  }
+
   /// Steps with and without clipping, and one of a norm that is no number, which must change nothing.
   func optimizerSteps() -> Finding {
     trainingFinding("AdamW") { twins, finding in

@@ -18,6 +18,7 @@ public final class Trainer {
   private let activations: ModelActivations
   private let evaluator: Evaluator
   private let windows: BatchSampler
+  private let teacher: Teacher?
   private var telemetry: MaskTelemetry?
   private let telemetryInterval: Int
   private let writesTensorBoard: Bool
@@ -33,21 +34,24 @@ public final class Trainer {
   ///   - tensorBoard: Whether an event file lies next to the metrics.
   ///   - recomputesActivations: Whether the backward pass computes activations again in place of
   ///     keeping them: some 30 % slower, in a fraction of the memory, with equal results.
+  ///   - teacher: A model on the same backend and of the same vocabulary, where the configuration has a
+  ///     distillation.
   public convenience init(
     _ model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus,
     configuration: TrainingConfiguration, output: String? = nil, tensorBoard: Bool = false,
-    recomputesActivations: Bool = false
+    recomputesActivations: Bool = false, teacher: LanguageModel? = nil
   ) throws {
     try self.init(
       model, tokenizer: tokenizer, corpus: corpus, configuration: configuration,
       output: output, tensorBoard: tensorBoard, recomputesActivations: recomputesActivations,
+      teacher: teacher,
       telemetryInterval: MaskTelemetry.interval)
   }
 
   package init(
     _ model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus,
     configuration: TrainingConfiguration, output: String?, tensorBoard: Bool = false,
-    recomputesActivations: Bool = false, telemetryInterval: Int
+    recomputesActivations: Bool = false, teacher: LanguageModel? = nil, telemetryInterval: Int
   ) throws {
     try configuration.validate()
     guard configuration.contextLength <= model.configuration.contextLength else {
@@ -79,6 +83,38 @@ public final class Trainer {
       sequences: configuration.batchSize, length: configuration.contextLength,
       purpose: recomputesActivations ? .recomputingTraining : .training)
     evaluator = Evaluator(model, tokenizer: tokenizer, activations: activations)
+    self.teacher = try Self.teacher(teacher, for: model, configuration)
+  }
+
+  private static func teacher(
+    _ teacher: LanguageModel?, for model: LanguageModel, _ configuration: TrainingConfiguration
+  ) throws(TrainingError) -> Teacher? {
+    guard let teacher, let distillation = configuration.distillation else {
+      guard teacher == nil, configuration.distillation == nil else {
+        throw TrainingError(
+          .setting,
+          teacher == nil ? "distillation without a teacher" : "a teacher without distillation",
+          remedy: "give both or neither")
+      }
+      return nil
+    }
+    let (own, other) = (model.configuration, teacher.configuration)
+    guard own.vocabularySize == other.vocabularySize, teacher.backend === model.backend else {
+      throw TrainingError(
+        .setting,
+        "the teacher's vocabulary of \(other.vocabularySize) tokens on \(teacher.backend.summary): "
+          + "expected \(own.vocabularySize) on \(model.backend.summary)",
+        remedy: "give a teacher of the same tokenizer")
+    }
+    guard configuration.contextLength <= other.contextLength else {
+      throw TrainingError(
+        .setting,
+        "a context of \(configuration.contextLength) is longer than the teacher's "
+          + "\(other.contextLength)")
+    }
+    return Teacher(
+      teacher, distillation, sequences: configuration.batchSize,
+      length: configuration.contextLength)
   }
 
   /// Refuses an output folder that holds a run, unless it is to be resumed; then goes on from its
@@ -231,7 +267,8 @@ public final class Trainer {
     for part in 0..<configuration.gradientAccumulation {
       if part > 0 { try addLosses() }
       try windows.draw(seed: configuration.seed, step: step, part: part, into: activations.batch)
-      model.lossAndGradients(activations, into: optimizer.gradients, scale: Float(1 / tokens))
+      model.lossAndGradients(
+        activations, into: optimizer.gradients, scale: Float(1 / tokens), teacher: teacher)
     }
     optimizer.step(model, learningRate: configuration.schedule[step], step: step + 1)
     try addLosses()

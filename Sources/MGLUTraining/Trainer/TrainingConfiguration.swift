@@ -37,6 +37,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var warmupSteps: Int
   /// The settings of AdamW.
   public var optimizer: AdamW.Settings
+  /// How much a teacher counts, or `nil` without one.
+  public var distillation: Distillation?
   /// The seed of the windows drawn.
   public var seed: UInt64
   /// Steps between validations; 0 validates at the end only.
@@ -56,7 +58,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     steps: Int = 2000, batchSize: Int = 12, contextLength: Int = 64,
     gradientAccumulation: Int = 1, learningRate: Double = 1e-3,
     minimumLearningRate: Double = 1e-4, warmupSteps: Int = 100,
-    optimizer: AdamW.Settings = .init(), seed: UInt64 = 1, evaluateEvery: Int = 250,
+    optimizer: AdamW.Settings = .init(), distillation: Distillation? = nil, seed: UInt64 = 1,
+    evaluateEvery: Int = 250,
     evaluationTokens: Int = 1 << 18, saveEvery: Int = 500, keptCheckpoints: Int = 2
   ) {
     self.steps = steps
@@ -67,6 +70,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     self.minimumLearningRate = minimumLearningRate
     self.warmupSteps = warmupSteps
     self.optimizer = optimizer
+    self.distillation = distillation
     self.seed = seed
     self.evaluateEvery = evaluateEvery
     self.evaluationTokens = evaluationTokens
@@ -118,6 +122,16 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     ] where !(value >= 0 && value.isFinite) {
       throw TrainingError(.setting, "\(name): \(value): expected a finite number of 0 or more")
     }
+    if let distillation {
+      guard (0...1).contains(distillation.share), distillation.temperature > 0,
+        distillation.temperature.isFinite
+      else {
+        throw TrainingError(
+          .setting,
+          "a share \(distillation.share) of distillation at a temperature of "
+            + "\(distillation.temperature): expected 0 to 1, and more than 0")
+      }
+    }
     guard optimizer.epsilon > 0, optimizer.epsilon.isFinite else {
       throw TrainingError(.setting, "epsilon \(optimizer.epsilon): expected more than 0")
     }
@@ -147,6 +161,11 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
       difference("weight decay", \.optimizer.weightDecay),
       difference("beta1", \.optimizer.beta1), difference("beta2", \.optimizer.beta2),
       difference("epsilon", \.optimizer.epsilon), difference("clip norm", \.optimizer.clipNorm),
+      difference("distillation", \.distillationInWords),
     ].compactMap { $0 }
+  }
+
+  private var distillationInWords: String {
+    distillation.map { "\($0.share) at temperature \($0.temperature)" } ?? "none"
   }
 }

@@ -38,11 +38,16 @@ public struct TrainingMemory: Sendable, Equatable {
     }
   }
 
-  /// Throws where a run cannot fit, with a remedy.
-  public func check(on backend: any TrainingBackend) throws(MemoryError) {
+  /// Of a model that only computes: without gradients and moments.
+  public var forward: Int { parameters + copies + activations }
+
+  /// Throws where a run, and `others` bytes beside it, cannot fit, with a remedy.
+  public func check(
+    on backend: any TrainingBackend, beside others: Int = 0
+  ) throws(MemoryError) {
     let activations = PhysicalMemory.gibibytes(Double(activations))
     try PhysicalMemory.require(
-      Double(total), on: backend.deviceMemory,
+      Double(total) + Double(others), on: backend.deviceMemory,
       for: "training this model (activations \(activations))",
       remedy: "use a smaller batch with more gradient accumulation, recomputed activations, a "
         + "shorter context or a smaller model")
