@@ -57,7 +57,7 @@ extension ModelConfiguration {
 
 extension MaskedGatedLinearUnit {
   /// The size of a logit that was chosen: that of one that is drawn, so that training can flip it.
-  package static var convertedLogit: Float { 0.01 }
+  private static var logitSize: Float { 0.01 }
 
   /// Chooses every element and its masks; returns the relative error.
   fileprivate func assign(gate: Tensor, value: Tensor) -> Double {
@@ -69,7 +69,7 @@ extension MaskedGatedLinearUnit {
       weight.floats[index] = Float(best.weight)
       let first = index / columns + index % columns
       for offset in 0..<n {
-        let logit = offset < best.ones ? Self.convertedLogit : -Self.convertedLogit
+        let logit = offset < best.ones ? Self.logitSize : -Self.logitSize
         maskLogits.floats[(first + offset) % n * count + index] = logit
       }
       error += best.error

@@ -23,6 +23,10 @@ public enum ConversionEvent: Sendable {
 /// Cost of each layer: three forward passes over the calibration text, 2 (n + 1) d h² operations on
 /// the host, and `tuneSteps` steps of one block.
 public final class CalibratedConversion {
+  /// The size of the mask logits: training flips masks of a smaller one before it knows better, and of
+  /// a larger one none.
+  private static let logit: Float = 0.1
+
   private let model: LanguageModel
   private let target: ModelConfiguration
   private let tokens: [Int32]
@@ -117,8 +121,7 @@ public final class CalibratedConversion {
           remedy: "convert with fewer tuning steps")
       }
       if index >= finished { try progress?.save(layer, index: index, on: host) }
-      layer.write(
-        to: result.weights.layers[index], logit: MaskedGatedLinearUnit.convertedLogit, on: host)
+      layer.write(to: result.weights.layers[index], logit: Self.logit, on: host)
       observe(.layer(index, error: error))
     }
     result.upload()
