@@ -18,8 +18,7 @@ struct ConvertCommand: ParsableCommand {
       Examples:
         mglu convert --model run --to llama --output run-llama
         mglu convert --model run --to mglu --dtype bf16 --output run-bf16
-        mglu convert --model swiglu --to mglu --masks 4 --calibrate input.txt \
-          --output masked
+        mglu convert --model glu --to mglu --masks 4 --calibrate a.txt --output b
         mglu convert --model run --to mglu-inference --weights int8 --output run-int8
         mglu convert --model run --to gguf --weights q8_0 --output run.gguf
 
