@@ -7,7 +7,7 @@ import Testing
   @Test func aTrainedModelIsConverted() throws {
     try withText { folder, text in
       let glu = folder + "/glu"
-      let unit = ["--ffn", "swiglu", "--layers", "3", "--hidden-size", "32", "--heads", "2"]
+      let unit = ["--ffn", "swiglu", "--layers", "8", "--hidden-size", "32", "--heads", "2"]
       let sizes = ["--intermediate-size", "48", "--eval-tokens", "1000", "--warmup-steps", "5"]
       let train = ["train", "--data", text, "--output", glu, "--steps", "60", "--batch-size", "4"]
       #expect(try mglu(train + unit + sizes).status == 0)
