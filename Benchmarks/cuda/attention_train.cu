@@ -53,7 +53,7 @@ static AttentionTrain arguments(const Shape &s, float *scratch) {
   a.qkv = allocate<u16>(s.tokens() * s.width()), a.gradient = allocate<u16>(s.tokens() * s.width());
   a.output = allocate<u16>(s.tokens() * s.outputWidth()), a.upstream = allocate<u16>(s.tokens() * s.outputWidth());
   a.logSumExp = allocate<float>(s.rowSums()), a.scratch = (unsigned char *)scratch;
-  a.length = s.length, a.kvHeads = s.kvHeads, a.scale = 1 / sqrtf(HEAD);
+  a.length = a.window = s.length, a.kvHeads = s.kvHeads, a.scale = 1 / sqrtf(HEAD);
   return a;
 }
 

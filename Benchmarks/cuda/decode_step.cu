@@ -236,7 +236,7 @@ int main(int count, char **arguments) {
       chain_attention::Attention p = {};
       p.qkv = qkv, p.keys = l.keys, p.values = l.values, p.output = attended, p.positions = position;
       p.cosine = table, p.sine = table + CAPACITY * HEAD / 2;
-      p.heads = HEADS, p.kvHeads = KV_HEADS, p.capacity = CAPACITY, p.scale = 0.125f;
+      p.heads = HEADS, p.kvHeads = KV_HEADS, p.capacity = CAPACITY, p.window = CAPACITY, p.scale = 0.125f;
       launch(chain_attention::attention, dim3(HEADS / QUERIES, SPLITS), 256, 0, SPLITS, EARLY, p);
       multiply(false, (unsigned char *)l.output, attended, x, nullptr, H, H);
       multiply(true, (unsigned char *)l.up, x, a, l.unitNorm, D, H);

@@ -156,7 +156,7 @@ int main(int count, char **arguments) {
     attend::Attention p = {};
     p.qkv = qkv, p.keys = l.keys, p.values = l.values, p.output = attended, p.positions = position;
     p.cosine = table, p.sine = table + CAPACITY * HEAD_SIZE / 2;
-    p.heads = HEADS, p.kvHeads = KV_HEADS, p.capacity = CAPACITY, p.scale = 0.125f;
+    p.heads = HEADS, p.kvHeads = KV_HEADS, p.capacity = CAPACITY, p.window = CAPACITY, p.scale = 0.125f;
     p.partial = (float *)(timeline + (size_t)kernel_index++ * POINTS * BLOCKS);
     launch(attend::attention, dim3(HEADS / QUERIES, SPLITS), 0, SPLITS, p);
     multiply(PROJECTION, l.output, attended, x, nullptr, H, H);

@@ -334,7 +334,7 @@ static void try_rotation(int rows, int heads, int others, int half, float direct
   const dim3 block = rotation_block(heads, half);
   run("rotate", [&] {
     rotate<<<blocks(rows, block.y), block>>>(
-        qkv, at, cosine, sine, direction, rows, width, heads, half);
+        qkv, at, cosine, sine, direction, rows, width, heads, 2 * half, half);
   });
   compare("rotate", qkv, expected);
 }
@@ -523,7 +523,7 @@ static void time_decoder() {
   const dim3 block = rotation_block(HEADS + KV_HEADS, HALF);
   time("rotate", TOKENS * (HEADS + KV_HEADS) * 2. * HALF * 4, [&] {
     rotate<<<blocks(TOKENS, block.y), block>>>(
-        qkv, positions, cosine, sine, 1, TOKENS, QKV, HEADS + KV_HEADS, HALF);
+        qkv, positions, cosine, sine, 1, TOKENS, QKV, HEADS + KV_HEADS, 2 * HALF, HALF);
   });
   u16 *logits = area<u16>((size_t)CHUNK * V);
   float *losses = area<float>(CHUNK);

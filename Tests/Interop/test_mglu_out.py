@@ -85,7 +85,7 @@ class MGLUOut(unittest.TestCase):
                 ids = torch.tensor([list(b"a mask is one bit of each weight. " * 3)])
                 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
                 losses = []
-                for _ in range(60):
+                for _ in range(100):
                     loss = model(ids, labels=ids).loss
                     optimizer.zero_grad()
                     loss.backward()

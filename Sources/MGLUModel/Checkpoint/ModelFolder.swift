@@ -112,6 +112,8 @@ public enum ModelFolder {
     // The family is how a file spells it, not what it is.
     var own = model.configuration
     own.family = configuration.family
+    // A model without ends of text takes the tokenizer's when it is read.
+    if own.eosTokenIDs.isEmpty { own.eosTokenIDs = configuration.eosTokenIDs }
     guard configuration == own else {
       throw CheckpointError(
         .disagreement, "\(folder) holds a model of another configuration",
