@@ -1,8 +1,8 @@
 import HeapModule
 
 /// Byte-pair encoding of one word: its characters become tokens, and pairs of tokens merge, the
-/// lowest rank first.
-struct BPEModel: Sendable {
+/// lowest rank first. A class, since words are too many to copy its tables' references for each.
+final class BPEModel: Sendable {
   let vocabulary: Vocabulary
   let merges: MergeTable
   /// The token of characters that have none; without it they are dropped.
