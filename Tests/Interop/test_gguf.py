@@ -20,6 +20,17 @@ try:
 except ImportError:
     llama_cpp = None
 
+if llama_cpp:
+    # Weights as the file has them: not repacked for AMX, which some virtual machines name and do not run.
+    _defaults = llama_cpp.llama_cpp.llama_model_default_params
+
+    def _as_in_the_file():
+        parameters = _defaults()
+        parameters.use_extra_bufts = False
+        return parameters
+
+    llama_cpp.llama_cpp.llama_model_default_params = _as_in_the_file
+
 TYPE = gguf.GGMLQuantizationType
 FAMILIES = {
     "llama": (LlamaConfig, LlamaForCausalLM, {}),

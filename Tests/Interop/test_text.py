@@ -9,7 +9,7 @@ import torch
 
 from support import mglu
 from test_llama_in import LLAMA3, llama
-from test_tokenizers import mixed_text, train
+from texts import mixed_text, train
 
 PROMPT = "The masks we'll see: 12345"
 

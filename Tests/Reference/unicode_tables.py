@@ -10,7 +10,7 @@ scalar decides, not what Python's own tables say. Lines of the file, all numbers
     !CODE SCALARS   a canonical decomposition that does not
     ~CODE SCALARS   a decomposition of compatibility
     ^CLASS RANGES   the scalars of a canonical combining class
-    @SCRIPT RANGES  the scalars of a script
+    @SCRIPT RANGES  the scalars of a script, or "Punctuation" as the pre-tokenizer of that name cuts
 
 A line without CODE is about the scalar after that of the line before.
 """
@@ -64,6 +64,7 @@ with open(FILE, "w") as file:
             classes.setdefault(unicodedata.combining(chr(code)), []).append(code)
     for number in sorted(classes):
         file.write(f"^{number:X} {ranges(classes[number])}\n")
-    for script in SCRIPTS:
-        split = pre_tokenizers.Split(Regex(rf"\p{{{script}}}"), "removed")
+    splits = {script: pre_tokenizers.Split(Regex(rf"\p{{{script}}}"), "removed") for script in SCRIPTS}
+    splits["Punctuation"] = pre_tokenizers.Punctuation("removed")
+    for script, split in splits.items():
         file.write(f"@{script} {ranges([c for c in scalars if not split.pre_tokenize_str(chr(c))])}\n")

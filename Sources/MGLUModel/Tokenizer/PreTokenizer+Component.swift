@@ -35,11 +35,8 @@ extension PreTokenizer {
           .kinds(ScalarKind.numbers), part.individualDigits ?? false ? .isolated : .contiguous)
       ]
     case "Punctuation":
-      let ascii = ScalarSetExpression.ranges([0x21...0x2f, 0x3a...0x40, 0x5b...0x60, 0x7b...0x7e])
-      let set = ScalarSetExpression.union([
-        .kinds(ScalarKind.set(named: "p") ?? 0), ascii,
-      ])
-      return [try split(set, try part.splitBehavior(default: .isolated))]
+      let punctuation = UnicodeTables.shared.scripts["punctuation"] ?? []
+      return [try split(.ranges(punctuation), try part.splitBehavior(default: .isolated))]
     case "Whitespace":
       // As `\w+|[^\w\s]+` keeps them, with joiners as a part of words.
       let word = ScalarSetExpression.union([UnicodeProperty.word, .ranges([0x200c...0x200d])])

@@ -7,10 +7,15 @@ extension Tokenizer {
     }
   }
 
-  /// The tokenizer that a `tokenizer.json` describes.
+  /// The tokenizer that a `tokenizer.json` describes: a BPE model with whatever pre-tokenizer,
+  /// normalizers and decoder Hugging Face's `tokenizers` package would run it with. Throws for a part
+  /// that is not understood, by its name.
   ///
   /// - Parameter document: The bytes of the document. ``save(to:)`` writes them again.
   public init(json document: [UInt8]) throws(TokenizerError) {
+    guard document.count <= Int32.max else {
+      throw TokenizerError(.malformed, "\(document.count) bytes: expected at most \(Int32.max)")
+    }
     let file = try document.withUnsafeBufferPointer { bytes throws(TokenizerError) in
       try TokenizerFile(json: bytes)
     }

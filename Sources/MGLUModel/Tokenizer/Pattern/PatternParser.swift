@@ -2,10 +2,10 @@
 ///
 /// Groups capture nothing: a pattern only says where text is cut.
 struct PatternParser {
-  private let scalars: [Unicode.Scalar]
-  private var index = 0
+  let scalars: [Unicode.Scalar]
+  var index = 0
   private var depth = 0
-  private var ignoresCase = false
+  var ignoresCase = false
   private var dotMatchesLineBreaks = false
   private var isExtended = false
 
@@ -30,22 +30,22 @@ struct PatternParser {
   private init(scalars: [Unicode.Scalar]) { self.scalars = scalars }
 
   private var isAtEnd: Bool { index == scalars.count }
-  private var next: Unicode.Scalar? { isAtEnd ? nil : scalars[index] }
+  var next: Unicode.Scalar? { isAtEnd ? nil : scalars[index] }
 
-  private mutating func take() throws(Problem) -> Unicode.Scalar {
+  mutating func take() throws(Problem) -> Unicode.Scalar {
     guard let scalar = next else { throw Problem(reason: "it ends too early") }
     index += 1
     return scalar
   }
 
-  private mutating func skip(_ text: String) -> Bool {
+  mutating func skip(_ text: String) -> Bool {
     let expected = Array(text.unicodeScalars)
     guard scalars[index...].starts(with: expected) else { return false }
     index += expected.count
     return true
   }
 
-  private mutating func deeper<T>(
+  mutating func deeper<T>(
     _ body: (inout Self) throws(Problem) -> T
   ) throws(Problem) -> T {
     depth += 1
@@ -53,8 +53,6 @@ struct PatternParser {
     if depth > Self.deepest { throw Problem(reason: "more than \(Self.deepest) groups in groups") }
     return try body(&self)
   }
-
-  // MARK: Groups and repetitions
 
   /// Up to a closing parenthesis or the end. Options that a group sets end with it.
   private mutating func alternatives() throws(Problem) -> PatternNode {
@@ -175,7 +173,7 @@ struct PatternParser {
     }
   }
 
-  private func literal(_ scalar: Unicode.Scalar) -> PatternNode {
+  func literal(_ scalar: Unicode.Scalar) -> PatternNode {
     let set = ScalarSetExpression.scalar(scalar.value)
     return .scalar(ignoresCase ? set.ofAnyCase : set)
   }
@@ -226,168 +224,5 @@ struct PatternParser {
       default: throw Problem(reason: "(?\(scalar)")
       }
     }
-  }
-}
-
-extension PatternParser {
-  // MARK: Escapes
-
-  private mutating func escape() throws(Problem) -> PatternNode {
-    if let anchor = next.flatMap({ Self.anchors[$0] }) {
-      index += 1
-      return .anchor(anchor)
-    }
-    switch try escaped() {
-    case .set(let set): return .scalar(set)
-    case .scalar(let scalar): return literal(scalar)
-    }
-  }
-
-  private static let anchors: [Unicode.Scalar: PatternNode.Anchor] = [
-    "A": .textStart, "z": .textEnd, "Z": .textEndOrLastLineBreak, "b": .wordBorder,
-    "B": .noWordBorder,
-  ]
-
-  private enum Escaped {
-    case set(ScalarSetExpression)
-    case scalar(Unicode.Scalar)
-  }
-
-  /// What follows a backslash, in a class or outside.
-  private mutating func escaped() throws(Problem) -> Escaped {
-    let scalar = try take()
-    switch scalar {
-    case "t": return .scalar("\t")
-    case "n": return .scalar("\n")
-    case "r": return .scalar("\r")
-    case "f": return .scalar("\u{c}")
-    case "v": return .scalar("\u{b}")
-    case "a": return .scalar("\u{7}")
-    case "e": return .scalar("\u{1b}")
-    case "x":
-      if skip("{") {
-        let scalar = try hexadecimal(1...8)
-        if !skip("}") { throw Problem(reason: "\\x{ without }") }
-        return .scalar(scalar)
-      }
-      return .scalar(try hexadecimal(1...2))
-    case "u": return .scalar(try hexadecimal(4...4))
-    case "d": return .set(UnicodeProperty.digit)
-    case "D": return .set(.complement(UnicodeProperty.digit))
-    case "s": return .set(UnicodeProperty.space)
-    case "S": return .set(.complement(UnicodeProperty.space))
-    case "w": return .set(UnicodeProperty.patternWord)
-    case "W": return .set(.complement(UnicodeProperty.patternWord))
-    case "h": return .set(UnicodeProperty.hexDigit)
-    case "H": return .set(.complement(UnicodeProperty.hexDigit))
-    case "p", "P":
-      guard skip("{") else { throw Problem(reason: "\\\(scalar) without {") }
-      let isNegative = skip("^") != (scalar == "P")
-      var name = ""
-      while case let scalar = try take(), scalar != "}" { name.unicodeScalars.append(scalar) }
-      guard let set = UnicodeProperty.named(name) else {
-        throw Problem(reason: "the property \\p{\(name)}")
-      }
-      return .set(isNegative ? .complement(set) : set)
-    case "0"..."9", "a"..."z", "A"..."Z": throw Problem(reason: "\\\(scalar)")
-    default: return .scalar(scalar)
-    }
-  }
-
-  private mutating func hexadecimal(_ digits: ClosedRange<Int>) throws(Problem) -> Unicode.Scalar {
-    var (value, count) = (UInt32(0), 0)
-    while count < digits.upperBound, let scalar = next, scalar.isASCII,
-      let digit = Character(scalar).hexDigitValue
-    {
-      value = value << 4 | UInt32(digit)
-      index += 1
-      count += 1
-    }
-    guard count >= digits.lowerBound, let scalar = Unicode.Scalar(value) else {
-      throw Problem(reason: "a hexadecimal number that is no character")
-    }
-    return scalar
-  }
-
-  // MARK: Classes
-
-  /// A class after its opening bracket.
-  private mutating func classBody() throws(Problem) -> ScalarSetExpression {
-    try deeper { (parser: inout Self) throws(Problem) -> ScalarSetExpression in
-      let isNegative = parser.skip("^")
-      var set = try parser.classItems(isFirst: true)
-      while parser.skip("&&") {
-        set = .intersection(set, try parser.classItems(isFirst: false))
-      }
-      if !parser.skip("]") { throw Problem(reason: "[ without ]") }
-      if parser.ignoresCase { set = set.ofAnyCase }
-      return isNegative ? .complement(set) : set
-    }
-  }
-
-  /// The union of the items up to `&&` or the closing bracket.
-  private mutating func classItems(isFirst: Bool) throws(Problem) -> ScalarSetExpression {
-    var ranges: [ClosedRange<UInt32>] = []
-    var sets: [ScalarSetExpression] = []
-    var isFirst = isFirst
-    while let scalar = next {
-      if scalar == "]", !isFirst || !scalars[(index + 1)...].contains("]") { break }
-      if scalar == "&", skip("&&") {
-        index -= 2
-        break
-      }
-      isFirst = false
-      if skip("[:"), let set = try posixClass() {
-        sets.append(set)
-        continue
-      }
-      if skip("[") {
-        sets.append(try classBody())
-        continue
-      }
-      switch try classScalar() {
-      case .set(let set):
-        sets.append(set)
-        if next == "-", index + 1 < scalars.count, scalars[index + 1] != "]" {
-          throw Problem(reason: "a range that begins with a class")
-        }
-      case .scalar(let low):
-        guard next == "-", index + 1 < scalars.count, scalars[index + 1] != "]" else {
-          ranges.append(low.value...low.value)
-          continue
-        }
-        index += 1
-        guard !skip("["), case .scalar(let high) = try classScalar() else {
-          throw Problem(reason: "a range that ends with a class")
-        }
-        guard low <= high else { throw Problem(reason: "the range \(low)-\(high)") }
-        ranges.append(low.value...high.value)
-      }
-    }
-    return sets.isEmpty ? .ranges(ranges) : .union(sets + [.ranges(ranges)])
-  }
-
-  private mutating func classScalar() throws(Problem) -> Escaped {
-    let scalar = try take()
-    guard scalar == "\\" else { return .scalar(scalar) }
-    if skip("b") { return .scalar("\u{8}") }
-    return try escaped()
-  }
-
-  /// The class of `[:name:]` after its opening; `nil`, and nothing is read, where it is none.
-  private mutating func posixClass() throws(Problem) -> ScalarSetExpression? {
-    let start = index - 1
-    let isNegative = skip("^")
-    var name = ""
-    while let scalar = next, ("a"..."z").contains(scalar) {
-      name.unicodeScalars.append(scalar)
-      index += 1
-    }
-    guard skip(":]") else {
-      index = start
-      return nil
-    }
-    guard let set = UnicodeProperty.posix(name) else { throw Problem(reason: "[:\(name):]") }
-    return isNegative ? .complement(set) : set
   }
 }

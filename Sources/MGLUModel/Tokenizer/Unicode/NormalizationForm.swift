@@ -150,8 +150,13 @@ extension NormalizationForm {
   private static func composing(compatible: Bool) -> [UInt32] {
     let tables = UnicodeTables.shared
     let composites = Set(tables.composites.values)
-    return tables.canonical.keys.filter { !composites.contains($0) } + tables.classes.keys
-      + tables.composites.keys.map { UInt32(truncatingIfNeeded: $0) }
+    func isCompatible(_ value: UInt32) -> Bool {
+      tables.compatible[value] != nil
+        || tables.canonical[value]?.contains(where: isCompatible) == true
+    }
+    return tables.canonical.keys.filter {
+      !composites.contains($0) || compatible && isCompatible($0)
+    } + tables.classes.keys + tables.composites.keys.map { UInt32(truncatingIfNeeded: $0) }
       + (compatible ? Array(tables.compatible.keys) : []) + Array(Hangul.vowelsAndFinals)
   }
 }

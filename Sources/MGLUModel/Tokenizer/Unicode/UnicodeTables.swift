@@ -10,7 +10,8 @@ struct UnicodeTables: Sendable {
   private(set) var composites: [UInt64: UInt32] = [:]
   /// Combining classes other than 0.
   private(set) var classes: [UInt32: UInt8] = [:]
-  /// The scalars of each script, by its name in lower case.
+  /// The scalars of each script, by its name in lower case, and the "punctuation" of the
+  /// pre-tokenizer of that name, which is older than the category.
   private(set) var scripts: [String: [ClosedRange<UInt32>]] = [:]
 
   static let shared = UnicodeTables(text: String(cString: cmglu_unicode_tables()))
