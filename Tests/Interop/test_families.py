@@ -1,5 +1,6 @@
 """Random models of every family that transformers wrote give the same logits here, and come back."""
 
+import copy
 import json
 import pathlib
 import tempfile
@@ -16,6 +17,9 @@ from support import TOLERANCE, difference, mglu, our_logits, run, their_logits, 
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32,
         "rope_theta": 10000.0}
+LONGROPE = {"rope_type": "longrope", "rope_theta": 10000.0,
+            "short_factor": [1.0, 1.1, 1.2, 1.3, 1.5, 1.9],
+            "long_factor": [1.1, 1.5, 2.0, 3.0, 5.0, 8.0]}
 FAMILIES = {
     "llama": (LlamaConfig, LlamaForCausalLM),
     "mistral": (MistralConfig, MistralForCausalLM),
@@ -50,6 +54,12 @@ CASES = {
     "phi3_window": ("phi3", dict(sliding_window=13)),
     "phi3_partial": ("phi3", dict(rope_parameters={
         "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5})),
+    "phi3_longrope": ("phi3", dict(
+        original_max_position_embeddings=40, rope_parameters=LONGROPE)),
+    "phi3_longrope_short": ("phi3", dict(
+        original_max_position_embeddings=64, rope_parameters=LONGROPE)),
+    "llama_longrope": ("llama", dict(
+        rope_parameters={**LONGROPE, "original_max_position_embeddings": 32, "factor": 3.0})),
     "llama_yarn": ("llama", dict(rope_parameters={**YARN, "beta_fast": 16, "mscale": 0.7,
                                                   "mscale_all_dim": 1.3, "truncate": False})),
 }
@@ -61,7 +71,8 @@ def model_of(family, changes):
     sizes = dict(vocab_size=320, hidden_size=48, intermediate_size=88, num_hidden_layers=4,
                  num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
                  bos_token_id=0, eos_token_id=1, pad_token_id=None, initializer_range=0.2)
-    model = model(config(**{**sizes, **changes}))
+    # transformers writes into the dictionaries that it is given.
+    model = model(config(**{**sizes, **copy.deepcopy(changes)}))
     for name, parameter in model.named_parameters():
         if "norm" in name:
             torch.nn.init.normal_(parameter, 1, 0.2)

@@ -8,6 +8,7 @@ import Testing
 @Suite struct FamilyTests {
   static let names = [
     "llama_biases", "mistral", "qwen2", "qwen2_windows_yarn", "qwen3", "smollm3", "phi3",
+    "phi3_longrope",
   ]
   /// Sums in float32 against float64, over two blocks; transformers keeps the rotary frequencies in
   /// float32. Measured: at most 2e-6.

@@ -37,6 +37,10 @@ MODELS = {
     "phi3": (Phi3Config, Phi3ForCausalLM, dict(
         sliding_window=6, rope_parameters={
             "rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.5})),
+    "phi3_longrope": (Phi3Config, Phi3ForCausalLM, dict(
+        original_max_position_embeddings=8, rope_parameters={
+            "rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.0, 1.5],
+            "long_factor": [1.25, 3.0]})),
 }
 
 

@@ -10,7 +10,11 @@ public struct AttentionShape: Sendable, Equatable {
   public var window: Int?
   /// The first elements of a head, even, that are rotated by positions, halves against halves; the
   /// others stay. 0 where positions change nothing (NoPE).
-  public var rotarySize: Int
+  public var rotarySize: Int {
+    get { partialRotarySize ?? headSize }
+    set { partialRotarySize = newValue == headSize ? nil : newValue }
+  }
+  private var partialRotarySize: Int?
 
   /// Creates the sizes; whole heads are rotated unless a size is given.
   public init(
@@ -20,7 +24,7 @@ public struct AttentionShape: Sendable, Equatable {
     self.kvHeads = kvHeads
     self.headSize = headSize
     self.window = window
-    self.rotarySize = rotarySize ?? headSize
+    if let rotarySize { self.rotarySize = rotarySize }
   }
 
   /// The first position that the query at `position` sees.

@@ -26,6 +26,7 @@ extension HuggingFaceConfiguration {
   /// What transformers takes for keys that are missing.
   struct Defaults {
     var contextLength = 2048
+    var originalContext: Int?
     var headSize: Int?
     var normEpsilon = 1e-6
     var ropeTheta = 10_000.0
@@ -38,7 +39,7 @@ extension HuggingFaceConfiguration {
       case .qwen2: contextLength = 32_768
       case .qwen3: (contextLength, headSize) = (32_768, 128)
       case .smolLM3: (contextLength, ropeTheta, tiesEmbeddings) = (32_768, 2_000_000, true)
-      case .phi3: (contextLength, normEpsilon) = (4096, 1e-5)
+      case .phi3: (contextLength, originalContext, normEpsilon) = (4096, 4096, 1e-5)
       }
     }
   }
@@ -183,11 +184,12 @@ extension HuggingFaceConfiguration {
       attentionBias = c.hasQKVBias
       setWindows(c)
       noRopeLayers = rotatedLayers(c)
-      padTokenID = NullToken()
+      padTokenID = Unread()
     case .phi3:
       slidingWindow = window.map { .value($0) } ?? .null
       rotatedShare = share(c.attention)
-      padTokenID = NullToken()
+      originalContext = c.ropeScaling?.shortContext
+      padTokenID = Unread()
     }
   }
 

@@ -55,7 +55,7 @@ extension HuggingFaceConfiguration {
       return value
     }
     let family = try family()
-    let defaults = Defaults(family)
+    let defaults = Defaults(isMasked ? .llama : family)
     for (key, isSet) in [
       (CodingKeys.mlpBias, mlpBias == true), (.attentionSoftcap, attentionSoftcap != nil),
       (.finalSoftcap, finalSoftcap != nil),
@@ -102,7 +102,8 @@ extension HuggingFaceConfiguration {
       hasQKNorm: isMasked ? usesQKNorm == true : family == .qwen3, hasQKVBias: biases.qkv,
       hasOutputBias: biases.output, normEpsilon: Float(normEpsilon ?? defaults.normEpsilon),
       ropeTheta: ropeParameters?.theta ?? ropeScaling?.theta ?? ropeTheta ?? defaults.ropeTheta,
-      ropeScaling: try (ropeParameters ?? ropeScaling)?.scaling(context: context),
+      ropeScaling: try (ropeParameters ?? ropeScaling)?.scaling(
+        context: context, original: originalContext ?? defaults.originalContext),
       tiesEmbeddings: tiesEmbeddings ?? defaults.tiesEmbeddings, eosTokenIDs: ends,
       bosTokenID: start == ends.first ? nil : start, family: family)
     do { try configuration.validate() } catch {

@@ -30,7 +30,9 @@ struct HuggingFaceConfiguration: Codable, Equatable {
   var noRopeLayers: [Int]?
   var noRopeInterval: Int?
   var rotatedShare: Double?
-  var padTokenID: NullToken?
+  var originalContext: Int?
+  /// Written as null, because the default of readers may lie beyond the vocabulary.
+  var padTokenID: Unread?
   var bosTokenID: TokenIDs?
   var eosTokenIDs: TokenIDs?
   var dataType: String?
@@ -77,6 +79,7 @@ struct HuggingFaceConfiguration: Codable, Equatable {
     case noRopeLayers = "no_rope_layers"
     case noRopeInterval = "no_rope_layer_interval"
     case rotatedShare = "partial_rotary_factor"
+    case originalContext = "original_max_position_embeddings"
     case padTokenID = "pad_token_id"
     case bosTokenID = "bos_token_id"
     case eosTokenIDs = "eos_token_id"
@@ -130,9 +133,8 @@ struct HuggingFaceConfiguration: Codable, Equatable {
     }
   }
 
-  /// A token that is written as null, because the reader's default for a missing one may lie beyond the
-  /// vocabulary; what a file says of it is not read.
-  struct NullToken: Codable, Equatable {
+  /// A value of which it is only known that there is one. It is written as null.
+  struct Unread: Codable, Equatable {
     init() {}
 
     init(from decoder: any Decoder) throws {}

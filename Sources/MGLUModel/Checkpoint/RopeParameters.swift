@@ -15,6 +15,10 @@ struct RopeParameters: Codable, Equatable {
   var scale: Double?
   var scaleOfAll: Double?
   var isTruncated: Bool?
+  var shortFactors: [Double]?
+  var longFactors: [Double]?
+  var ofFullAttention: HuggingFaceConfiguration.Unread?
+  var ofSlidingAttention: HuggingFaceConfiguration.Unread?
 
   enum CodingKeys: String, CodingKey {
     case type = "rope_type"
@@ -31,6 +35,10 @@ struct RopeParameters: Codable, Equatable {
     case scale = "mscale"
     case scaleOfAll = "mscale_all_dim"
     case isTruncated = "truncate"
+    case shortFactors = "short_factor"
+    case longFactors = "long_factor"
+    case ofFullAttention = "full_attention"
+    case ofSlidingAttention = "sliding_attention"
   }
 }
 
@@ -49,12 +57,17 @@ extension RopeParameters {
       type = "yarn"
       (factor, original, attentionFactor) = (yarn.factor, yarn.original, yarn.attentionFactor)
       (fastTurns, slowTurns, isTruncated) = (yarn.fastTurns, yarn.slowTurns, yarn.isTruncated)
+    case .longRope(let long):
+      type = "longrope"
+      (shortFactors, longFactors) = (long.shortFactors, long.longFactors)
+      (original, attentionFactor) = (long.original, long.attentionFactor)
     }
   }
 
   /// The scaling that the keys describe of a model with some context, `nil` for none, or which of them
-  /// are missing or unknown.
-  func scaling(context: Int) throws(CheckpointError) -> RopeScaling? {
+  /// are missing or unknown. An original context given beside them has priority, as in transformers.
+  func scaling(context: Int, original: Int?) throws(CheckpointError) -> RopeScaling? {
+    let original = original ?? self.original
     let type = type ?? legacyType ?? "default"
     func required<T>(_ value: T?, _ key: CodingKeys) throws(CheckpointError) -> T {
       guard let value else {
@@ -62,6 +75,12 @@ extension RopeParameters {
           .malformed, "config.json: rope scaling of type \(type) lacks \(key.rawValue)")
       }
       return value
+    }
+    guard ofFullAttention == nil, ofSlidingAttention == nil else {
+      throw CheckpointError(
+        .malformed,
+        "config.json: rope parameters of full_attention and sliding_attention apart are not supported, "
+          + "expected one set")
     }
     switch type {
     case "default": return nil
@@ -72,19 +91,29 @@ extension RopeParameters {
         lowFrequency: try required(lowFrequency, .lowFrequency),
         highFrequency: try required(highFrequency, .highFrequency),
         original: try required(original, .original))
+    // Early releases of Phi-3 had other names.
+    case "longrope", "su",
+      "yarn" where shortFactors != nil:
+      let original = original ?? context
+      let factor = factor ?? Double(context) / Double(max(1, original))
+      return .longRope(
+        .init(
+          shortFactors: try required(shortFactors, .shortFactors),
+          longFactors: try required(longFactors, .longFactors), original: original,
+          attentionFactor: attentionFactor
+            ?? RopeScaling.LongRopeScaling.attentionFactor(of: factor, original: original)))
     case "yarn":
       if original == nil { _ = try required(factor, .factor) }
-      return .yarn(yarn(context: context))
+      return .yarn(yarn(context: context, original: original ?? context))
     default:
       throw CheckpointError(
         .malformed,
-        "config.json: rope scaling of type \(type) is not supported, expected default, linear, llama3 or "
-          + "yarn")
+        "config.json: rope scaling of type \(type) is not supported, expected default, linear, llama3, "
+          + "yarn or longrope")
     }
   }
 
-  private func yarn(context: Int) -> RopeScaling.YarnScaling {
-    let original = original ?? context
+  private func yarn(context: Int, original: Int) -> RopeScaling.YarnScaling {
     let factor = factor ?? Double(context) / Double(max(1, original))
     var attention = attentionFactor
     if attention == nil, let scale, let scaleOfAll, scale != 0, scaleOfAll != 0 {

@@ -13,7 +13,7 @@ public struct InferenceModel: Sendable {
   /// How matrices are stored: all alike.
   public let weightType: WeightType
   let stack: DecoderStack<PackedWeights, Tensor, RMSNorm, FusedFeedForward>
-  let rotary: RotaryTable
+  let rotary: RotaryTables
 
   var embedding: PackedWeights { stack.embedding }
   var layers: [DecoderLayer<PackedWeights, Tensor, RMSNorm, FusedFeedForward>] { stack.layers }
@@ -55,7 +55,7 @@ public struct InferenceModel: Sendable {
     let c = configuration
     do throws(ConfigurationError) {
       try c.validate()
-      rotary = try RotaryTable.of(c, on: backend)
+      rotary = try RotaryTables(c, on: backend)
     } catch {
       throw CheckpointError(.disagreement, error.message, remedy: error.remedy)
     }

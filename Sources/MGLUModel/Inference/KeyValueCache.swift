@@ -3,6 +3,9 @@ struct KeyValueCache: Sendable {
   let keys: Tensor
   let values: Tensor
 
+  /// Most positions.
+  var capacity: Int { keys.shape[1] }
+
   init(_ shape: AttentionShape, capacity: Int, in layout: inout ArenaLayout) {
     keys = layout.tensor([shape.kvHeads, capacity, shape.headSize])
     values = layout.tensor([shape.kvHeads, capacity, shape.headSize])

@@ -59,7 +59,8 @@ extension LanguageModel {
     if let bias = layer.qkvBias { backend.addBias(bias, to: a.projected) }
     normalizeHeads(layer, a)
     backend.rotate(
-      a.qkv, shape: shape, positions: activations.positions, table: rotary, inverse: false)
+      a.qkv, shape: shape, positions: activations.positions,
+      table: rotary.table(context: activations.length), inverse: false)
     backend.attention(
       a.qkv, shape: shape, length: activations.length, into: a.output, logSumExp: a.logSumExp)
     backend.multiply(a.output, layer.output.transposed, into: middle, adding: x)
@@ -81,8 +82,8 @@ extension LanguageModel {
       d.attention.output, qkv: a.qkv, output: a.output, logSumExp: a.logSumExp, shape: shape,
       length: activations.length, qkvGradient: d.attention.qkv)
     backend.rotate(
-      d.attention.qkv, shape: shape, positions: activations.positions, table: rotary,
-      inverse: true)
+      d.attention.qkv, shape: shape, positions: activations.positions,
+      table: rotary.table(context: activations.length), inverse: true)
     normalizeHeadsBackward(layer, a, d.attention, gradients)
     if let bias = layer.qkvBias {
       backend.addBiasBackward(d.attention.projected, biasGradient: gradients[bias])

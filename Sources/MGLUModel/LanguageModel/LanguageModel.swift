@@ -21,7 +21,7 @@ public final class LanguageModel: Sendable {
   /// What products read where that is not float32: ``ModelWeights/productBytes`` of
   /// ``masterParameters``, rounded.
   public let productCopies: Arena?
-  let rotary: RotaryTable
+  let rotary: RotaryTables
 
   /// A model with all parameters zero, to be initialized or loaded.
   public init(
@@ -30,7 +30,7 @@ public final class LanguageModel: Sendable {
     try configuration.validate()
     self.configuration = configuration
     self.backend = backend
-    rotary = try RotaryTable.of(configuration, on: backend)
+    rotary = try RotaryTables(configuration, on: backend)
     func describe(_ layout: inout ArenaLayout) -> ModelWeights {
       ModelWeights(
         configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)

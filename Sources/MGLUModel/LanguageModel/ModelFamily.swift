@@ -44,7 +44,8 @@ public enum ModelFamily: String, Sendable, CaseIterable {
     case .qwen2: c.hasQKVBias && !c.hasOutputBias
     case .qwen3, .smolLM3: hasEvenBiases
     case .phi3:
-      !c.hasQKVBias && !c.hasOutputBias && !hasSomeWindows && c.ropeScaling == nil
+      !c.hasQKVBias && !c.hasOutputBias && !hasSomeWindows
+        && c.ropeScaling.map { $0.shortContext != nil } != false
     }
   }
 }

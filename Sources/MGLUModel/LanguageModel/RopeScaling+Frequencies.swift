@@ -7,20 +7,33 @@
 #endif
 
 extension RopeScaling {
-  /// The frequencies of `pairs` pairs of elements, in radians per position, after scaling; without it
-  /// theta^(-i / pairs).
-  package static func frequencies(theta: Double, pairs: Int, _ scaling: RopeScaling?) -> [Double] {
+  /// The frequencies of `pairs` pairs of elements, in radians per position, after scaling for a context
+  /// of some length; without it theta^(-i / pairs).
+  package static func frequencies(
+    theta: Double, pairs: Int, _ scaling: RopeScaling?, context: Int = 1
+  ) -> [Double] {
     let plain = (0..<pairs).map { pow(theta, -Double($0) / Double(pairs)) }
     switch scaling {
     case nil: return plain
     case .yarn(let yarn): return yarn.scaled(plain, theta: theta)
+    case .longRope(let long):
+      return zip(plain, long.factors(context: context)).map { $0 / $1 }
     case .linear, .llama3: return plain.map { scaling?.scaled($0) ?? $0 }
     }
   }
 
   /// What cosines and sines are multiplied by.
   package var attentionFactor: Double {
-    if case .yarn(let yarn) = self { yarn.attentionFactor } else { 1 }
+    switch self {
+    case .yarn(let yarn): yarn.attentionFactor
+    case .longRope(let long): long.attentionFactor
+    case .linear, .llama3: 1
+    }
+  }
+
+  /// The longest context of the first frequencies, where longer ones have others.
+  var shortContext: Int? {
+    if case .longRope(let long) = self { long.original } else { nil }
   }
 
   /// A frequency after scaling that looks at each by itself.
@@ -33,8 +46,19 @@ extension RopeScaling {
       if turns < low { return frequency / factor }
       let share = (turns - low) / (high - low)
       return (1 - share) * frequency / factor + share * frequency
-    case .yarn: return frequency
+    case .yarn, .longRope: return frequency
     }
+  }
+}
+
+extension RopeScaling.LongRopeScaling {
+  /// The paper's attention factor of a model that reads `factor` times the original context.
+  static func attentionFactor(of factor: Double, original: Int) -> Double {
+    factor <= 1 ? 1 : (1 + log(factor) / log(Double(original))).squareRoot()
+  }
+
+  fileprivate func factors(context: Int) -> [Double] {
+    context > original ? longFactors : shortFactors
   }
 }
 

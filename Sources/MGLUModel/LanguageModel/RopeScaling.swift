@@ -9,6 +9,8 @@ public enum RopeScaling: Sendable, Equatable {
   case llama3(factor: Double, lowFrequency: Double, highFrequency: Double, original: Int)
   /// YaRN (arXiv 2309.00071).
   case yarn(YarnScaling)
+  /// LongRoPE (arXiv 2402.13753).
+  case longRope(LongRopeScaling)
 
   /// YaRN: pairs that turn at least `fastTurns` times in the `original` context stay, those that turn at
   /// most `slowTurns` times are divided by `factor`, and those between are interpolated, pair by pair.
@@ -39,6 +41,28 @@ public enum RopeScaling: Sendable, Equatable {
     }
   }
 
+  /// LongRoPE: every frequency is divided by a factor of its own, one for contexts up to the `original`
+  /// one and another for longer ones.
+  public struct LongRopeScaling: Sendable, Equatable {
+    /// What frequencies are divided by in a context up to the original one.
+    public var shortFactors: [Double]
+    /// What they are divided by in a longer one.
+    public var longFactors: [Double]
+    /// The context that the model was first trained on.
+    public var original: Int
+    /// What cosines and sines are multiplied by.
+    public var attentionFactor: Double
+
+    /// A scaling by these factors, one for each pair of elements.
+    public init(
+      shortFactors: [Double], longFactors: [Double], original: Int, attentionFactor: Double
+    ) {
+      (self.shortFactors, self.longFactors) = (shortFactors, longFactors)
+      self.original = original
+      self.attentionFactor = attentionFactor
+    }
+  }
+
   /// Throws what would leave no finite frequency of `pairs` pairs of elements.
   func validate(pairs: Int) throws(ConfigurationError) {
     switch self {
@@ -63,6 +87,20 @@ public enum RopeScaling: Sendable, Equatable {
           "yarn rope scaling of factor \(yarn.factor), turns \(yarn.slowTurns) and \(yarn.fastTurns), "
             + "attention factor \(yarn.attentionFactor), context \(yarn.original): expected a factor of "
             + "at least 1 and 0 < slow <= fast")
+      }
+    case .longRope(let long):
+      for factors in [long.shortFactors, long.longFactors] {
+        guard factors.count == pairs else {
+          throw ConfigurationError(
+            .size, "longrope scaling of \(factors.count) factors: expected \(pairs)")
+        }
+      }
+      let numbers = long.shortFactors + long.longFactors + [long.attentionFactor]
+      guard numbers.allSatisfy({ $0 > 0 && $0.isFinite }), long.original > 0 else {
+        throw ConfigurationError(
+          .size,
+          "longrope scaling of attention factor \(long.attentionFactor), context \(long.original): "
+            + "expected numbers above 0, and so of every factor")
       }
     }
   }

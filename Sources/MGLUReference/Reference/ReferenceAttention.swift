@@ -82,17 +82,21 @@ package struct ReferenceRotary: Sendable {
   package var rotarySize: Int
   /// The base of the frequencies.
   package var theta: Double
-  /// How the frequencies are changed.
+  /// How the frequencies are changed, of texts of `context` tokens.
   package var scaling: RopeScaling?
+  /// The length of the texts.
+  package var context: Int
 
   /// Positions for heads of `headSize` elements, all of which are rotated unless a number is given.
   package init(
-    headSize: Int, rotarySize: Int? = nil, theta: Double, scaling: RopeScaling? = nil
+    headSize: Int, rotarySize: Int? = nil, theta: Double, scaling: RopeScaling? = nil,
+    context: Int = 1
   ) {
     self.headSize = headSize
     self.rotarySize = rotarySize ?? headSize
     self.theta = theta
     self.scaling = scaling
+    self.context = context
   }
 
   /// With angle = position theta^(-2 j / rotarySize), unless frequencies are scaled, and halves a, b of
@@ -107,7 +111,8 @@ package struct ReferenceRotary: Sendable {
     _ x: ReferenceMatrix, positions: [Int], inverse: Bool = false
   ) -> ReferenceMatrix {
     let half = rotarySize / 2
-    let frequencies = RopeScaling.frequencies(theta: theta, pairs: half, scaling)
+    let frequencies = RopeScaling.frequencies(
+      theta: theta, pairs: half, scaling, context: context)
     let factor = scaling?.attentionFactor ?? 1
     var rotated = x
     for row in 0..<x.rows {

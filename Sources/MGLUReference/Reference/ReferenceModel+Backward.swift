@@ -104,7 +104,7 @@ extension ReferenceModel {
         values: t.values.rows(rows))
     }
     let positions = (0..<t.input.rows).map { $0 % length }
-    let rotary = rotary(layer)
+    let rotary = rotary(layer, length: length)
     let dQKV = [
       backward(
         rotary(.stacked(parts.map(\.queries)), positions: positions, inverse: true),

@@ -121,7 +121,7 @@ package struct ReferenceModel: Sendable {
     let qkv = layer.qkv.indices.map {
       adding(layer.qkvBias?[$0], to: normed * elements(layer.qkv[$0]).transposed)
     }
-    let rotary = rotary(layer)
+    let rotary = rotary(layer, length: length)
     let positions = (0..<x.rows).map { $0 % length }
     let q = rotary(headNorm(layer.queryNorm, qkv[0]), positions: positions)
     let k = rotary(headNorm(layer.keyNorm, qkv[1]), positions: positions)
@@ -142,11 +142,12 @@ package struct ReferenceModel: Sendable {
       output: middle + activation * elements(layer.down[0]).transposed)
   }
 
-  /// The positions of a layer.
-  func rotary(_ layer: ParameterTable.Layer) -> ReferenceRotary {
+  /// The positions of a layer in texts of some length.
+  func rotary(_ layer: ParameterTable.Layer, length: Int) -> ReferenceRotary {
     ReferenceRotary(
       headSize: layer.attention.headSize, rotarySize: layer.attention.rotarySize,
-      theta: configuration.ropeTheta, scaling: configuration.ropeScaling)
+      theta: configuration.ropeTheta, scaling: configuration.ropeScaling,
+      context: length)
   }
 
   /// x with a bias added to every row, where there is one.
