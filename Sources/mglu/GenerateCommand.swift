@@ -11,6 +11,7 @@ struct GenerateCommand: AsyncParsableCommand {
         mglu generate --model run --prompt "To be, or "
         mglu generate --model run --prompt "" --max-tokens 500 --seed 3
         mglu generate --model run --prompt "KING:" --temperature 0 --weights bf16
+        mglu generate --model model.Q8_0.gguf --prompt "Gravity is"
 
       Only the text goes to standard output, as it is written; with the same seed it is the same.
       """)

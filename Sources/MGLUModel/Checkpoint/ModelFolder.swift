@@ -51,12 +51,17 @@ public enum ModelFolder {
 
   static func configuration(of parts: any ModelParts) throws(CheckpointError) -> ModelConfiguration
   {
-    guard
-      var configuration = try decode(HuggingFaceConfiguration.self, "config.json", of: parts)?
-        .modelConfiguration()
-    else {
+    let name = "config.json"
+    let place = parts.place(of: name)
+    guard let document = try decode(HuggingFaceConfiguration.self, name, of: parts) else {
+      throw CheckpointError(.unreadable, "\(place): no such file or folder")
+    }
+    var configuration: ModelConfiguration
+    do { configuration = try document.modelConfiguration() } catch {
+      // The document does not know where it lies.
+      let message = error.message.hasPrefix(name) ? error.message.dropFirst(name.count) : ""
       throw CheckpointError(
-        .unreadable, "\(parts.place(of: "config.json")): no such file or folder")
+        error.code, message.isEmpty ? error.message : "\(place)\(message)", remedy: error.remedy)
     }
     if let ids = try decode(HuggingFaceConfiguration.self, "generation_config.json", of: parts)?
       .eosTokenIDs

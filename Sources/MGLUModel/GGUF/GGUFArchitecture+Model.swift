@@ -41,6 +41,7 @@ extension GGUFArchitecture {
       if c.unrotatedLayers != fourth { return "layers without positions other than every fourth" }
     }
     switch c.ropeScaling {
+    case .longRope: return "LongRoPE"
     case .llama3 where c.hasQKNorm || !c.unrotatedLayers.isEmpty || (hasBiases && !c.hasOutputBias):
       return "frequencies scaled as Llama 3's, and is no Llama"
     case .yarn(let yarn)

@@ -79,7 +79,7 @@ struct GGUFExport {
         ("rope.scaling.type", .string("yarn")), ("rope.scaling.factor", .float32(yarn.factor)),
         ("rope.scaling.original_context_length", .uint32(yarn.original)),
       ]
-    case .llama3, nil: break
+    case .llama3, .longRope, nil: break
     }
     return [
       ("general.architecture", .string(architecture.name)), ("general.type", .string("model")),

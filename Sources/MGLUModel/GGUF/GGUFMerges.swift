@@ -27,7 +27,9 @@ enum GGUFMerges {
       if x.right.length != y.right.length { return x.right.length > y.right.length }
       return a < b
     }
-    func text(_ id: Int32) -> String { String(decoding: vocabulary.text(of: id) ?? [], as: UTF8.self) }
+    func text(_ id: Int32) -> String {
+      String(decoding: vocabulary.text(of: id) ?? [], as: UTF8.self)
+    }
     return order.map { (text(merges[$0].left.id), text(merges[$0].right.id)) }
   }
 

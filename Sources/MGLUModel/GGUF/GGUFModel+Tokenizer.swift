@@ -70,7 +70,7 @@ extension GGUFModel {
     return document(
       added: added, normalizer: preTokenizer.composes ? [("type", .string("NFC"))] : nil,
       preTokenizer: preTokenizer.document, start: try startTemplate(vocabulary),
-      decoder: [("type", .string("ByteLevel"))],
+      decoder: GGUFPreTokenizer.Step.byteLevel(usesPattern: true).document,
       model: [
         ("type", .string("BPE")), ("ignore_merges", .bool(preTokenizer.ignoresMerges)),
         ("vocab", .object(members)), ("merges", .array(pairs)),
@@ -123,7 +123,7 @@ extension GGUFModel {
         ("normalizers", .array((prefixes ? [prepend] : []) + [replace(" ", mark)])),
       ],
       preTokenizer: .null, start: try startTemplate(vocabulary),
-      decoder: [("type", .string("Sequence")), ("decoders", .array(decoders))],
+      decoder: .object([("type", .string("Sequence")), ("decoders", .array(decoders))]),
       model: [
         ("type", .string("BPE")), ("unk_token", unknownToken), ("fuse_unk", .bool(true)),
         ("byte_fallback", .bool(true)),
@@ -140,12 +140,12 @@ extension GGUFModel {
 
   private func document(
     added: JSONValue, normalizer: [(String, JSONValue)]?, preTokenizer: JSONValue,
-    start: JSONValue, decoder: [(String, JSONValue)], model: [(String, JSONValue)]
+    start: JSONValue, decoder: JSONValue, model: [(String, JSONValue)]
   ) -> JSONValue {
     .object([
       ("version", .string("1.0")), ("truncation", .null), ("padding", .null),
       ("added_tokens", added), ("normalizer", normalizer.map(JSONValue.object) ?? .null),
-      ("pre_tokenizer", preTokenizer), ("post_processor", start), ("decoder", .object(decoder)),
+      ("pre_tokenizer", preTokenizer), ("post_processor", start), ("decoder", decoder),
       ("model", .object(model)),
     ])
   }

@@ -83,23 +83,27 @@ struct GGUFPreTokenizer: Sendable {
 
   /// The pre-tokenizer of a `tokenizer.json`.
   var document: JSONValue {
-    let parts = steps.map { step -> JSONValue in
-      switch step {
-      case .digits:
-        .object([("type", .string("Digits")), ("individual_digits", .bool(true))])
-      case .split(let pattern):
-        .object([
-          ("type", .string("Split")), ("pattern", .object([("Regex", .string(pattern))])),
-          ("behavior", .string("Isolated")), ("invert", .bool(false)),
-        ])
-      case .byteLevel(let usesPattern):
-        .object([
-          ("type", .string("ByteLevel")), ("add_prefix_space", .bool(false)),
-          ("trim_offsets", .bool(true)), ("use_regex", .bool(usesPattern)),
-        ])
-      }
-    }
+    let parts = steps.map(\.document)
     return parts.count == 1
       ? parts[0] : .object([("type", .string("Sequence")), ("pretokenizers", .array(parts))])
+  }
+}
+
+extension GGUFPreTokenizer.Step {
+  /// The component of a `tokenizer.json`.
+  var document: JSONValue {
+    switch self {
+    case .digits: .object([("type", .string("Digits")), ("individual_digits", .bool(true))])
+    case .split(let pattern):
+      .object([
+        ("type", .string("Split")), ("pattern", .object([("Regex", .string(pattern))])),
+        ("behavior", .string("Isolated")), ("invert", .bool(false)),
+      ])
+    case .byteLevel(let usesPattern):
+      .object([
+        ("type", .string("ByteLevel")), ("add_prefix_space", .bool(false)),
+        ("trim_offsets", .bool(true)), ("use_regex", .bool(usesPattern)),
+      ])
+    }
   }
 }

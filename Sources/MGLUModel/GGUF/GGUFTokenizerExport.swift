@@ -28,7 +28,9 @@ enum GGUFTokenizerExport {
     }
     let name = try name(of: tokenizer, place: place)
     let (tokens, kinds) = vocabulary(of: tokenizer, count: configuration.vocabularySize)
-    let merges = tokenizer.model.merges.ranked.map { "\(tokens[Int($0.left)]) \(tokens[Int($0.right)])" }
+    let merges = tokenizer.model.merges.ranked.map {
+      "\(tokens[Int($0.left)]) \(tokens[Int($0.right)])"
+    }
     var keys: [(String, GGUFWriter.Value)] = [
       ("model", .string("gpt2")), ("pre", .string(name)), ("tokens", .strings(tokens)),
       ("token_type", .int32s(kinds.map(\.rawValue))), ("merges", .strings(merges)),

@@ -3,7 +3,11 @@ import MGLUModel
 
 /// How to run a model: the precision of its weights and of the inputs of products.
 struct InferenceOptions: ParsableArguments {
-  @Option(help: "How weights are stored (default: as they are; on a GPU BF16 for FP32).")
+  @Option(
+    help: """
+      How weights are stored (default: as they are; FP16 for Q4_1, Q5_1 and K-quants of GGUF; on a \
+      GPU BF16 for FP32).
+      """)
   var weights: WeightType?
   @OptionGroup var inputs: InputPrecisionOptions
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
