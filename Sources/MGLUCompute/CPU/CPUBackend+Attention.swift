@@ -1,3 +1,5 @@
+import CMGLUKernels
+
 // Attention of new rows over the cache of their sequence.
 
 extension CPUBackend {
@@ -59,7 +61,7 @@ extension CPUBackend {
     let (queries, results) = (qkv.floats, output.floats)
     let (keyBase, valueBase) = (keys.floats, values.floats)
     let blocks = (count + most - 1) / most
-    pool.forEach(blocks * shape.kvHeads) { item, member in
+    func attend(_ item: Int, _ member: Int) {
       let (block, kvHead) = item.quotientAndRemainder(dividingBy: shape.kvHeads)
       // The longest rows first, so that no thread is left with them at the end.
       let row = (blocks - 1 - block) * most
@@ -69,6 +71,12 @@ extension CPUBackend {
         Int64(min(most, count - row)), keyBase + kvOffset, valueBase + kvOffset, Int64(size),
         Int64(size), Int64(position + row), shape.scale, scratch + member * own,
         results + row * shape.queryWidth + first, Int64(shape.queryWidth))
+    }
+    let items = blocks * shape.kvHeads
+    if count * shape.heads * (position + count) * size < 1 << 17 {
+      for item in 0..<items { attend(item, 0) }
+    } else {
+      pool.forEach(items, attend)
     }
   }
 }
