@@ -125,7 +125,9 @@ import Testing
       #expect(own.id == theirs.id, "token \(index + 1)")
       let pairs =
         [(own.logprob, theirs.logprob)]
-        + zip(own.alternatives, theirs.alternatives).map { ($0.logprob, $1.logprob) }
+        + zip(own.alternatives, theirs.alternatives).map {
+          (Optional($0.logprob), Optional($1.logprob))
+        }
       #expect(own.alternatives.map(\.id) == theirs.alternatives.map(\.id), "token \(index + 1)")
       for (own, theirs) in pairs {
         #expect(abs(try #require(own) - #require(theirs)) < 1e-5, "token \(index + 1)")
