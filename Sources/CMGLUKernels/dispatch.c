@@ -2,6 +2,7 @@
 #if defined(__linux__)
 #define _GNU_SOURCE
 #include <sched.h>
+#include <sys/syscall.h>
 #endif
 #include "CMGLUKernels.h"
 
@@ -9,7 +10,8 @@
 #include <unistd.h>
 
 const char *cmglu_instruction_set(int index) {
-  static const char *const names[] = {"avx512bf16", "avx512vnni", "avx512", "avx2", "baseline"};
+  static const char *const names[] = {"amx",    "avx512bf16", "avx512vnni",
+                                      "avx512", "avx2",       "baseline"};
   const int count = sizeof names / sizeof *names;
   return index >= 0 && index < count ? names[index] : 0;
 }
@@ -20,7 +22,17 @@ extern const cmglu_fused_linear cmglu_fused_linear_baseline;
 #if defined(__x86_64__)
 extern const cmglu_kernels cmglu_kernels_avx2, cmglu_kernels_avx512;
 extern const cmglu_fused_linear cmglu_fused_linear_avx2, cmglu_fused_linear_avx512, cmglu_fused_linear_avx512vnni,
-    cmglu_fused_linear_avx512bf16;
+    cmglu_fused_linear_avx512bf16, cmglu_fused_linear_amx;
+
+// Linux lets a process use tiles that asks for them: they make its threads' state larger by 8 KiB.
+static bool may_use_tiles(void) {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+  return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+  return false;
+#endif
+}
 
 static bool supports(const char *name) {
   __builtin_cpu_init();
@@ -33,7 +45,10 @@ static bool supports(const char *name) {
   if (strcmp(name, "avx2") == 0) return avx2;
   if (strcmp(name, "avx512") == 0) return avx512;
   if (strcmp(name, "avx512vnni") == 0) return vnni;
-  return strcmp(name, "avx512bf16") == 0 && vnni && __builtin_cpu_supports("avx512bf16");
+  const bool bf16 = vnni && __builtin_cpu_supports("avx512bf16");
+  if (strcmp(name, "avx512bf16") == 0) return bf16;
+  return strcmp(name, "amx") == 0 && bf16 && __builtin_cpu_supports("amx-tile") &&
+         __builtin_cpu_supports("amx-bf16") && may_use_tiles();
 }
 #endif
 
@@ -46,9 +61,10 @@ const cmglu_kernels *cmglu_kernels_named(const char *name) {
 
 const cmglu_fused_linear *cmglu_fused_linear_named(const char *name) {
 #if defined(__x86_64__)
-  const cmglu_fused_linear *tables[] = {&cmglu_fused_linear_avx512bf16, &cmglu_fused_linear_avx512vnni,
-                                 &cmglu_fused_linear_avx512, &cmglu_fused_linear_avx2};
-  for (int i = 0; i < 4; i++)
+  const cmglu_fused_linear *tables[] = {
+      &cmglu_fused_linear_amx, &cmglu_fused_linear_avx512bf16, &cmglu_fused_linear_avx512vnni,
+      &cmglu_fused_linear_avx512, &cmglu_fused_linear_avx2};
+  for (int i = 0; i < 5; i++)
     if (strcmp(name, tables[i]->name) == 0) return supports(name) ? tables[i] : 0;
 #endif
   return strcmp(name, "baseline") == 0 ? &cmglu_fused_linear_baseline : 0;

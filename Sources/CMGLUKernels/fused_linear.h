@@ -190,6 +190,10 @@ static uint64_t read_bytes(const void *bytes, int64_t count) {
   return total[0] + total[1];
 }
 
+#if defined(CMGLU_AMX)
+#include "fused_linear_prompt.h"
+#endif
+
 #define CMGLU_FUSED_LINEAR(name) CMGLU_JOIN(cmglu_fused_linear_, name)
 extern const cmglu_fused_linear CMGLU_FUSED_LINEAR(CMGLU_NAME);
 const cmglu_fused_linear CMGLU_FUSED_LINEAR(CMGLU_NAME) = {
@@ -200,4 +204,9 @@ const cmglu_fused_linear CMGLU_FUSED_LINEAR(CMGLU_NAME) = {
     .pack = pack_weights,
     .pack_masks = pack_masks,
     .read = read_bytes,
+#if defined(CMGLU_AMX)
+    .prepare_prompt = prepare_prompt,
+    .prompt_scratch = prompt_scratch,
+    .fused_linear_prompt = fused_linear_prompt,
+#endif
 };

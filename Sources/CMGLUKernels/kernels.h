@@ -6,6 +6,8 @@
 
 #include "decoder.h"
 
+#include "attend_rows.h"
+
 #include "gemm.h"
 
 #include "fused_linear.h"
@@ -28,6 +30,7 @@ const cmglu_kernels CMGLU_TABLE(CMGLU_NAME) = {
     .softmax_row_backward = softmax_row_backward,
     .dot = dot,
     .attend = attend,
+    .attend_rows = attend_rows,
     .cross_entropy = cross_entropy,
     .distill = distill,
     .log_sum_exp = log_sum_exp,

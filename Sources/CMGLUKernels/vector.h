@@ -67,6 +67,30 @@ INLINE vf sums_of_vectors(vf *v) {
   return v[0];
 }
 
+#if LANES == 16
+#define FIRST_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define LAST_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define FIRST_HALVES 0, 8, 1, 9, 2, 10, 3, 11
+#define LAST_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define FIRST_HALVES 0, 4, 1, 5
+#define LAST_HALVES 2, 6, 3, 7
+#endif
+
+// Lane j of v[i] becomes lane i of v[j]: as many perfect shuffles of all elements as a lane has bits.
+INLINE void transpose_vectors(vf *v) {
+#pragma clang loop unroll(full)
+  for (int count = 1; count < LANES; count *= 2) {
+    vf t[LANES];
+    EACH(i, LANES / 2) {
+      t[2 * i] = __builtin_shufflevector(v[i], v[i + LANES / 2], FIRST_HALVES);
+      t[2 * i + 1] = __builtin_shufflevector(v[i], v[i + LANES / 2], LAST_HALVES);
+    }
+    EACH(i, LANES) v[i] = t[i];
+  }
+}
+
 INLINE float largest(vf v) {
   float s[LANES];
   memcpy(s, &v, sizeof v);

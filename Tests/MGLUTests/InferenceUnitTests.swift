@@ -31,11 +31,22 @@ import Testing
         x.assign(synthetic.input.floats)
         for precision in InputPrecision.allCases {
           let together = try unit(x, precision: precision, on: backend)
+          let prompt = try unit(x, promptRows: rows, precision: precision, on: backend)
           for count in 1..<rows {
             let some = try unit(x[rows - count..<rows], precision: precision, on: backend)
             #expect(
               some.array == together[rows - count..<rows].array,
               "\(kind) [\(d), \(h)] \(precision), the last \(count)")
+            let ofPrompt = try unit(
+              x[rows - count..<rows], promptRows: count, precision: precision, on: backend)
+            #expect(
+              ofPrompt.array == prompt[rows - count..<rows].array,
+              "\(kind) [\(d), \(h)] \(precision), the last \(count) of a prompt")
+            let mixed = try unit(x, promptRows: count, precision: precision, on: backend)
+            #expect(
+              mixed[0..<rows - count].array == together[0..<rows - count].array
+                && mixed[rows - count..<rows].array == ofPrompt.array,
+              "\(kind) [\(d), \(h)] \(precision), a prompt of \(count) beside others")
           }
         }
       }

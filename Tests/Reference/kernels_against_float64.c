@@ -45,6 +45,13 @@ static void compare(const char *name, const float *found, const double *expected
   printf("MISS %s: error %.1e, bound %.1e\n", name, error, bound);
 }
 
+static void require(const char *name, bool holds) {
+  cases++;
+  if (holds) return;
+  misses++;
+  printf("MISS %s\n", name);
+}
+
 static double silu(double t) { return t / (1 + exp(-t)); }
 
 // One row of one plane as float64.
@@ -55,6 +62,33 @@ static void widen(const cmglu_fused_linear *fused_linear, cmglu_packed p, int pl
   fused_linear->unpack(&p, row, values);
   for (int64_t k = 0; k < p.columns; k++) w[k] = values[k];
   free(values);
+}
+
+// The rows of a prompt, some from the middle of W on, and the last of them alone.
+static void check_prompt(const cmglu_fused_linear *fused_linear, const cmglu_packed *p, const float *x,
+                         int64_t batch, const double *expected, double bound, const char *unit) {
+  const int64_t d = p->rows, h = p->columns, size = cmglu_prepared_size(h);
+  const int64_t begin = d / 3, last = batch - 1;
+  char *prepared = allocate((batch + CMGLU_PROMPT_ROWS) * size), name[128];
+  char *scratch = allocate(fused_linear->prompt_scratch(p, batch));
+  float *a = allocate(batch * d * 4), *alone = allocate(d * 4);
+  for (int64_t b = 0; b < batch; b++)
+    fused_linear->prepare_prompt(x + b * h, h, prepared + b * size);
+  fused_linear->fused_linear_prompt(p, prepared, batch, 0, false, a, d, 0, begin, scratch);
+  fused_linear->fused_linear_prompt(p, prepared, batch, 0, false, a, d, begin, d, scratch);
+  snprintf(name, sizeof name, "prompt, %s", unit);
+  compare(name, a, expected, batch * d, bound);
+  memmove(prepared, prepared + last * size, (size_t)size);
+  fused_linear->fused_linear_prompt(p, prepared, 1, 0, false, alone, d, 0, d, scratch);
+  snprintf(name, sizeof name, "a row of a prompt alone, %s", unit);
+  require(name, memcmp(alone, a + last * d, (size_t)d * 4) == 0);
+  fused_linear->fused_linear_prompt(p, prepared, 1, 0, true, alone, d, 0, d, scratch);
+  bool twice = true;
+  for (int64_t j = 0; j < d; j++) twice &= alone[j] == 2 * a[last * d + j];
+  snprintf(name, sizeof name, "a row of a prompt added, %s", unit);
+  require(name, twice);
+  void *const all[] = {prepared, scratch, a, alone};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
 // A unit of n masks, or of none and one or two planes, over `batch` rows.
@@ -115,6 +149,8 @@ static void check_unit(const cmglu_fused_linear *fused_linear, cmglu_data_type t
   snprintf(name, sizeof name, "type %d, precision %d, %d masks, %d planes, %d x %d, batch %d",
            type, precision, (int)masks, planes, (int)d, (int)h, (int)batch);
   compare(name, a, expected, batch * d, bound);
+  if (cmglu_multiplies_prompts(fused_linear, type, precision))
+    check_prompt(fused_linear, &p, x, batch, expected, bound, name);
   void *const all[] = {row, x, a, w, v, expected, bits, packed_words, prepared,
                        (void *)p.weights[0], (void *)p.scales[0], (void *)p.weights[1],
                        (void *)p.scales[1]};
@@ -157,6 +193,44 @@ static void check_attention(const cmglu_kernels *kernels) {
   compare("attention", out, expected, SIZE, 1e-5);
 }
 
+// Rows of a prompt and heads that share keys and values, over several blocks of keys; then one of them
+// alone.
+static void check_attention_of_prompts(const cmglu_kernels *kernels, int64_t heads, int64_t rows,
+                                       int64_t size, int64_t position) {
+  const int64_t total = position + rows, width = heads * size + 3;
+  float *queries = allocate(rows * width * 4), *keys = allocate(total * size * 4);
+  float *values = allocate(total * size * 4), *out = allocate(rows * width * 4);
+  float *scratch = allocate(cmglu_attending_scratch(heads, size) * 4), *alone = allocate(width * 4);
+  double *expected = allocate(rows * width * 8), *weights = allocate(total * 8);
+  fill(queries, rows * width, 2);
+  fill(keys, total * size, 1);
+  fill(values, total * size, 1);
+  kernels->attend_rows(queries, width, heads, rows, keys, values, size, size, position, 0.5f, scratch,
+                       out, width);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t head = 0; head < heads; head++) {
+      double sum = 0, *const result = expected + r * width + head * size;
+      for (int64_t t = 0; t <= position + r; t++) {
+        double score = 0;
+        for (int64_t k = 0; k < size; k++)
+          score += (double)queries[r * width + head * size + k] * keys[t * size + k];
+        sum += weights[t] = exp(0.5 * score);
+      }
+      for (int64_t t = 0; t <= position + r; t++)
+        for (int64_t k = 0; k < size; k++) result[k] += weights[t] / sum * values[t * size + k];
+    }
+  char name[96];
+  snprintf(name, sizeof name, "attention of %d rows after %d, %d heads of %d", (int)rows,
+           (int)position, (int)heads, (int)size);
+  compare(name, out, expected, rows * width, 1e-5);
+  const int64_t last = rows - 1;
+  kernels->attend_rows(queries + last * width, width, heads, 1, keys, values, size, size,
+                       position + last, 0.5f, scratch, alone, width);
+  require(name, memcmp(alone, out + last * width, (size_t)(heads * size) * 4) == 0);
+  void *const all[] = {queries, keys, values, out, scratch, alone, expected, weights};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
 static void check_log_sum_exp(const cmglu_kernels *kernels, int64_t count) {
   float *x = allocate(count * 4), found;
   double expected = 0;
@@ -175,18 +249,24 @@ static void check(const char *name) {
   if (!fused_linear || !kernels) return;
   misses = cases = 0;
   state = 1;  // the same cases for all
-  const int64_t shapes[][2] = {{1, 1}, {17, 33}, {16, 96}, {37, 577}, {5, 1024}};
+  const int64_t shapes[][2] = {{1, 1}, {17, 33}, {16, 96}, {37, 577}, {5, 1024}, {33, 1301}};
   const int64_t masks[] = {0, 1, 2, 3, 4, 8, 11, 16};
   for (int type = CMGLU_F32; type <= CMGLU_I8; type++)
     for (int precision = CMGLU_EXACT; precision <= CMGLU_REDUCED; precision++)
-      for (int s = 0; s < 5; s++)
-        for (int64_t batch = 1; batch <= 7; batch += 6) {
+      for (int s = 0; s < 6; s++)
+        for (int64_t batch = 1; batch <= 49; batch *= 7) {
+          if (batch > 7 && !cmglu_multiplies_prompts(fused_linear, type, precision)) continue;
           for (int m = 0; m < 8; m++)
             check_unit(fused_linear, type, precision, masks[m], 1, shapes[s][0], shapes[s][1], batch);
           check_unit(fused_linear, type, precision, 0, 2, shapes[s][0], shapes[s][1], batch);
         }
   for (int flags = 0; flags < 4; flags++) check_product(kernels, flags & 1, flags & 2);
   check_attention(kernels);
+  const int64_t attentions[][4] = {
+      {1, 1, 4, 0}, {3, 32, 64, 0}, {2, 7, 22, 130}, {4, 31, 80, 300}, {1, 17, 128, 255}, {9, 9, 2, 127}};
+  for (int s = 0; s < 6; s++)
+    check_attention_of_prompts(kernels, attentions[s][0], attentions[s][1], attentions[s][2],
+                               attentions[s][3]);
   for (int64_t count = 1; count < 3000; count = 2 * count + 3) check_log_sum_exp(kernels, count);
   printf("%s: %d of %d cases are within their bounds\n", name, cases - misses, cases);
   all_misses += misses;

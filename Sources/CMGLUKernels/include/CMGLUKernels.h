@@ -80,6 +80,14 @@ typedef struct {
   // apart. scores[length] is overwritten.
   void (*attend)(const float *query, const float *keys, const float *values, int64_t stride,
                  int64_t size, int64_t length, float scale, float *scores, float *out);
+  // The same for up to CMGLU_ATTENDING_ROWS rows of a prompt and the `heads` heads that share keys and
+  // values, which lie side by side in rows of queries and of out: row r sees position + r + 1 keys.
+  // `scratch` has `cmglu_attending_scratch` floats. A result depends on its own row alone, and has
+  // other bits than that of `attend`.
+  void (*attend_rows)(const float *queries, int64_t query_stride, int64_t heads, int64_t rows,
+                      const float *keys, const float *values, int64_t stride, int64_t size,
+                      int64_t position, float scale, float *scratch, float *out,
+                      int64_t out_stride);
   // losses[row] = -log softmax(logits[row])[target]; target < 0 gives 0. Where `scale` is not 0
   // the logits become (softmax - onehot) * scale (0 for a row without target), else anything.
   void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, float scale,
@@ -117,6 +125,15 @@ typedef struct {
                const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c,
                int64_t ldc, float *scratch);
 } cmglu_kernels;
+
+// Rows of a prompt that attend together, and keys that they see at a time.
+enum { CMGLU_ATTENDING_ROWS = 32, CMGLU_KEY_BLOCK = 128 };
+
+// Floats of scratch that `attend_rows` needs, a multiple of 16, for heads of `size` elements.
+static inline int64_t cmglu_attending_scratch(int64_t heads, int64_t size) {
+  const int64_t floats = CMGLU_KEY_BLOCK * (size + 8) + 2 * heads * CMGLU_ATTENDING_ROWS + size;
+  return (floats + 15) / 16 * 16;
+}
 
 // Floats of scratch that `gemm` needs, whatever the sizes.
 enum { CMGLU_GEMM_SCRATCH = 256 * 1024 + 256 * 8 };
@@ -160,6 +177,17 @@ typedef struct {
   void (*fused_linear)(const cmglu_packed *w, cmglu_precision precision, const void *prepared,
                 int64_t batch, const float *routes, bool accumulate, float *a, int64_t stride,
                 int64_t begin, int64_t end);
+  // The same for many rows of x at a time, which see weights and inputs as BF16: for the rows of
+  // prompts, where `cmglu_multiplies_prompts`. Inputs are rounded to BF16, and so are the values of
+  // CMGLU_I8 weights. A result depends on its own row of x alone, and has other bits than that of
+  // `fused_linear`. Memory for prepared inputs holds a multiple of CMGLU_PROMPT_ROWS; `scratch`,
+  // aligned to 64, has the bytes of `prompt_scratch`. All three are NULL where nothing is faster than
+  // a row at a time.
+  void (*prepare_prompt)(const float *x, int64_t columns, void *prepared);
+  int64_t (*prompt_scratch)(const cmglu_packed *w, int64_t batch);
+  void (*fused_linear_prompt)(const cmglu_packed *w, const void *prepared, int64_t batch,
+                              const float *routes, bool accumulate, float *a, int64_t stride,
+                              int64_t begin, int64_t end, void *scratch);
   // Row `row` of the first plane as float32.
   void (*unpack)(const cmglu_packed *w, int64_t row, float *values);
   // float32 -> weights of a type; scales[ceil(columns / 32)] for CMGLU_I8.
@@ -173,14 +201,24 @@ typedef struct {
   uint64_t (*read)(const void *bytes, int64_t count);
 } cmglu_fused_linear;
 
+// Rows of x that a prompt's product takes together.
+enum { CMGLU_PROMPT_ROWS = 16 };
+
+// Whether the table multiplies the rows of prompts with such weights many at a time.
+static inline bool cmglu_multiplies_prompts(const cmglu_fused_linear *table, cmglu_data_type type,
+                                            cmglu_precision precision) {
+  return table->fused_linear_prompt && precision == CMGLU_REDUCED &&
+         (type == CMGLU_BF16 || type == CMGLU_I8);
+}
+
 // Bytes of a prepared input of `columns` elements, a multiple of 64.
 static inline int64_t cmglu_prepared_size(int64_t columns) {
   return (columns + 4 * CMGLU_GROUP - 1) / (4 * CMGLU_GROUP) * (4 * CMGLU_GROUP) * 4 + 64;
 }
 
-// The tables for an instruction set by name ("avx512bf16", "avx512vnni", "avx512", "avx2",
+// The tables for an instruction set by name ("amx", "avx512bf16", "avx512vnni", "avx512", "avx2",
 // "baseline"), or NULL where this machine or this build lacks it. "baseline" is always there. The
-// first three differ in FlashMGLU only.
+// first four differ in FlashMGLU only.
 const cmglu_kernels *cmglu_kernels_named(const char *name);
 const cmglu_fused_linear *cmglu_fused_linear_named(const char *name);
 // The names, best first from index 0 on; NULL after the last.

@@ -114,9 +114,10 @@ extension FusedFeedForward {
   /// Computes the intermediate activation of x `[n, h]`, normalized first where there is a norm,
   /// into `activations.output` `[n, d]`.
   ///
-  /// Cost: ``byteCount`` bytes from memory; nothing is allocated.
+  /// Cost: ``byteCount`` bytes from memory; nothing is allocated. The last `promptRows` rows of x are
+  /// rows of prompts.
   public func forward(
-    _ x: Tensor, norm: RMSNorm? = nil, precision: InputPrecision,
+    _ x: Tensor, norm: RMSNorm? = nil, promptRows: Int = 0, precision: InputPrecision,
     into activations: InferenceActivations, on backend: any InferenceBackend
   ) {
     if let router, let routing = activations.routing, let routes = activations.routes {
@@ -124,21 +125,24 @@ extension FusedFeedForward {
       backend.route(routing, topK: router.topK, into: routes)
     }
     backend.fusedLinear(
-      weights, x, norm: norm, routes: activations.routes, precision: precision, accumulate: false,
-      into: activations.output)
+      weights, x, norm: norm, routes: activations.routes, promptRows: promptRows,
+      precision: precision, accumulate: false, into: activations.output)
   }
 
   /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own that this machine can
-  /// read; so must x be.
+  /// read; so must x be. The last `promptRows` rows of x are rows of prompts.
   public func callAsFunction(
-    _ x: Tensor, precision: InputPrecision = .exact, on backend: any InferenceBackend
+    _ x: Tensor, promptRows: Int = 0, precision: InputPrecision = .exact,
+    on backend: any InferenceBackend
   ) throws(BackendError) -> Tensor {
     let routedMasks = router?.weights.rows
     let activations = backend.allocateShared { layout in
       InferenceActivations(
         intermediateSize: intermediateSize, routedMasks: routedMasks, rows: x.rows, in: &layout)
     }
-    forward(backend.toDevice(x), precision: precision, into: activations, on: backend)
+    forward(
+      backend.toDevice(x), promptRows: promptRows, precision: precision, into: activations,
+      on: backend)
     try backend.finish()
     return activations.output
   }

@@ -31,9 +31,10 @@ public protocol InferenceBackend: Backend {
   /// FlashMGLU: one pass over weights and bits for all rows of x `[n, h]`, into output `[n, d]`.
   ///
   /// With a norm, x is normalized first. routes `[n, m]` weight the masks. A row's result does not
-  /// depend on the rows it shares the call with.
+  /// depend on the rows it shares the call with. The last `promptRows` rows are rows of prompts: where
+  /// many rows are computed in another way than single ones, these are, be they many or few.
   func fusedLinear(
-    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?, promptRows: Int,
     precision: InputPrecision, accumulate: Bool, into output: Tensor)
   /// The weights whose products see narrowed inputs at ``InputPrecision/reduced``; the others take
   /// inputs as they are at any precision.
@@ -176,14 +177,14 @@ extension InferenceBackend {
   }
 
   /// y = x W^T (+ y), or the intermediate activation of an unrouted unit; see
-  /// ``fusedLinear(_:_:norm:routes:precision:accumulate:into:)``.
+  /// ``fusedLinear(_:_:norm:routes:promptRows:precision:accumulate:into:)``.
   public func fusedLinear(
-    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm? = nil, precision: InputPrecision,
-    accumulate: Bool = false, into output: Tensor
+    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm? = nil, promptRows: Int = 0,
+    precision: InputPrecision, accumulate: Bool = false, into output: Tensor
   ) {
     fusedLinear(
-      weights, x, norm: norm, routes: nil, precision: precision, accumulate: accumulate,
-      into: output)
+      weights, x, norm: norm, routes: nil, promptRows: promptRows, precision: precision,
+      accumulate: accumulate, into: output)
   }
 
   /// A plain projection x W^T, stored as the matrix is unless a type is given.

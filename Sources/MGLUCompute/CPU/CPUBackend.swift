@@ -28,7 +28,7 @@ public final class CPUBackend: InferenceBackend, TrainingBackend {
   /// Creates a backend with `threads` threads, by default as many as the process may run on.
   ///
   /// `MGLU_BLAS` chooses the BLAS (a library's path, or `none`), `MGLU_ISA` the instruction set
-  /// (`avx512bf16`, `avx512vnni`, `avx512`, `avx2`, `baseline`).
+  /// (`amx`, `avx512bf16`, `avx512vnni`, `avx512`, `avx2`, `baseline`).
   public convenience init(threads: Int? = nil) throws(BackendError) {
     try self.init(threads: threads, instructionSet: Environment.value("MGLU_ISA"))
   }

@@ -96,19 +96,20 @@ package final class ThreadPool: @unchecked Sendable {
 extension ThreadPool {
   /// Splits `0 ..< count` into ranges that whoever is free takes, large ones first and ranges of
   /// `smallest` at the end, multiples of `unit` long: long walks through memory, and an even end
-  /// (guided self-scheduling, Polychronopoulos and Kuck 1987).
+  /// (guided self-scheduling, Polychronopoulos and Kuck 1987). `body` also gets the index of the member
+  /// that runs it.
   package func forEachPart(
-    of count: Int, unit: Int, smallest: Int, _ body: (Range<Int>) -> Void
+    of count: Int, unit: Int, smallest: Int, _ body: (_ part: Range<Int>, _ member: Int) -> Void
   ) {
     let next = Atomic(0)
-    run { _ in
+    run { member in
       var lower = next.load(ordering: .relaxed)
       while lower < count {
         let fair = (count - lower) / threadCount * 3 / 4 / unit * unit
         let upper = min(count, lower + max(fair, smallest, unit))
         let taken = next.compareExchange(
           expected: lower, desired: upper, ordering: .relaxed)
-        if taken.exchanged { body(lower..<upper) }
+        if taken.exchanged { body(lower..<upper, member) }
         lower = taken.exchanged ? next.load(ordering: .relaxed) : taken.original
       }
     }

@@ -8,7 +8,7 @@ extension CUDABackend {
   public var truncatesSums: Bool { true }
 
   public func fusedLinear(
-    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?, promptRows: Int,
     precision: InputPrecision, accumulate: Bool, into output: Tensor
   ) {
     precondition(

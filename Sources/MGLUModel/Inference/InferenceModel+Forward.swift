@@ -5,9 +5,11 @@ extension InferenceModel {
   /// Enqueues the rows of `a` through every block, into their residuals; projections and units see
   /// all rows at once, attention sees the rows of one sequence and its cache. An input batch is
   /// brought to `a` first. A step of a single row leaves its logits `[1, >= V]`, where they are
-  /// wanted, as the same operation where the backend has that.
+  /// wanted, as the same operation where the backend has that. The last `promptRows` rows are those of
+  /// prompts.
   func forward(
-    _ input: InputBatch?, into a: DecodeBuffers, sequences: [SequenceRows], logits: Tensor? = nil
+    _ input: InputBatch?, into a: DecodeBuffers, sequences: [SequenceRows], promptRows: Int = 0,
+    logits: Tensor? = nil
   ) {
     let count = a.tokens.count
     if let input {
@@ -23,7 +25,8 @@ extension InferenceModel {
     backend.embed(a.tokens, table: embedding, into: a.residual)
     for (index, layer) in layers.enumerated() {
       backend.fusedLinear(
-        layer.qkv, a.residual, norm: layer.inputNorm, precision: precision, into: a.qkv)
+        layer.qkv, a.residual, norm: layer.inputNorm, promptRows: promptRows,
+        precision: precision, into: a.qkv)
       if let bias = layer.qkvBias { backend.addBias(bias, to: a.qkv) }
       let shape = layer.attention
       for (norm, heads) in [(layer.queryNorm, shape.queryHeads), (layer.keyNorm, shape.keyHeads)] {
@@ -38,21 +41,23 @@ extension InferenceModel {
           keys: cache.keys, values: cache.values, into: rows.attention)
       }
       backend.fusedLinear(
-        layer.output, a.attention, precision: precision, accumulate: true, into: a.residual)
+        layer.output, a.attention, promptRows: promptRows, precision: precision, accumulate: true,
+        into: a.residual)
       if let bias = layer.outputBias { backend.addBias(bias, to: a.residual) }
       layer.unit.forward(
-        a.residual, norm: layer.postAttentionNorm, precision: precision, into: a.feedForward,
-        on: backend)
+        a.residual, norm: layer.postAttentionNorm, promptRows: promptRows, precision: precision,
+        into: a.feedForward, on: backend)
       backend.fusedLinear(
-        layer.down, a.feedForward.output, precision: precision, accumulate: true,
-        into: a.residual)
+        layer.down, a.feedForward.output, promptRows: promptRows, precision: precision,
+        accumulate: true, into: a.residual)
     }
     if let logits { self.logits(of: a.residual, into: logits) }
   }
 
   /// Enqueues the head: logits `[n, >= V]` of residuals `[n, h]`.
-  func logits(of residual: Tensor, into logits: Tensor) {
-    backend.fusedLinear(head, residual, norm: norm, precision: precision, into: logits)
+  func logits(of residual: Tensor, promptRows: Int = 0, into logits: Tensor) {
+    backend.fusedLinear(
+      head, residual, norm: norm, promptRows: promptRows, precision: precision, into: logits)
   }
 
   /// The model with a sequence's caches as one operation, or `nil` where a layer has what that lacks.

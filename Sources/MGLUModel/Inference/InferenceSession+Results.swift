@@ -66,7 +66,7 @@ extension InferenceSession {
     for start in stride(from: 0, to: step.scored.count, by: logits.rows) {
       let part = step.scored[start..<min(start + logits.rows, step.scored.count)]
       let logits = logits[0..<part.count]
-      model.logits(of: residuals(of: part.map(\.row)), into: logits)
+      model.logits(of: residuals(of: part.map(\.row)), promptRows: part.count, into: logits)
       copyToHost(logits)
       try model.finish()
       for (row, item) in part.enumerated() {

@@ -53,6 +53,7 @@ extension InferenceSession {
       step.sampledRows.append(row)
       take(state, 1)
     }
+    let decodeRows = row
     for state in running where !state.isDecoding && !state.isFollowing {
       let (first, prompt) = (state.position, state.request.prompt)
       let count = min(state.unread.count, Self.prefillChunkSize)
@@ -70,12 +71,12 @@ extension InferenceSession {
       step.sampledRows += readers.map { _ in row - 1 }
     }
     guard row > 0 else { return nil }
-    try enqueue(step, rows: row, sequences)
+    try enqueue(step, rows: row, promptRows: row - decodeRows, sequences)
     return step
   }
 
   func enqueue(
-    _ step: Step, rows: Int, _ sequences: [InferenceModel.SequenceRows]
+    _ step: Step, rows: Int, promptRows: Int, _ sequences: [InferenceModel.SequenceRows]
   ) throws(GenerationError) {
     for (row, state) in step.sampled.enumerated() {
       samples[step.turn].prepare(row, state.sampler.nextStep())
@@ -84,7 +85,8 @@ extension InferenceSession {
     if step.prefilled.isEmpty, !step.readsLogits {
       return decode(.entered, sequences, turn: step.turn, from: input)
     }
-    model.forward(input, into: buffers[0..<rows], sequences: sequences)
+    model.forward(
+      input, into: buffers[0..<rows], sequences: sequences, promptRows: promptRows)
     for state in step.prefilled where state.unread.isEmpty { releaseFollowers(of: state) }
     try score(step)
     guard let first = step.sampledRows.first else { return }

@@ -54,7 +54,9 @@ extension Verification {
       + units("the same, activations", Self.activated, type)
   }
 
-  /// A finding for each precision; a batch's last row must also be what it is alone, bit for bit.
+  /// A finding for each precision; a batch's last row must also be what it is alone, bit for bit. Where
+  /// rows of prompts have bits of their own, the same holds for these, and a row that decodes has its
+  /// own beside them.
   private func units(
     _ name: String, _ cases: [Case], _ type: WeightType
   ) throws(BackendError) -> [Finding] {
@@ -81,6 +83,20 @@ extension Verification {
         let alone = try unit(x[last], precision: precision, on: backend)
         if alone.array != a[last].array {
           findings[index].add(error: .infinity, bound: bound, label + ", the last alone")
+        }
+        let prompt = try unit(x, promptRows: rows, precision: precision, on: backend)
+        if prompt.array == a.array { continue }
+        findings[index].add(
+          ReferenceMatrix(prompt), expected: expected, bound: bound, floor: 1e-3,
+          label + ", a prompt")
+        let ofPrompt = try unit(x[last], promptRows: 1, precision: precision, on: backend)
+        let mixed = try unit(x, promptRows: rows / 2, precision: precision, on: backend)
+        let decoding = rows - rows / 2
+        if ofPrompt.array != prompt[last].array
+          || mixed[0..<decoding].array != a[0..<decoding].array
+          || mixed[decoding..<rows].array != prompt[decoding..<rows].array
+        {
+          findings[index].add(error: .infinity, bound: bound, label + ", a prompt in company")
         }
       }
     }
