@@ -1,7 +1,7 @@
 import MGLUTestSupport
 import Testing
 
-@testable import MGLUModel
+import MGLUModel
 
 @Suite struct GGUFExportTests {
   static let tokens = (0..<20).map { Int32($0 * 17 % 250) }

@@ -1,7 +1,7 @@
 import MGLUTestSupport
 import Testing
 
-@testable import MGLUModel
+import MGLUModel
 
 @Suite struct GGUFFileTests {
   /// What is wrong with a file, and what the error must name.

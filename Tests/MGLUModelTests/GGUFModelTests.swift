@@ -2,7 +2,7 @@ import MGLUReference
 import MGLUTestSupport
 import Testing
 
-@testable import MGLUModel
+import MGLUModel
 
 /// Files of the `gguf` package, judged by it, by transformers and by PyTorch in float64
 /// (Tests/Reference/gguf_vectors.py).

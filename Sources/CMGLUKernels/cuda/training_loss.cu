@@ -147,7 +147,8 @@ extern "C" __global__ void __launch_bounds__(512, 2) distill(
   if (threadIdx.x == 0)
     losses[row] = (1.f - share) * (logf(total) + (top - chosen))
                   + share * temperature * temperature * kl;
-  const float hard = scale * (1.f - share), soft = scale * share * temperature;
+  // Rounded, so that a probability of one leaves nothing of it.
+  const float hard = __fmul_rn(scale, 1.f - share), soft = scale * share * temperature;
   for (int j = threadIdx.x; j < groups; j += blockDim.x) {
     float a[8] = {}, b[8];
     if (j < live_groups) {

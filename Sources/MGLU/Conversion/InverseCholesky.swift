@@ -17,6 +17,8 @@ package enum InverseCholesky {
     let (result, work) = host.allocate { layout in
       (layout.tensor([n, n]), layout.tensor([n, n], .float64))
     }
+    // Pointers to elements keep no memory alive.
+    defer { withExtendedLifetime(work) {} }
     let (h, r, u) = (hessian.floats, work.doubles, result.floats)
     var mean = 0.0
     for i in 0..<n { mean += Double(h[i * n + i]) / Double(n) }

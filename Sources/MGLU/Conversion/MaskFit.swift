@@ -81,6 +81,8 @@ package struct MaskFit {
         layout.tensor([h, Self.block])
       )
     }
+    // Pointers to elements keep no memory alive.
+    defer { withExtendedLifetime((targets, weight)) {} }
     host.pool.forEachRange(of: h) { columns in
       for j in columns {
         let target = targets.floats + j * width

@@ -7,9 +7,9 @@
 /// their type, and INT8 its scales. A GLU stays as it is, a shared GLU becomes one with equal gate and
 /// value. What a Llama cannot express is refused: LU has no gate, and a router weights each route for
 /// each token.
-struct LlamaWeights<Source: WeightSource>: WeightSource {
+package struct LlamaWeights<Source: WeightSource>: WeightSource {
   /// The shape of the Llama.
-  let configuration: ModelConfiguration
+  package let configuration: ModelConfiguration
   private let source: Source
   private let masks: Int
   /// What a parameter of a feed-forward block is made of, by its name.
@@ -21,7 +21,7 @@ struct LlamaWeights<Source: WeightSource>: WeightSource {
     case down(Parameter)
   }
 
-  init(_ configuration: ModelConfiguration, from source: Source) throws(CheckpointError) {
+  package init(_ configuration: ModelConfiguration, from source: Source) throws(CheckpointError) {
     var target = configuration
     target.feedForward.unit = .glu
     switch configuration.feedForward.unit {
@@ -64,7 +64,7 @@ struct LlamaWeights<Source: WeightSource>: WeightSource {
     self.origins = origins
   }
 
-  func matrix(
+  package func matrix(
     _ parameter: Parameter, on host: CPUBackend
   ) throws(CheckpointError) -> StoredMatrix {
     switch origins[parameter.name] {
@@ -83,11 +83,11 @@ struct LlamaWeights<Source: WeightSource>: WeightSource {
     }
   }
 
-  func vector(_ parameter: Parameter, on host: CPUBackend) throws(CheckpointError) -> Tensor {
+  package func vector(_ parameter: Parameter, on host: CPUBackend) throws(CheckpointError) -> Tensor {
     try source.vector(parameter, on: host)
   }
 
-  func masks(of logits: Parameter, on host: CPUBackend) throws(CheckpointError) -> Tensor {
+  package func masks(of logits: Parameter, on host: CPUBackend) throws(CheckpointError) -> Tensor {
     throw CheckpointError(.missingTensor, "a Llama has no \(logits.name)")
   }
 

@@ -2,7 +2,7 @@
 
 extension ModelFolder {
   /// Configuration and tensors of the model in `folder`, checked against each other.
-  static func open(
+  package static func open(
     _ folder: String
   ) throws(CheckpointError) -> (ModelConfiguration, CheckpointTensors) {
     let parts = try parts(of: folder)

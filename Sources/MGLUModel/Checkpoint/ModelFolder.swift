@@ -201,7 +201,7 @@ public enum ModelFolder {
   }
 
   /// The document `name` of a model, if it has one.
-  static func decode<T: Decodable>(
+  package static func decode<T: Decodable>(
     _ type: T.Type, _ name: String, of parts: any ModelParts
   ) throws(CheckpointError) -> T? {
     guard let document = try parts.document(name) else { return nil }

@@ -1,6 +1,6 @@
 /// What is read of a model on disk: documents under the names that they have in a folder of Hugging
 /// Face's, and tensors under the names that they have there.
-protocol ModelParts {
+package protocol ModelParts {
   /// The folder, or the file.
   var path: String { get }
   /// The document `name`, such as `config.json`, if the model has it.
@@ -39,7 +39,7 @@ struct HuggingFaceFolder: ModelParts {
 
 extension ModelFolder {
   /// The parts of the model at `path`: a folder, or a GGUF file.
-  static func parts(of path: String) throws(CheckpointError) -> any ModelParts {
+  package static func parts(of path: String) throws(CheckpointError) -> any ModelParts {
     Folder.kind(of: path) == .file ? try GGUFModel(path: path) : HuggingFaceFolder(path: path)
   }
 

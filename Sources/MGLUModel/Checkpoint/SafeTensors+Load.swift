@@ -5,7 +5,7 @@ extension SafeTensors: TensorFile {
     self[name].map { TensorDescription(dataType: $0.dataType, shape: $0.shape) }
   }
 
-  func tensor(_ name: String) -> Tensor {
+  package func tensor(_ name: String) -> Tensor {
     guard let entry = self[name] else { preconditionFailure("no tensor \(name)") }
     return view(of: entry)
   }

@@ -53,6 +53,7 @@ package struct CalibrationStreams {
     backend.embed(resident, table: model.deviceWeights.embedding, into: original)
     backend.copy(original, into: converted)
     backend.synchronize()
+    withExtendedLifetime((ids, resident)) {}
   }
 
   /// T.
@@ -67,6 +68,7 @@ package struct CalibrationStreams {
     backend.copy(host, into: resident)
     if tensor.dataType != .float32 { backend.convert(resident, into: tensor) }
     backend.synchronize()
+    withExtendedLifetime((host, resident)) {}
   }
 
   /// What a block is fitted to.
@@ -130,6 +132,8 @@ package struct CalibrationStreams {
     let streams = backend.host.converted(
       StoredMatrix(weights: backend.onHost(a.streams)), to: .float32
     ).weights
+    // Pointers to elements keep no memory alive.
+    defer { withExtendedLifetime(streams) {} }
     let factors = backend.onHost(scales[chunk]).array.map { $0 * $0 }
     let d = sensitivity.gate.count
     sensitivity.gate.withUnsafeMutableBufferPointer { gate in
@@ -164,7 +168,8 @@ package struct CalibrationStreams {
       backend.scaledDifference(
         converted[chunk], original[chunk], rowScales: scales[chunk], into: error)
       backend.sumOfSquares(error.reshaped([error.count]), into: sum)
-      total += backend.onHost(sum).doubles[0]
+      let found = backend.onHost(sum)
+      total += withExtendedLifetime(found) { found.doubles[0] }
     }
     try backend.finish()
     return total / Double(original.count)

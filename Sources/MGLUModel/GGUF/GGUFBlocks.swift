@@ -5,9 +5,9 @@
 ///     Q6_K         d s (q - 32)       q of 6 bits, s of 8 bits for each 16 of 256 elements
 ///     Q4_0, Q5_0   d (q - 8), d (q - 16)
 ///     Q8_0         d q                q of 8 bits
-enum GGUFBlocks {
+package enum GGUFBlocks {
   /// Writes the float32 values of `blocks` of `type`, in the order of the elements.
-  static func dequantize(
+  package static func dequantize(
     _ blocks: UnsafeRawBufferPointer, of type: GGUFTensorType,
     into floats: UnsafeMutablePointer<Float>
   ) {
@@ -38,7 +38,7 @@ enum GGUFBlocks {
   }
 
   /// Writes the 32 integers of a block of Q4_0, Q5_0 or Q8_0, whose scale comes first.
-  static func integers(
+  package static func integers(
     of block: UnsafeRawBufferPointer, _ type: GGUFTensorType,
     into target: UnsafeMutablePointer<Int8>
   ) {

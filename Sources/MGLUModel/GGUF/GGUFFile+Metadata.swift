@@ -1,7 +1,7 @@
 /// Values of the metadata by their keys, of the type that is asked for.
 extension GGUFFile {
   /// The integer of `key`, if there is one.
-  func integer(_ key: String) throws(CheckpointError) -> Int? {
+  package func integer(_ key: String) throws(CheckpointError) -> Int? {
     switch metadata[key] {
     case .unsigned(let value): return try checked(Int(exactly: value), key)
     case .signed(let value): return Int(value)
@@ -10,7 +10,7 @@ extension GGUFFile {
   }
 
   /// The number of `key`, if there is one.
-  func number(_ key: String) throws(CheckpointError) -> Double? {
+  package func number(_ key: String) throws(CheckpointError) -> Double? {
     switch metadata[key] {
     case .float(let value): return value
     case .unsigned, .signed: return try integer(key).map(Double.init)
@@ -19,7 +19,7 @@ extension GGUFFile {
   }
 
   /// The string of `key`, if there is one.
-  func string(_ key: String) throws(CheckpointError) -> String? {
+  package func string(_ key: String) throws(CheckpointError) -> String? {
     guard case .string(let value) = metadata[key] else {
       return try absent(metadata[key], key, "a string")
     }
@@ -27,7 +27,7 @@ extension GGUFFile {
   }
 
   /// Whether `key` is true, if it is there.
-  func bool(_ key: String) throws(CheckpointError) -> Bool? {
+  package func bool(_ key: String) throws(CheckpointError) -> Bool? {
     guard case .bool(let value) = metadata[key] else {
       return try absent(metadata[key], key, "true or false")
     }
@@ -35,7 +35,7 @@ extension GGUFFile {
   }
 
   /// The strings of `key`, if they are there.
-  func strings(_ key: String) throws(CheckpointError) -> [String]? {
+  package func strings(_ key: String) throws(CheckpointError) -> [String]? {
     guard case .array(let array) = metadata[key], array.type == .string else {
       return try absent(metadata[key], key, "an array of strings")
     }
@@ -47,7 +47,7 @@ extension GGUFFile {
   }
 
   /// The numbers of `key`, of any type, if they are there.
-  func numbers(_ key: String) throws(CheckpointError) -> [Double]? {
+  package func numbers(_ key: String) throws(CheckpointError) -> [Double]? {
     guard case .array(let array) = metadata[key], array.type.byteCount != nil else {
       return try absent(metadata[key], key, "an array of numbers")
     }
@@ -67,7 +67,7 @@ extension GGUFFile {
   }
 
   /// The error of `key`, in one line.
-  func malformed(_ key: String, _ problem: String) -> CheckpointError {
+  package func malformed(_ key: String, _ problem: String) -> CheckpointError {
     CheckpointError(.malformed, "\(path): \(key) \(problem)")
   }
 

@@ -2,31 +2,31 @@
 ///
 /// The reader trusts nothing: counts, lengths, shapes, offsets and their arithmetic are checked, names
 /// must differ, and tensors must lie within the file without overlap.
-struct GGUFFile: Sendable {
+package struct GGUFFile: Sendable {
   /// One tensor of the file.
-  struct Entry: Sendable {
-    let name: String
-    let type: GGUFTensorType
+  package struct Entry: Sendable {
+    package let name: String
+    package let type: GGUFTensorType
     /// Sizes, outermost first: GGUF has them the other way round.
-    let shape: [Int]
+    package let shape: [Int]
     /// Where its blocks lie in the file.
-    let byteRange: Range<Int>
+    package let byteRange: Range<Int>
   }
 
-  let metadata: [String: GGUFValue]
+  package let metadata: [String: GGUFValue]
   /// The tensors in the order of the file's list.
-  let entries: [Entry]
+  package let entries: [Entry]
   /// The mapped bytes.
-  let arena: Arena
-  var path: String { file.path }
+  package let arena: Arena
+  package var path: String { file.path }
   private let file: MappedFile
 
-  static let magic = Array("GGUF".utf8)
+  package static let magic = Array("GGUF".utf8)
   /// The multiple that offsets have where a file names no other.
-  static let alignment = 32
+  package static let alignment = 32
 
   /// Whether the file at `path` begins as a GGUF file does.
-  static func isGGUF(_ path: String) -> Bool {
+  package static func isGGUF(_ path: String) -> Bool {
     guard Folder.kind(of: path) == .file, let file = try? MappedFile(path: path) else {
       return false
     }
@@ -36,7 +36,7 @@ struct GGUFFile: Sendable {
   }
 
   /// Opens and checks the file at `path`.
-  init(path: String) throws(CheckpointError) {
+  package init(path: String) throws(CheckpointError) {
     do { file = try MappedFile(path: path) } catch { throw CheckpointError(reading: error) }
     arena = Arena(file)
     let bytes = file.bytes

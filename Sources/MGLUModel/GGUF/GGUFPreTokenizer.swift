@@ -1,23 +1,23 @@
 /// The ways to cut text into words that llama.cpp has names for, as `tokenizer.json` spells them.
 ///
 /// Where llama.cpp rewrote a model's pattern for its own engine, this is the pattern of the model.
-struct GGUFPreTokenizer: Sendable {
+package struct GGUFPreTokenizer: Sendable {
   /// A step of cutting; ByteLevel ends every list.
-  enum Step: Sendable, Equatable {
+  package enum Step: Sendable, Equatable {
     case digits
     case split(String)
     case byteLevel(usesPattern: Bool)
   }
 
   /// llama.cpp's names in `tokenizer.ggml.pre`, the one to write first.
-  let names: [String]
-  let steps: [Step]
+  package let names: [String]
+  package let steps: [Step]
   /// Whether a word that is a token is that token, without regard to merges.
-  var ignoresMerges = false
+  package var ignoresMerges = false
   /// Whether a sequence begins with a token where the file does not say.
-  var addsStart = false
+  package var addsStart = false
   /// Whether text is brought into Unicode's composed form first.
-  var composes = false
+  package var composes = false
 
   private static let gpt2 =
     #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"#
@@ -30,7 +30,7 @@ struct GGUFPreTokenizer: Sendable {
     patterns.map { .split($0) } + [.byteLevel(usesPattern: false)]
   }
 
-  static let all = [
+  package static let all = [
     GGUFPreTokenizer(
       names: [
         "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
@@ -77,7 +77,7 @@ struct GGUFPreTokenizer: Sendable {
   ]
 
   /// The way that llama.cpp calls `name`.
-  static func named(_ name: String) -> GGUFPreTokenizer? {
+  package static func named(_ name: String) -> GGUFPreTokenizer? {
     all.first { $0.names.contains(name) }
   }
 

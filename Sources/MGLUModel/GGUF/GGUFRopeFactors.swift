@@ -8,9 +8,9 @@
 
 /// Llama 3's scaling of rotary frequencies. GGUF files have it as the factor by which each frequency
 /// is divided, Hugging Face as the four numbers that the factors are made of.
-enum GGUFRopeFactors {
+package enum GGUFRopeFactors {
   /// The factors of `scaling` for heads of `headSize`.
-  static func factors(
+  package static func factors(
     of scaling: RopeScaling, theta: Double, headSize: Int
   ) -> [Float] {
     (0..<headSize / 2).map {

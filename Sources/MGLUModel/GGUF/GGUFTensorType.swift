@@ -1,6 +1,6 @@
 /// The types of tensors in GGUF files that this package reads, under ggml's numbers. Blocks of a type
 /// lie one after the other along a row.
-enum GGUFTensorType: UInt32, CaseIterable {
+package enum GGUFTensorType: UInt32, CaseIterable {
   case f32 = 0
   case f16 = 1
   case q40 = 2
@@ -14,7 +14,7 @@ enum GGUFTensorType: UInt32, CaseIterable {
   case bf16 = 30
 
   /// As ggml spells it.
-  var name: String {
+  package var name: String {
     switch self {
     case .f32: "F32"
     case .f16: "F16"
@@ -31,7 +31,7 @@ enum GGUFTensorType: UInt32, CaseIterable {
   }
 
   /// Elements of a block.
-  var blockSize: Int {
+  package var blockSize: Int {
     switch self {
     case .f32, .f16, .bf16: 1
     case .q40, .q41, .q50, .q51, .q80: 32
@@ -40,7 +40,7 @@ enum GGUFTensorType: UInt32, CaseIterable {
   }
 
   /// Bytes of a block.
-  var blockByteCount: Int {
+  package var blockByteCount: Int {
     switch self {
     case .f32: 4
     case .f16, .bf16: 2
@@ -57,7 +57,7 @@ enum GGUFTensorType: UInt32, CaseIterable {
 
   /// The type in which a matrix of it is computed without rounding, or `nil` for one whose values
   /// only float32 holds: groups of 32 integers with a scale are ``WeightType/int8``.
-  var exactWeightType: WeightType? {
+  package var exactWeightType: WeightType? {
     switch self {
     case .f32: .float32
     case .f16: .float16
@@ -68,7 +68,7 @@ enum GGUFTensorType: UInt32, CaseIterable {
   }
 
   /// What ggml calls the type of a number, for errors about types that are not read.
-  static func name(of number: UInt32) -> String {
+  package static func name(of number: UInt32) -> String {
     GGUFTensorType(rawValue: number)?.name ?? unreadNames[number] ?? "number \(number)"
   }
 

@@ -1,5 +1,5 @@
 /// A value of a GGUF file's metadata. Elements of arrays stay in the file until they are asked for.
-enum GGUFValue: Sendable {
+package enum GGUFValue: Sendable {
   case unsigned(UInt64)
   case signed(Int64)
   case float(Double)
@@ -8,7 +8,7 @@ enum GGUFValue: Sendable {
   case array(GGUFArray)
 
   /// What kind of value it is, in words.
-  var kind: String {
+  package var kind: String {
     switch self {
     case .unsigned, .signed: "an integer"
     case .float: "a number"
@@ -20,17 +20,17 @@ enum GGUFValue: Sendable {
 }
 
 /// An array of a GGUF file's metadata.
-struct GGUFArray: Sendable {
+package struct GGUFArray: Sendable {
   /// The type of every element.
-  let type: GGUFValueType
+  package let type: GGUFValueType
   /// The number of elements.
-  let count: Int
+  package let count: Int
   /// Where the elements lie in the file: checked when the file was opened.
-  let bytes: Range<Int>
+  package let bytes: Range<Int>
 }
 
 /// The types of values, under GGUF's numbers.
-enum GGUFValueType: UInt32, Sendable {
+package enum GGUFValueType: UInt32, Sendable {
   case uint8 = 0
   case int8
   case uint16
@@ -46,7 +46,7 @@ enum GGUFValueType: UInt32, Sendable {
   case float64
 
   /// Bytes of a value, where all have the same.
-  var byteCount: Int? {
+  package var byteCount: Int? {
     switch self {
     case .uint8, .int8, .bool: 1
     case .uint16, .int16: 2

@@ -17,6 +17,8 @@ struct BlockTuning {
   private let gradients: Gradients
   private let moments: (first: Arena, second: Arena)
   private let squaredNorm: Tensor
+  /// The root mean squares of W and of the down projection as they were taken up.
+  private var sizes: (weight: Double, down: Double) = (0, 0)
   private let batch: Batch
   private let scratch: StackScratch
 
@@ -78,7 +80,8 @@ struct BlockTuning {
   var rows: Int { batch.x.rows }
 
   /// Takes up a layer of the host, and forgets the moments of the one before.
-  func assign(_ layer: ConvertedLayer) {
+  mutating func assign(_ layer: ConvertedLayer) {
+    sizes = (layer.weight.rootMeanSquare, layer.down.rootMeanSquare)
     backend.copy(layer.weight, into: weight)
     backend.copy(layer.maskSigns, into: maskLogits)
     backend.copy(layer.down, into: down)
@@ -102,7 +105,7 @@ struct BlockTuning {
   }
 
   /// One step on the rows of `x`, `target` and `rowScales` that `indices` name: `rowScales` are one
-  /// over the root of the mean of the residual's squares.
+  /// over the root of the mean of the residual's squares; the rate is a share of each matrix's size.
   func step(
     _ indices: ArraySlice<Int32>, x: Tensor, target: Tensor, rowScales: [Float],
     learningRate: Double, number: Int
@@ -131,19 +134,32 @@ struct BlockTuning {
       upstream, x: b.x[0..<n], saved: saved, xGradient: b.xGradient[0..<n], gradients: gradients,
       scratch: scratch, on: backend)
     backend.sumOfSquares(gradients.arena.floats, into: squaredNorm)
-    for (tensor, copy) in [
-      (weight, nil), (down, downCopy.arena === down.arena ? nil : downCopy),
-    ] as [(Tensor, Tensor?)] {
+    for (tensor, size, copy) in [
+      (weight, sizes.weight, nil),
+      (down, sizes.down, downCopy.arena === down.arena ? nil : downCopy),
+    ] as [(Tensor, Double, Tensor?)] {
       backend.adamW(
         tensor, gradient: gradients[tensor],
         firstMoment: tensor.counterpart(in: moments.first),
         secondMoment: tensor.counterpart(in: moments.second), copy: copy,
         squaredNorm: squaredNorm,
         step: AdamWStep(
-          learningRate: Float(learningRate), beta1: 0.9, beta2: 0.95, epsilon: 1e-8,
+          learningRate: Float(learningRate * size), beta1: 0.9, beta2: 0.95, epsilon: 1e-8,
           weightDecay: 0, step: number))
     }
     // The host's copies of this step are read by then.
     backend.synchronize()
+    withExtendedLifetime((ids, scales)) {}
+  }
+}
+
+extension Tensor {
+  /// The root of the mean of the squares of float32 elements on the host.
+  fileprivate var rootMeanSquare: Double {
+    withFloats { values in
+      var sum = 0.0
+      for index in values.indices { sum += Double(values[index]) * Double(values[index]) }
+      return (sum / Double(max(count, 1))).squareRoot()
+    }
   }
 }

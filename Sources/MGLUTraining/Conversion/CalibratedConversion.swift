@@ -94,7 +94,7 @@ public final class CalibratedConversion {
     if finished > 0 { observe(.resumed(layers: min(finished, target.layers))) }
     let result = try model.maskedCopy(masks: settings.masks)
     let streams = CalibrationStreams(model, tokens: tokens, length: settings.contextLength)
-    let block = BlockTuning(
+    var block = BlockTuning(
       target.feedForward, rows: min(settings.tuneRows, tokens.count), on: model.backend)
     for index in 0..<target.layers {
       if isCancelled() { return nil }

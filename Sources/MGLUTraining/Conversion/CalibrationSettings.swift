@@ -10,7 +10,8 @@ public struct CalibrationSettings: Sendable, Equatable, Codable {
   public var tuneSteps: Int
   /// The most rows of a step.
   public var tuneRows: Int
-  /// The rate at the beginning, after ten steps of warm-up; half a cosine takes it to zero.
+  /// The rate after ten steps of warm-up, as a share of the root mean square of each matrix; half a
+  /// cosine takes it to zero.
   public var learningRate: Double
   /// Seed of the order in which rows are drawn.
   public var seed: UInt64
@@ -18,7 +19,7 @@ public struct CalibrationSettings: Sendable, Equatable, Codable {
   /// Settings; what they are by default was measured on SmolLM2-135M.
   public init(
     masks: Int, contextLength: Int = 1024, tuneSteps: Int = 200, tuneRows: Int = 8192,
-    learningRate: Double = 4e-3, seed: UInt64 = 1
+    learningRate: Double = 0.01, seed: UInt64 = 1
   ) {
     self.masks = masks
     self.contextLength = contextLength
