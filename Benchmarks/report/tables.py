@@ -175,9 +175,38 @@ def heal_nano():
         f"{found['date']}.{caveat(found)}"]
 
 
+def convert_smollm2():
+    found = result("convert-smollm2.json")
+
+    def losses_of(row, key):
+        each = row["losses"][key]
+        return [f"{value:.3f}" for value in each.values()]
+
+    swiglu, *masked = found["results"]
+    titles = ["model", *swiglu["losses"]["before"], "seconds"]
+    rows = [["SwiGLU, as it is", *losses_of(swiglu, "before"), ""],
+            ["SwiGLU, trained on", *losses_of(swiglu, "trained"), f"{swiglu['seconds_heal']:.0f}"]]
+    for row in masked:
+        name = model(f"SwiMGLU, n_m = {row['masks']}")
+        rows += [[f"{name}, converted", *losses_of(row, "converted"), f"{row['seconds_convert']:.0f}"],
+                 [f"{name}, healed", *losses_of(row, "healed"), f"{row['seconds_heal']:.0f}"]]
+    endings = ", ".join(f"{each['model']} {100 * each['accuracy']:.1f} ± {100 * each['standard_error']:.1f} %"
+                        for each in found["endings"]["models"])
+    others = ", ".join(f"{loss:.3f} at {rate}"
+                       for rate, loss in found["swiglu_trained_at_other_rates"].items())
+    return markdown(titles, rows) + [
+        "", "Losses in nats per token: valid is technical text of the kind that calibration and training had "
+        f"(27 M tokens), the others are not. Training: {found['steps']} steps of 16 × 1024 tokens at the "
+        f"rates {', '.join(map(str, found['learning_rates']))} of SwiGLU, n_m = 1 and 4; the SwiGLU's other "
+        f"rate: {others}. Right endings of {found['endings']['questions']} passages of the validation text "
+        f"(`Benchmarks/endings`, chance 25 %): {endings}. `{found['command']}`: {found['device']}; "
+        f"{found['date']}.{caveat(found)}"]
+
+
 TABLES = {
     "ffn-cpu": ffn_cpu, "decode-cpu": decode_cpu, "ffn-cuda": ffn_cuda, "decode-cuda": decode_cuda, "serve-cuda": serve_cuda,
     "train-nano": train_nano, "train-cuda": train_cuda, "heal-nano": heal_nano,
+    "convert-smollm2": convert_smollm2,
     "compare-nano": lambda: comparison("compare-nano", "byte"),
     "compare-mini": lambda: comparison("compare-mini", "token"),
     "train-techdocs": lambda: comparison("train-techdocs", "token")}

@@ -181,16 +181,16 @@ static void distill(float *logits, const float *teacher, const int32_t *targets,
       divergence += load(q + j, m) * ((load(y + j, m) - splat(teacher_top))
                                       - (load(x + j, m) - splat(top)));
     const float kl = sum(divergence) * inverse / q_total + logf(p_total) - logf(q_total);
-    const float chosen = x[target];
+    const float chosen = x[target], own = scale * (1.f - share);
     const float total = exponentiate(x, 1.f, top, vocabulary);
     losses[row] = (1.f - share) * (logf(total) + (top - chosen))
                   + share * temperature * temperature * kl;
-    const vf hard = splat(scale * (1.f - share) / total);
+    const vf hard = splat(own / total);
     const vf soft = splat(scale * share * temperature / p_total);
     const vf wanted = splat(scale * share * temperature / q_total);
     FOR_VECTORS(j, m, vocabulary)
       store(x + j, load(x + j, m) * hard + load(p + j, m) * soft - load(q + j, m) * wanted, m);
-    x[target] -= scale * (1.f - share);
+    x[target] -= own;
     memset(x + vocabulary, 0, (size_t)(width - vocabulary) * sizeof(float));
   }
 }

@@ -116,8 +116,8 @@ struct ConvertCommand: ParsableCommand {
   /// The MGLU in place of a GLU, where one is asked for; tells of its error.
   private func masked(_ model: LanguageModel) throws -> LanguageModel {
     guard let masks else { return model }
-    Output.note("without --calibrate a well-trained model is destroyed by this")
     let (result, errors) = try model.maskedFromGated(masks: masks)
+    Output.note("without --calibrate this destroys a well-trained model")
     for (layer, error) in errors.enumerated() {
       Output.note("layer \(layer): relative error \(NumberFormat.fixed(error, 4))")
     }

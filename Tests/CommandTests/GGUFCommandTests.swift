@@ -53,6 +53,9 @@ import Testing
       #expect(trained.status == 0, "\(trained.errors)")
 
       // INT8 of a folder, of a file made of it, and of one that was converted at once.
+      // With exact inputs: a kernel of prompts may round a mask's complement otherwise than the
+      // equal GLU's value.
+      let exact = prompt + ["--input-precision", "fp32"]
       let int8 = folder + "/int8"
       let narrow = ["convert", "--model", run, "--to", "mglu-inference", "--weights", "int8"]
       #expect(try mglu(narrow + ["--output", int8]).status == 0)
@@ -60,8 +63,8 @@ import Testing
         let target = "\(folder)/\(weights).gguf"
         let convert = ["convert", "--model", int8, "--to", "gguf", "--weights", weights]
         #expect(try mglu(convert + ["--output", target]).status == 0)
-        let written = try output(["generate"] + prompt + ["--model"], target)
-        #expect(try output(["generate"] + prompt + ["--model"], int8) == written)
+        let written = try output(["generate"] + exact + ["--model"], target)
+        #expect(try output(["generate"] + exact + ["--model"], int8) == written)
       }
       let back = ["convert", "--model", file, "--to", "llama", "--output", folder + "/back"]
       #expect(try mglu(back).status == 0)

@@ -1,7 +1,6 @@
+import MGLUModel
 import MGLUTestSupport
 import Testing
-
-import MGLUModel
 
 @Suite struct GGUFExportTests {
   static let tokens = (0..<20).map { Int32($0 * 17 % 250) }

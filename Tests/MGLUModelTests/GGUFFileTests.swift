@@ -1,7 +1,6 @@
+import MGLUModel
 import MGLUTestSupport
 import Testing
-
-import MGLUModel
 
 @Suite struct GGUFFileTests {
   /// What is wrong with a file, and what the error must name.

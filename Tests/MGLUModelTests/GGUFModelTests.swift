@@ -1,8 +1,7 @@
+import MGLUModel
 import MGLUReference
 import MGLUTestSupport
 import Testing
-
-import MGLUModel
 
 /// Files of the `gguf` package, judged by it, by transformers and by PyTorch in float64
 /// (Tests/Reference/gguf_vectors.py).

@@ -83,7 +83,8 @@ package struct LlamaWeights<Source: WeightSource>: WeightSource {
     }
   }
 
-  package func vector(_ parameter: Parameter, on host: CPUBackend) throws(CheckpointError) -> Tensor {
+  package func vector(_ parameter: Parameter, on host: CPUBackend) throws(CheckpointError) -> Tensor
+  {
     try source.vector(parameter, on: host)
   }
 
