@@ -2,7 +2,7 @@ extension ModelFolder {
   /// Writes the model at `folder` as one GGUF file for llama.cpp, with its tokenizer and chat template,
   /// and returns the shape that the file has: an MGLU becomes the equal GLU n_m times as wide.
   ///
-  /// Matrices are stored as `weights` (F32, F16, BF16, or Q8_0 for ``WeightType/int8``), vectors as F32.
+  /// Matrices are stored as `weights` (F32, F16, BF16, or Q8_0 for `WeightType.int8`), vectors as F32.
   /// Each is made when it is written. Refused are models that llama.cpp does not compute: an activation
   /// other than SiLU, what no Llama expresses, and tokenizers that it has no name for.
   public static func exportGGUF(

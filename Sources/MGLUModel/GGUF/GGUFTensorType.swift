@@ -56,7 +56,7 @@ package enum GGUFTensorType: UInt32, CaseIterable {
   }
 
   /// The type in which a matrix of it is computed without rounding, or `nil` for one whose values
-  /// only float32 holds: groups of 32 integers with a scale are ``WeightType/int8``.
+  /// only float32 holds: groups of 32 integers with a scale are `WeightType.int8`.
   package var exactWeightType: WeightType? {
     switch self {
     case .f32: .float32

@@ -1,7 +1,7 @@
 /// The tensors of a GGUF file under Hugging Face's names and in forms that this package computes with.
 ///
 /// F32, F16 and BF16 stay in the mapped file. Groups of 32 integers with an FP16 scale (Q8_0, Q4_0,
-/// Q5_0) are brought into the order of ``WeightType/int8``, integers and scales apart, without any
+/// Q5_0) are brought into the order of `WeightType.int8`, integers and scales apart, without any
 /// rounding: `NAME` I8 and `NAME_scale` F16. Other matrices become float32. Rows that llama.cpp
 /// interleaves come back into the order of Hugging Face.
 struct GGUFTensors: TensorFile {

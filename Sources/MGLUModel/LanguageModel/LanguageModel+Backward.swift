@@ -1,7 +1,7 @@
 extension LanguageModel {
   /// One forward and backward pass: the losses into `activations.losses`, and `scale` times the
   /// gradient of their sum added to `gradients`. With a `teacher` the losses are those of its
-  /// ``Distillation``.
+  /// `Distillation`.
   ///
   /// Cost: three times the forward pass. Nothing is allocated.
   public func lossAndGradients(

@@ -9,8 +9,10 @@ public struct StreamingDetokenizer: Sendable {
 
   /// An empty stream.
   ///
-  /// - Parameter startsText: Whether no text stands before that of the stream, so that a space which
-  ///   the tokenizer puts before text is left out.
+  /// - Parameters:
+  ///   - tokenizer: Knows the tokens.
+  ///   - startsText: Whether no text stands before that of the stream, so that a space which the
+  ///     tokenizer puts before text is left out.
   public init(_ tokenizer: Tokenizer, startsText: Bool = false) {
     self.tokenizer = tokenizer
     isAtStart = startsText

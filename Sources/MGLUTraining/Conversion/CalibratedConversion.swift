@@ -14,7 +14,7 @@ public enum ConversionEvent: Sendable {
 /// Turns a trained GLU model into an MGLU model, block by block, with a calibration text.
 ///
 /// W serves as gate and as value, so each of its elements leaves an error in one of the two or in
-/// both. For each block ``MaskFit`` chooses elements and masks by the covariance of the block's inputs,
+/// both. For each block `MaskFit` chooses elements and masks by the covariance of the block's inputs,
 /// and lets later columns make up for what earlier ones lack. Then AdamW tunes W and the down
 /// projection, so that the block brings the residual stream to where the original's is. The inputs are
 /// those that the blocks converted before give. Everything else of the model stays as it is. The
