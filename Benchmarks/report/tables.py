@@ -191,15 +191,17 @@ def convert_smollm2():
         rows += [[f"{name}, converted", *losses_of(row, "converted"), f"{row['seconds_convert']:.0f}"],
                  [f"{name}, healed", *losses_of(row, "healed"), f"{row['seconds_heal']:.0f}"]]
     endings = ", ".join(f"{each['model']} {100 * each['accuracy']:.1f} ± {100 * each['standard_error']:.1f} %"
-                        for each in found["endings"]["models"])
+                        for each in found.get("endings", {}).get("models", []))
     others = ", ".join(f"{loss:.3f} at {rate}"
-                       for rate, loss in found["swiglu_trained_at_other_rates"].items())
+                       for rate, loss in found.get("swiglu_trained_at_other_rates", {}).items())
     return markdown(titles, rows) + [
         "", "Losses in nats per token: valid is technical text of the kind that calibration and training had "
         f"(27 M tokens), the others are not. Training: {found['steps']} steps of 16 × 1024 tokens at the "
-        f"rates {', '.join(map(str, found['learning_rates']))} of SwiGLU, n_m = 1 and 4; the SwiGLU's other "
-        f"rate: {others}. Right endings of {found['endings']['questions']} passages of the validation text "
-        f"(`Benchmarks/endings`, chance 25 %): {endings}. `{found['command']}`: {found['device']}; "
+        f"rates {', '.join(map(str, found['learning_rates']))} of SwiGLU, n_m = 1 and 4"
+        + (f"; the SwiGLU's other rate: {others}" if others else "") + ". "
+        + (f"Right endings of {found['endings']['questions']} passages of the validation text "
+           f"(`Benchmarks/endings`, chance 25 %): {endings}. " if endings else "")
+        + f"`{found['command']}`: {found['device']}; "
         f"{found['date']}.{caveat(found)}"]
 
 

@@ -110,8 +110,11 @@ import Testing
     refuses(ConversionError.self, Self.settings(1), [1, 2, 3])
     refuses(ConversionError.self, Self.settings(1), Array(repeating: 999, count: 8))
     refuses(ConversionError.self, Self.settings(1, tuneSteps: -1), Self.tokens)
+    refuses(ConversionError.self, Self.settings(1, tuneSteps: .max), Self.tokens)
     refuses(ConversionError.self, Self.settings(1, tuneRows: 0), Self.tokens)
     refuses(CheckpointError.self, Self.settings(17), Self.tokens)
+    let bytes = Self.settings(.max).byteCount(model.configuration, tokens: .max, type: .float32)
+    #expect(bytes > 0x1p64)
     var long = Self.settings(1)
     long.contextLength = 9
     refuses(ConversionError.self, long, Self.tokens)

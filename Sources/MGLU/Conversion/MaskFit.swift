@@ -20,7 +20,7 @@ import MGLUCompute
 package struct MaskFit {
   /// n.
   package let masks: Int
-  /// λ. Measured on SmolLM2-135M: 0.01 is better than 0.05, and than 0.1 and more by far.
+  /// λ, chosen by the loss of SmolLM2-135M with four masks after tuning, among 0.01 and 0.05.
   package var spread: Float = 0.01
 
   package init(masks: Int) { self.masks = masks }

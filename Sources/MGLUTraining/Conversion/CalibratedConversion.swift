@@ -23,8 +23,7 @@ public enum ConversionEvent: Sendable {
 /// Cost of each layer: three forward passes over the calibration text, 2 (n + 1) d h² operations on
 /// the host, and `tuneSteps` steps of one block.
 public final class CalibratedConversion {
-  /// The size of the mask logits: training flips masks of a smaller one before it knows better, and of
-  /// a larger one none.
+  /// The size of the mask logits: with 0.01 training flips masks before it knows better.
   private static let logit: Float = 0.1
 
   private let model: LanguageModel

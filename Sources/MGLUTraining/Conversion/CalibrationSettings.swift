@@ -29,6 +29,9 @@ public struct CalibrationSettings: Sendable, Equatable, Codable {
     self.seed = seed
   }
 
+  /// So that the steps of all layers can be counted.
+  private static let mostSteps = 1 << 30
+
   func validate(for configuration: ModelConfiguration) throws(ConversionError) {
     guard (1...configuration.contextLength).contains(contextLength) else {
       throw ConversionError(
@@ -36,11 +39,13 @@ public struct CalibrationSettings: Sendable, Equatable, Codable {
         "calibration windows of \(contextLength) tokens: expected 1 to the model's "
           + "\(configuration.contextLength)")
     }
-    guard tuneSteps >= 0, tuneRows >= 1, learningRate > 0, learningRate.isFinite else {
+    guard (0...Self.mostSteps).contains(tuneSteps), tuneRows >= 1, learningRate > 0,
+      learningRate.isFinite
+    else {
       throw ConversionError(
         .setting,
-        "\(tuneSteps) tuning steps of \(tuneRows) rows at a rate of \(learningRate): expected at "
-          + "least 0, at least 1 and above 0")
+        "\(tuneSteps) tuning steps of \(tuneRows) rows at a rate of \(learningRate): expected 0 to "
+          + "\(Self.mostSteps), at least 1 and above 0")
     }
   }
 
@@ -53,7 +58,7 @@ public struct CalibrationSettings: Sendable, Equatable, Codable {
     let (d, h) = (
       Double(configuration.feedForward.intermediateSize), Double(configuration.hiddenSize)
     )
-    let (narrow, streams) = (Double(type.byteCount), Double(masks + 1))
+    let (narrow, streams) = (Double(type.byteCount), Double(masks) + 1)
     let rows = Double(min(tuneRows, tokens))
     return 4 * Double(tokens) * h * narrow
       + d * h * (4 * 8 + 4 * Double(masks) + (4 + narrow) * streams)
