@@ -8,7 +8,7 @@ extension CUDABackend {
   ) -> Bool {
     let (weights, caches, shape) = (model.weights, model.caches, model.shape)
     guard let first = weights.layers.first else { return false }
-    let (up, capacity) = (first.unit, caches[0].keys.shape[1])
+    let (up, capacity) = (first.unit, model.blockTables.columns * caches[0].blockSize)
     let pieces = model.precision.pieces(of: up.type)
     guard
       let launch = DecodeLaunch(
@@ -66,7 +66,7 @@ extension CUDABackend {
 extension cmglu_cuda_layer {
   fileprivate init(
     _ layer: DecoderLayer<PackedWeights, Tensor, RMSNorm, PackedWeights>,
-    _ cache: FusedDecodeModel.Cache
+    _ cache: KeyValueBlocks
   ) {
     self.init(
       qkv: layer.qkv.address, output: layer.output.address, up: layer.unit.address,
