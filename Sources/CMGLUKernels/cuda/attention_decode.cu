@@ -1,0 +1,167 @@
+// attention_decode: attention of rows that decode, each the last of its own sequence, over a cache of
+// 16 bits in blocks, on tensor cores.
+//
+// Problem   Row r is position p = positions[r] of the sequence in slots[r]: rotate its queries and its
+//           key, store key and value in the cache, attend to the last `window` of positions 0...p.
+// Layout    attention_step.cu. Output is of the type of qkv.
+// Variants  HEAD 32, 64, 96 or 128; ROTARY, the first elements of a head that are rotated (all, unless
+//           given); QUERIES <= 8, the query heads that a block serves from one reading of their key-value
+//           head, a divisor of heads / kvHeads; BF16, the type.
+// Launch    256 threads, grid (heads / QUERIES, 1, rows):
+//               attention_decode         a block for all splits of a row's head, a warp each
+//               attention_decode_splits  (heads / QUERIES, 8, rows), a cluster (1, 8, 1) from Hopper on: a
+//                                        block for each split, its warps its chunks in turn; for few rows
+//           Both have the same bits, and those of decode.cu (attention_chunk.cu). Positions, slots, tables
+//           and what the cache holds of earlier positions must have been written by kernels that were
+//           done when this one started: they are read before it waits for qkv.
+
+#ifndef HEAD
+#define HEAD 64
+#endif
+#ifndef QUERIES
+#define QUERIES 4
+#endif
+#define BITS 16
+
+#include "cmglu_numbers.h"
+
+#include "attention_numbers.cu"
+#include "attention_rotation.cu"
+#include "attention_chunk.cu"
+#include "attention_step.cu"
+#include "attention_merge.cu"
+
+#ifndef WARPS_OF
+#define WARPS_OF 8
+#endif
+constexpr int WARPS = WARPS_OF, THREADS = WARPS * 32;
+#ifndef BOUNDS
+#define BOUNDS __launch_bounds__(THREADS)
+#endif
+
+// Keys and values of 64 positions, on their way to L2.
+__device__ __forceinline__ void prefetch_chunk(
+    const Element *keys, const Element *values, int count, int lane) {
+  for (int line = lane; line * 64 < count * HEAD; line += 32) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(keys + line * 64));
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(values + line * 64));
+  }
+}
+
+// A row of the launch and one of its key-value heads.
+struct Row {
+  int row, position, lowest, chunks, kv, first;  // chunks: up to the row's own; first query head
+  const int *table;
+
+  __device__ __forceinline__ Row(const Attention &a) {
+    row = blockIdx.z, first = blockIdx.x * QUERIES;
+    kv = blockIdx.x / (a.heads / a.kvHeads / QUERIES);
+    position = a.positions[a.firstRow + row];
+    lowest = a.lowest(position), chunks = position / BLOCK + 1;
+    table = a.blockTables + (long long)a.slots[a.firstRow + row] * a.blocksPerSequence;
+  }
+  // The first chunk of a split that the row sees.
+  __device__ __forceinline__ int first_chunk(int split) const {
+    const int from = lowest / BLOCK;
+    return from + ((split - from) & (SPLITS - 1));
+  }
+
+  // Rotated queries to shared memory, and the row's own key and value to the cache.
+  __device__ __forceinline__ void prepare(
+      const Attention &a, Element (*queries)[HEAD], bool stores) const {
+    const Element *own = a.qkv + (long long)(a.firstRow + row) * a.width();
+    for (int item = threadIdx.x; item < QUERIES * HALF; item += THREADS) {
+      const int q = item / HALF, i = item % HALF;
+      const float2 pair = rotated_pair(a, own + (first + q) * HEAD, position, i);
+      queries[q][low_of(i)] = to_element(pair.x), queries[q][high_of(i)] = to_element(pair.y);
+    }
+    if (stores)
+      store_own(a, own, kv, position, table[chunks - 1], THREADS - 1 - threadIdx.x, THREADS);
+    __syncthreads();
+  }
+  __device__ __forceinline__ Chunk attend(
+      const Attention &a, const u32 (&query)[STEPS][2], int chunk, int block, float factor,
+      int lane) const {
+    const long long at = a.at(block, kv);
+    return attend_chunk(query, a.keys + at, a.values + at, lowest - chunk * BLOCK,
+                        position + 1 - chunk * BLOCK, factor, lane);
+  }
+};
+
+extern "C" __global__ void BOUNDS
+attention_decode(const __grid_constant__ Attention a) {
+  __shared__ __align__(16) Element queries[QUERIES][HEAD];
+  __shared__ Found found[SPLITS][QUERIES];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const Row row(a);
+  const float factor = a.scale * 1.44269504f;
+  for (int split = warp; split < SPLITS; split += WARPS) {
+    const int chunk = row.first_chunk(split);
+    if (chunk >= row.chunks) continue;
+    const long long at = a.at(row.table[chunk], row.kv);
+    prefetch_chunk(a.keys + at, a.values + at, min(BLOCK, row.position - chunk * BLOCK), lane);
+  }
+  wait_for_input();
+  row.prepare(a, queries, true);
+  launch_dependents();
+  u32 query[STEPS][2];
+  load_query(query, queries[0], QUERIES, lane);
+
+  for (int split = warp; split < SPLITS; split += WARPS) {
+    Chunk all = {};
+    all.largest[0] = all.largest[1] = NOTHING;
+    for (int chunk = row.first_chunk(split); chunk < row.chunks; chunk += SPLITS)
+      fold(all, row.attend(a, query, chunk, row.table[chunk], factor, lane), factor);
+    leave(all, found[split], lane);
+  }
+  __syncthreads();
+  Element *output = a.output + ((long long)(a.firstRow + row.row) * a.heads + row.first) * HEAD;
+  for (int item = threadIdx.x; item < QUERIES * HEAD; item += THREADS) {
+    const int q = item / HEAD;
+    output[item] = to_element(merged_value<SPLITS>(
+        SPLITS, item % HEAD, factor, [&](int s, int which) { return found[s][q][which]; }));
+  }
+}
+
+extern "C" __global__ void BOUNDS
+attention_decode_splits(const __grid_constant__ Attention a) {
+  constexpr int ITEMS = (QUERIES * HEAD + THREADS - 1) / THREADS;
+  __shared__ __align__(16) Element queries[QUERIES][HEAD];
+  __shared__ Found found[WARPS][QUERIES], merged[QUERIES];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, split = blockIdx.y;
+  const Row row(a);
+  const float factor = a.scale * 1.44269504f;
+  const int first = row.first_chunk(split);
+  const int own = first + warp * SPLITS;
+  const int block = own < row.chunks ? row.table[own] : 0;
+  if (own < row.chunks)
+    prefetch_chunk(a.keys + a.at(block, row.kv), a.values + a.at(block, row.kv),
+                   min(BLOCK, row.position - own * BLOCK), lane);
+  wait_for_input();
+  row.prepare(a, queries, split == (row.chunks - 1) % SPLITS);
+  launch_dependents();
+  u32 query[STEPS][2];
+  load_query(query, queries[0], QUERIES, lane);
+
+  float largest[ITEMS], sum[ITEMS], value[ITEMS];
+#pragma unroll
+  for (int i = 0; i < ITEMS; i++) largest[i] = NOTHING, sum[i] = value[i] = 0.f;
+  for (int from = first; from < row.chunks; from += WARPS * SPLITS) {
+    const int chunk = from + warp * SPLITS;
+    if (chunk < row.chunks)
+      leave(row.attend(a, query, chunk, from == first ? block : row.table[chunk], factor, lane),
+            found[warp], lane);
+    __syncthreads();
+    fold_chunks<ITEMS>(found, min(WARPS, (row.chunks - from + SPLITS - 1) / SPLITS), factor,
+                       threadIdx.x, THREADS, largest, sum, value);
+    __syncthreads();
+  }
+#pragma unroll
+  for (int n = 0; n < ITEMS; n++) {
+    const int item = n * THREADS + threadIdx.x, q = item / HEAD, i = item % HEAD;
+    if (item >= QUERIES * HEAD) break;
+    merged[q][i] = value[n];
+    if (i == 0) merged[q][HEAD] = largest[n], merged[q][HEAD + 1] = sum[n];
+  }
+  merge_splits(a, merged, row.row, row.first, factor, THREADS);
+}
