@@ -294,8 +294,8 @@ fused_linear_batch(const __grid_constant__ FusedLinear f, const __grid_constant_
   };
   // A unit of work is a block and TOGETHER tiles: weights and inputs of two are in registers.
   constexpr int HALVES = TILES / TOGETHER, UNITS = 2 * HALVES;
-  Weights weights[2];
-  Inputs inputs[2];
+  BlockWeights weights[2];
+  BlockInputs inputs[2];
   const auto load_unit = [&](int unit) {
     if (unit % HALVES == 0) weights[unit / HALVES].load(from + own, stride, unit / HALVES, lane);
     inputs[unit & 1].load(input, unit / HALVES, unit % HALVES * TOGETHER);
@@ -315,9 +315,9 @@ fused_linear_batch(const __grid_constant__ FusedLinear f, const __grid_constant_
 #endif
     for (int piece = 0; piece < f.pieces; piece++)
       for (int slice = firstSlice; slice < firstSlice + SLICES / CLUSTER; slice++) {
-        Sums sum = {};
+        CellSums sum = {};
         for (int cell = slice; cell < cells; cell += SLICES) {
-          const Words words(from + own, lane);
+          const MaskWords words(from + own, lane);
 #pragma unroll
           for (int unit = 0; unit < UNITS; unit++) {
             if (unit < UNITS - 1) load_unit(unit + 1);

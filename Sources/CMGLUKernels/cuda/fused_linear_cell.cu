@@ -62,7 +62,7 @@ constexpr int TOGETHER = TILES > 4 && TILES % 2 == 0 ? TILES / 2 : TILES;
 
 // What a lane multiplies of a block of 32 columns: its weights of PARTS planes or rows of cells, and eight
 // inputs of a column of some tiles.
-struct Weights {
+struct BlockWeights {
   uint4 of[PARTS][INT8 ? 1 : 2];
   u32 scales[PARTS];
 
@@ -83,7 +83,7 @@ struct Weights {
   }
 };
 
-struct Inputs {
+struct BlockInputs {
   uint4 of[TOGETHER];
 
   // `input(tile, block)` are those of one tile.
@@ -94,10 +94,10 @@ struct Inputs {
 };
 
 // The mask words of a lane in a cell.
-struct Words {
+struct MaskWords {
   u32 of[MASKS > 0 ? MASKS : 1];
 
-  __device__ __forceinline__ Words(const unsigned char *cell, int lane) {
+  __device__ __forceinline__ MaskWords(const unsigned char *cell, int lane) {
 #pragma unroll
     for (int group = 0; group < MASKS / VECTOR; group++) {
       const unsigned char *from =
@@ -121,11 +121,11 @@ struct Words {
   }
 };
 
-typedef float Sums[PARTS == 2 ? 2 : STREAMS][TILES][4];
+typedef float CellSums[PARTS == 2 ? 2 : STREAMS][TILES][4];
 
 // Adds the products of a cell's block, and of TOGETHER tiles from the `first` on, to the sums.
 __device__ __forceinline__ void add_block(
-    Sums &sum, const Weights &weights, const Inputs &x, const Words &words, int block, int first) {
+    CellSums &sum, const BlockWeights &weights, const BlockInputs &x, const MaskWords &words, int block, int first) {
 #pragma unroll
   for (int part = 0; part < PARTS; part++) {
 #if INT8
@@ -190,15 +190,15 @@ __device__ __forceinline__ void add_block(
 // Adds a cell's products to the sums.
 template <class Input>
 __device__ __forceinline__ void add_cell(
-    Sums &sum, const unsigned char *cell, int stride, Input input, int lane) {
-  const Words words(cell, lane);
+    CellSums &sum, const unsigned char *cell, int stride, Input input, int lane) {
+  const MaskWords words(cell, lane);
 #pragma unroll
   for (int block = 0; block < 2; block++) {
-    Weights weights;
+    BlockWeights weights;
     weights.load(cell, stride, block, lane);
 #pragma unroll
     for (int first = 0; first < TILES; first += TOGETHER) {
-      Inputs x;
+      BlockInputs x;
       x.load(input, block, first);
       add_block(sum, weights, x, words, block, first);
     }

@@ -11,10 +11,10 @@ __device__ __forceinline__ void load_chunk(const FusedLinear &f, int row, int k,
     value[0] = a.x, value[1] = a.y, value[2] = a.z, value[3] = a.w;
     value[4] = b.x, value[5] = b.y, value[6] = b.z, value[7] = b.w;
   } else if (f.columns % 8 == 0 && f.inputType == (BF16 ? CMGLU_BF16 : CMGLU_F16) && k < f.columns) {
-    const uint4 packed = *(const uint4 *)((const u16 *)f.x + first);
+    const uint4 words = *(const uint4 *)((const u16 *)f.x + first);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      const float2 pair = widen(component(packed, i));
+      const float2 pair = widen(component(words, i));
       value[2 * i] = pair.x, value[2 * i + 1] = pair.y;
     }
   } else {

@@ -21,6 +21,9 @@
 #ifndef ROWS  // of cells that a warp multiplies at a time: 2 of one plane without masks
 #define ROWS 1
 #endif
+#ifndef ACTIVATE
+#define ACTIVATE activate<false>
+#endif
 
 typedef unsigned int u32;
 typedef unsigned short u16;
@@ -57,11 +60,11 @@ struct FusedLinear {
 
 // One mask's term of the sum, or the whole of a unit without masks.
 __device__ __forceinline__ float combine(float s, float t, const FusedLinear &f) {
-  if (PLANES == 2) return activate<false>(s, f.activation) * t;
-  if (MASKS == 0) return activate<false>(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
+  if (PLANES == 2) return ACTIVATE(s, f.activation) * t;
+  if (MASKS == 0) return ACTIVATE(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
   const float gate = f.gating == CMGLU_NO_GATE_MASK ? t : 0.5f * (t + s);
   const float value = f.gating == CMGLU_NO_VALUE_MASK ? t : 0.5f * (t - s);
-  return activate<false>(gate, f.activation) * value;
+  return ACTIVATE(gate, f.activation) * value;
 }
 
 #include "fused_linear_input.cu"

@@ -1,6 +1,7 @@
 import CMGLUKernels
 
-// FlashMGLU on the GPU: 16-bit weights in cells through fused_linear.cu, float32 ones through plain.cu.
+// FlashMGLU on the GPU: 16-bit weights in cells through fused_linear.cu, for rows of prompts on Hopper
+// through fused_linear_prompt.cu, float32 ones through plain.cu.
 
 extension CUDABackend {
   public var typesOfNarrowInputs: Set<WeightType> { [.float16, .bfloat16] }
@@ -17,17 +18,28 @@ extension CUDABackend {
     precondition(
       routes == nil || routes?.rows == x.rows && routes?.columns == weights.gating.masks,
       "routes \(routes?.shape ?? []) for \(weights.gating.masks) masks")
+    precondition((0...x.rows).contains(promptRows), "\(promptRows) rows of prompts of \(x.rows)")
     if let cells = weights.cells {
       let pieces = precision.pieces(of: weights.type)
       let (most, isStaged) = FusedLinearVariant.pass(
         masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
         width: weights.columns, pieces: pieces, rows: weights.rows, on: context.device)
-      for start in stride(from: 0, to: x.rows, by: most) {
-        let rows = start..<min(x.rows, start + most)
+      let firstPromptRow =
+        FusedLinearPromptVariant.isAvailable(on: context.device) ? x.rows - promptRows : x.rows
+      for start in stride(from: 0, to: firstPromptRow, by: most) {
+        let rows = start..<min(firstPromptRow, start + most)
         pass(
           over: cells, weights, x[rowsOf: rows], norm: norm,
           routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, isStaged: isStaged,
           accumulate: accumulate, into: output[rowsOf: rows])
+      }
+      let mostPromptRows = FusedLinearPromptVariant.mostRows(width: x.columns, pieces: pieces)
+      for start in stride(from: firstPromptRow, to: x.rows, by: mostPromptRows) {
+        let rows = start..<min(x.rows, start + mostPromptRows)
+        promptPass(
+          over: cells, weights, x[rowsOf: rows], norm: norm,
+          routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, accumulate: accumulate,
+          into: output[rowsOf: rows])
       }
     } else {
       plain(
@@ -51,6 +63,55 @@ extension CUDABackend {
       let launch = variant.launch(
         rows: weights.rows, isStaged: isStaged, isChained: isChained, on: context.device)
     else { preconditionFailure("no shared memory for \(x.rows) rows") }
+    var arguments = arguments(
+      cells, weights, x, norm: norm, routes: routes, pieces: pieces, accumulate: accumulate,
+      into: output)
+    arguments.stages = Int32(launch.stages)
+    arguments.places = Int32(launch.places)
+    arguments.is_chained = isChained ? 1 : 0
+    if isStaged {
+      arguments.staged = scratch(.stagedInput, ofBytes: variant.columns * variant.inputStride)
+      self.launch(
+        "fused_linear", "stage", options: launch.options, grid: LaunchSize(x.rows), block: 256,
+        arguments: arguments)
+    }
+    self.launch(
+      "fused_linear", "fused_linear", options: launch.options, grid: LaunchSize(launch.grid),
+      block: 256,
+      sharedBytes: launch.sharedBytes, arguments: arguments)
+  }
+
+  /// Rows of prompts: x is staged in the order of the tensor cores, then multiplied.
+  private func promptPass(
+    over cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    pieces: Int, accumulate: Bool, into output: Tensor
+  ) {
+    let variant = FusedLinearPromptVariant(
+      gating: weights.gating, activation: weights.activation, type: weights.type,
+      isRouted: routes != nil, rows: weights.rows, count: x.rows, on: context.device)
+    var arguments = arguments(
+      cells, weights, x, norm: norm, routes: routes, pieces: pieces, accumulate: accumulate,
+      into: output)
+    // Powers of two, for what is outgrown stays.
+    let stagedBytes = variant.stagedBytes(count: x.rows, width: x.columns, pieces: pieces)
+    arguments.staged = scratch(
+      .stagedInput, ofBytes: 1 << (Int.bitWidth - (stagedBytes - 1).leadingZeroBitCount))
+    launch(
+      "fused_linear_prompt", "stage_prompt", options: variant.options, grid: LaunchSize(x.rows),
+      block: LaunchSize(FusedLinearPromptVariant.stagingThreads), arguments: arguments)
+    launch(
+      "fused_linear_prompt", "fused_linear_prompt", options: variant.options,
+      grid: LaunchSize(
+        min(context.device.multiprocessorCount, variant.tiles(rows: weights.rows, count: x.rows))),
+      block: LaunchSize(FusedLinearPromptVariant.threads), sharedBytes: variant.sharedBytes,
+      arguments: arguments)
+  }
+
+  /// What fused_linear.cu and fused_linear_prompt.cu are told.
+  private func arguments(
+    _ cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    pieces: Int, accumulate: Bool, into output: Tensor
+  ) -> cmglu_cuda_fused_linear {
     var arguments = cmglu_cuda_fused_linear()
     arguments.cells = cells.deviceAddress
     arguments.x = x.deviceAddress
@@ -67,20 +128,8 @@ extension CUDABackend {
     arguments.activation = weights.activation.kernelValue.argument
     arguments.gating = weights.gating.kernelValue.argument
     arguments.accumulate = accumulate ? 1 : 0
-    arguments.stages = Int32(launch.stages)
-    arguments.places = Int32(launch.places)
     arguments.epsilon = norm?.epsilon ?? 0
-    arguments.is_chained = isChained ? 1 : 0
-    if isStaged {
-      arguments.staged = scratch(.stagedInput, ofBytes: variant.columns * variant.inputStride)
-      self.launch(
-        "fused_linear", "stage", options: launch.options, grid: LaunchSize(x.rows), block: 256,
-        arguments: arguments)
-    }
-    self.launch(
-      "fused_linear", "fused_linear", options: launch.options, grid: LaunchSize(launch.grid),
-      block: 256,
-      sharedBytes: launch.sharedBytes, arguments: arguments)
+    return arguments
   }
 
   /// A unit or projection over float32 weights.
