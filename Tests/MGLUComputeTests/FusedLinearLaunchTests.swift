@@ -103,7 +103,7 @@ import Testing
     let hopper = Self.devices[3]
     var queries: Set<Int> = []
     for (heads, kvHeads, capacity) in [
-      (8, 8, 2048), (16, 8, 64), (32, 8, 2048), (24, 8, 2048), (64, 16, 4096),
+      (8, 8, 2048), (16, 8, 64), (32, 8, 2048), (24, 8, 131_072), (64, 16, 4096),
     ] {
       for (hidden, intermediate) in [(512, 8192), (1024, 8192), (2048, 8192), (4096, 14_336)] {
         for (layers, pieces) in (1...48).flatMap({ layers in (1...3).map { (layers, $0) } }) {
@@ -112,13 +112,16 @@ import Testing
               let made = DecodeLaunch(
                 layers: layers, hidden: hidden, intermediate: intermediate,
                 attention: AttentionShape(heads: heads, kvHeads: kvHeads, headSize: 64),
-                capacity: capacity, masks: masks, planes: planes, type: .bfloat16, pieces: pieces,
-                on: hopper)
+                blocksPerSequence: (capacity + 63) / 64,
+                cacheType: pieces == 1 ? .bfloat16 : .float32,
+                masks: masks, planes: planes, type: .bfloat16, pieces: pieces, on: hopper)
             else { continue }
             let option = try #require(made.options.last { $0.hasPrefix("-DQUERIES=") })
             let count = try #require(Int(option.dropFirst("-DQUERIES=".count)))
             queries.insert(count)
-            let needed = made.sharedBytes + DecodeLaunch.attendingBytes(queries: count)
+            let attending = DecodeLaunch.attendingBytes(
+              queries: count, cacheType: pieces == 1 ? .bfloat16 : .float32)
+            let needed = made.sharedBytes + attending
             #expect(needed <= hopper.sharedBytesPerBlock, "\(made)")
           }
         }
@@ -135,15 +138,16 @@ import Testing
     {
       DecodeLaunch(
         layers: 16, hidden: 2048, intermediate: 8192,
-        attention: AttentionShape(heads: 32, kvHeads: 8, headSize: 64), capacity: 2048,
-        masks: masks, planes: planes, type: .float16, pieces: pieces, on: device)
+        attention: AttentionShape(heads: 32, kvHeads: 8, headSize: 64), blocksPerSequence: 32,
+        cacheType: .float32, masks: masks, planes: planes, type: .float16, pieces: pieces,
+        on: device)
     }
     let hopper = Self.devices[3]
     for (masks, planes) in (0...16).map({ ($0, 1) }) + [(0, 2)] {
       let made = try #require(launch(masks, planes, on: hopper), "\(masks) masks")
-      #expect(made.stages >= 3 && made.splits == 8 && made.grid == hopper.multiprocessorCount)
-      #expect(
-        made.sharedBytes + DecodeLaunch.attendingBytes(queries: 2) <= hopper.sharedBytesPerBlock)
+      #expect(made.stages >= 3 && made.grid == hopper.multiprocessorCount)
+      let attending = DecodeLaunch.attendingBytes(queries: 2, cacheType: .float32)
+      #expect(made.sharedBytes + attending <= hopper.sharedBytesPerBlock)
     }
     // What the input, sums and queries leave of 227 KiB: four planes for every cell of 2,560 bytes.
     #expect(try #require(launch(4, 1, on: hopper)).ringBytes >> 10 == 178)

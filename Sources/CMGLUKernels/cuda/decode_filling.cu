@@ -5,10 +5,15 @@
 // room, what comes after it goes to the L2.
 
 constexpr int VALUES = WARPS * PLANE / 2;  // bytes from a stage's keys to its values
+// Positions of a stage: a chunk, or half of one.
+constexpr int CACHED = VALUES / (HEAD * (int)sizeof(attend::Element)) < attend::BLOCK
+                           ? attend::BLOCK / 2 : attend::BLOCK;
+static_assert(CACHED * HEAD * sizeof(attend::Element) <= VALUES, "a stage has room for them");
 
 struct Filling {
   const Decode &d;
   const Layer *layers;
+  int *blocks;        // of the cache, that this block's chunks are in
   Ring ring, oldest;  // where it is filled, and the oldest stage that is not known to be released
   int count, live;    // stages begun, and from the oldest on
   u64 areCells;       // a bit for each of these, the newest the lowest
@@ -16,9 +21,10 @@ struct Filling {
   int lead;           // stages from the one to the other
   u64 policy;
 
-  __device__ __forceinline__ Filling(const Decode &d, const Layer *layers, const Ring &ring)
-      : d(d), layers(layers), ring(ring), oldest(ring), count(0), live(0), areCells(0),
-        next(d, layers), ahead(next), lead(0) {
+  __device__ __forceinline__ Filling(
+      const Decode &d, const Layer *layers, int *blocks, const Ring &ring)
+      : d(d), layers(layers), blocks(blocks), ring(ring), oldest(ring), count(0), live(0),
+        areCells(0), next(d, layers), ahead(next), lead(0) {
     asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
   }
 
@@ -67,17 +73,26 @@ struct Filling {
         : "memory");
   }
 
-  // This block's part of a cache: the next positions' keys for all warps, then their values.
-  __device__ __forceinline__ void copy_cache(const Layer &layer, const Share &share) {
-    const long long cache = (long long)share.kv * d.capacity * HEAD;
-    for (int from = share.from; from < share.to; from += WARPS * attend::AHEAD) {
-      const int rows = min(share.to - from, WARPS * attend::AHEAD);
-      const long long at = cache + (long long)from * HEAD;
-      begin_stage(PLANE, rows * HEAD * 8);
-      copy(0, layer.keys + at, rows * HEAD * 4);
-      copy(VALUES, layer.values + at, rows * HEAD * 4);
-      ring.next(PLANE);
-    }
+  // Which blocks this block's chunks are in, the same in every layer.
+  __device__ __forceinline__ void find_blocks(const Share &share) const {
+    const int *table = block_table(d) + share.split;
+#pragma unroll 8
+    for (int i = 0; share.split + i * SPLITS < share.chunks; i++) blocks[i] = __ldg(table + i * SPLITS);
+  }
+
+  // This block's part of a cache, keys and values of earlier positions.
+  __device__ __forceinline__ void copy_cache(const Layer &layer, const Share &share, int position) {
+    for (int chunk = share.split; chunk < share.chunks; chunk += SPLITS)
+      for (int from = chunk * attend::BLOCK; from <= position && from < (chunk + 1) * attend::BLOCK;
+           from += CACHED) {
+        const int bytes = min(position - from, CACHED) * HEAD * (int)sizeof(attend::Element);
+        const long long at =
+            (((long long)blocks[chunk / SPLITS] * d.kvHeads + share.kv) * attend::BLOCK +
+             from % attend::BLOCK) * HEAD;
+        begin_stage(PLANE, 2 * bytes);
+        if (bytes > 0) copy(0, layer.keys + at, bytes), copy(VALUES, layer.values + at, bytes);
+        ring.next(PLANE);
+      }
   }
 
   // Fills until there is nothing more. The position is there when the kernels before are done.
@@ -85,8 +100,11 @@ struct Filling {
     bool has_position = false;
     for (; !next.is_end(d); advance()) {
       if (next.step == ATTENTION) {
-        if (!has_position) projection::wait_for_input(), has_position = true;
-        copy_cache(layers[next.layer], Share(d, *d.position));
+        if (!has_position) projection::wait_for_input();
+        const int position = *d.position;
+        const Share share(d, position);
+        if (!has_position) find_blocks(share), has_position = true;
+        copy_cache(layers[next.layer], share, position);
         continue;
       }
       const int size = next.matrix.size;

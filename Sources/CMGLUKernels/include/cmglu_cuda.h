@@ -260,11 +260,12 @@ typedef struct {
 _Static_assert(sizeof(cmglu_cuda_fused_linear) == 112, "FusedLinear of fused_linear.cu");
 
 typedef struct {
-  cmglu_address qkv, keys, values, output, cosine, sine, positions, partial, counters;
-  int32_t heads, kv_heads, capacity, window;
+  cmglu_address qkv, keys, values, output, cosine, sine, positions, slots, block_tables, tiles;
+  cmglu_address partial, counters;
+  int32_t heads, kv_heads, blocks_per_sequence, window, first_row, decodes;
   float scale;
 } cmglu_cuda_attention;
-_Static_assert(sizeof(cmglu_cuda_attention) == 96, "Attention of attention.cu");
+_Static_assert(sizeof(cmglu_cuda_attention) == 128, "Attention of attention_step.cu");
 
 // A layer of decode.cu.
 typedef struct {
@@ -272,13 +273,14 @@ typedef struct {
 } cmglu_cuda_layer;
 
 typedef struct {
-  cmglu_address token, position, embedding, head, norm, residual, logits, cosine, sine, words;
-  int32_t count, hidden, intermediate, vocabulary, heads, kv_heads, capacity;
-  int32_t pieces, activation, gating, splits, ring_bytes, stages;
+  cmglu_address token, position, slot, block_tables;
+  cmglu_address embedding, head, norm, residual, logits, cosine, sine, words;
+  int32_t count, hidden, intermediate, vocabulary, heads, kv_heads, blocks_per_sequence;
+  int32_t pieces, activation, gating, ring_bytes, stages;
   float scale, epsilon;
   cmglu_cuda_layer layers[48];
 } cmglu_cuda_decode;
-_Static_assert(sizeof(cmglu_cuda_decode) == 3216, "Decode of decode.cu");
+_Static_assert(sizeof(cmglu_cuda_decode) == 3224, "Decode of decode.cu");
 
 typedef struct {
   cmglu_address qkv, output, log_sum_exp, upstream, gradient, scratch;

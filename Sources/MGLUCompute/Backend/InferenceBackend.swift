@@ -110,24 +110,36 @@ public struct NextRows: Sendable {
 public let logitsAlignment = 16
 
 /// The weights of a model of unrouted units without norms of heads and without biases, whose attention
-/// rotates whole heads and sees all of the cache, and one sequence's cache.
+/// rotates whole heads and sees all of a sequence, and the KV cache that a step of one row reads and
+/// writes.
 public struct FusedDecodeModel: Sendable {
   let weights: DecoderStack<PackedWeights, Tensor, RMSNorm, PackedWeights>
-  let caches: [Cache]
+  let caches: [KeyValueBlocks]
+  let slots: Tensor
+  let blockTables: Tensor
   let shape: AttentionShape
   let table: RotaryTable
   let precision: InputPrecision
 
-  /// The keys and values of a layer, `[kvHeads, capacity, headSize]` each.
-  public typealias Cache = (keys: Tensor, values: Tensor)
-
-  /// A model and the cache of each of its layers; `table` has the rotations of positions.
+  /// A model and the cache of each of its layers.
+  ///
+  /// - Parameters:
+  ///   - weights: The model.
+  ///   - caches: The cache of each layer.
+  ///   - slots: The line of the block tables, int32 `[1]`: a step reads it where it is computed, so that
+  ///     what was captured serves any sequence.
+  ///   - blockTables: The blocks of sequences (``AttentionRows/blockTables``).
+  ///   - shape: The heads of all layers.
+  ///   - table: The rotations of positions.
+  ///   - precision: What products see of their inputs.
   public init(
-    _ weights: DecoderStack<PackedWeights, Tensor, RMSNorm, PackedWeights>, caches: [Cache],
-    shape: AttentionShape, table: RotaryTable, precision: InputPrecision
+    _ weights: DecoderStack<PackedWeights, Tensor, RMSNorm, PackedWeights>,
+    caches: [KeyValueBlocks], slots: Tensor, blockTables: Tensor, shape: AttentionShape,
+    table: RotaryTable, precision: InputPrecision
   ) {
     precondition(caches.count == weights.layers.count, "a cache for every layer")
-    (self.weights, self.caches) = (weights, caches)
+    self.weights = weights
+    (self.caches, self.slots, self.blockTables) = (caches, slots, blockTables)
     (self.shape, self.table, self.precision) = (shape, table, precision)
   }
 }

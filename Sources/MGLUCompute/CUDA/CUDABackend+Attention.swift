@@ -1,63 +1,94 @@
 import CMGLUKernels
 
-// Attention of new rows over the cache of their sequence, through attention.cu.
+// Attention of the rows of a step over the caches of their sequences: decoding rows through
+// attention_decode.cu, rows of prompts through attention_store.cu and attention_prompt.cu, and what these
+// are not made for through attention.cu.
 
 extension CUDABackend {
-  public func attentionCached(
-    _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
-    values: Tensor, into output: Tensor
-  ) {
-    let (rows, capacity, group) = (qkv.rows, keys.shape[1], shape.heads / shape.kvHeads)
-    precondition(
-      keys.columns == shape.headSize && keys.count == shape.kvHeads * capacity * shape.headSize
-        && values.count == keys.count && rows <= capacity,
-      "a cache of \(keys.shape) for \(rows) rows of \(shape)")
-    let device = context.device
-    let hasClusters = device.capability.major >= 9
-    // Several rows are blocks enough; a cluster has eight blocks at most.
-    let mostSplits = rows > 1 ? 1 : max(1, min(capacity / 32, hasClusters ? 8 : 64))
-    // As many queries to a block as shared memory has room for what eight warps find for each, as
-    // long as there are blocks enough for most of the multiprocessors.
-    let counts = (1...max(1, min(group, 4, 1024 / shape.headSize))).filter { group % $0 == 0 }
-    let queries =
-      counts.last {
-        shape.heads / $0 * mostSplits * rows * 10 >= device.multiprocessorCount * 9
-      } ?? 1
-    let blocks = shape.heads / queries
-    let splits =
-      hasClusters ? mostSplits : max(1, min(mostSplits, device.multiprocessorCount / blocks))
-    guard rows <= 65535 else {
-      return fail(.unsupportedDevice, "\(rows) new rows at a time: a GPU takes 65535 at most")
+  public func cacheType(weights: WeightType, precision: InputPrecision) -> DataType {
+    activationType(weights: weights, precision: precision)
+  }
+
+  public var cacheBlockSize: Int { AttentionLaunch.blockSize }
+
+  public func activationType(weights: WeightType, precision: InputPrecision) -> DataType {
+    switch (precision, weights) {
+    case (.reduced, .float16), (.reduced, .int8): .float16
+    case (.reduced, .bfloat16): .bfloat16
+    default: .float32
     }
-    // The cache is read before the kernel waits, so what wrote it must be done.
-    if !cachesInWriting.insert(keys.deviceAddress).inserted { orderNext() }
+  }
+
+  public func attention(
+    _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
+    cache: KeyValueBlocks, into output: Tensor
+  ) {
+    let (count, type) = (rows.positions.count, cache.keys.dataType)
+    precondition(
+      cache.blockSize == cacheBlockSize && cache.keys.shape == cache.values.shape
+        && cache.keys.shape[1] == shape.kvHeads && cache.keys.columns == shape.headSize
+        && [cache.values, qkv, output].allSatisfy { $0.dataType == type },
+      "a cache \(cache.keys.shape) of \(type) for \(qkv.dataType) and \(shape)")
+    precondition(
+      qkv.rows == count && output.rows == count && rows.slots.count == count
+        && rows.decodeRows <= count && (rows.decodeRows == count || rows.tiles != nil),
+      "\(rows.decodeRows) of \(count) rows decode, of \(qkv.shape) into \(output.shape)")
+    let (decoding, prompts) = (rows.decodeRows, count - rows.decodeRows)
+    guard max(decoding, prompts) <= 65535 else {
+      return fail(.unsupportedDevice, "\(count) new rows at a time: a GPU takes 65535 at most")
+    }
     var arguments = cmglu_cuda_attention()
     arguments.qkv = qkv.deviceAddress
-    arguments.keys = keys.deviceAddress
-    arguments.values = values.deviceAddress
+    arguments.keys = cache.keys.deviceAddress
+    arguments.values = cache.values.deviceAddress
     arguments.output = output.deviceAddress
     arguments.cosine = table.cosine.deviceAddress
     arguments.sine = table.sine.deviceAddress
-    arguments.positions = positions.deviceAddress
-    if splits > 1, !hasClusters {
-      arguments.counters = scratch(.counters, ofBytes: blocks * 4)
-      arguments.partial = scratch(
-        .partialAttention, ofBytes: shape.heads * splits * (shape.headSize + 2) * 4)
-    }
+    arguments.positions = rows.positions.deviceAddress
+    arguments.slots = rows.slots.deviceAddress
+    arguments.block_tables = rows.blockTables.deviceAddress
+    arguments.tiles = rows.tiles?.deviceAddress ?? 0
     arguments.heads = Int32(shape.heads)
     arguments.kv_heads = Int32(shape.kvHeads)
-    arguments.capacity = Int32(capacity)
+    arguments.blocks_per_sequence = Int32(rows.blockTables.columns)
     arguments.window = Int32(clamping: shape.window ?? .max)
     arguments.scale = shape.scale
-    launch(
-      "attention", "attention", options: Self.options(shape, queries: queries),
-      grid: LaunchSize(blocks, splits, rows), block: 256,
-      cluster: hasClusters && splits > 1 ? LaunchSize(1, splits, 1) : nil, arguments: arguments)
-    cachesInWriting.insert(keys.deviceAddress)
+    if decoding > 0 {
+      // The cache is read before the kernel waits, so what wrote it must be done.
+      if cachesInWriting.contains(cache.keys.deviceAddress) { orderNext() }
+      arguments.decodes = 1
+      launch(.decoding(rows: decoding, shape, type, on: context.device), shape, arguments)
+    }
+    if prompts > 0 {
+      arguments.decodes = 0
+      arguments.first_row = Int32(decoding)
+      launch(.storing(rows: prompts, shape, type), shape, arguments)
+      launch(
+        .prompts(
+          rows: prompts, tiles: rows.tiles?.rows ?? 0, shape, type, on: context.device),
+        shape, arguments)
+    }
+    cachesInWriting.insert(cache.keys.deviceAddress)
   }
 
-  private static func options(_ shape: AttentionShape, queries: Int) -> [String] {
-    let options = ["-DHEAD=\(shape.headSize)", "-DQUERIES=\(queries)"]
-    return shape.rotarySize == shape.headSize ? options : options + ["-DROTARY=\(shape.rotarySize)"]
+  private func launch(
+    _ launch: AttentionLaunch, _ shape: AttentionShape, _ arguments: cmglu_cuda_attention
+  ) {
+    var arguments = arguments
+    if launch.mergedBlocks > 0 {
+      arguments.counters = scratch(.counters, ofBytes: launch.mergedBlocks * 4)
+      arguments.partial = scratch(
+        .partialAttention,
+        ofBytes: launch.grid.z * shape.heads * AttentionLaunch.splits * (shape.headSize + 2) * 4)
+    }
+    self.launch(
+      launch.source, launch.kernel, options: launch.options, grid: launch.grid,
+      block: LaunchSize(launch.threads), sharedBytes: launch.sharedBytes, cluster: launch.cluster,
+      arguments: arguments)
   }
+
+  public func attentionCached(
+    _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
+    values: Tensor, into output: Tensor
+  ) { preconditionFailure("attention(_:shape:rows:table:cache:into:) takes its place") }
 }

@@ -62,13 +62,7 @@ extension InferenceModel {
 
   /// The model with a sequence's caches as one operation, or `nil` where a layer has what that lacks.
   func fusedDecodeModel(over caches: [KeyValueCache]) -> FusedDecodeModel? {
-    guard let shape = layers.first?.attention, let capacity = caches.first?.capacity,
-      layers.allSatisfy({ $0.isPlain(capacity: capacity) })
-    else { return nil }
-    return FusedDecodeModel(
-      stack.map(projection: { $0 }, bias: { $0 }, norm: { $0 }, unit: { $0.weights }),
-      caches: caches.map { ($0.keys, $0.values) }, shape: shape,
-      table: rotary.table(context: capacity), precision: precision)
+    nil
   }
 
   /// Throws unless `tokens` can follow `position` others in a cache of `capacity`.
