@@ -133,8 +133,11 @@ __device__ __forceinline__ void multiply_tiles(
       if (PLANES == 2 && warp >= WARPS / 2) ring.pass(SIZE, lane);
       ring.await();
       const unsigned char *from = ring.part(PLANES == 2 ? warp % (WARPS / 2) : warp, PLANES * SIZE);
-      if constexpr (isUnit) unit::add_cell(sum, from, PLANE, x + cell * (WARPS * 128), x, lane);
-      else projection::add_cell(sum, from, PLANE, x + cell * (WARPS * 128), x, lane);
+      const auto input = [&](int, int block) {
+        return *(const uint4 *)(x + cell * (WARPS * 128) + block * 64);
+      };
+      if constexpr (isUnit) unit::add_cell(sum, from, PLANE, input, lane);
+      else projection::add_cell(sum, from, PLANE, input, lane);
       ring.release(lane);
       ring.next(SIZE);
       if (PLANES == 2 && warp < WARPS / 2) ring.pass(SIZE, lane);

@@ -159,8 +159,11 @@ fused_linear(const __grid_constant__ FusedLinear f) {
     for (int cell = 0; cell < own; cell++) {
       barrier_wait(barriers + stage * 8, parity);
       add_cell(
-          sum, ring + stage * CELL_BYTES, PLANE_BYTES, x0 + cell * (WARPS * 128),
-          x1 + cell * (WARPS * 128), lane);
+          sum, ring + stage * CELL_BYTES, PLANE_BYTES,
+          [&](int t, int block) {
+            return *(const uint4 *)((t == 0 ? x0 : x1) + cell * (WARPS * 128) + block * 64);
+          },
+          lane);
       __syncwarp();
       fill(stage);
       if (++stage == f.stages) stage = 0, parity ^= 1;

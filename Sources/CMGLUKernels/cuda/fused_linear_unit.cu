@@ -12,8 +12,14 @@
 #ifndef BF16
 #define BF16 0
 #endif
+#ifndef INT8
+#define INT8 0
+#endif
 #ifndef TILES
 #define TILES 1
+#endif
+#ifndef ROWS  // of cells that a warp multiplies at a time: 2 of one plane without masks
+#define ROWS 1
 #endif
 #ifndef ACTIVATE
 #define ACTIVATE activate<false>
