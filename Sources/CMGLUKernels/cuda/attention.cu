@@ -38,7 +38,7 @@
 #include "attention_step.cu"
 #include "attention_merge.cu"
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32)
+extern "C" __global__ void __launch_bounds__(WARPS * 32, 1)
 attention(const __grid_constant__ Attention a) {
   __shared__ float shared[WARPS][QUERIES][HEAD + 2];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;

@@ -45,6 +45,12 @@
 #include "attention_merge.cu"
 
 constexpr int WARPS = BLOCK_WARPS, THREADS = WARPS * 32;
+// Left alone, the compiler gives small heads too few registers; told of one block, it spills large ones'.
+#if HEAD < 64
+#define BOUNDS __launch_bounds__(THREADS, 1)
+#else
+#define BOUNDS __launch_bounds__(THREADS)
+#endif
 
 // A row of the launch and one of its key-value heads.
 struct Row {
@@ -96,7 +102,7 @@ struct Row {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 attention_decode(const __grid_constant__ Attention a) {
   __shared__ __align__(16) Element queries[QUERIES][HEAD];
   __shared__ Found found[SPLITS][QUERIES];
@@ -125,7 +131,7 @@ attention_decode(const __grid_constant__ Attention a) {
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 attention_decode_splits(const __grid_constant__ Attention a) {
   constexpr int ITEMS = (QUERIES * HEAD + THREADS - 1) / THREADS;
   __shared__ __align__(16) Element queries[QUERIES][HEAD];
