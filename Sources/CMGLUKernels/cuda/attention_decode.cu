@@ -3,10 +3,11 @@
 //
 // Problem   Row r is position p = positions[r] of the sequence in slots[r]: rotate its queries and its
 //           key, store key and value in the cache, attend to the last `window` of positions 0...p.
-// Layout    attention_step.cu. Output is of the type of qkv.
+// Layout    attention_step.cu.
 // Variants  HEAD 32, 64, 96 or 128; ROTARY, the first elements of a head that are rotated (all, unless
 //           given); QUERIES <= 8, the query heads that a block serves from one reading of their key-value
-//           head, a divisor of heads / kvHeads; BF16, the type.
+//           head, a divisor of heads / kvHeads; BF16, the type of cache and output, and
+//           ROW_BITS, 32 where qkv is float32 (the same, unless given);
 //           BLOCK_WARPS, the warps of a block (8, unless given).
 // Launch    32 BLOCK_WARPS threads:
 //               attention_decode         grid (heads / QUERIES, 1, rows): a block for all splits of a row's
@@ -84,7 +85,7 @@ struct Row {
   // Rotated queries to shared memory, and the row's own key and value to the cache.
   __device__ __forceinline__ void prepare(
       const Attention &a, Element (*queries)[HEAD], bool stores) const {
-    const Element *own = a.qkv + (long long)(a.firstRow + row) * a.width();
+    const Number *own = a.qkv + (long long)(a.firstRow + row) * a.width();
     for (int item = threadIdx.x; item < QUERIES * HALF; item += THREADS) {
       const int q = item / HALF, i = item % HALF;
       const float2 pair = rotated_pair(a, own + (first + q) * HEAD, position, i);
