@@ -57,7 +57,10 @@ package struct TrainingBenchmark {
   }
 
   /// Floating-point operations a second, in 10^12, of a product of two square matrices.
-  package func productRate() throws -> Double {
+  package func productRate() throws -> Double { try Self.productRate(on: backend) }
+
+  /// The same of a backend.
+  package static func productRate(on backend: any TrainingBackend) throws -> Double {
     let size = backend.productType == .float32 ? 2048 : 8192
     let (a, b, c) = backend.allocate { layout in
       (

@@ -39,6 +39,9 @@ package struct APIError: Error, Sendable, Equatable {
   package static let stopping = APIError(
     status: 503, message: "the server is stopping", type: "server_error", code: "stopping",
     retryAfter: 5)
+  package static let loading = APIError(
+    status: 503, message: "the server is starting", type: "server_error", code: "loading",
+    retryAfter: 1)
   package static let timeout = APIError(
     status: 504, message: "the request took longer than this server allows",
     type: "server_error", code: "timeout")

@@ -67,7 +67,7 @@ struct ChatRequest: Decodable {
         GenerationRequest(
           prompt: tokens, maxTokens: maxTokens,
           sampling: try fields.sampling(index, defaultSeed: seed),
-          topLogprobs: wantsLogprobs ? topLogprobs : nil))
+          topLogprobs: wantsLogprobs ? topLogprobs : nil, ignoresEOS: fields.ignoresEOS))
     }
     return sequences
   }

@@ -96,7 +96,8 @@ struct CompletionRequest: Decodable {
           GenerationRequest(
             prompt: tokens, maxTokens: maxTokens,
             sampling: try fields.sampling(index, defaultSeed: seed),
-            topLogprobs: logprobs, promptLogprobs: echoes && logprobs != nil))
+            topLogprobs: logprobs, promptLogprobs: echoes && logprobs != nil,
+            ignoresEOS: fields.ignoresEOS))
       }
     }
     return sequences

@@ -14,6 +14,7 @@ struct GenerationFields: Decodable {
   private let frequencyPenalty: Float?
   private let logitBias: [String: Float]?
   private let responseFormat: ResponseFormat?
+  private let ignoreEOS: Bool?
 
   private struct StreamOptions: Decodable {
     let includeUsage: Bool?
@@ -36,6 +37,7 @@ struct GenerationFields: Decodable {
     case frequencyPenalty = "frequency_penalty"
     case logitBias = "logit_bias"
     case responseFormat = "response_format"
+    case ignoreEOS = "ignore_eos"
   }
 
   /// Maximum number of sequences of a request.
@@ -44,6 +46,8 @@ struct GenerationFields: Decodable {
   private static let maxStopSequences = 256
 
   var isStreamed: Bool { stream ?? false }
+  /// Whether generation goes on after an EOS token, as vLLM has it.
+  var ignoresEOS: Bool { ignoreEOS ?? false }
   var includesUsage: Bool { streamOptions?.includeUsage ?? false }
 
   /// The stop sequences, without empty ones.

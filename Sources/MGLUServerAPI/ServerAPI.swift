@@ -121,6 +121,7 @@ public struct ServerAPI: Sendable {
   package func health() throws(APIError) -> Reply {
     switch engine.state {
     case .open: return .json(#"{"status":"ok"}"#)
+    case .loading: throw .loading
     case .draining: throw .stopping
     case .failed:
       var error = APIError.internalError("the device failed; the server must be restarted")

@@ -31,11 +31,15 @@ public final class Engine: Sendable {
 
   private struct Queue {
     var requests = RequestQueue()
-    var state = State.open
+    var state = State.loading
+    /// Who waits for the end of loading.
+    var waiting: [CheckedContinuation<State, Never>] = []
   }
 
   /// Whether the engine accepts requests.
   package enum State: Sendable {
+    /// Kernels are compiled: accepted requests wait.
+    case loading
     case open
     /// The engine finishes accepted requests and ends.
     case draining
@@ -45,41 +49,63 @@ public final class Engine: Sendable {
 
   /// Starts an engine over `model`. Its thread runs, and keeps engine and model, until ``drain()``.
   ///
-  /// Throws ``ServingProblem/memory`` if the device has no memory for the key-value caches of as many
-  /// and as long sequences as `settings` allow.
+  /// On a GPU it compiles its kernels first (``waitUntilReady()``).
+  ///
+  /// - Parameters:
+  ///   - model: The model.
+  ///   - tokenizer: The model's.
+  ///   - settings: The limits.
+  ///   - progress: Receives how many kernels are compiled, of how many, on any thread.
+  /// - Throws: ``ServingProblem/memory`` if the device has no memory for the key-value cache that `settings`
+  ///   ask for.
   public init(
-    _ model: InferenceModel, tokenizer: Tokenizer, settings: EngineSettings = .init()
+    _ model: InferenceModel, tokenizer: Tokenizer, settings: EngineSettings = .init(),
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(ServingError) {
-    let configuration = model.configuration
-    let limit = configuration.contextLength
-    let contextLength = max(1, min(settings.contextLength ?? limit, limit))
-    let maxSequences = max(1, settings.maxSequences)
-    // Caches are allocated as sequences start. A device that cannot allocate them later fails for good.
-    do {
-      try PhysicalMemory.require(
-        Double(configuration.cacheByteCount(tokens: contextLength)) * Double(maxSequences),
-        on: model.backend.deviceMemory,
-        for: "the key-value cache of \(maxSequences) sequences of \(contextLength) tokens",
-        remedy: "allow fewer or shorter sequences")
-    } catch {
-      throw ServingError(.memory, error.message, remedy: error.remedy)
-    }
-    self.configuration = configuration
+    let plan = try CachePlan(model, settings)
+    configuration = model.configuration
     self.tokenizer = tokenizer
     self.settings = settings
-    self.contextLength = contextLength
+    contextLength = plan.contextLength
     queue = Mutex(Queue())
+    // Where nothing is compiled the engine is ready at once.
+    if !model.backend.isAsynchronous { endLoading(.open) }
     // A thread of its own: a step computes for long and never waits.
     DispatchQueue(label: "mglu.engine", qos: .userInitiated).async { [self] in
-      run(model, maxSequences: maxSequences)
+      run(model, plan, progress)
     }
+  }
+
+  /// Waits until the engine computes what is submitted: no request waits for a kernel then.
+  ///
+  /// - Throws: ``ServingProblem/device`` if the device failed.
+  public func waitUntilReady() async throws(ServingError) {
+    let state = await withCheckedContinuation { continuation in
+      let known: State? = queue.withLock { queue in
+        if queue.state != .loading { return queue.state }
+        queue.waiting.append(continuation)
+        return nil
+      }
+      if let known { continuation.resume(returning: known) }
+    }
+    if state == .failed { throw .deviceFailed }
+  }
+
+  private func endLoading(_ state: State) {
+    let waiting = queue.withLock { queue in
+      if queue.state == .loading { queue.state = state }
+      defer { queue.waiting = [] }
+      return queue.waiting
+    }
+    for continuation in waiting { continuation.resume(returning: state) }
   }
 
   package var state: State { queue.withLock { $0.state } }
 
   /// Refuses further requests, finishes the accepted ones, and then ends the engine's thread.
   public func drain() {
-    queue.withLock { if $0.state == .open { $0.state = .draining } }
+    queue.withLock { if $0.state != .failed { $0.state = .draining } }
+    endLoading(.draining)
     wake.signal()
   }
 
@@ -114,7 +140,7 @@ public final class Engine: Sendable {
     }
     let error: ServingError? = queue.withLock { queue in
       switch queue.state {
-      case .open: break
+      case .loading, .open: break
       case .draining: return .draining
       case .failed: return .deviceFailed
       }
@@ -149,16 +175,18 @@ public final class Engine: Sendable {
   }
 
   /// The engine's thread.
-  private func run(_ model: InferenceModel, maxSequences: Int) {
-    let scheduler = Scheduler(
-      model, tokenizer: tokenizer, maxSequences: maxSequences, contextLength: contextLength,
-      metrics: metrics)
+  private func run(
+    _ model: InferenceModel, _ plan: CachePlan,
+    _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+  ) {
+    let scheduler = Scheduler(model, tokenizer: tokenizer, plan, metrics: metrics)
+    do { try scheduler.warmUp(progress: progress) } catch { return fail() }
+    endLoading(.open)
     while true {
-      let (sequences, isLast) = takeQueued(scheduler.room)
-      for sequence in sequences { scheduler.start(sequence) }
+      let isLast = startQueued(on: scheduler)
       if scheduler.isIdle {
         if isLast { return }
-        if sequences.isEmpty { wake.wait() }
+        wake.wait()
         continue
       }
       do { try scheduler.step() } catch {
@@ -168,13 +196,16 @@ public final class Engine: Sendable {
     }
   }
 
-  /// The sequences to start now, at most `count`, and whether no others will come.
-  private func takeQueued(_ count: Int) -> (sequences: [QueuedSequence], isLast: Bool) {
-    queue.withLock { queue in
-      queue.requests.removeEnded(at: .now)
-      let sequences = queue.requests.removeFirst(count)
+  /// Starts sequences in order of arrival, as long as there is room for the next. Returns whether none is
+  /// left and no others will come.
+  private func startQueued(on scheduler: Scheduler) -> Bool {
+    queue.withLock { $0.requests.removeEnded(at: .now) }
+    while let sequence = queue.withLock({ $0.requests.removeFirst(if: scheduler.hasRoom) }) {
+      scheduler.start(sequence)
+    }
+    return queue.withLock { queue in
       metrics.setQueued(queue.requests.sequenceCount)
-      return (sequences, queue.state != .open && queue.requests.isEmpty)
+      return queue.state == .draining && queue.requests.isEmpty
     }
   }
 
@@ -184,13 +215,7 @@ public final class Engine: Sendable {
       queue.state = .failed
       return queue.requests.removeAll()
     }
+    endLoading(.failed)
     for request in requests { request.fail(.deviceFailed) }
-  }
-}
-
-extension ModelConfiguration {
-  /// Bytes of the keys and values of `tokens` tokens.
-  fileprivate func cacheByteCount(tokens: Int) -> Int {
-    layers * 2 * attention.kvWidth * tokens * 4
   }
 }

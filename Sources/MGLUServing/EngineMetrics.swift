@@ -7,6 +7,7 @@ final class EngineMetrics: Sendable {
   private struct Values {
     var running = 0
     var queued = 0
+    var cache = (used: 0, total: 1)
     var promptTokens = 0
     var sharedTokens = 0
     var generatedTokens = 0
@@ -25,6 +26,7 @@ final class EngineMetrics: Sendable {
 
   func setRunning(_ count: Int) { values.withLock { $0.running = count } }
   func setQueued(_ count: Int) { values.withLock { $0.queued = count } }
+  func setCache(_ blocks: (used: Int, total: Int)) { values.withLock { $0.cache = blocks } }
   func countPrompt(_ tokens: Int) { values.withLock { $0.promptTokens += tokens } }
   func countShared(_ tokens: Int) { values.withLock { $0.sharedTokens += tokens } }
   func countRejection() { values.withLock { $0.rejections += 1 } }
@@ -55,13 +57,18 @@ final class EngineMetrics: Sendable {
     let values = values.withLock { $0 }
     let label = "model_name=\"\(Self.escaped(model))\""
     var lines = ""
-    func add(_ name: String, _ type: String, _ help: String, _ value: Int) {
+    func add(_ name: String, _ type: String, _ help: String, _ value: some Numeric) {
       lines += "# HELP mglu:\(name) \(help)\n# TYPE mglu:\(name) \(type)\n"
       lines += "mglu:\(name){\(label)} \(value)\n"
     }
     add("num_requests_running", "gauge", "Sequences that run.", values.running)
     add("num_requests_waiting", "gauge", "Sequences that wait.", values.queued)
+    add("kv_cache_blocks", "gauge", "Blocks of the key-value cache.", values.cache.total)
+    add("kv_cache_blocks_used", "gauge", "Blocks that sequences have.", values.cache.used)
+    let usage = Double(values.cache.used) / Double(max(1, values.cache.total))
+    add("kv_cache_usage_perc", "gauge", "The share of blocks that sequences have.", usage)
     add("prompt_tokens_total", "counter", "Tokens of prompts.", values.promptTokens)
+    add("prefix_cache_queries_total", "counter", "Tokens of prompts.", values.promptTokens)
     add(
       "prefix_cache_hits_total", "counter", "Tokens of prompts that another sequence had read.",
       values.sharedTokens)

@@ -1,23 +1,29 @@
 /// The limits of an engine.
 public struct EngineSettings: Sendable {
-  /// Maximum number of sequences in a step; at least 1.
-  public var maxSequences: Int
+  /// Maximum number of sequences in a step, at least 1; `nil` means 256 on a GPU and 8 on a CPU.
+  public var maxSequences: Int?
   /// Maximum number of requests that wait; the engine refuses more.
   public var maxQueued: Int
   /// Maximum number of tokens of a sequence, its prompt included. `nil`, and anything longer, means
   /// the model's context length.
   public var contextLength: Int?
+  /// Bytes of the KV cache. `nil` means, on a CPU, as many as all sequences need at their longest, and on a
+  /// GPU up to twice as many, of what ``memoryUtilization`` leaves.
+  public var cacheBytes: Int?
+  /// The share of a GPU's memory that may be used in all, weights included.
+  public var memoryUtilization: Double
   /// How long a request may take, from ``Engine/submit(_:stopSequences:)`` to its last token.
   public var timeLimit: Duration
 
   /// Creates settings.
   public init(
-    maxSequences: Int = 8, maxQueued: Int = 128, contextLength: Int? = nil,
-    timeLimit: Duration = .seconds(600)
+    maxSequences: Int? = nil, maxQueued: Int = 128, contextLength: Int? = nil,
+    cacheBytes: Int? = nil, memoryUtilization: Double = 0.9, timeLimit: Duration = .seconds(600)
   ) {
     self.maxSequences = maxSequences
     self.maxQueued = maxQueued
     self.contextLength = contextLength
+    (self.cacheBytes, self.memoryUtilization) = (cacheBytes, memoryUtilization)
     self.timeLimit = timeLimit
   }
 }

@@ -28,18 +28,14 @@ struct RequestQueue {
     items.removeAll(where: \.request.isOver)
   }
 
-  /// Removes the next sequences, at most `count`, and returns them.
-  mutating func removeFirst(_ count: Int) -> [QueuedSequence] {
-    var removed: [QueuedSequence] = []
-    var whole = 0
-    for index in items.indices where removed.count < count {
-      let sequences = items[index].sequences[items[index].started...].prefix(count - removed.count)
-      removed += sequences
-      items[index].started = sequences.endIndex
-      if sequences.endIndex == items[index].sequences.endIndex { whole += 1 }
-    }
-    items.removeFirst(whole)
-    return removed
+  /// Removes the next sequence if it fits, and returns it. What comes later does not overtake it.
+  mutating func removeFirst(if fits: (QueuedSequence) -> Bool) -> QueuedSequence? {
+    guard let item = items.first else { return nil }
+    let sequence = item.sequences[item.started]
+    guard fits(sequence) else { return nil }
+    items[0].started += 1
+    if items[0].started == item.sequences.count { items.removeFirst() }
+    return sequence
   }
 
   /// Removes all requests.

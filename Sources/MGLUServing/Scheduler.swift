@@ -2,24 +2,32 @@
 final class Scheduler {
   private let session: InferenceSession
   private let tokenizer: Tokenizer
-  private let maxSequences: Int
   private let metrics: EngineMetrics
   private var running: [SequenceID: RunningSequence] = [:]
 
   init(
-    _ model: InferenceModel, tokenizer: Tokenizer, maxSequences: Int, contextLength: Int,
-    metrics: EngineMetrics
+    _ model: InferenceModel, tokenizer: Tokenizer, _ plan: CachePlan, metrics: EngineMetrics
   ) {
-    session = InferenceSession(model, maxSequences: maxSequences, contextLength: contextLength)
+    session = InferenceSession(
+      model, maxSequences: plan.maxSequences, contextLength: plan.contextLength,
+      cacheBlocks: plan.blocks)
     self.tokenizer = tokenizer
-    self.maxSequences = maxSequences
     self.metrics = metrics
+    metrics.setCache(session.cacheBlocks)
   }
 
   /// Whether no sequence runs.
   var isIdle: Bool { running.isEmpty }
-  /// How many more sequences can start.
-  var room: Int { maxSequences - running.count }
+
+  /// Computes whatever the first requests would wait for.
+  func warmUp(
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+  ) throws(GenerationError) {
+    try session.warmUp(progress: progress)
+  }
+
+  /// Whether `queued` can start: there are a slot and blocks for as many tokens as it may come to.
+  func hasRoom(for queued: QueuedSequence) -> Bool { session.hasRoom(for: queued.generation) }
 
   /// Starts `queued` with the next step.
   func start(_ queued: QueuedSequence) {
@@ -37,9 +45,9 @@ final class Scheduler {
     let now = ContinuousClock.now
     for sequence in running.values { sequence.request.expire(at: now) }
     removeEnded()
-    for output in try session.next() {
-      running[output.id]?.receive(output)
-    }
+    let outputs = try session.next()
+    metrics.setCache(session.cacheBlocks)
+    for output in outputs { running[output.id]?.receive(output) }
     removeEnded()
   }
 
@@ -55,5 +63,6 @@ final class Scheduler {
       running[id] = nil
     }
     metrics.setRunning(running.count)
+    metrics.setCache(session.cacheBlocks)
   }
 }

@@ -7,7 +7,10 @@ import MGLUReports
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Time units against the memory bandwidth.",
-    subcommands: [FeedForward.self, DecodeBenchmarkCommand.self, TrainingBenchmarkCommand.self])
+    subcommands: [
+      FeedForward.self, DecodeBenchmarkCommand.self, ServeBenchmarkCommand.self,
+      TrainingBenchmarkCommand.self,
+    ])
 
   /// `mglu bench ffn`.
   struct FeedForward: ParsableCommand {

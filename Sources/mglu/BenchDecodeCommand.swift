@@ -12,18 +12,24 @@ struct DecodeBenchmarkCommand: ParsableCommand {
       Examples:
         mglu bench decode --model run
         mglu bench decode --preset paper-small --ffn swimglu --masks 4 --weights bf16
+        mglu bench decode --model run --device cuda --prompt 128,512 --batch 1,8,32
 
       pp is a prompt read at once, tg is tokens written one by one, both into an empty cache, as \
-      llama-bench has them. A preset has random weights; that of an MGLU is timed beside the GLU of \
-      the same d. "of memory" is tg over what the bytes of weights, masks and cache allow at the \
-      read bandwidth of the same moments.
+      llama-bench has them; tg@512 are steps of a batch of sequences at position 512. A preset has \
+      random weights; that of an MGLU is timed beside the GLU of the same d. "of bound" is t/s over \
+      what the bytes of weights, masks and cache allow at the read bandwidth of the same moments, \
+      and arithmetic, on a GPU, at the rate of a large product.
       """)
 
   @Option(help: "A model: its folder, a GGUF file, or a run.", completion: .file())
   var model: String?
   @OptionGroup(title: "Shape of random weights, instead of a model") var shape: ShapeOptions
   @OptionGroup var inference: InferenceOptions
-  @Option(help: "Tokens of the prompt.") var prompt = 512
+  @Option(help: "Tokens of the prompt; several lengths with commas between them.")
+  var prompt = CountList([512])
+  @Option(help: "Sequences that decode side by side; several numbers with commas between them.")
+  var batch = CountList([])
+  @Option(help: "The position of their steps.") var position = 512
   @Option(help: "Tokens to write.") var generate = 128
   @Option(help: "Repetitions.") var repetitions = 5
   @Option(help: "Threads (default: all processors).") var threads: Int?
@@ -31,9 +37,10 @@ struct DecodeBenchmarkCommand: ParsableCommand {
 
   func validate() throws {
     try shape.validate(besides: model)
-    for (name, value) in [
-      ("prompt", prompt), ("generate", generate), ("repetitions", repetitions),
-    ] where !(1...1 << 20).contains(value) {
+    for (name, value) in prompt.values.map({ ("prompt", $0) })
+      + batch.values.map({ ("batch", $0) })
+      + [("generate", generate), ("repetitions", repetitions), ("position", position)]
+    where !(1...1 << 20).contains(value) {
       throw ValidationError("--\(name) \(value): expected 1 to \(1 << 20)")
     }
   }
@@ -42,8 +49,8 @@ struct DecodeBenchmarkCommand: ParsableCommand {
     let backend = try inference.device.inferenceBackend(threads: threads)
     let target = try BenchmarkTarget(backend)
     let measured = try DecodeBenchmark(
-      entries(on: backend), promptTokens: prompt, writtenTokens: generate,
-      repetitions: repetitions, on: target
+      entries(on: backend), promptTokens: prompt.values, writtenTokens: generate,
+      batches: batch.values, position: position, repetitions: repetitions, on: target
     ).run()
     if json {
       struct Document: Encodable {
@@ -90,8 +97,9 @@ struct DecodeBenchmarkCommand: ParsableCommand {
   ) throws(MemoryError) {
     let bytes = configurations.reduce(0.0) { sum, c in
       let cache = 2 * 4 * Double(c.layers) * Double(c.attention.kvWidth)
+      let tokens = prompt.values.reduce(generate) { max($0, $1) }
       return sum + Double(c.weightCount) * Double(weights.dataType.byteCount)
-        + Double(c.maskBitCount) / 8 + cache * Double(min(c.contextLength, max(prompt, generate)))
+        + Double(c.maskBitCount) / 8 + cache * Double(min(c.contextLength, tokens))
     }
     try PhysicalMemory.require(
       bytes, for: "timing this model", remedy: "choose a smaller shape or narrower --weights")
@@ -99,7 +107,8 @@ struct DecodeBenchmarkCommand: ParsableCommand {
 
   private func table(_ results: [DecodeBenchmark.Result], threads: Int) -> [String] {
     let titles = [
-      "model", "size", "params", "weights", "threads", "test", "t/s", "of memory", "speed-up",
+      "model", "size", "params", "weights", "threads", "test", "batch", "t/s", "of bound",
+      "speed-up",
     ]
     func row(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
     return [row(titles), row(titles.map { _ in "---" })]
@@ -107,10 +116,12 @@ struct DecodeBenchmarkCommand: ParsableCommand {
         row([
           result.model, NumberFormat.fixed(Double(result.sizeBytes) / 0x1p20, 2) + " MiB",
           NumberFormat.fixed(Double(result.parameters) / 1e6, 2) + " M", result.weights,
-          "\(threads)", result.test,
+          "\(threads)", result.test, "\(result.batch)",
           NumberFormat.fixed(result.tokensPerS, 2) + " ± "
             + NumberFormat.fixed(result.standardDeviation, 2),
-          result.percentOfPrediction.map { NumberFormat.fixed($0, 1) + " %" } ?? "",
+          result.boundTokensPerS.map {
+            NumberFormat.fixed(100 * result.tokensPerS / $0, 1) + " %"
+          } ?? "",
           NumberFormat.fixed(result.speedup, 3),
         ])
       }

@@ -66,7 +66,8 @@ enum Remedies {
   }
 
   private static func remedy(_ problem: ServingProblem) -> String? {
-    problem == .memory ? "choose a smaller --max-batch or --context" : nil
+    problem == .memory
+      ? "choose a smaller --max-batch or --context, or another --kv-cache-memory-bytes" : nil
   }
 
   private static func remedy(_ problem: ServerProblem) -> String? {

@@ -14,10 +14,13 @@ struct ServeCommand: AsyncParsableCommand {
       Examples:
         mglu serve --model run
         mglu serve --model run --weights bf16 --max-batch 16 --port 8000
+        mglu serve --model run --device cuda --context 4096
         mglu serve --model run --host 0.0.0.0 --api-key-file key
 
       Concurrent requests share the model's steps, and each gets the response that it would get \
-      alone. The page at / is for trying a prompt. Ctrl-C and SIGTERM finish the accepted requests \
+      alone. What prompts have in common is read once. On a GPU the key-value cache takes memory \
+      that is free; requests wait while it is full. /health has status 503 until kernels are \
+      compiled and requests are computed at once. The page at / is for trying a prompt. Ctrl-C and SIGTERM finish the accepted requests \
       and end the server; a second signal ends it at once.
 
       Give a key that every request must have in a file (--api-key-file) or in the environment \
@@ -29,11 +32,19 @@ struct ServeCommand: AsyncParsableCommand {
   @OptionGroup var inference: InferenceOptions
   @Option(help: "Address to listen on; 0.0.0.0 for all of the machine's.") var host = "127.0.0.1"
   @Option(help: "Port; 0 means any free one.") var port = 8080
-  @Option(help: "Maximum sequences in a batch; each takes memory for a whole context.")
-  var maxBatch = 8
+  @Option(help: "Maximum sequences in a batch (default: 256 on a GPU, 8 on a CPU).")
+  var maxBatch: Int?
   @Option(help: "Maximum requests that wait; more are refused with status 429.") var maxQueue = 128
   @Option(help: "Maximum tokens of a sequence, prompt included (default: the model's context).")
   var context: Int?
+  @Option(
+    help: """
+      Bytes of the key-value cache, as in 8G (default: enough for a whole batch of whole contexts; \
+      on a GPU up to twice that, of what --gpu-memory-utilization leaves).
+      """)
+  var kvCacheMemoryBytes: ByteCount?
+  @Option(help: "Share of the GPU's memory to use, weights included.")
+  var gpuMemoryUtilization = 0.9
   @Option(help: "Maximum seconds that a request may take, waiting included.") var timeLimit = 600
   @Option(help: "The key that requests must have as Authorization: Bearer.") var apiKey: String?
   @Option(help: "A file whose first line is the key.", completion: .file())
@@ -41,10 +52,14 @@ struct ServeCommand: AsyncParsableCommand {
 
   func validate() throws {
     for (name, value) in [
-      ("--max-batch", maxBatch), ("--max-queue", maxQueue), ("--time-limit", timeLimit),
+      ("--max-batch", maxBatch ?? 1), ("--max-queue", maxQueue), ("--time-limit", timeLimit),
       ("--context", context ?? 1),
     ] where value < 1 {
       throw ValidationError("\(name) \(value): expected at least 1")
+    }
+    guard gpuMemoryUtilization > 0, gpuMemoryUtilization <= 1 else {
+      throw ValidationError(
+        "--gpu-memory-utilization \(gpuMemoryUtilization): expected more than 0 and at most 1")
     }
     if apiKey != nil, apiKeyFile != nil {
       throw ValidationError("give either --api-key or --api-key-file")
@@ -67,7 +82,8 @@ struct ServeCommand: AsyncParsableCommand {
         model, tokenizer: tokenizer,
         settings: EngineSettings(
           maxSequences: maxBatch, maxQueued: maxQueue, contextLength: context,
-          timeLimit: .seconds(timeLimit)))
+          cacheBytes: kvCacheMemoryBytes?.value, memoryUtilization: gpuMemoryUtilization,
+          timeLimit: .seconds(timeLimit)), progress: CompilationProgress().update)
       let given = Folder.name(of: self.model.model)
       let name =
         ["", ".", ".."].contains(given) ? Folder.name(of: Folder.resolved(self.model.model)) : given
@@ -83,8 +99,21 @@ struct ServeCommand: AsyncParsableCommand {
       }
       defer { secondSignal.cancel() }
       let host = host.contains(":") ? "[\(host)]" : host
-      try await Server(api, settings: settings).run { port in
-        Output.note("serving \(name) at http://\(host):\(port)")
+      let server = try Server(api, settings: settings)
+      let (ports, started) = AsyncStream.makeStream(of: Int.self)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+          defer { started.finish() }
+          try await server.run { started.yield($0) }
+        }
+        group.addTask {
+          for await port in ports {
+            try await engine.waitUntilReady()
+            Output.note("serving \(name) at http://\(host):\(port)")
+          }
+        }
+        // Whatever fails ends the other.
+        try await group.waitForAll()
       }
     }
   #else

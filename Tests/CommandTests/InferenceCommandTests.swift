@@ -197,6 +197,23 @@ import Testing
     #expect(table.status == 0 && table.output.contains("| SwiMGLU, n_m = 2 |"))
   }
 
+  @Test func stepsOfManySequencesAreTimedBesideTheirBound() throws {
+    let bench = [
+      "bench", "decode", "--preset", "nano", "--ffn", "swiglu", "--prompt", "5,9", "--generate",
+      "5", "--repetitions", "1", "--batch", "1,3", "--position",
+    ]
+    let timed = try mglu(bench + ["20", "--json"]).json()
+    let results = try #require(timed["results"] as? [[String: Any]])
+    #expect(
+      results.compactMap { $0["test"] as? String } == ["pp5", "pp9", "tg5", "tg@20", "tg@20"])
+    #expect(results.compactMap { $0["batch"] as? Int } == [1, 1, 1, 1, 3])
+    #expect(results.dropFirst(2).allSatisfy { ($0["bound_tokens_per_s"] as? Double ?? 0) > 0 })
+    let beyond = try mglu(bench + ["100000"])
+    #expect(beyond.status != 0 && beyond.errors.contains("position"), "\(beyond.errors)")
+    let wrong = try mglu(["bench", "decode", "--preset", "nano", "--batch", "1,x"])
+    #expect(wrong.status == 64 && wrong.errors.contains("1,x"))
+  }
+
   @Test(arguments: [
     ["ffn", "--shapes", "1048576x1048576"],
     ["decode", "--preset", "llama-3.1-8b", "--layers", "4000"],

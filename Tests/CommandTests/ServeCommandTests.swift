@@ -69,6 +69,20 @@
       }
     }
 
+    @Test func clientsAreTimed() throws {
+      try Self.withModel { _, model in
+        let timed = try mglu([
+          "bench", "serve", "--model", model, "--clients", "1,3", "--prompt", "5", "--generate",
+          "4", "--rounds", "2", "--json",
+        ]).json()
+        let results = try #require(timed["results"] as? [[String: Any]])
+        #expect(results.compactMap { $0["clients"] as? Int } == [1, 3])
+        for name in ["tokens_per_s", "first_token_ms", "bound_tokens_per_s"] {
+          #expect(results.allSatisfy { ($0[name] as? Double ?? 0) > 0 }, "\(name)")
+        }
+      }
+    }
+
     @Test func wrongServersEndInOneLine() throws {
       try Self.withModel { folder, model in
         let server = try RunningServer(["--model", model])
@@ -79,6 +93,9 @@
           (["--context", "100000"], "at most"),
           (["--host", "::bad::"], "::bad::"),
           (["--max-batch", "1000000000"], "--max-batch"), (["--device", "tpu"], "tpu"),
+          (["--kv-cache-memory-bytes", "1"], "--kv-cache-memory-bytes"),
+          (["--kv-cache-memory-bytes", "8X"], "8X"),
+          (["--gpu-memory-utilization", "1.5"], "at most 1"),
           (["--max-batch", "0"], "at least 1"), (["--max-queue", "-1"], "--max-queue"),
           (["--api-key", "a", "--api-key-file", "b"], "either"),
         ] {

@@ -141,4 +141,16 @@ import Testing
     // A cache of fewer blocks than the context has bounds the context.
     #expect(Self.session(model, blocks: 2, isPipelined: true).contextLength == 256)
   }
+
+  /// What is computed ahead of the first request changes nothing.
+  @Test func warmSessionsGenerateTheSame() throws {
+    let model = try Self.model()
+    let session = Self.session(model, maxSequences: 5, isPipelined: true)
+    try session.warmUp()
+    #expect(session.cacheBlocks.used == 0)
+    let request = GenerationRequest(
+      prompt: InferenceSessionTests.prompt(300, 4), maxTokens: 9, ignoresEOS: true)
+    let expected = try InferenceSessionTests.expected(model, request)
+    #expect(try Self.run(request, session).map(\.token) == expected)
+  }
 }

@@ -7,9 +7,12 @@ import Testing
     (0..<(1 + index * 47 % 580)).map { Int32(($0 * 31 + index * 7) % 256) }
   }
 
-  /// Prompts of one prefill chunk and of several, and more sequences than run at once.
-  @Test func aSequenceIsTheSameInAnyCompany() async throws {
-    let served = try ServedModel(settings: .init(maxSequences: 5))
+  /// Prompts of one prefill chunk and of several, and more sequences than run at once, or than the cache
+  /// has blocks for: each takes up to five of 2^14 bytes, and one belongs to none.
+  @Test(arguments: [nil, 8 << 14]) func aSequenceIsTheSameInAnyCompany(
+    cacheBytes: Int?
+  ) async throws {
+    let served = try ServedModel(settings: .init(maxSequences: 5, cacheBytes: cacheBytes))
     let generated = try await withThrowingTaskGroup(of: (Int, [Int32]).self) { group in
       for index in 0..<24 {
         group.addTask {
@@ -23,6 +26,32 @@ import Testing
       let expected = try served.greedy(Self.prompt(index), count: 6 + index % 9)
       #expect(generated[index] == expected, "sequence \(index)")
     }
+    #expect(served.engine.metric("kv_cache_blocks") == (cacheBytes == nil ? 25 : 7))
+    #expect(served.engine.metric("kv_cache_blocks_used") == 0)
+  }
+
+  /// A cache that does not hold one sequence of the whole context is refused, with what is missing.
+  @Test func smallCachesAreRefused() throws {
+    let error = #expect(throws: ServingError.self) {
+      try ServedModel(settings: .init(cacheBytes: 5 << 14))
+    }
+    #expect(error?.code == .memory)
+    #expect(error?.message.contains("600 tokens") == true)
+    _ = try ServedModel(settings: .init(contextLength: 500, cacheBytes: 5 << 14))
+  }
+
+  /// What a prompt begins with is found though the sequence that read it has ended.
+  @Test func beginningsOfPromptsAreFoundAgain() async throws {
+    let served = try ServedModel()
+    try await served.engine.waitUntilReady()
+    let prompt = Self.prompt(11)
+    for (tail, hits) in [([1, 2], 0), ([3], 512), ([1, 2], 1024)] as [([Int32], Int)] {
+      let request = GenerationRequest(prompt: prompt + tail, maxTokens: 8)
+      let found = try await served.generate(request)
+      #expect(try served.greedy(request.prompt, count: 8) == found)
+      #expect(served.engine.metric("prefix_cache_hits_total") == hits)
+    }
+    #expect(prompt.count == 518)
   }
 
   /// A model whose logits are NaN fails the request, however it samples, and the engine goes on.

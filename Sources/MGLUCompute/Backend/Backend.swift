@@ -54,6 +54,15 @@ public protocol Backend: AnyObject, Sendable {
   /// tensors.
   func capture(_ body: @escaping () -> Void) -> () -> Void
 
+  /// Makes ready what the operations of `body` need that takes long, such as compiled kernels, without
+  /// computing them.
+  ///
+  /// - Parameters:
+  ///   - progress: Receives how much is ready, of how much, on any thread.
+  ///   - body: Calls operations on tensors of this backend, and waits for none.
+  func prepare(
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void, _ body: () -> Void)
+
   // Biases and routing, which inference and training share ----------------------------------------
 
   /// Adds a bias `[width]`, float32, to every row of x `[n, width]`, which is float32 or of the type of
@@ -105,6 +114,10 @@ extension Backend {
   public func synchronize() { try? finish() }
 
   public func capture(_ body: @escaping () -> Void) -> () -> Void { body }
+
+  public func prepare(
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void, _ body: () -> Void
+  ) {}
 
   public var benchmarkTraits: BenchmarkTraits { BenchmarkTraits() }
 

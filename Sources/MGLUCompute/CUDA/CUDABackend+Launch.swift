@@ -11,6 +11,10 @@ extension CUDABackend {
     block: LaunchSize, sharedBytes: Int = 0, cluster: LaunchSize? = nil,
     cooperative: Bool = false, programmatic: Bool = true, arguments: repeat each Argument
   ) {
+    if isPreparing {
+      prepared.insert(KernelKey(source: source, kernel: kernel, options: options))
+      return
+    }
     let isEarly = programmatic && startsEarly && !isNextOrdered
     if !isEarly { cachesInWriting.removeAll(keepingCapacity: true) }
     isNextOrdered = false
@@ -29,11 +33,16 @@ extension CUDABackend {
     let key = KernelKey(source: source, kernel: kernel, options: options)
     if let known = kernels[key] { return known }
     let function = try context.module(source: source, options: options).function(kernel)
+    try keep(function, key)
+    return function
+  }
+
+  /// Lets a kernel be found under its key.
+  func keep(_ function: CUDAFunction, _ key: KernelKey) throws(CUDAError) {
     let dynamic = context.device.sharedBytesPerBlock - function.staticSharedBytes
     try function.setDynamicSharedMemory(dynamic)
     try function.preferSharedMemory()
     kernels[key] = function
-    return function
   }
 
   /// Runs `body` unless something failed before, and remembers what fails.

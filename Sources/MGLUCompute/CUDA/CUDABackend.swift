@@ -22,6 +22,9 @@ public final class CUDABackend: InferenceBackend, TrainingBackend {
   // Touched by the one thread that drives the backend.
   nonisolated(unsafe) var kernels: [KernelKey: CUDAFunction] = [:]
   nonisolated(unsafe) var failure: CUDAError?
+  // Whether operations only say which kernels they need, and those that they have said.
+  nonisolated(unsafe) var isPreparing = false
+  nonisolated(unsafe) var prepared: Set<KernelKey> = []
   // Caches that kernels write which may still be running, and whether the next kernel starts only
   // when all before it are done.
   nonisolated(unsafe) var cachesInWriting: Set<UInt64> = []

@@ -13,28 +13,21 @@ extension InferenceSession {
 
   /// Enqueues a step whose rows the host has entered.
   func enqueue(_ step: Step, after previous: Step?) throws(GenerationError) {
-    let (input, decodeRows) = (inputs[step.turn], step.decodeRows)
-    if step.prefilled.isEmpty {
-      for row in decodeRows..<size(of: step) {
-        input.enter(CollectionOfOne(0), at: 0, slot: 0, firstRow: row)
-        input.sources.integers[row] = -1
-      }
-    }
-    for (index, row) in step.sampledRows.enumerated() {
-      input.sampledRows.integers[index] = Int32(row)
-    }
+    let input = inputs[step.turn]
+    enterPadding(of: step)
     let tiles = input.enterTiles(of: step.chunks)
     input.copy(to: batch, on: model.backend)
-    if let previous, step.sampled.prefix(decodeRows).contains(where: { $0.generated < $0.sampled })
-    {
-      let tokens = samples[previous.turn].tokens
+    let decoding = step.sampled.prefix(step.decodeRows)
+    if let previous, decoding.contains(where: { $0.generated < $0.sampled }) {
+      let (tokens, rows) = (samples[previous.turn].tokens, 0..<step.decodeRows)
       model.backend.gather(
-        tokens.reshaped([tokens.count, 1]), at: batch.sources[0..<decodeRows],
-        into: batch.tokens[0..<decodeRows].reshaped([decodeRows, 1]))
+        tokens.reshaped([tokens.count, 1]), at: batch.sources[rows],
+        into: batch.tokens[rows].reshaped([rows.count, 1]))
     }
     guard !step.prefilled.isEmpty else { return decode(step) }
     deviceHasNextRows = false
-    let rows = attentionRows(decoding: decodeRows, chunks: step.chunks, tiles: tiles)
+    let rows = attentionRows(
+      decoding: padded(step.decodeRows), chunks: step.chunks, tiles: tiles)
     model.forward(
       batch.tokens[0..<rows.positions.count], rows: rows,
       into: buffers[0..<rows.positions.count], cache: cache)
@@ -44,36 +37,54 @@ extension InferenceSession {
       releaseFollowers(of: state, turn: step.turn)
     }
     guard !step.sampled.isEmpty else { return }
-    prepareSamples(step, rows: step.sampled.count)
-    let logits = logits[0..<step.sampled.count]
-    model.logits(of: residuals(of: step), into: logits)
+    let count = padded(step.sampled.count)
+    prepareSamples(step, rows: count)
+    let logits = logits[0..<count]
+    model.logits(of: residuals(of: step, count), into: logits)
     sample(logits, turn: step.turn, leavesNextRows: false)
-    if step.readsLogits { copyToHost(logits) }
+    if step.readsLogits { copyToHost(logits[0..<step.sampled.count]) }
   }
 
-  /// How many rows a decode step is computed for.
-  private func size(of step: Step) -> Int {
-    isPipelined ? StepSizes.padded(step.decodeRows) : step.decodeRows
+  /// How many rows are computed for `rows` that decode or are sampled from.
+  func padded(_ rows: Int) -> Int { isPipelined && rows > 0 ? StepSizes.padded(rows) : rows }
+
+  /// Enters the rows that belong to no sequence, and the rows that are sampled from.
+  private func enterPadding(of step: Step) {
+    let input = inputs[step.turn]
+    for row in step.decodeRows..<padded(step.decodeRows) {
+      input.enter(CollectionOfOne(0), at: 0, slot: 0, firstRow: row)
+    }
+    for (index, row) in step.sampledRows.enumerated() {
+      input.sampledRows.integers[index] = Int32(row)
+    }
+    for index in step.sampledRows.count..<padded(step.sampledRows.count) {
+      input.sampledRows.integers[index] = 0
+    }
   }
 
   /// Enqueues a step of decode rows alone, which the device has.
   func decode(_ step: Step) {
-    let rows = size(of: step)
+    let rows = padded(step.decodeRows)
     prepareSamples(step, rows: rows)
     decode(rows: rows, turn: step.turn)
     deviceHasNextRows = true
     if step.readsLogits { copyToHost(logits[0..<step.decodeRows]) }
   }
 
-  /// Enqueues `rows` decode rows, and the sampling of their tokens in a turn.
+  /// Enqueues decode rows, and the sampling of their tokens in a turn: captured, or a captured step.
   func decode(rows count: Int, turn: Int?) {
     captures.enqueue(.init(rows: count, turn: turn)) { [unowned self] in
-      let logits = logits[0..<count]
-      model.forward(
-        batch.tokens[0..<count], rows: attentionRows(decoding: count), into: buffers[0..<count],
-        cache: cache, logits: logits)
-      if let turn { sample(logits, turn: turn, leavesNextRows: true) }
+      computeDecodeRows(count, turn: turn)
     }
+  }
+
+  /// Enqueues the operations of decode rows.
+  func computeDecodeRows(_ count: Int, turn: Int?) {
+    let logits = logits[0..<count]
+    model.forward(
+      batch.tokens[0..<count], rows: attentionRows(decoding: count), into: buffers[0..<count],
+      cache: cache, logits: logits)
+    if let turn { sample(logits, turn: turn, leavesNextRows: true) }
   }
 
   /// Makes tokens ready to be sampled; rows of no sequence take the largest logit.
@@ -99,10 +110,10 @@ extension InferenceSession {
         ? NextRows(tokens: batch.tokens[rows], positions: positions, after: positions) : nil)
   }
 
-  /// The residuals of the rows that a step samples from, side by side.
-  private func residuals(of step: Step) -> Tensor {
-    let (rows, count) = (step.sampledRows, step.sampledRows.count)
-    if rows.indices.allSatisfy({ rows[$0] == rows[0] + $0 }) {
+  /// The residuals of the rows that a step samples from, side by side, `count` with those of no sequence.
+  private func residuals(of step: Step, _ count: Int) -> Tensor {
+    let rows = step.sampledRows
+    if rows.count == count, rows.indices.allSatisfy({ rows[$0] == rows[0] + $0 }) {
       return buffers.residual[rows[0]..<rows[0] + count]
     }
     let gathered = gathered[0..<count]

@@ -81,7 +81,7 @@ extension InferenceSession {
   /// Enters as much of prompts as a step reads, in order of arrival. A prompt is cut between blocks.
   private func enterPrompts(in step: inout Step) {
     let (input, blockSize) = (inputs[step.turn], model.backend.cacheBlockSize)
-    var (row, room) = (step.decodeRows, prefillChunkSize)
+    var (row, room) = (padded(step.decodeRows), prefillChunkSize)
     for state in running where state.isPrefilling {
       let prompt = state.request.prompt
       guard room >= min(blockSize, prompt.count - state.position) else { break }

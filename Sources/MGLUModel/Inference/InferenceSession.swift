@@ -75,8 +75,8 @@ public final class InferenceSession {
   ///     than the cache holds.
   ///   - cacheBlocks: The blocks of the KV cache (``InferenceModel/cacheByteCount(blocks:)``); by default
   ///     as many as all sequences need at their longest.
-  ///   - prefillChunkSize: Most tokens of prompts that a step reads; by default 2048 where the backend
-  ///     computes on its own, else 256.
+  ///   - prefillChunkSize: Most tokens of prompts that a step reads; by default
+  ///     ``prefillChunkSize(on:)``.
   public init(
     _ model: InferenceModel, maxSequences: Int = 1, contextLength: Int? = nil,
     cacheBlocks: Int? = nil, prefillChunkSize: Int? = nil
@@ -106,6 +106,11 @@ public final class InferenceSession {
   }
 
   deinit { if ahead != nil { model.backend.synchronize() } }
+
+  /// Most tokens of prompts that a step reads where nothing else is said.
+  public static func prefillChunkSize(on backend: any InferenceBackend) -> Int {
+    backend.isAsynchronous ? 2048 : 256
+  }
 
   // Sequences --------------------------------------------------------------------------------------
 

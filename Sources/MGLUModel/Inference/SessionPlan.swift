@@ -21,7 +21,8 @@ struct SessionPlan {
     blocksPerSequence = min(perSequence, self.cacheBlocks)
     self.contextLength = min(longest, blocksPerSequence * size)
     // A block at least, so that every step can read on.
-    let chunk = max(size, prefillChunkSize ?? (model.backend.isAsynchronous ? 2048 : 256))
+    let chunk = max(
+      size, prefillChunkSize ?? InferenceSession.prefillChunkSize(on: model.backend))
     self.prefillChunkSize = min(chunk, self.contextLength * self.maxSequences)
     decodeRows = StepSizes.padded(self.maxSequences)
   }
@@ -70,6 +71,12 @@ extension InferenceModel {
   /// Bytes of the KV cache of a session of so many blocks.
   public func cacheByteCount(blocks: Int) -> Int {
     SessionCache.byteCount(self, blocks: blocks + 1)
+  }
+
+  /// Bytes of the keys and values of a token.
+  public var cacheByteCountPerToken: Int {
+    let shape = configuration.attention
+    return configuration.layers * 2 * shape.kvWidth * cacheType.byteCount
   }
 
   /// How many blocks of a KV cache hold a sequence of so many tokens.
