@@ -39,28 +39,33 @@ __device__ __forceinline__ u32 component(const uint4 &v, int index) {
   return index == 0 ? v.x : index == 1 ? v.y : index == 2 ? v.z : v.w;
 }
 
+// A lane's words of COUNT masks of a cell, of which the first are at `from`.
+template <int COUNT>
+__device__ __forceinline__ void load_words(u32 *words, const unsigned char *from, int lane) {
+#pragma unroll
+  for (int group = 0; group < COUNT / VECTOR; group++) {
+    const unsigned char *vector = from + (group * 32 + lane) * VECTOR * 4;
+    if (VECTOR == 4) {
+      const uint4 v = *(const uint4 *)vector;
+#pragma unroll
+      for (int i = 0; i < 4; i++) words[group * VECTOR + i] = component(v, i);
+    } else if (VECTOR == 2) {
+      const uint2 v = *(const uint2 *)vector;
+      words[group * VECTOR] = v.x;
+      words[group * VECTOR + VECTOR - 1] = v.y;
+    } else {
+      words[group] = *(const u32 *)vector;
+    }
+  }
+}
+
 // Adds a cell's products to the sums. x points at this lane's column of the first tile; a second
 // plane lies `plane_stride` bytes behind the first.
 __device__ __forceinline__ void add_cell(
     float (&sum)[STREAMS][TILES][4], const unsigned char *cell, int plane_stride,
     const unsigned char *x, const unsigned char *x1, int lane) {
   u32 words[MASKS > 0 ? MASKS : 1];
-#pragma unroll
-  for (int group = 0; group < MASKS / VECTOR; group++) {
-    const unsigned char *from =
-        cell + PLANES * PLANE_BYTES + (group * 32 + lane) * VECTOR * 4;
-    if (VECTOR == 4) {
-      const uint4 v = *(const uint4 *)from;
-#pragma unroll
-      for (int i = 0; i < 4; i++) words[group * VECTOR + i] = component(v, i);
-    } else if (VECTOR == 2) {
-      const uint2 v = *(const uint2 *)from;
-      words[group * VECTOR] = v.x;
-      words[group * VECTOR + VECTOR - 1] = v.y;
-    } else {
-      words[group] = *(const u32 *)from;
-    }
-  }
+  load_words<MASKS>(words, cell + PLANES * PLANE_BYTES, lane);
 #pragma unroll
   for (int block = 0; block < 2; block++) {
     uint4 input[TILES];
