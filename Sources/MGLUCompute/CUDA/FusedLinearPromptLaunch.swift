@@ -70,7 +70,7 @@ package struct FusedLinearPromptVariant: Equatable {
   private var stageBytes: (x: Int, weights: Int) {
     (
       columns * 128,
-      Self.tileRows / 16 * FusedLinearVariant.cellBytes(masks: masks, planes: planes)
+      Self.tileRows / 16 * FusedLinearVariant.cellBytes(masks: masks, planes: planes, type: type)
     )
   }
   /// What a block takes for 64 columns of W: 4096 operations a cycle, or 50 bytes, whatever is more.
