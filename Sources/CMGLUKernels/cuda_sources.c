@@ -101,6 +101,9 @@ static const char fused_linear_numbers_cu[] = {
 static const char fused_linear_prompt_cu[] = {
 #embed "cuda/fused_linear_prompt.cu" suffix(, 0)
 };
+static const char fused_linear_prompt_input_cu[] = {
+#embed "cuda/fused_linear_prompt_input.cu" suffix(, 0)
+};
 static const char fused_linear_prompt_wgmma_cu[] = {
 #embed "cuda/fused_linear_prompt_wgmma.cu" suffix(, 0)
 };
@@ -163,7 +166,8 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),
     SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_batch), SOURCE(fused_linear_cell),
     SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
-    SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_wgmma), SOURCE(fused_linear_unit),
+    SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_input),
+    SOURCE(fused_linear_prompt_wgmma), SOURCE(fused_linear_unit),
     SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_bias), SOURCE(training_difference), SOURCE(training_embedding),
     SOURCE(training_loss), SOURCE(training_norm),

@@ -140,11 +140,11 @@ struct KernelCompilationTests {
   /// And for 9.0 alone: every count of masks that a single row may meet, and what only it has.
   static let hopperOptions = [
     "fused_linear": (1...15).map { fusedLinear($0, 1, .float16) },
-    "fused_linear_batch": batchOptions,
+    "fused_linear_batch": batchOptions, "fused_linear_prompt": promptOptions,
   ]
 
   /// Sources that only Hopper has the instructions for.
-  static let onHopperAlone: Set = ["fused_linear_batch"]
+  static let onHopperAlone: Set = ["fused_linear_batch", "fused_linear_prompt"]
 
   /// fused_linear_batch.cu as it is launched for every unit over steps of all sizes.
   static let batchOptions: [[String]] = {
@@ -154,8 +154,8 @@ struct KernelCompilationTests {
       _ gating: Gating, _ activation: Activation, _ types: [WeightType], output: DataType = .float16
     ) {
       for type in types {
-        for batch in [8, 64, 128, 256] {
-          for (rows, width) in [(512, 512), (2048, 2048), (2048, 8192), (50_257, 2048)] {
+        for batch in [8, 64, 256] {
+          for (rows, width) in [(2048, 2048), (50_257, 2048)] {
             let options = FusedLinearBatchLaunch(
               gating: gating, activation: activation, type: type, output: output, rows: rows,
               width: width, batch: batch, pieces: 1, on: hopper
@@ -174,6 +174,34 @@ struct KernelCompilationTests {
     }
     add(.masked(count: 5, ablation: .noValueMask), .geluTanh, [.bfloat16])
     return found
+  }()
+
+  /// Every tile of units with up to six masks, and the largest of the others, of BF16, of ablations, with
+  /// routes and for every activation.
+  static let promptOptions: [[String]] = {
+    func options(
+      _ gating: Gating, _ activation: Activation = .silu, _ type: WeightType = .float16,
+      isRouted: Bool = false
+    ) -> [[String]] {
+      FusedLinearPromptVariant.columns(of: gating).map {
+        FusedLinearPromptVariant(
+          gating: gating, activation: activation, type: type, isRouted: isRouted, columns: $0
+        ).options
+      }
+    }
+    func masked(_ count: Int, _ ablation: MaskAblation? = nil) -> Gating {
+      .masked(count: count, ablation: ablation)
+    }
+    let everyTile =
+      options(.linear, .identity) + options(.gated) + (1...6).flatMap { options(masked($0)) }
+    let largest =
+      [
+        options(.linear, .identity, .bfloat16), options(.shared), options(.gated, .silu, .bfloat16),
+        options(masked(4), .silu, .bfloat16), options(masked(2, .noGateMask)),
+        options(masked(5, .noValueMask)), options(masked(4), isRouted: true),
+        options(masked(16), .gelu, isRouted: true),
+      ] + (7...16).map { options(masked($0)) } + Activation.allCases.map { options(.gated, $0) }
+    return everyTile + largest.map { $0[0] }.filter { !everyTile.contains($0) }
   }()
 
   /// The options of a variant of fused_linear.cu, as the launcher makes them.
@@ -247,6 +275,8 @@ struct KernelCompilationTests {
       #expect(!usage.usesLocalMemory, "\(usage)")
     }
     #expect(!program.log.contains("warning"), "\(program.log)")
+    // That ptxas cannot keep products of wgmma under way: C7510 and its like.
+    #expect(!program.log.contains("serialized"), "\(program.log)")
   }
 
   /// What a launch of decode.cu leaves of a block's memory is what the compiler takes.

@@ -93,27 +93,32 @@ struct BlockInputs {
   }
 };
 
+// A lane's words of COUNT masks of a cell, of which the first are at `from`.
+template <int COUNT>
+__device__ __forceinline__ void load_words(u32 *words, const unsigned char *from, int lane) {
+#pragma unroll
+  for (int group = 0; group < COUNT / VECTOR; group++) {
+    const unsigned char *vector = from + (group * 32 + lane) * VECTOR * 4;
+    if (VECTOR == 4) {
+      const uint4 v = *(const uint4 *)vector;
+#pragma unroll
+      for (int i = 0; i < 4; i++) words[group * VECTOR + i] = component(v, i);
+    } else if (VECTOR == 2) {
+      const uint2 v = *(const uint2 *)vector;
+      words[group * VECTOR] = v.x;
+      words[group * VECTOR + VECTOR - 1] = v.y;
+    } else {
+      words[group] = *(const u32 *)vector;
+    }
+  }
+}
+
 // The mask words of a lane in a cell.
 struct MaskWords {
   u32 of[MASKS > 0 ? MASKS : 1];
 
   __device__ __forceinline__ MaskWords(const unsigned char *cell, int lane) {
-#pragma unroll
-    for (int group = 0; group < MASKS / VECTOR; group++) {
-      const unsigned char *from =
-          cell + PLANES * PLANE_BYTES + (group * 32 + lane) * VECTOR * 4;
-      if (VECTOR == 4) {
-        const uint4 v = *(const uint4 *)from;
-#pragma unroll
-        for (int i = 0; i < 4; i++) of[group * VECTOR + i] = component(v, i);
-      } else if (VECTOR == 2) {
-        const uint2 v = *(const uint2 *)from;
-        of[group * VECTOR] = v.x;
-        of[group * VECTOR + VECTOR - 1] = v.y;
-      } else {
-        of[group] = *(const u32 *)from;
-      }
-    }
+    load_words<MASKS>(of, cell + PLANES * PLANE_BYTES, lane);
   }
   // A register's two weights, the `position`th of the lane's 16 registers, under a mask.
   __device__ __forceinline__ u32 masked(u32 weights, int mask, int position) const {

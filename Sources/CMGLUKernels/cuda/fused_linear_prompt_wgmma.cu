@@ -27,40 +27,40 @@
 // The sums of a thread, as operands and by their names, and the names of A and B behind them.
 #if COLUMNS == 16
 #define WGMMA_N "16"
-#define SUMS D(0)
+#define OPERANDS D(0)
 #define NAMES "{" R0 "}, {%8, %9, %10, %11}, %12"
 #elif COLUMNS == 32
 #define WGMMA_N "32"
-#define SUMS D(0), D(8)
+#define OPERANDS D(0), D(8)
 #define NAMES "{" R1 "}, {%16, %17, %18, %19}, %20"
 #elif COLUMNS == 48
 #define WGMMA_N "48"
-#define SUMS D(0), D(8), D(16)
+#define OPERANDS D(0), D(8), D(16)
 #define NAMES "{" R2 "}, {%24, %25, %26, %27}, %28"
 #elif COLUMNS == 64
 #define WGMMA_N "64"
-#define SUMS D(0), D(8), D(16), D(24)
+#define OPERANDS D(0), D(8), D(16), D(24)
 #define NAMES "{" R3 "}, {%32, %33, %34, %35}, %36"
 #elif COLUMNS == 80
 #define WGMMA_N "80"
-#define SUMS D(0), D(8), D(16), D(24), D(32)
+#define OPERANDS D(0), D(8), D(16), D(24), D(32)
 #define NAMES "{" R4 "}, {%40, %41, %42, %43}, %44"
 #elif COLUMNS == 96
 #define WGMMA_N "96"
-#define SUMS D(0), D(8), D(16), D(24), D(32), D(40)
+#define OPERANDS D(0), D(8), D(16), D(24), D(32), D(40)
 #define NAMES "{" R5 "}, {%48, %49, %50, %51}, %52"
 #elif COLUMNS == 128
 #define WGMMA_N "128"
-#define SUMS D(0), D(8), D(16), D(24), D(32), D(40), D(48), D(56)
+#define OPERANDS D(0), D(8), D(16), D(24), D(32), D(40), D(48), D(56)
 #define NAMES "{" R7 "}, {%64, %65, %66, %67}, %68"
 #elif COLUMNS == 192
 #define WGMMA_N "192"
-#define SUMS                                                                                       \
+#define OPERANDS                                                                                       \
   D(0), D(8), D(16), D(24), D(32), D(40), D(48), D(56), D(64), D(72), D(80), D(88)
 #define NAMES "{" R11 "}, {%96, %97, %98, %99}, %100"
 #elif COLUMNS == 256
 #define WGMMA_N "256"
-#define SUMS                                                                                       \
+#define OPERANDS                                                                                       \
   D(0), D(8), D(16), D(24), D(32), D(40), D(48), D(56), D(64), D(72), D(80), D(88), D(96), D(104), \
       D(112), D(120)
 #define NAMES "{" R15 "}, {%128, %129, %130, %131}, %132"
@@ -78,7 +78,7 @@ __device__ __forceinline__ void multiply_async(
     float (&d)[COLUMNS / 2], u32 a0, u32 a1, u32 a2, u32 a3, u64 descriptor) {
   asm volatile("wgmma.mma_async.sync.aligned.m64n" WGMMA_N "k16." WGMMA_TYPES " " NAMES
                ", 1, 1, 1, 0;"
-               : SUMS
+               : OPERANDS
                : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(descriptor)
                : "memory");
 }

@@ -51,6 +51,8 @@ struct FusedLinear {
   int places;                  // 1 or 2, which sums of a tile take turns in
   float epsilon;
   int isChained;               // whether kernels before and after depend on each other
+  int segment;                 // of fused_linear_prompt.cu: cells between additions to the output, or 0
+  int isSplit;                 // whether its blocks take segments by themselves
 };
 
 #include "activations.cu"

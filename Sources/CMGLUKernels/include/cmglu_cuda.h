@@ -259,9 +259,9 @@ typedef struct {
   int32_t stages;
   int32_t places;
   float epsilon;
-  int32_t is_chained;
+  int32_t is_chained, segment, is_split;
 } cmglu_cuda_fused_linear;
-_Static_assert(sizeof(cmglu_cuda_fused_linear) == 112, "FusedLinear of fused_linear.cu");
+_Static_assert(sizeof(cmglu_cuda_fused_linear) == 120, "FusedLinear of fused_linear.cu");
 
 typedef struct {
   cmglu_address qkv, keys, values, output, cosine, sine, positions, slots, block_tables, tiles;

@@ -48,7 +48,7 @@ extension CUDABackend {
             isStaged: isStaged, accumulate: accumulate, into: output)
         }
       }
-      let mostPromptRows = FusedLinearPromptVariant.mostRows(width: x.columns, pieces: pieces)
+      let mostPromptRows = FusedLinearPromptLaunch.mostRows(width: x.columns, pieces: pieces)
       for start in stride(from: firstPromptRow, to: x.rows, by: mostPromptRows) {
         let rows = start..<min(x.rows, start + mostPromptRows)
         promptPass(
@@ -149,25 +149,28 @@ extension CUDABackend {
     over cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
     pieces: Int, accumulate: Bool, into output: Tensor
   ) {
-    let variant = FusedLinearPromptVariant(
+    let prompt = FusedLinearPromptLaunch(
       gating: weights.gating, activation: weights.activation, type: weights.type,
-      isRouted: routes != nil, rows: weights.rows, count: x.rows, on: context.device)
+      isRouted: routes != nil, rows: weights.rows, width: weights.columns, count: x.rows,
+      pieces: pieces, isAccumulating: accumulate && output.dataType == .float32,
+      on: context.device)
     var arguments = arguments(
       cells, weights, x, norm: norm, routes: routes, pieces: pieces, accumulate: accumulate,
       into: output)
+    arguments.segment = Int32(prompt.segment)
+    arguments.is_split = prompt.isSplit ? 1 : 0
     // Powers of two, for what is outgrown stays.
-    let stagedBytes = variant.stagedBytes(count: x.rows, width: x.columns, pieces: pieces)
     arguments.staged = scratch(
-      .stagedInput, ofBytes: 1 << (Int.bitWidth - (stagedBytes - 1).leadingZeroBitCount))
+      .stagedInput,
+      ofBytes: 1 << (Int.bitWidth - (prompt.stagedBytes - 1).leadingZeroBitCount))
+    let options = prompt.variant.options
     launch(
-      "fused_linear_prompt", "stage_prompt", options: variant.options, grid: LaunchSize(x.rows),
+      "fused_linear_prompt", "stage_prompt", options: options, grid: LaunchSize(x.rows),
       block: LaunchSize(FusedLinearPromptVariant.stagingThreads), arguments: arguments)
     launch(
-      "fused_linear_prompt", "fused_linear_prompt", options: variant.options,
-      grid: LaunchSize(
-        min(context.device.multiprocessorCount, variant.tiles(rows: weights.rows, count: x.rows))),
-      block: LaunchSize(FusedLinearPromptVariant.threads), sharedBytes: variant.sharedBytes,
-      arguments: arguments)
+      "fused_linear_prompt", "fused_linear_prompt", options: options,
+      grid: LaunchSize(prompt.grid), block: LaunchSize(FusedLinearPromptVariant.threads),
+      sharedBytes: prompt.variant.sharedBytes, arguments: arguments)
   }
 
   /// What fused_linear.cu and fused_linear_prompt.cu are told.

@@ -1,4 +1,4 @@
-/// A variant of fused_linear_prompt.cu, and how it is launched.
+/// A variant of fused_linear_prompt.cu.
 ///
 /// A block computes 128 rows of W by ``columns`` rows of x, which are as many as registers have sums
 /// for; smaller tiles serve few rows, whose large tiles would leave multiprocessors idle. A result has
@@ -22,35 +22,26 @@ package struct FusedLinearPromptVariant: Equatable {
     (self.isRouted, self.columns) = (isRouted, columns)
   }
 
-  /// The variant for `count` rows of x: the one whose tiles are computed soonest.
-  package init(
-    gating: Gating, activation: Activation, type: WeightType, isRouted: Bool, rows: Int, count: Int,
-    on device: CUDADevice
-  ) {
-    let variants = Self.columns(of: gating).map {
-      FusedLinearPromptVariant(
-        gating: gating, activation: activation, type: type, isRouted: isRouted, columns: $0)
-    }
-    func cycles(_ variant: FusedLinearPromptVariant) -> Int {
-      let blocks = device.multiprocessorCount
-      let tiles = variant.tiles(rows: rows, count: count)
-      return (tiles + blocks - 1) / blocks * variant.cyclesOfStage
-    }
-    self = variants.min { cycles($0) < cycles($1) }!
-  }
-
   /// The tiles that there are variants for, largest first: what a warm-up compiles.
   package static func columns(of gating: Gating) -> [Int] {
-    switch gating.planes + gating.masks {
+    switch sums(of: gating) {
     case 1: [256, 192, 128, 64]
     case 2: [128, 96, 64]
     case 3: [96, 64, 32]
     case 4: [80, 64, 32]
     case 5: [64, 32]
-    case 6: [48, 32]
-    case 7...10: [32, 16]
-    default: [16]
+    default: [48, 32]
     }
+  }
+
+  /// Passes over the columns of W: from seven masks on, up to four masks at a time.
+  private static func passes(of gating: Gating) -> Int {
+    gating.masks < 7 ? 1 : (gating.masks + 3) / 4
+  }
+  /// Sums of a thread for each result.
+  package static func sums(of gating: Gating) -> Int {
+    let passes = passes(of: gating)
+    return gating.planes + (gating.masks + passes - 1) / passes
   }
 
   /// Whether a GPU has the instructions; others compute rows of prompts as they compute any.
@@ -73,29 +64,25 @@ package struct FusedLinearPromptVariant: Equatable {
       Self.tileRows / 16 * FusedLinearVariant.cellBytes(masks: masks, planes: planes, type: type)
     )
   }
-  /// What a block takes for 64 columns of W: 4096 operations a cycle, or 50 bytes, whatever is more.
-  private var cyclesOfStage: Int {
-    max(4 * columns * streams, (stageBytes.x + stageBytes.weights) / 50)
-  }
+  /// Cycles of a block for 64 columns of W, as measured on an H100 from 16 to 256 rows of x: of 4096
+  /// operations each, and a part that is the same for tiles of any size.
+  var cyclesOfStage: Int { 640 + 40 * masks + 13 * columns * streams / 5 }
   /// Shared memory in which sums change places on their way out.
   private var outputBytes: Int { 2 * (columns % 32 == 0 ? 32 : 16) * 68 * 4 }
+  /// Shared memory in which t and the terms of masks wait for further passes.
+  private var termBytes: Int { Self.passes(of: gating) > 1 ? 2 * Self.tileRows * columns * 4 : 0 }
   /// Stages of the ring, as the kernel counts them.
   package var stages: Int {
-    (227 * 1024 - outputBytes - 256) / (stageBytes.x + stageBytes.weights)
+    (227 * 1024 - outputBytes - termBytes - 256) / (stageBytes.x + stageBytes.weights)
   }
   /// Shared memory of a block.
   package var sharedBytes: Int {
-    stages * (stageBytes.x + stageBytes.weights + 16) + outputBytes
+    stages * (stageBytes.x + stageBytes.weights + 16) + outputBytes + termBytes
   }
 
   /// Tiles of `rows` rows of W and `count` rows of x.
   package func tiles(rows: Int, count: Int) -> Int {
     (rows + Self.tileRows - 1) / Self.tileRows * ((count + columns - 1) / columns)
-  }
-
-  /// Bytes of `count` rows of x of `width` numbers, staged in `pieces`.
-  package func stagedBytes(count: Int, width: Int, pieces: Int) -> Int {
-    pieces * ((width + 63) / 64) * ((count + columns - 1) / columns) * stageBytes.x
   }
 
   /// NVRTC's options for the variant.
@@ -107,8 +94,62 @@ package struct FusedLinearPromptVariant: Equatable {
       "-DCOLUMNS=\(columns)",
     ]
   }
+}
 
-  /// Rows of x that a pass takes: what is staged of them fits `limit` bytes, but a large tile at least.
+/// A launch of fused_linear_prompt.cu over some rows of x: the variant, and the work of blocks, that is
+/// estimated to be done first.
+package struct FusedLinearPromptLaunch: Equatable {
+  /// The variant.
+  package let variant: FusedLinearPromptVariant
+  /// Cells of W between additions to the output, or 0 for one addition: what a row's result depends on,
+  /// so it does not depend on the rows of x.
+  package let segment: Int
+  /// Whether blocks take segments by themselves.
+  package let isSplit: Bool
+  /// Blocks.
+  package let grid: Int
+  /// Bytes of the staged x, with whose turn it is to add.
+  package let stagedBytes: Int
+
+  /// The launch of a unit or projection `[rows, width]` over `count` rows of x in `pieces`, which adds to
+  /// float32 where it is `accumulating`.
+  package init(
+    gating: Gating, activation: Activation, type: WeightType, isRouted: Bool = false, rows: Int,
+    width: Int, count: Int, pieces: Int, isAccumulating: Bool, on device: CUDADevice
+  ) {
+    let cells = (width + 63) / 64 * pieces
+    let hasSegments =
+      isAccumulating && gating == .linear && activation == .identity && cells > Self.segmentCells
+    let segment = hasSegments ? Self.segmentCells : 0
+    let segments = hasSegments ? (cells + segment - 1) / segment : 1
+    let variants = FusedLinearPromptVariant.columns(of: gating).map {
+      FusedLinearPromptVariant(
+        gating: gating, activation: activation, type: type, isRouted: isRouted, columns: $0)
+    }
+    var best: (cycles: Int, variant: FusedLinearPromptVariant, isSplit: Bool)?
+    for isSplit in hasSegments ? [false, true] : [false] {
+      for variant in variants {
+        let work = variant.tiles(rows: rows, count: count) * (isSplit ? segments : 1)
+        let rounds = (work + device.multiprocessorCount - 1) / device.multiprocessorCount
+        let cycles =
+          rounds * (isSplit ? segment : cells) * variant.cyclesOfStage
+          // Blocks add one after the other.
+          + (isSplit ? segments * variant.columns * 10 : 0)
+        if best.map({ cycles < $0.cycles }) ?? true { best = (cycles, variant, isSplit) }
+      }
+    }
+    let (_, variant, isSplit) = best!
+    let tiles = variant.tiles(rows: rows, count: count)
+    (self.variant, self.segment, self.isSplit) = (variant, segment, isSplit)
+    grid = max(1, min(device.multiprocessorCount, tiles * (isSplit ? segments : 1)))
+    let staged = cells * ((count + variant.columns - 1) / variant.columns) * variant.columns * 128
+    stagedBytes = staged + (isSplit ? tiles * 8 : 0)
+  }
+
+  /// 4096 columns.
+  private static let segmentCells = 64
+
+  /// Rows of x that a launch takes: what is staged of them fits `limit` bytes, but 1024 at least.
   static func mostRows(width: Int, pieces: Int, limit: Int = 256 << 20) -> Int {
     max(1024, limit / (pieces * (width + 63) / 64 * 128) / 1024 * 1024)
   }
