@@ -1,4 +1,4 @@
-// Causal attention of many rows of queries over the cache of their sequence, blocks of keys at a time:
+// Causal attention of many rows of queries over the cache of their sequence, a block of it at a time:
 // a running maximum and sum for each row in place of all of its scores (Dao et al. 2022).
 enum {
   KEY_BLOCK = CMGLU_KEY_BLOCK,
@@ -12,14 +12,14 @@ typedef struct {
   float *keys, *scores, *tops, *sums;
 } attend_scratch;
 
-// `count` keys that lie `stride` apart; the strip's others become 0.
-INLINE void pack_keys(const float *keys, int64_t stride, int64_t size, int64_t count, float *packed) {
+// `count` keys; the strip's others become 0.
+INLINE void pack_keys(const float *keys, int64_t size, int64_t count, float *packed) {
   for (int64_t first = 0; first < count; first += LANES) {
     float *const strip = packed + first / KEY_STRIP * KEY_STRIP * size + first % KEY_STRIP;
     const int64_t live = count - first < LANES ? count - first : LANES;
     FOR_VECTORS(j, m, size) {
       vf v[LANES] = {};
-      for (int64_t i = 0; i < live; i++) v[i] = load(keys + (first + i) * stride + j, m);
+      for (int64_t i = 0; i < live; i++) v[i] = load(keys + (first + i) * size + j, m);
       transpose_vectors(v);
       for (int64_t i = 0; i < m; i++) store(strip + (j + i) * KEY_STRIP, v[i], LANES);
     }
@@ -48,13 +48,15 @@ INLINE void score_strip(const float *const queries[ROW_STRIP], int64_t size, con
   }
 }
 
-// Scores become weights, zero beyond the row's length; what was found before shrinks to the new
-// maximum.
-INLINE void weigh_row(float *scores, int64_t length, int64_t count, float scale, bool begins,
-                      float *top, float *sum, float *out, int64_t size) {
-  const float own = length > 0 ? row_maximum(scores, length) * scale : -INFINITY;
+// Scores become weights, zero before `start` and beyond the row's length; what was found before
+// shrinks to the new maximum.
+INLINE void weigh_row(float *scores, int64_t start, int64_t length, int64_t count, float scale,
+                      bool begins, float *top, float *sum, float *out, int64_t size) {
+  const int64_t seen = length - start;
+  const float own = seen > 0 ? row_maximum(scores + start, seen) * scale : -INFINITY;
   const float before = begins ? -INFINITY : *top, now = before > own ? before : own;
-  const float found = length > 0 ? exponentiate(scores, scale, now, length) : 0;
+  const float found = seen > 0 ? exponentiate(scores + start, scale, now, seen) : 0;
+  memset(scores, 0, (size_t)start * sizeof(float));
   memset(scores + length, 0, (size_t)(count - length) * sizeof(float));
   if (begins) {
     *sum = found;
@@ -68,29 +70,33 @@ INLINE void weigh_row(float *scores, int64_t length, int64_t count, float scale,
 }
 
 // out[r] += the weighted values, `vectors` vectors of them from element j on.
-INLINE void sum_values(int vectors, const float *weights, const float *values, int64_t stride,
+INLINE void sum_values(int vectors, const float *weights, const float *values, int64_t size,
                        int64_t count, int64_t m, float *const out[ROW_STRIP], int64_t j) {
   vf s[ROW_STRIP][2];
   EACH(r, ROW_STRIP) EACH(i, vectors) s[r][i] = load(out[r] + j + i * LANES, m);
   for (int64_t t = 0; t < count; t++) {
     vf v[2];
-    EACH(i, vectors) v[i] = load(values + t * stride + j + i * LANES, m);
+    EACH(i, vectors) v[i] = load(values + t * size + j + i * LANES, m);
     EACH(r, ROW_STRIP) EACH(i, vectors) s[r][i] += splat(weights[r * KEY_BLOCK + t]) * v[i];
   }
   EACH(r, ROW_STRIP) EACH(i, vectors) store(out[r] + j + i * LANES, s[r][i], m);
 }
 
 static void attend_rows(const float *queries, int64_t query_stride, int64_t heads, int64_t rows,
-                        const float *keys, const float *values, int64_t stride, int64_t size,
-                        int64_t position, float scale, float *scratch, float *out,
-                        int64_t out_stride) {
+                        const float *keys, const float *values, const int32_t *blocks,
+                        int64_t block_stride, int64_t size, int64_t position, int64_t window,
+                        float scale, float *scratch, float *out, int64_t out_stride) {
   float *const scores = scratch + KEY_BLOCK * size, *const tops = scores + ROW_STRIP * KEY_BLOCK;
   float *const sums = tops + heads * CMGLU_ATTENDING_ROWS;
   float *const unused = sums + heads * CMGLU_ATTENDING_ROWS;  // results of rows that are not there
   const int64_t total = position + rows;
-  for (int64_t first = 0; first < total; first += KEY_BLOCK) {
+  // The first position that the first row sees; the block that holds it is where all rows begin.
+  const int64_t visible = position + 1 < window ? 0 : position + 1 - window;
+  const int64_t beginning = visible / KEY_BLOCK * KEY_BLOCK;
+  for (int64_t first = beginning; first < total; first += KEY_BLOCK) {
     const int64_t some = total - first < KEY_BLOCK ? total - first : KEY_BLOCK;
-    pack_keys(keys + first * stride, stride, size, some, scratch);
+    const int64_t offset = blocks[first / KEY_BLOCK] * block_stride;
+    pack_keys(keys + offset, size, some, scratch);
     for (int64_t head = 0; head < heads; head++)
       for (int64_t row = 0; row < rows; row += ROW_STRIP) {
         const int64_t live = rows - row < ROW_STRIP ? rows - row : ROW_STRIP;
@@ -109,16 +115,18 @@ static void attend_rows(const float *queries, int64_t query_stride, int64_t head
         for (int64_t r = 0; r < ROW_STRIP; r++) {
           const int64_t own = position + row + r + 1 - first;
           const int64_t length = r >= live || own > count ? count : own < 0 ? 0 : own;
+          const int64_t hidden = own - window < 0 || r >= live ? 0 : own - window;
           float spare[2];
           const int64_t at = head * CMGLU_ATTENDING_ROWS + row + r;
-          weigh_row(scores + r * KEY_BLOCK, length, count, scale, first == 0 || r >= live,
-                    r < live ? tops + at : spare, r < live ? sums + at : spare + 1, result[r], size);
+          weigh_row(scores + r * KEY_BLOCK, hidden < length ? hidden : length, length, count, scale,
+                    first == beginning || r >= live, r < live ? tops + at : spare,
+                    r < live ? sums + at : spare + 1, result[r], size);
         }
         int64_t j = 0;
         for (; j + KEY_STRIP <= size; j += KEY_STRIP)
-          sum_values(2, scores, values + first * stride, stride, count, LANES, result, j);
+          sum_values(2, scores, values + offset, size, count, LANES, result, j);
         for (; j < size; j += LANES)
-          sum_values(1, scores, values + first * stride, stride, count,
+          sum_values(1, scores, values + offset, size, count,
                      size - j < LANES ? size - j : LANES, result, j);
       }
   }

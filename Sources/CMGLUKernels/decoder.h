@@ -111,25 +111,39 @@ static float dot(const float *a, const float *b, int64_t count) {
   return sum(total);
 }
 
-static void attend(const float *query, const float *keys, const float *values, int64_t stride,
-                   int64_t size, int64_t length, float scale, float *scores, float *out) {
-  for (int64_t t = 0; t < length; t += LANES) {
-    const int64_t live = length - t < LANES ? length - t : LANES;
-    vf sums[LANES] = {};
-    FOR_VECTORS(j, m, size) {
-      const vf q = load(query + j, m);
-      for (int64_t i = 0; i < live; i++) sums[i] += q * load(keys + (t + i) * stride + j, m);
+static void attend(const float *query, const float *keys, const float *values,
+                   const int32_t *blocks, int64_t block_stride, int64_t size, int64_t first,
+                   int64_t end, float scale, float *scores, float *out) {
+  for (int64_t t = first; t < end;) {
+    const int64_t within = t % CMGLU_KEY_BLOCK, rest = CMGLU_KEY_BLOCK - within;
+    const int64_t count = end - t < rest ? end - t : rest;
+    const float *key = keys + blocks[t / CMGLU_KEY_BLOCK] * block_stride + within * size;
+    for (int64_t u = 0; u < count; u += LANES) {
+      const int64_t live = count - u < LANES ? count - u : LANES;
+      vf sums[LANES] = {};
+      FOR_VECTORS(j, m, size) {
+        const vf q = load(query + j, m);
+        for (int64_t i = 0; i < live; i++) sums[i] += q * load(key + (u + i) * size + j, m);
+      }
+      store(scores + t - first + u, sums_of_vectors(sums), live);
     }
-    store(scores + t, sums_of_vectors(sums), live);
+    t += count;
   }
-  softmax_row(scores, scale, length, length);
+  softmax_row(scores, scale, end - first, end - first);
   // Four sums take turns, so that an addition need not wait for the one before.
   FOR_VECTORS(j, m, size) {
     vf sums[4] = {};
-    int64_t t = 0;
-    for (; t + 4 <= length; t += 4)
-      EACH(i, 4) sums[i] += splat(scores[t + i]) * load(values + (t + i) * stride + j, m);
-    for (; t < length; t++) sums[0] += splat(scores[t]) * load(values + t * stride + j, m);
+    for (int64_t t = first; t < end;) {
+      const int64_t within = t % CMGLU_KEY_BLOCK, rest = CMGLU_KEY_BLOCK - within;
+      const int64_t count = end - t < rest ? end - t : rest;
+      const float *value = values + blocks[t / CMGLU_KEY_BLOCK] * block_stride + within * size + j;
+      const float *weight = scores + t - first;
+      int64_t u = 0;
+      for (; u + 4 <= count; u += 4)
+        EACH(i, 4) sums[i] += splat(weight[u + i]) * load(value + (u + i) * size, m);
+      for (; u < count; u++) sums[0] += splat(weight[u]) * load(value + u * size, m);
+      t += count;
+    }
     store(out + j, (sums[0] + sums[1]) + (sums[2] + sums[3]), m);
   }
 }

@@ -11,7 +11,8 @@ import Testing
   func aGroupIsReadOnce(kvHeads: Int, group: Int) {
     for size in [32, 64, 96, 128] {
       let shape = AttentionShape(heads: kvHeads * group, kvHeads: kvHeads, headSize: size)
-      let launch = AttentionLaunch.decoding(rows: 256, shape, .bfloat16, on: Self.hopper)
+      let launch = AttentionLaunch.decoding(
+        rows: 256, of: .bfloat16, shape, .bfloat16, on: Self.hopper)
       #expect(launch.kernel == "attention_decode" && launch.threads == 256)
       #expect(launch.cluster == nil && launch.mergedBlocks == 0)
       #expect(launch.options.contains("-DBITS=16") && launch.options.contains("-DBF16=1"))
@@ -26,14 +27,14 @@ import Testing
   @Test func fewRowsAreSplit() {
     let shape = AttentionShape(heads: 32, kvHeads: 8, headSize: 64)
     func launch(_ rows: Int) -> AttentionLaunch {
-      AttentionLaunch.decoding(rows: rows, shape, .float16, on: Self.hopper)
+      AttentionLaunch.decoding(rows: rows, of: .float16, shape, .float16, on: Self.hopper)
     }
     #expect(launch(1).grid == LaunchSize(8, 8, 1) && launch(1).threads == 256)
     #expect(launch(2).threads == 256 && launch(3).threads == 128)
     #expect(launch(1).cluster == LaunchSize(1, 8, 1) && launch(1).mergedBlocks == 0)
     #expect(launch(6).grid == LaunchSize(8, 8, 6))
     #expect(launch(7).grid == LaunchSize(8, 1, 7) && launch(7).cluster == nil)
-    let older = AttentionLaunch.decoding(rows: 2, shape, .float16, on: Self.ampere)
+    let older = AttentionLaunch.decoding(rows: 2, of: .float16, shape, .float16, on: Self.ampere)
     #expect(older.cluster == nil && older.mergedBlocks == 16)
     #expect(older.kernel == "attention_decode_splits")
   }
@@ -47,10 +48,13 @@ import Testing
     let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: size)
     for rows in [1, 2, 31, 256] {
       for device in [Self.ampere, Self.hopper] {
-        let decoding = AttentionLaunch.decoding(rows: rows, shape, type, on: device)
+        let decoding = AttentionLaunch.decoding(
+          rows: rows, of: .float32, shape, type, on: device)
         #expect(decoding.kernel == "attention" && decoding.grid.y == 8)
         #expect((decoding.cluster == nil) == (decoding.mergedBlocks > 0))
-        let prompts = AttentionLaunch.prompts(rows: rows, tiles: 1, shape, type, on: device)
+        #expect(decoding.options.contains("-DROW_BITS=32") == (type != .float32))
+        let prompts = AttentionLaunch.prompts(
+          rows: rows, of: .float32, tiles: 1, shape, type, on: device)
         #expect(prompts.kernel == "attention" && prompts.grid.y == 1)
         #expect(prompts.cluster == nil && prompts.mergedBlocks == 0)
       }
@@ -62,7 +66,8 @@ import Testing
   @Test(arguments: [32, 64, 96, 128]) func promptsHaveRoom(size: Int) {
     let shape = AttentionShape(heads: 8, kvHeads: 2, headSize: size, rotarySize: size / 2)
     for device in FusedLinearLaunchTests.devices {
-      let launch = AttentionLaunch.prompts(rows: 300, tiles: 4, shape, .float16, on: device)
+      let launch = AttentionLaunch.prompts(
+        rows: 300, of: .float16, tiles: 4, shape, .float16, on: device)
       #expect(launch.sharedBytes <= device.sharedBytesPerBlock)
       let isHopper = device.capability == CUDACapability(9, 0) && size % 64 == 0
       #expect(launch.kernel == (isHopper ? "attention_prompt_hopper" : "attention_prompt"))
@@ -70,7 +75,7 @@ import Testing
       // Queries are rotated when they are stored.
       #expect(!launch.options.contains { $0.contains("ROTARY") })
     }
-    let storing = AttentionLaunch.storing(rows: 300, shape, .float16)
+    let storing = AttentionLaunch.storing(rows: 300, of: .float16, shape, .float16)
     #expect(storing.grid == 300 && storing.options.contains("-DROTARY=\(size / 2)"))
     #expect((32...256).contains(storing.threads) && storing.threads % 32 == 0)
   }

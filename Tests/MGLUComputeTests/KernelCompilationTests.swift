@@ -98,23 +98,29 @@ struct KernelCompilationTests {
     "attention": [(16, 1, 32), (64, 4, 32), (80, 3, 16), (128, 4, 32), (256, 4, 16)].flatMap {
       size, queries, bits in
       let options = ["-DHEAD=\(size)", "-DQUERIES=\(queries)", "-DBITS=\(bits)"]
-      return [options, options + ["-DROTARY=\(size / 2)"], options + ["-DROTARY=0"]]
+      return [
+        options, options + ["-DROTARY=\(size / 2)", "-DROW_BITS=32"], options + ["-DROTARY=0"],
+      ]
     },
     "attention_decode": [32, 64, 96, 128].flatMap { size in
       [(1, 0, 8, size), (8, 1, 8, size), (4, 0, 4, size / 2), (3, 1, 8, 0)].map {
         queries, bfloat, warps, rotary in
         ["-DHEAD=\(size)", "-DQUERIES=\(queries)", "-DBF16=\(bfloat)"]
-          + ["-DBLOCK_WARPS=\(warps)", "-DROTARY=\(rotary)"]
+          + ["-DBLOCK_WARPS=\(warps)", "-DROTARY=\(rotary)", "-DROW_BITS=\(16 + 16 * bfloat)"]
       }
     },
     "attention_prompt": [32, 64, 96, 128].flatMap { size in
-      [0, 1].map { ["-DHEAD=\(size)", "-DBF16=\($0)"] }
+      [16, 32].map { ["-DHEAD=\(size)", "-DBF16=\($0 / 32)", "-DROW_BITS=\($0)"] }
     },
     "attention_prompt_hopper": [(64, 1), (64, 2), (128, 1)].flatMap { size, heads in
-      [0, 1].map { ["-DHEAD=\(size)", "-DHEADS=\(heads)", "-DBF16=\($0)"] }
+      [16, 32].map {
+        ["-DHEAD=\(size)", "-DHEADS=\(heads)", "-DBF16=\($0 / 32)", "-DROW_BITS=\($0)"]
+      }
     },
     "attention_store": [(16, 32), (64, 16), (80, 16), (30, 16)].flatMap { size, bits in
-      [size, size / 2, 0].map { ["-DHEAD=\(size)", "-DBITS=\(bits)", "-DROTARY=\($0)"] }
+      [(size, bits), (size / 2, 32), (0, bits)].map {
+        ["-DHEAD=\(size)", "-DBITS=\(bits)", "-DROTARY=\($0)", "-DROW_BITS=\($1)"]
+      }
     },
     "training": [["-DWIDE=0"], ["-DWIDE=1"]],
     // Masks, gating and activation as training_units.cu counts them, routes.

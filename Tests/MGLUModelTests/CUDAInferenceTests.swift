@@ -34,7 +34,7 @@ struct CUDAInferenceTests {
   }
 
   @Test func attentionAgreesWithTheReference() throws {
-    expect([try Verification(on: backend).attention()])
+    expect(try Verification(on: backend).attention())
   }
 
   @Test func choicesAgreeWithTheReference() throws {
@@ -109,31 +109,35 @@ struct CUDAInferenceTests {
     }
     table.fill(theta: 10_000)
     let rotary = table.toDevice(on: backend)
-    let (x, positions, output) = backend.allocateShared { layout in
+    let blocks = (320 + backend.cacheBlockSize - 1) / backend.cacheBlockSize
+    let (x, positions, slots, tables, output) = backend.allocateShared { layout in
       (
-        layout.tensor([1, 64]), layout.tensor([1], .int32),
-        layout.tensor([1, shape.queryWidth])
+        layout.tensor([1, 64]), layout.tensor([1], .int32), layout.tensor([1], .int32),
+        layout.tensor([1, blocks], .int32), layout.tensor([1, shape.queryWidth])
       )
     }
-    let (residual, a, keys, values) = backend.allocate { layout in
-      let cache = [shape.kvHeads, 320, shape.headSize]
-      return (
+    tables.assign(integers: (0..<Int32(blocks)).reversed())
+    let (residual, a, cache) = backend.allocate { layout in
+      (
         layout.tensor([1, 64]),
         InferenceActivations(
           intermediateSize: shape.rowWidth, routedMasks: nil, rows: 1, in: &layout),
-        layout.tensor(cache), layout.tensor(cache)
+        KeyValueBlocks(
+          shape, blocks: blocks, blockSize: backend.cacheBlockSize, type: .float32, in: &layout)
       )
     }
     let step = { [backend] in
       backend.copy(x, into: residual)
       unit.forward(residual, precision: precision, into: a, on: backend)
-      backend.attentionCached(
-        a.output, shape: shape, positions: positions, table: rotary, keys: keys, values: values,
-        into: output)
+      backend.attention(
+        a.output, shape: shape,
+        rows: AttentionRows(
+          positions: positions, slots: slots, blockTables: tables, decodeRows: 1),
+        table: rotary, cache: cache, into: output)
     }
     func results(_ step: () -> Void) throws -> [[Float]] {
-      backend.clear(keys)
-      backend.clear(values)
+      backend.clear(cache.keys)
+      backend.clear(cache.values)
       return try (0..<300).map { position in
         x.assign(synthetic.input.rows(position % 2..<position % 2 + 1).floats)
         positions.assign(integers: [Int32(position)])

@@ -182,7 +182,8 @@ static void check_attention(const cmglu_kernels *kernels) {
   fill(query, SIZE, 1);
   fill(keys, LENGTH * SIZE, 1);
   fill(values, LENGTH * SIZE, 1);
-  kernels->attend(query, keys, values, SIZE, SIZE, LENGTH, 0.5f, scores, out);
+  const int32_t blocks[] = {0};
+  kernels->attend(query, keys, values, blocks, 0, SIZE, 0, LENGTH, 0.5f, scores, out);
   for (int t = 0; t < LENGTH; t++) {
     double score = 0;
     for (int k = 0; k < SIZE; k++) score += (double)query[k] * keys[t * SIZE + k];
@@ -193,41 +194,53 @@ static void check_attention(const cmglu_kernels *kernels) {
   compare("attention", out, expected, SIZE, 1e-5);
 }
 
-// Rows of a prompt and heads that share keys and values, over several blocks of keys; then one of them
-// alone.
+// Rows of a prompt and heads that share keys and values, over several blocks of keys that lie in another
+// order; then one of them alone, and as a row that decodes.
 static void check_attention_of_prompts(const cmglu_kernels *kernels, int64_t heads, int64_t rows,
-                                       int64_t size, int64_t position) {
+                                       int64_t size, int64_t position, int64_t window) {
   const int64_t total = position + rows, width = heads * size + 3;
-  float *queries = allocate(rows * width * 4), *keys = allocate(total * size * 4);
-  float *values = allocate(total * size * 4), *out = allocate(rows * width * 4);
+  const int64_t count = (total + CMGLU_KEY_BLOCK - 1) / CMGLU_KEY_BLOCK;
+  const int64_t stride = CMGLU_KEY_BLOCK * size;
+  float *queries = allocate(rows * width * 4), *keys = allocate(count * stride * 4);
+  float *values = allocate(count * stride * 4), *out = allocate(rows * width * 4);
   float *scratch = allocate(cmglu_attending_scratch(heads, size) * 4), *alone = allocate(width * 4);
+  float *scores = allocate(total * 4);
+  int32_t *blocks = allocate(count * 4);
   double *expected = allocate(rows * width * 8), *weights = allocate(total * 8);
   fill(queries, rows * width, 2);
-  fill(keys, total * size, 1);
-  fill(values, total * size, 1);
-  kernels->attend_rows(queries, width, heads, rows, keys, values, size, size, position, 0.5f, scratch,
-                       out, width);
+  fill(keys, count * stride, 1);
+  fill(values, count * stride, 1);
+  for (int64_t i = 0; i < count; i++) blocks[i] = (int32_t)(count - 1 - i);
+  kernels->attend_rows(queries, width, heads, rows, keys, values, blocks, stride, size, position,
+                       window, 0.5f, scratch, out, width);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t head = 0; head < heads; head++) {
       double sum = 0, *const result = expected + r * width + head * size;
-      for (int64_t t = 0; t <= position + r; t++) {
+      const int64_t last = position + r, first = last + 1 < window ? 0 : last + 1 - window;
+      for (int64_t t = first; t <= last; t++) {
+        const int64_t at = blocks[t / CMGLU_KEY_BLOCK] * stride + t % CMGLU_KEY_BLOCK * size;
         double score = 0;
         for (int64_t k = 0; k < size; k++)
-          score += (double)queries[r * width + head * size + k] * keys[t * size + k];
+          score += (double)queries[r * width + head * size + k] * keys[at + k];
         sum += weights[t] = exp(0.5 * score);
       }
-      for (int64_t t = 0; t <= position + r; t++)
-        for (int64_t k = 0; k < size; k++) result[k] += weights[t] / sum * values[t * size + k];
+      for (int64_t t = first; t <= last; t++) {
+        const int64_t at = blocks[t / CMGLU_KEY_BLOCK] * stride + t % CMGLU_KEY_BLOCK * size;
+        for (int64_t k = 0; k < size; k++) result[k] += weights[t] / sum * values[at + k];
+      }
     }
   char name[96];
   snprintf(name, sizeof name, "attention of %d rows after %d, %d heads of %d", (int)rows,
            (int)position, (int)heads, (int)size);
   compare(name, out, expected, rows * width, 1e-5);
-  const int64_t last = rows - 1;
-  kernels->attend_rows(queries + last * width, width, heads, 1, keys, values, size, size,
-                       position + last, 0.5f, scratch, alone, width);
+  const int64_t last = rows - 1, end = position + rows;
+  kernels->attend_rows(queries + last * width, width, heads, 1, keys, values, blocks, stride, size,
+                       position + last, window, 0.5f, scratch, alone, width);
   require(name, memcmp(alone, out + last * width, (size_t)(heads * size) * 4) == 0);
-  void *const all[] = {queries, keys, values, out, scratch, alone, expected, weights};
+  kernels->attend(queries + last * width, keys, values, blocks, stride, size,
+                  end < window ? 0 : end - window, end, 0.5f, scores, alone);
+  compare(name, alone, expected + last * width, size, 1e-5);
+  void *const all[] = {queries, keys, values, out, scratch, alone, scores, blocks, expected, weights};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -262,11 +275,12 @@ static void check(const char *name) {
         }
   for (int flags = 0; flags < 4; flags++) check_product(kernels, flags & 1, flags & 2);
   check_attention(kernels);
-  const int64_t attentions[][4] = {
-      {1, 1, 4, 0}, {3, 32, 64, 0}, {2, 7, 22, 130}, {4, 31, 80, 300}, {1, 17, 128, 255}, {9, 9, 2, 127}};
-  for (int s = 0; s < 6; s++)
+  const int64_t attentions[][5] = {
+      {1, 1, 4, 0, 9}, {3, 32, 64, 0, 7}, {2, 7, 22, 130, 5}, {4, 31, 80, 300, INT64_MAX},
+      {1, 17, 128, 255, 129}, {9, 9, 2, 127, 127}, {3, 32, 64, 0, INT64_MAX}, {2, 32, 16, 500, 250}};
+  for (int s = 0; s < 8; s++)
     check_attention_of_prompts(kernels, attentions[s][0], attentions[s][1], attentions[s][2],
-                               attentions[s][3]);
+                               attentions[s][3], attentions[s][4]);
   for (int64_t count = 1; count < 3000; count = 2 * count + 3) check_log_sum_exp(kernels, count);
   printf("%s: %d of %d cases are within their bounds\n", name, cases - misses, cases);
   all_misses += misses;

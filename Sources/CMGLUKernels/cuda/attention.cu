@@ -8,7 +8,8 @@
 // Layout    attention_step.cu.
 // Variants  HEAD, the elements of a head; ROTARY, the first of them that are rotated (all, unless
 //           given); QUERIES, the query heads that a block serves from one reading of their key-value
-//           head, a divisor of heads / kvHeads; BITS and BF16, the type of qkv, cache and output.
+//           head, a divisor of heads / kvHeads; BITS and BF16, the type of cache and output, and ROW_BITS
+//           of qkv (the same, unless given).
 // Launch    grid (heads / QUERIES, splits, rows), 256 threads. Splits are 8 for rows that decode, a
 //           cluster (1, 8, 1) from Hopper on, and 1 for rows of prompts. Positions, slots, tables and
 //           what the cache holds of positions before a decoding row must have been written by kernels that
@@ -38,7 +39,7 @@
 #include "attention_step.cu"
 #include "attention_merge.cu"
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32)
+extern "C" __global__ void __launch_bounds__(WARPS * 32, 1)
 attention(const __grid_constant__ Attention a) {
   __shared__ float shared[WARPS][QUERIES][HEAD + 2];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -59,7 +60,7 @@ attention(const __grid_constant__ Attention a) {
   MARK(1);
   wait_for_input();
   MARK(2);
-  const Element *own = a.qkv + (long long)row * a.width();
+  const Number *own = a.qkv + (long long)row * a.width();
   if (a.decodes) {
     if (split == (chunks - 1) % splits)
       store_own(a, own, kv, position, table[chunks - 1], threadIdx.x, WARPS * 32);
@@ -74,10 +75,10 @@ attention(const __grid_constant__ Attention a) {
     for (int pair = 0; pair < PAIRS; pair++) {
       const int i = pair * 32 + lane;
       float2 both = make_float2(0.f, 0.f);
-      const Element *head = own + (first + q) * HEAD;
+      const Element *rotated = a.queries(row, first + q);
       if (i < HALF)
-        both = a.decodes ? rotated_pair(a, head, position, i)
-                         : make_float2(to_float(head[low_of(i)]), to_float(head[high_of(i)]));
+        both = a.decodes ? rotated_pair(a, own + (first + q) * HEAD, position, i)
+                         : make_float2(to_float(rotated[low_of(i)]), to_float(rotated[high_of(i)]));
       query[q][pair][0] = rounded(both.x) * (a.scale * 1.44269504f);
       query[q][pair][1] = rounded(both.y) * (a.scale * 1.44269504f);
     }

@@ -3,10 +3,11 @@
 //
 // Problem   Row r is position p = positions[r] of the sequence in slots[r]: rotate its queries and its
 //           key, store key and value in the cache, attend to the last `window` of positions 0...p.
-// Layout    attention_step.cu. Output is of the type of qkv.
+// Layout    attention_step.cu.
 // Variants  HEAD 32, 64, 96 or 128; ROTARY, the first elements of a head that are rotated (all, unless
 //           given); QUERIES <= 8, the query heads that a block serves from one reading of their key-value
-//           head, a divisor of heads / kvHeads; BF16, the type.
+//           head, a divisor of heads / kvHeads; BF16, the type of cache and output, and
+//           ROW_BITS, 32 where qkv is float32 (the same, unless given);
 //           BLOCK_WARPS, the warps of a block (8, unless given).
 // Launch    32 BLOCK_WARPS threads:
 //               attention_decode         grid (heads / QUERIES, 1, rows): a block for all splits of a row's
@@ -45,6 +46,12 @@
 #include "attention_merge.cu"
 
 constexpr int WARPS = BLOCK_WARPS, THREADS = WARPS * 32;
+// Left alone, the compiler gives small heads too few registers; told of one block, it spills large ones'.
+#if HEAD < 64
+#define BOUNDS __launch_bounds__(THREADS, 1)
+#else
+#define BOUNDS __launch_bounds__(THREADS)
+#endif
 
 // A row of the launch and one of its key-value heads.
 struct Row {
@@ -78,7 +85,7 @@ struct Row {
   // Rotated queries to shared memory, and the row's own key and value to the cache.
   __device__ __forceinline__ void prepare(
       const Attention &a, Element (*queries)[HEAD], bool stores) const {
-    const Element *own = a.qkv + (long long)(a.firstRow + row) * a.width();
+    const Number *own = a.qkv + (long long)(a.firstRow + row) * a.width();
     for (int item = threadIdx.x; item < QUERIES * HALF; item += THREADS) {
       const int q = item / HALF, i = item % HALF;
       const float2 pair = rotated_pair(a, own + (first + q) * HEAD, position, i);
@@ -96,7 +103,7 @@ struct Row {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 attention_decode(const __grid_constant__ Attention a) {
   __shared__ __align__(16) Element queries[QUERIES][HEAD];
   __shared__ Found found[SPLITS][QUERIES];
@@ -125,7 +132,7 @@ attention_decode(const __grid_constant__ Attention a) {
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void BOUNDS
 attention_decode_splits(const __grid_constant__ Attention a) {
   constexpr int ITEMS = (QUERIES * HEAD + THREADS - 1) / THREADS;
   __shared__ __align__(16) Element queries[QUERIES][HEAD];

@@ -1,9 +1,13 @@
 // attention_numbers: the elements of queries, keys and values, in memory and in a cache, and how parts of
 // a softmax-weighted sum become one. A part of attention's kernels and of decode.cu, which include it: it
-// takes their HEAD, and BITS, 32 where elements are float32 and 16 where they are of the type that BF16 says.
+// takes their HEAD, and BITS of elements of the cache, 32 where they are float32 and 16 where they are of the
+// type that BF16 says; ROW_BITS are those of rows of queries, keys and values (the same, unless given, or 32).
 
 #ifndef BITS
 #define BITS 16
+#endif
+#ifndef ROW_BITS
+#define ROW_BITS BITS
 #endif
 #ifndef BF16
 #define BF16 0
@@ -16,9 +20,10 @@ typedef unsigned short u16;
 
 constexpr int BLOCK = 64;  // positions of a block of a cache
 
+__device__ __forceinline__ float to_float(float x) { return x; }
+
 #if BITS == 32
 typedef float Element;
-__device__ __forceinline__ float to_float(Element x) { return x; }
 __device__ __forceinline__ Element to_element(float x) { return x; }
 #else
 typedef u16 Element;
@@ -30,6 +35,13 @@ __device__ __forceinline__ float to_float(Element x) {
 #endif
 }
 __device__ __forceinline__ Element to_element(float x) { return (u16)narrow(x, 0.f); }
+#endif
+
+// A number of a row.
+#if ROW_BITS == BITS
+typedef Element Number;
+#else
+typedef float Number;
 #endif
 
 // A number as its element holds it.

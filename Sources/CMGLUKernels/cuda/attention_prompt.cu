@@ -4,7 +4,8 @@
 //           positions 0...p of its sequence. attention_store.cu has rotated the queries and stored the
 //           keys and values of all rows. Softmax in float32, online.
 // Layout    attention_step.cu; a tile is up to 128 consecutive rows of a sequence.
-// Variants  HEAD 32, 64, 96 or 128; BF16, the type.
+// Variants  HEAD 32, 64, 96 or 128; BF16, the type of cache and output, and ROW_BITS of qkv, in
+//           whose rows attention_store.cu left the queries (the same, unless given).
 // Launch    grid (heads, tiles), THREADS threads, dynamic shared memory of 4 TILE_BYTES.
 //
 // A block has the rows of a tile for one head; later tiles, which have more keys, start first. Keys come a
@@ -80,7 +81,7 @@ attention_prompt(const __grid_constant__ Attention a) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int row = min(own + m * 16 + i % 2 * 8, rows - 1);
-      const Element *x = a.qkv + (long long)(first + row) * a.width() + head * HEAD + lane % 4 * 2;
+      const Element *x = a.queries(first + row, head) + lane % 4 * 2;
 #pragma unroll
       for (int k = 0; k < STEPS; k++) query[m][k][i] = *(const u32 *)(x + k * 16 + i / 2 * 8);
     }

@@ -1,7 +1,7 @@
 // attention_prompt_hopper: attention_prompt.cu for Hopper (sm_90a), with wgmma.
 //
 // Problem, layout   as in attention_prompt.cu.
-// Variants  HEAD 64 or 128; BF16, the type; HEADS 1 or 2, the query heads of a block, which share a
+// Variants  HEAD 64 or 128; BF16 and ROW_BITS as there; HEADS 1 or 2, the query heads of a block, which share a
 //           key-value head (1, unless given).
 // Launch    grid (heads / HEADS, tiles), THREADS threads, dynamic shared memory of 1024
 //           + (2 HEADS + 2 STAGES) 128 HEAD + 16 STAGES bytes.
@@ -198,7 +198,7 @@ attention_prompt_hopper(const __grid_constant__ Attention a) {
   const u32 query = queries + group * TILE_BYTES;
   for (int i = threadIdx.x % 128; i < 64 * HEAD / 8; i += 128) {
     const int row = i / (HEAD / 8), piece = i % (HEAD / 8);
-    const Element *x = a.qkv + (long long)(tile.x + min(base + row, rows - 1)) * a.width() + head * HEAD;
+    const Element *x = a.queries(tile.x + min(base + row, rows - 1), head);
     const uint4 value = *(const uint4 *)(x + piece * 8);
     asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(query + place(row, piece)),
                  "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w) : "memory");

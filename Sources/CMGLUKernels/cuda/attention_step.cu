@@ -3,7 +3,7 @@
 
 // Mirrored by cmglu_cuda_attention in cmglu_cuda.h.
 struct Attention {
-  Element *qkv;                  // [rows][(heads + 2 kvHeads) HEAD]
+  Number *qkv;                   // [rows][(heads + 2 kvHeads) HEAD]
   Element *keys, *values;        // [blocks][kvHeads][BLOCK][HEAD]
   Element *output;               // [rows][heads HEAD]
   const float *cosine, *sine;    // [positions][ROTARY / 2]
@@ -20,6 +20,11 @@ struct Attention {
   __device__ __forceinline__ int width() const { return (heads + 2 * kvHeads) * HEAD; }
   __device__ __forceinline__ int lowest(int position) const {
     return window > position ? 0 : position + 1 - window;
+  }
+  // The rotated queries of a row of a prompt, as attention_store.cu leaves them: Elements from the row's
+  // beginning on.
+  __device__ __forceinline__ const Element *queries(int row, int head) const {
+    return (const Element *)(qkv + (long long)row * width()) + head * HEAD;
   }
   // Where a key-value head's keys, or values, of a block of the cache begin.
   __device__ __forceinline__ long long at(int block, int kv) const {
@@ -41,7 +46,7 @@ __device__ __forceinline__ void launch_dependents() {
 
 // Pair i of a head of a row, rotated for the position.
 __device__ __forceinline__ float2 rotated_pair(
-    const Attention &a, const Element *head, long long position, int i) {
+    const Attention &a, const Number *head, long long position, int i) {
   float low = to_float(head[low_of(i)]), high = to_float(head[high_of(i)]);
   if (i < TURNS) rotate(low, high, a.cosine[position * TURNS + i], a.sine[position * TURNS + i]);
   return make_float2(low, high);
@@ -50,17 +55,18 @@ __device__ __forceinline__ float2 rotated_pair(
 // A decoding row's rotated key and its value go to the cache: of every block that reads them, the
 // same bits, so that none waits for another.
 __device__ __forceinline__ void store_own(
-    const Attention &a, const Element *row, int kv, int position, int block, int thread, int threads) {
+    const Attention &a, const Number *row, int kv, int position, int block, int thread, int threads) {
   for (int i = thread; i < HEAD; i += threads) {
     const bool isKey = i < HALF;
     const int pair = isKey ? i : i - HALF;
-    const Element *head = row + (a.heads + (isKey ? 0 : a.kvHeads) + kv) * HEAD;
+    const Number *head = row + (a.heads + (isKey ? 0 : a.kvHeads) + kv) * HEAD;
     const long long to = a.at(block, kv) + position % BLOCK * HEAD;
     if (isKey) {
       const float2 key = rotated_pair(a, head, position, pair);
       a.keys[to + low_of(pair)] = to_element(key.x), a.keys[to + high_of(pair)] = to_element(key.y);
     } else {
-      a.values[to + low_of(pair)] = head[low_of(pair)], a.values[to + high_of(pair)] = head[high_of(pair)];
+      a.values[to + low_of(pair)] = to_element(to_float(head[low_of(pair)]));
+      a.values[to + high_of(pair)] = to_element(to_float(head[high_of(pair)]));
     }
   }
 }

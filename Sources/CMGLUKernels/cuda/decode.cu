@@ -25,15 +25,16 @@
 //          if they are started so that this one's blocks find room together. Columns are multiples of
 //          512, HEAD is 64 at most. Compute capability 9.0.
 //
-// Measured on an H100 (2026-11-25): a step of 16 layers of h 2048, d 8192, 32 heads, 8 key-value heads,
-// position 512, 50,257 tokens, FP16, inputs in two pieces, with the choice of the token
-// (tokens_sample.cu), steps one after the other (Benchmarks/cuda/decode_step.cu); microseconds, and
-// those of the bytes at 3.09 TB/s:
-//                this   bytes   the chain, without choice
-//     SwiGLU      796     697   957
-//     n_m = 8     766     610
-//     n_m = 4     685     566   886
-//     n_m = 1     639     534   842
+// Measured on an H100 (2026-11-26): a step of 16 layers of h 2048, d 8192, 32 heads, 8 key-value heads,
+// position 512, 50,257 tokens, FP16, inputs in one piece and a cache of 16 bits, and in two pieces and a
+// cache of 32, with the choice of the token (tokens_sample.cu), steps one after the other
+// (Benchmarks/cuda/decode_step.cu); microseconds, and those of the bytes at 3.09 TB/s:
+//                16 bits   32 bits   bytes   the chain, without choice
+//     SwiGLU         782       792     697   957
+//     n_m = 4        676       686     566   886
+//     n_m = 1        626       633     534   842
+// At position 1000: 785 and 806, 679 and 700, 632 and 651. With positions split in eight by their number
+// and 32 bits (2026-11-25): 795 and 805, 682 and 696, 641 and 646.
 // Steps on the way, n_m = 4: a copy for each warp of a stage, and words in the order of their elements,
 // of which lanes took eight each, 742; one copy a stage 762, though without waiting for results it is
 // 2.91 TB/s in place of 2.68; words in the order in which lanes take two of each eighth, whole lines

@@ -5,6 +5,8 @@
 //              token that is none, chosen where no logit was a number, is read as another.
 // embed_rows   the same from a float32 matrix.
 // copy_words   32-bit words, from or to memory of the host too.
+// gather_rows  rows of `words` 32-bit words at the indices given, one to a block; a row whose index is
+//              negative stays.
 // route        routes [rows][count] = softmax over the topK largest of each row of logits, 0
 //              elsewhere; of equal logits the lower index counts as larger. A thread per element.
 // add_bias     x += bias, in each of the rows of `width` elements; `count` elements in all.
@@ -59,6 +61,14 @@ extern "C" __global__ void copy_words(const u32 *source, u32 *target, u64 count)
   wait_for_input();
   for (u64 i = blockIdx.x * (u64)blockDim.x + threadIdx.x; i < count; i += (u64)gridDim.x * blockDim.x)
     target[i] = source[i];
+}
+
+extern "C" __global__ void gather_rows(const u32 *source, const int *indices, u32 *target, u64 words) {
+  wait_for_input();
+  const int index = indices[blockIdx.x];
+  if (index < 0) return;
+  for (u64 i = threadIdx.x; i < words; i += blockDim.x)
+    target[blockIdx.x * words + i] = source[index * words + i];
 }
 
 extern "C" __global__ void route(const float *logits, float *routes, int rows, int count, int topK) {

@@ -76,18 +76,21 @@ typedef struct {
   void (*softmax_row_backward)(const float *p, float *dp, float delta, float scale,
                                int64_t length);
   float (*dot)(const float *a, const float *b, int64_t count);
-  // out[size] = softmax(scale q K^T) V over `length` rows of keys and values, which lie `stride`
-  // apart. scores[length] is overwritten.
-  void (*attend)(const float *query, const float *keys, const float *values, int64_t stride,
-                 int64_t size, int64_t length, float scale, float *scores, float *out);
+  // out[size] = softmax(scale q K^T) V over the positions [first, end) of a sequence, whose keys and
+  // values lie in blocks of CMGLU_KEY_BLOCK positions: position p in the block with the number
+  // blocks[p / CMGLU_KEY_BLOCK], of blocks that begin `block_stride` floats apart. scores[end - first]
+  // is overwritten.
+  void (*attend)(const float *query, const float *keys, const float *values, const int32_t *blocks,
+                 int64_t block_stride, int64_t size, int64_t first, int64_t end, float scale,
+                 float *scores, float *out);
   // The same for up to CMGLU_ATTENDING_ROWS rows of a prompt and the `heads` heads that share keys and
-  // values, which lie side by side in rows of queries and of out: row r sees position + r + 1 keys.
-  // `scratch` has `cmglu_attending_scratch` floats. A result depends on its own row alone, and has
-  // other bits than that of `attend`.
+  // values, which lie side by side in rows of queries and of out: row r sees positions up to
+  // position + r, at most `window` of them. `scratch` has `cmglu_attending_scratch` floats. A result
+  // depends on its own row alone, and has other bits than that of `attend`.
   void (*attend_rows)(const float *queries, int64_t query_stride, int64_t heads, int64_t rows,
-                      const float *keys, const float *values, int64_t stride, int64_t size,
-                      int64_t position, float scale, float *scratch, float *out,
-                      int64_t out_stride);
+                      const float *keys, const float *values, const int32_t *blocks,
+                      int64_t block_stride, int64_t size, int64_t position, int64_t window,
+                      float scale, float *scratch, float *out, int64_t out_stride);
   // losses[row] = -log softmax(logits[row])[target]; target < 0 gives 0. Where `scale` is not 0
   // the logits become (softmax - onehot) * scale (0 for a row without target), else anything.
   void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, float scale,
@@ -126,7 +129,7 @@ typedef struct {
                int64_t ldc, float *scratch);
 } cmglu_kernels;
 
-// Rows of a prompt that attend together, and keys that they see at a time.
+// Rows of a prompt that attend together, and keys that they see at a time: those of a block.
 enum { CMGLU_ATTENDING_ROWS = 32, CMGLU_KEY_BLOCK = 128 };
 
 // Floats of scratch that `attend_rows` needs, a multiple of 16, for heads of `size` elements.

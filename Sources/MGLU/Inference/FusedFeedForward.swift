@@ -76,20 +76,25 @@ public struct InferenceActivations: Sendable {
   let routes: Tensor?
   let routing: Tensor?
 
-  /// Lays out the activations of `rows` rows: nothing else grows with the batch.
+  /// Lays out the activations of `rows` rows, whose output has a `type`: nothing else grows with the
+  /// batch.
   public init(
-    intermediateSize: Int, routedMasks: Int?, rows: Int, in layout: inout ArenaLayout
+    intermediateSize: Int, routedMasks: Int?, rows: Int, type: DataType = .float32,
+    in layout: inout ArenaLayout
   ) {
-    output = layout.tensor([rows, intermediateSize])
+    output = layout.tensor([rows, intermediateSize], type)
     routes = routedMasks.map { layout.tensor([rows, $0]) }
     routing = routedMasks.map { layout.tensor([rows, $0]) }
   }
 
-  /// The activations of a unit of `configuration`.
-  public init(_ configuration: FeedForwardConfiguration, rows: Int, in layout: inout ArenaLayout) {
+  /// The activations of a unit of `configuration`, whose output has a `type`.
+  public init(
+    _ configuration: FeedForwardConfiguration, rows: Int, type: DataType = .float32,
+    in layout: inout ArenaLayout
+  ) {
     self.init(
       intermediateSize: configuration.intermediateSize,
-      routedMasks: configuration.unit.masks?.routedCount, rows: rows, in: &layout)
+      routedMasks: configuration.unit.masks?.routedCount, rows: rows, type: type, in: &layout)
   }
 
   /// The same memory for some of the rows.

@@ -2,7 +2,8 @@
 ///
 /// Shapes: n rows, h hidden size, d intermediate size, m masks, V vocabulary. Weights are narrow
 /// (``WeightType``) and in a layout that only the backend knows (``PackedWeights``), everything else
-/// is float32, row-major.
+/// is float32, row-major, but for activations and KV caches where a backend chooses
+/// (``activationType(weights:precision:)``, ``cacheType(weights:precision:)``).
 public protocol InferenceBackend: Backend {
   // Weights --------------------------------------------------------------------------------------
 
@@ -54,26 +55,44 @@ public protocol InferenceBackend: Backend {
   /// float32; of whole rows where there are none.
   func rmsNormInPlace(_ x: Tensor, parts: RowParts?, weight: Tensor, epsilon: Float)
 
-  /// Attention of one sequence's new rows over its cache.
+  /// The type of the elements of a KV cache beside weights of a type, at a precision of inputs.
+  func cacheType(weights: WeightType, precision: InputPrecision) -> DataType
+  /// The positions of a block of a KV cache (``KeyValueBlocks/blockSize``).
+  var cacheBlockSize: Int { get }
+  /// Attention of the rows of a step over the caches of their sequences.
   ///
-  /// qkv holds the new rows, whose positions (int32 `[n]`) follow one another; their queries and
-  /// keys are rotated, keys and values are stored in keys and values `[kvHeads, capacity, headSize]`
-  /// at their positions, and each row attends to itself and to all before it, or to those in the
-  /// ``AttentionShape/window``. qkv is overwritten.
-  func attentionCached(
-    _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
-    values: Tensor, into output: Tensor)
+  /// Queries and keys of qkv `[n, rowWidth]` are rotated by their positions, keys and values are stored
+  /// in the cache, rounded to its type, and each row attends to itself and to the rows of its sequence
+  /// before it, or to those in the ``AttentionShape/window``, as the cache holds them. qkv is
+  /// overwritten. A row's result depends on whether it decodes, and on nothing else of the step.
+  ///
+  /// - Parameters:
+  ///   - qkv: Queries, keys and values of the rows.
+  ///   - shape: The heads, what they see, and what of them is rotated.
+  ///   - rows: The sequences and positions of the rows.
+  ///   - table: The rotations of positions.
+  ///   - cache: The layer's keys and values.
+  ///   - output: What the heads find `[n, queryWidth]`.
+  func attention(
+    _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
+    cache: KeyValueBlocks, into output: Tensor)
 
   // Decode step ----------------------------------------------------------------------------------
 
-  /// One row's whole step as one operation, where this backend has that: the bits that the operations
-  /// have one by one. Else it does nothing and returns false.
+  /// The whole step of one row that decodes as one operation, where this backend has that: the bits
+  /// that the operations have one by one. Else it does nothing and returns false.
   ///
   /// residual `[1, h]` = the row after all layers of the token (int32 `[1]`) at the position (int32
   /// `[1]`); logits `[1, V]` = what follows, unless they are not wanted.
   func decode(
     _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool
+
+  // Rows of a step ---------------------------------------------------------------------------------
+
+  /// target `[n, width]` = the rows of source `[m, width]`, of 4-byte elements, at the indices (int32
+  /// `[n]`); a row whose index is negative stays.
+  func gather(_ source: Tensor, at indices: Tensor, into target: Tensor)
 
   // Sampling -------------------------------------------------------------------------------------
 
@@ -87,6 +106,10 @@ public protocol InferenceBackend: Backend {
   func sample(
     _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
     preparing next: NextRows?)
+
+  /// The type of the activations between the products of a step, beside weights of a type, at a
+  /// precision of inputs: the residual and the logits are float32.
+  func activationType(weights: WeightType, precision: InputPrecision) -> DataType
 
   /// Whether operations are computed after their calls return.
   var isAsynchronous: Bool { get }
@@ -172,6 +195,12 @@ extension InferenceBackend {
   public func decode(
     _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool { false }
+
+  public func cacheType(weights: WeightType, precision: InputPrecision) -> DataType { .float32 }
+
+  public func activationType(weights: WeightType, precision: InputPrecision) -> DataType {
+    .float32
+  }
 
   public var isAsynchronous: Bool { false }
 

@@ -1,13 +1,27 @@
-// Rows of an embedding: of packed weights in inference, of a tensor in training.
+// Rows of an embedding, of packed weights in inference and of a tensor in training, and rows of a step.
 
 extension CPUBackend {
   public func embed(_ tokens: Tensor, table: PackedWeights, into x: Tensor) {
     precondition(tokens.count == x.rows && table.columns == x.columns, "x has another size")
     var packed = table.cpuParts[0].planes[0].kernelValue
     for row in 0..<x.rows {
-      let id = Int(tokens.integers[row])
-      precondition((0..<table.rows).contains(id), "token \(id) outside the table")
+      // A token that is none, chosen where no logit was a number, is read as another.
+      let id = max(0, Int(tokens.integers[row]))
+      precondition(id < table.rows, "token \(id) outside the table")
       fusedLinearKernels.unpack(&packed, Int64(id), x.floats + row * x.columns)
+    }
+  }
+
+  public func gather(_ source: Tensor, at indices: Tensor, into target: Tensor) {
+    let bytes = target.byteCount / max(1, target.rows)
+    precondition(
+      indices.count == target.rows && source.byteCount / max(1, source.rows) == bytes,
+      "rows of \(source.shape) for \(target.shape)")
+    for row in 0..<target.rows {
+      let index = Int(indices.integers[row])
+      guard index >= 0 else { continue }
+      target[row..<row + 1].bytes.copyMemory(
+        from: UnsafeRawBufferPointer(source[index..<index + 1].bytes))
     }
   }
 

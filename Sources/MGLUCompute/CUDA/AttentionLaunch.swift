@@ -29,15 +29,16 @@ package struct AttentionLaunch: Equatable {
     type != .float32 && [32, 64, 96, 128].contains(shape.headSize)
   }
 
-  /// `rows` rows that decode, with queries and a cache of `type`.
+  /// `rows` rows that decode, over a cache of `type`, with queries, keys and values of `rowType`.
   package static func decoding(
-    rows: Int, _ shape: AttentionShape, _ type: DataType, on device: CUDADevice
+    rows: Int, of rowType: DataType, _ shape: AttentionShape, _ type: DataType,
+    on device: CUDADevice
   ) -> AttentionLaunch {
     let (group, multiprocessors) = (shape.heads / shape.kvHeads, device.multiprocessorCount)
     if usesTensorCores(shape, type) {
       let queries = (1...8).last { group % $0 == 0 } ?? 1
       let blocks = shape.heads / queries
-      let options = options(shape, type) + ["-DQUERIES=\(queries)"]
+      let options = options(shape, type, rowType) + ["-DQUERIES=\(queries)"]
       // Splits of few rows have a block each as long as all of them run together: one of eight warps to a
       // multiprocessor, or three of four.
       guard rows * blocks * splits <= 3 * multiprocessors else {
@@ -52,29 +53,32 @@ package struct AttentionLaunch: Equatable {
         grid: LaunchSize(blocks, splits, rows), threads: warps * 32
       ).merged(on: device)
     }
-    return inFloat32(rows: rows, shape, type, splits: splits, multiprocessors).merged(on: device)
+    return inFloat32(rows: rows, of: rowType, shape, type, splits: splits, multiprocessors)
+      .merged(on: device)
   }
 
   /// The keys and values of `rows` rows of prompts go to the cache.
   package static func storing(
-    rows: Int, _ shape: AttentionShape, _ type: DataType
+    rows: Int, of rowType: DataType, _ shape: AttentionShape, _ type: DataType
   ) -> AttentionLaunch {
     let isWide = shape.headSize % 16 == 0 && shape.rotarySize % 16 == 0
     let items = (shape.heads + 2 * shape.kvHeads) * shape.headSize / (isWide ? 16 : 2)
     return AttentionLaunch(
-      source: "attention_store", kernel: "attention_store", options: options(shape, type),
+      source: "attention_store", kernel: "attention_store", options: options(shape, type, rowType),
       grid: LaunchSize(rows), threads: min(256, (items + 31) / 32 * 32))
   }
 
   /// `rows` rows of prompts in `tiles` tiles.
   package static func prompts(
-    rows: Int, tiles: Int, _ shape: AttentionShape, _ type: DataType, on device: CUDADevice
+    rows: Int, of rowType: DataType, tiles: Int, _ shape: AttentionShape, _ type: DataType,
+    on device: CUDADevice
   ) -> AttentionLaunch {
     guard usesTensorCores(shape, type) else {
-      return inFloat32(rows: rows, shape, type, splits: 1, device.multiprocessorCount)
+      return inFloat32(
+        rows: rows, of: rowType, shape, type, splits: 1, device.multiprocessorCount)
     }
     let size = shape.headSize
-    let options = ["-DHEAD=\(size)"] + typeOptions(type)
+    let options = ["-DHEAD=\(size)"] + typeOptions(type, rowType)
     guard device.capability == CUDACapability(9, 0), size % 64 == 0 else {
       // Two stages of keys and values, whose rows are 16 bytes apart.
       return AttentionLaunch(
@@ -93,7 +97,8 @@ package struct AttentionLaunch: Equatable {
   }
 
   private static func inFloat32(
-    rows: Int, _ shape: AttentionShape, _ type: DataType, splits: Int, _ multiprocessors: Int
+    rows: Int, of rowType: DataType, _ shape: AttentionShape, _ type: DataType, splits: Int,
+    _ multiprocessors: Int
   ) -> AttentionLaunch {
     let group = shape.heads / shape.kvHeads
     // As many queries to a block as shared memory has room for what eight warps find for each, as
@@ -103,7 +108,7 @@ package struct AttentionLaunch: Equatable {
       counts.last { shape.heads / $0 * splits * rows * 10 >= multiprocessors * 9 } ?? 1
     return AttentionLaunch(
       source: "attention", kernel: "attention",
-      options: options(shape, type) + ["-DQUERIES=\(queries)"],
+      options: options(shape, type, rowType) + ["-DQUERIES=\(queries)"],
       grid: LaunchSize(shape.heads / queries, splits, rows), threads: 256)
   }
 
@@ -118,12 +123,15 @@ package struct AttentionLaunch: Equatable {
     return launch
   }
 
-  private static func options(_ shape: AttentionShape, _ type: DataType) -> [String] {
+  private static func options(
+    _ shape: AttentionShape, _ type: DataType, _ rowType: DataType
+  ) -> [String] {
     let rotary = shape.rotarySize == shape.headSize ? [] : ["-DROTARY=\(shape.rotarySize)"]
-    return ["-DHEAD=\(shape.headSize)"] + typeOptions(type) + rotary
+    return ["-DHEAD=\(shape.headSize)"] + typeOptions(type, rowType) + rotary
   }
 
-  private static func typeOptions(_ type: DataType) -> [String] {
+  private static func typeOptions(_ type: DataType, _ rowType: DataType) -> [String] {
     ["-DBITS=\(type.byteCount * 8)", "-DBF16=\(type == .bfloat16 ? 1 : 0)"]
+      + (rowType == type ? [] : ["-DROW_BITS=\(rowType.byteCount * 8)"])
   }
 }

@@ -23,12 +23,13 @@ extension CUDABackend {
     _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
     cache: KeyValueBlocks, into output: Tensor
   ) {
-    let (count, type) = (rows.positions.count, cache.keys.dataType)
+    let (count, type, rowType) = (rows.positions.count, cache.keys.dataType, qkv.dataType)
     precondition(
       cache.blockSize == cacheBlockSize && cache.keys.shape == cache.values.shape
         && cache.keys.shape[1] == shape.kvHeads && cache.keys.columns == shape.headSize
-        && [cache.values, qkv, output].allSatisfy { $0.dataType == type },
-      "a cache \(cache.keys.shape) of \(type) for \(qkv.dataType) and \(shape)")
+        && cache.values.dataType == type && output.dataType == type
+        && [type, .float32].contains(rowType),
+      "a cache \(cache.keys.shape) of \(type) for \(rowType) and \(shape)")
     precondition(
       qkv.rows == count && output.rows == count && rows.slots.count == count
         && rows.decodeRows <= count && (rows.decodeRows == count || rows.tiles != nil),
@@ -57,15 +58,16 @@ extension CUDABackend {
       // The cache is read before the kernel waits, so what wrote it must be done.
       if cachesInWriting.contains(cache.keys.deviceAddress) { orderNext() }
       arguments.decodes = 1
-      launch(.decoding(rows: decoding, shape, type, on: context.device), shape, arguments)
+      launch(
+        .decoding(rows: decoding, of: rowType, shape, type, on: context.device), shape, arguments)
     }
     if prompts > 0 {
       arguments.decodes = 0
       arguments.first_row = Int32(decoding)
-      launch(.storing(rows: prompts, shape, type), shape, arguments)
+      launch(.storing(rows: prompts, of: rowType, shape, type), shape, arguments)
       launch(
         .prompts(
-          rows: prompts, tiles: rows.tiles?.rows ?? 0, shape, type, on: context.device),
+          rows: prompts, of: rowType, tiles: rows.tiles?.rows ?? 0, shape, type, on: context.device),
         shape, arguments)
     }
     cachesInWriting.insert(cache.keys.deviceAddress)
@@ -86,9 +88,4 @@ extension CUDABackend {
       block: LaunchSize(launch.threads), sharedBytes: launch.sharedBytes, cluster: launch.cluster,
       arguments: arguments)
   }
-
-  public func attentionCached(
-    _ qkv: Tensor, shape: AttentionShape, positions: Tensor, table: RotaryTable, keys: Tensor,
-    values: Tensor, into output: Tensor
-  ) { preconditionFailure("attention(_:shape:rows:table:cache:into:) takes its place") }
 }

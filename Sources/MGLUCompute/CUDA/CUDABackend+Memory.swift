@@ -79,6 +79,19 @@ extension CUDABackend {
     orderNext()
   }
 
+  public func gather(_ source: Tensor, at indices: Tensor, into target: Tensor) {
+    let words = target.byteCount / max(1, target.rows) / 4
+    precondition(
+      indices.count == target.rows && source.byteCount / max(1, source.rows) / 4 == words,
+      "rows of \(source.shape) for \(target.shape)")
+    guard words > 0, target.rows > 0 else { return }
+    launch(
+      "tokens", "gather_rows", grid: LaunchSize(target.rows), block: 256,
+      arguments: source.deviceAddress, indices.deviceAddress, target.deviceAddress, UInt64(words))
+    // Tokens are read by kernels before they wait for their input.
+    orderNext()
+  }
+
   /// Copies from or to memory of the host that the GPU does not reach.
   private func copyThroughHost(_ source: Tensor, into target: Tensor) {
     attempt { () throws(CUDAError) in

@@ -1,35 +1,21 @@
-/// Decode steps that were captured, to be replayed over the same slots.
+/// Decode steps that were captured, to be replayed for any sequences.
 struct CapturedSteps {
-  /// What a captured step computes alike: where its rows come from, and the slots of the rows.
+  /// What a captured step computes.
   struct Key: Hashable {
-    enum Kind { case entered, following, appended }
-    let kind: Kind
-    /// Which of the two ``SampledTokens`` has the tokens.
-    let turn: Int
-    let slots: [Int]
+    /// Its rows, of which the last may belong to no sequence.
+    let rows: Int
+    /// Which of the two ``SampledTokens`` gets the tokens; `nil` where none are sampled.
+    let turn: Int?
   }
 
   private let backend: any InferenceBackend
   private var captured: [Key: () -> Void] = [:]
-  private var seen: Set<Key> = []
-
-  /// Most steps that are kept: sets of slots come and go with their sequences.
-  private static let capacity = 64
 
   init(on backend: any InferenceBackend) { self.backend = backend }
 
-  /// Enqueues the step of `key`: replayed, or made anew. A step of several rows is captured when it
-  /// comes for the second time, as capturing costs more than enqueuing.
-  mutating func enqueue(_ key: Key, _ make: () -> () -> Void) {
-    if let step = captured[key] { return step() }
-    let body = make()
-    guard key.slots.count == 1 || !seen.insert(key).inserted else { return body() }
-    if captured.count == Self.capacity {
-      backend.synchronize()
-      captured.removeAll()
-      seen.removeAll()
-    }
-    let step = backend.capture(body)
+  /// Enqueues the step of `key`, captured at its first occurrence.
+  mutating func enqueue(_ key: Key, _ body: @escaping () -> Void) {
+    let step = captured[key] ?? backend.capture(body)
     captured[key] = step
     step()
   }

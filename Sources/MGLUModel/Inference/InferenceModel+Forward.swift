@@ -1,28 +1,37 @@
 extension InferenceModel {
-  /// The rows of one sequence in a step, and its cache.
-  typealias SequenceRows = (rows: DecodeBuffers, cache: CacheSlot)
+  /// The type of the activations between products, but for the residual and logits, which are float32.
+  var activationType: DataType {
+    backend.activationType(weights: weightType, precision: precision)
+  }
 
-  /// Enqueues the rows of `a` through every block, into their residuals; projections and units see
-  /// all rows at once, attention sees the rows of one sequence and its cache. An input batch is
-  /// brought to `a` first. A step of a single row leaves its logits `[1, >= V]`, where they are
-  /// wanted, as the same operation where the backend has that. The last `promptRows` rows are those of
-  /// prompts.
+  /// The type of queries, keys and values before attention: norms of heads and biases take float32.
+  var qkvType: DataType {
+    let isPlain = layers.allSatisfy {
+      $0.qkvBias == nil && $0.queryNorm == nil && $0.keyNorm == nil
+    }
+    return isPlain ? activationType : .float32
+  }
+
+  /// The type of the KV cache.
+  var cacheType: DataType { backend.cacheType(weights: weightType, precision: precision) }
+
+  /// Enqueues the rows of a step through every block, into the residuals of `a`; projections and units
+  /// see all rows at once, attention sees the rows of each sequence and its cache.
+  ///
+  /// A step of a single row that decodes leaves its logits `[1, >= V]`, where they are wanted, as the same
+  /// operation where the backend has that.
   func forward(
-    _ input: InputBatch?, into a: DecodeBuffers, sequences: [SequenceRows], promptRows: Int = 0,
+    _ tokens: Tensor, rows: AttentionRows, into a: DecodeBuffers, cache: SessionCache,
     logits: Tensor? = nil
   ) {
-    let count = a.tokens.count
-    if let input {
-      backend.copy(input.tokens[0..<count], into: a.tokens)
-      backend.copy(input.positions[0..<count], into: a.positions)
-    }
-    if count == 1, let fused = sequences[0].cache.fused,
+    let promptRows = a.count - rows.decodeRows
+    if a.count == 1, promptRows == 0, let fused = cache.fused,
       backend.decode(
-        fused, token: a.tokens, position: a.positions, residual: a.residual, logits: logits)
+        fused, token: tokens, position: rows.positions, residual: a.residual, logits: logits)
     {
       return
     }
-    backend.embed(a.tokens, table: embedding, into: a.residual)
+    backend.embed(tokens, table: embedding, into: a.residual)
     for (index, layer) in layers.enumerated() {
       backend.fusedLinear(
         layer.qkv, a.residual, norm: layer.inputNorm, promptRows: promptRows,
@@ -33,13 +42,9 @@ extension InferenceModel {
         guard let norm else { continue }
         backend.rmsNormInPlace(a.qkv, parts: heads, weight: norm.weight, epsilon: norm.epsilon)
       }
-      for (rows, slot) in sequences {
-        let cache = slot.layers[index]
-        backend.attentionCached(
-          rows.qkv, shape: shape, positions: rows.positions,
-          table: rotary.table(context: cache.capacity),
-          keys: cache.keys, values: cache.values, into: rows.attention)
-      }
+      backend.attention(
+        a.qkv, shape: shape, rows: rows, table: cache.table, cache: cache.layers[index],
+        into: a.attention)
       backend.fusedLinear(
         layer.output, a.attention, promptRows: promptRows, precision: precision, accumulate: true,
         into: a.residual)
@@ -60,12 +65,20 @@ extension InferenceModel {
       head, residual, norm: norm, promptRows: promptRows, precision: precision, into: logits)
   }
 
-  /// The model with a sequence's caches as one operation, or `nil` where a layer has what that lacks.
-  func fusedDecodeModel(over caches: [KeyValueCache]) -> FusedDecodeModel? {
-    nil
+  /// The model with a session's cache as one operation, or `nil` where a layer has what that lacks.
+  func fusedDecodeModel(
+    over caches: [KeyValueBlocks], slots: Tensor, blockTables: Tensor, contextLength: Int
+  ) -> FusedDecodeModel? {
+    guard let shape = layers.first?.attention,
+      layers.allSatisfy({ $0.isPlain(contextLength: contextLength) })
+    else { return nil }
+    return FusedDecodeModel(
+      stack.map(projection: { $0 }, bias: { $0 }, norm: { $0 }, unit: { $0.weights }),
+      caches: caches, slots: slots, blockTables: blockTables, shape: shape,
+      table: rotary.table(context: contextLength), precision: precision)
   }
 
-  /// Throws unless `tokens` can follow `position` others in a cache of `capacity`.
+  /// Throws unless `tokens` can follow `position` others in a context of `capacity`.
   func check(
     _ tokens: some Collection<Int32>, at position: Int, capacity: Int
   ) throws(GenerationError) {
@@ -96,9 +109,10 @@ extension InferenceModel {
 
 extension DecoderLayer<PackedWeights, Tensor, RMSNorm, FusedFeedForward> {
   /// Whether it has no router, no norms of heads and no biases, rotates whole heads, and sees all of a
-  /// cache of so many positions.
-  fileprivate func isPlain(capacity: Int) -> Bool {
+  /// context of so many tokens.
+  fileprivate func isPlain(contextLength: Int) -> Bool {
     unit.router == nil && queryNorm == nil && qkvBias == nil && outputBias == nil
-      && attention.rotarySize == attention.headSize && (attention.window ?? capacity) >= capacity
+      && attention.rotarySize == attention.headSize
+      && (attention.window ?? contextLength) >= contextLength
   }
 }

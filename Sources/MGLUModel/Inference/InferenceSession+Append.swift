@@ -16,14 +16,15 @@ extension InferenceSession {
     }
     try model.check(tokens, at: state.position, capacity: contextLength)
     deviceHasNextRows = false
+    // A step may be under way in the other turn.
+    let free = 1 - turn
+    if !state.isStarted { start(state, turn: free) }
     let isPrompt = tokens.count > 1 || state.position == 0
     var remaining = tokens[...]
     while !remaining.isEmpty {
-      let chunk = remaining.prefix(Self.prefillChunkSize)
+      let chunk = remaining.prefix(prefillChunkSize)
       remaining = remaining.dropFirst(chunk.count)
-      input.enter(chunk, at: state.position, firstRow: 0)
-      state.position += chunk.count
-      append(chunk.count, to: state, isPrompt: isPrompt, isLast: remaining.isEmpty)
+      append(chunk, to: state, isPrompt: isPrompt, turn: free, isLast: remaining.isEmpty)
       // The input is written again for the next chunk.
       try model.finish()
     }
@@ -31,20 +32,26 @@ extension InferenceSession {
     return hostLogits.reshaped([hostLogits.count])[0..<count].reshaped([1, count])
   }
 
-  func append(_ count: Int, to state: SequenceState, isPrompt: Bool, isLast: Bool) {
-    let a = buffers[0..<count]
-    let logits = logits[0..<1]
-    if !isPrompt {
-      let key = CapturedSteps.Key(kind: .appended, turn: 0, slots: [state.cache.index])
-      captures.enqueue(key) {
-        { [unowned self, input, cache = state.cache] in
-          model.forward(input, into: a, sequences: [(a, cache)], logits: logits)
-        }
+  private func append(
+    _ tokens: some Collection<Int32>, to state: SequenceState, isPrompt: Bool, turn: Int,
+    isLast: Bool
+  ) {
+    let (input, rows, first) = (inputs[turn], 0..<tokens.count, state.position)
+    state.position += tokens.count
+    input.enter(tokens, at: first, slot: state.slot, firstRow: 0)
+    let chunk = AttentionRows.Chunk(rows: rows, slot: state.slot, position: first)
+    let tiles = isPrompt ? input.enterTiles(of: [chunk]) : 0
+    input.copy(to: batch, on: model.backend)
+    if isPrompt {
+      model.forward(
+        batch.tokens[rows], rows: attentionRows(decoding: 0, chunks: [chunk], tiles: tiles),
+        into: buffers[rows], cache: cache)
+      if isLast {
+        model.logits(of: buffers.residual[rows.count - 1..<rows.count], into: logits[0..<1])
       }
     } else {
-      model.forward(input, into: a, sequences: [(a, state.cache)], promptRows: count)
-      if isLast { model.logits(of: a.residual[count - 1..<count], into: logits) }
+      decode(rows: 1, turn: nil)
     }
-    if isLast { copyToHost(logits) }
+    if isLast { copyToHost(logits[0..<1]) }
   }
 }

@@ -6,12 +6,7 @@ extension InferenceSession {
     try wait(for: step)
     let tokens = samples[step.turn].tokens.integers
     var outputs: [SequenceOutput] = []
-    for state in step.prefilled where state.unread.isEmpty {
-      for follower in state.followers { follower.promptLogprobs = state.promptLogprobs }
-      state.followers = []
-    }
-    for state in step.prefilled
-    where !state.isRemoved && state.unread.isEmpty && state.request.maxTokens == 0 {
+    for state in step.completed where !state.isRemoved && state.limit == 0 {
       outputs.append(output(of: state, reason: .length))
     }
     for (row, state) in step.sampled.enumerated() where !state.isRemoved {
@@ -26,7 +21,7 @@ extension InferenceSession {
       outputs.append(
         output(of: state, token: token, logprob, reason: finishReason(of: state, token)))
       state.generated += 1
-      state.unread = ahead == nil ? [token] : []
+      state.lastToken = token
     }
     for output in outputs where output.isLast { remove(output.id) }
     return outputs
@@ -54,28 +49,32 @@ extension InferenceSession {
       logprob: logprob, finishReason: reason, failure: failure)
   }
 
-  /// Why a sequence ends with `token`, if it does. A step that follows has moved the position on.
+  /// Why a sequence ends with `token`, if it does.
   func finishReason(of state: SequenceState, _ token: Int32) -> FinishReason? {
     if !state.request.ignoresEOS, model.configuration.eosTokenIDs.contains(token) { return .stop }
-    let isFull = ahead == nil && state.position == contextLength
-    return state.generated + 1 == state.request.maxTokens || isFull ? .length : nil
+    return state.generated + 1 == state.limit ? .length : nil
   }
 
   /// The log-probabilities of a prompt's tokens, as many rows at a time as there is room for.
   func score(_ step: Step) throws(GenerationError) {
-    for start in stride(from: 0, to: step.scored.count, by: logits.rows) {
-      let part = step.scored[start..<min(start + logits.rows, step.scored.count)]
-      let logits = logits[0..<part.count]
-      model.logits(of: residuals(of: part.map(\.row)), promptRows: part.count, into: logits)
+    var start = 0
+    while start < step.scored.count {
+      // Neighbors, whose residuals lie side by side.
+      let first = step.scored[start].row
+      let rows = step.scored[start...].prefix(logits.rows).enumerated()
+        .prefix { $1.row == first + $0 }.count
+      let logits = logits[0..<rows]
+      model.logits(of: buffers.residual[first..<first + rows], promptRows: rows, into: logits)
       copyToHost(logits)
       try model.finish()
-      for (row, item) in part.enumerated() {
+      for (row, item) in step.scored[start..<start + rows].enumerated() {
         let request = item.state.request
         item.state.promptLogprobs.append(
           withHostLogits(row) {
             scorer.score(item.token, under: $0, top: request.topLogprobs ?? 0)
           })
       }
+      start += rows
     }
   }
 

@@ -6,18 +6,20 @@
 ///       for output in try session.next() { print(output.id == id, output.token ?? -1) }
 ///     }
 ///
-/// Each sequence has a slot with a key-value cache. A step (``next()``) takes one row of every
-/// sequence that decodes and as many prefill chunks as fit beside them, reads the weights once for
-/// all rows, and samples on the device. Where a backend computes on its own, the next decode step is
-/// enqueued before the tokens of this one are read. Repeated decode steps are captured once and
-/// replayed. Sequences with the same prompt, inserted before one of them is read, share its prefill.
+/// Each sequence has blocks of a KV cache, as many as it may need at most. A step (``next()``) takes one
+/// row of every sequence that decodes and prefill chunks beside them, reads the weights once for all
+/// rows, and samples on the device. Where a backend computes on its own, the next step is enqueued before
+/// the tokens of this one are read. Decode steps are captured once for each of a few sizes and replayed.
 ///
-/// Prompts are cut at multiples of ``prefillChunkSize`` tokens whatever else runs, and a row's result
-/// does not depend on the rows beside it: what a sequence gets does not depend on its company.
+/// Sequences whose prompts begin alike share the blocks of that beginning: it is read once, also where
+/// the first of them has ended. Sequences with the same prompt, inserted before one of them is read,
+/// share its whole prefill.
+///
+/// A row's result depends on whether it decodes or is a prompt's, and on nothing else of the step: what a
+/// sequence gets does not depend on its company, on how its prompt is cut, or on what was read before.
 ///
 /// A session belongs to one thread at a time. Several sessions may share a model, but one backend
-/// runs only one of them at any moment. Memory is allocated with the session, that of a slot with its
-/// first sequence; steps allocate no tensors.
+/// runs only one of them at any moment. Memory is allocated with the session; steps allocate no tensors.
 public final class InferenceSession {
   /// The model.
   public let model: InferenceModel
@@ -25,15 +27,18 @@ public final class InferenceSession {
   public let contextLength: Int
   /// Most sequences at a time.
   public let maxSequences: Int
+  /// Most tokens of prompts that a step reads.
+  public let prefillChunkSize: Int
 
-  /// Most tokens of a prompt that a step reads.
-  public static let prefillChunkSize = 256
-
-  /// Whether a decode step is enqueued before the tokens that it reads are known to the host.
+  /// Whether a step is enqueued before the tokens that it reads are known to the host.
   package var isPipelined: Bool
 
   let buffers: DecodeBuffers
-  let input: InputBatch
+  /// What the host tells steps, in turns, and where the model reads it.
+  let inputs: [InputBatch]
+  let batch: InputBatch
+  /// Lines of the block tables on their way to the device, in the same turns.
+  let tableLines: [Tensor]
   let samples: [SampledTokens]
   /// Logits `[rows, >= V]` where they are computed; rows of residuals that are not neighbors are
   /// gathered before.
@@ -46,47 +51,58 @@ public final class InferenceSession {
   }()
   let scorer: LogprobScorer
 
+  let cache: SessionCache
+  var pool: BlockPool
   var running: [SequenceState] = []
   /// Sequences that the caller appends tokens to.
   var manual: [SequenceID: SequenceState] = [:]
-  var freeSlots: [CacheSlot] = []
-  var slotCount = 0
+  var freeSlots: [Int]
   var lastID: UInt64 = 0
-  /// The decode step that was enqueued before the tokens that it reads were known.
+  /// The turn of the step enqueued last.
+  var turn = 0
+  /// The step that was enqueued before the tokens that it reads were known.
   var ahead: Step?
-  /// Whether the device's first rows are the ones that follow the step enqueued last.
+  /// Whether the device's first rows are the ones that follow the decode step enqueued last.
   var deviceHasNextRows = false
   var captures: CapturedSteps
 
-  /// A session for at most `maxSequences` sequences of at most `contextLength` tokens, by default and
-  /// at most the model's context.
-  public init(_ model: InferenceModel, maxSequences: Int = 1, contextLength: Int? = nil) {
-    let c = model.configuration
-    let maxSequences = max(1, maxSequences)
-    let contextLength = max(1, min(contextLength ?? c.contextLength, c.contextLength))
-    let rows = min(contextLength, Self.prefillChunkSize) + maxSequences
-    // A prompt's logits are scored 32 rows at a time.
-    let logitsRows = max(maxSequences, min(32, rows))
-    let alignment = logitsAlignment / DataType.float32.byteCount
-    let columns = (c.vocabularySize + alignment - 1) / alignment * alignment
+  /// A session for at most `maxSequences` sequences of at most `contextLength` tokens.
+  ///
+  /// - Parameters:
+  ///   - model: The model.
+  ///   - maxSequences: Most sequences at a time.
+  ///   - contextLength: Most tokens of a sequence; by default and at most the model's context, and no more
+  ///     than the cache holds.
+  ///   - cacheBlocks: The blocks of the KV cache (``InferenceModel/cacheByteCount(blocks:)``); by default
+  ///     as many as all sequences need at their longest.
+  ///   - prefillChunkSize: Most tokens of prompts that a step reads; by default 2048 where the backend
+  ///     computes on its own, else 256.
+  public init(
+    _ model: InferenceModel, maxSequences: Int = 1, contextLength: Int? = nil,
+    cacheBlocks: Int? = nil, prefillChunkSize: Int? = nil
+  ) {
+    let plan = SessionPlan(
+      model, maxSequences: maxSequences, contextLength: contextLength, cacheBlocks: cacheBlocks,
+      prefillChunkSize: prefillChunkSize)
+    let backend = model.backend
     self.model = model
-    self.maxSequences = maxSequences
-    self.contextLength = contextLength
-    isPipelined = model.backend.isAsynchronous
-    (buffers, logits, gathered) = model.backend.allocate { layout in
-      (
-        DecodeBuffers(c, rows: rows, in: &layout), layout.tensor([logitsRows, columns]),
-        layout.tensor([logitsRows, c.hiddenSize])
-      )
+    (self.maxSequences, self.contextLength) = (plan.maxSequences, plan.contextLength)
+    self.prefillChunkSize = plan.prefillChunkSize
+    isPipelined = backend.isAsynchronous
+    (buffers, logits, gathered) = backend.allocate { plan.buffers(model, in: &$0) }
+    inputs = [0, 1].map { _ in backend.allocateShared { plan.batch(in: &$0) } }
+    batch = backend.allocate { plan.batch(in: &$0) }
+    tableLines = [0, 1].map { _ in backend.allocateShared { plan.blockTables(in: &$0) } }
+    samples = backend.allocateShared { layout in
+      [0, 1].map { _ in SampledTokens(rows: plan.decodeRows, in: &layout) }
     }
-    (input, samples) = model.backend.allocateShared { layout in
-      (
-        InputBatch(rows: rows, in: &layout),
-        [0, 1].map { _ in SampledTokens(rows: maxSequences, in: &layout) }
-      )
-    }
-    scorer = LogprobScorer(on: model.backend.host)
-    captures = CapturedSteps(on: model.backend)
+    cache = SessionCache(
+      model, blocks: plan.cacheBlocks + 1, slots: plan.slots, contextLength: plan.contextLength,
+      batch: batch)
+    pool = BlockPool(count: plan.cacheBlocks)
+    freeSlots = Array((1..<plan.slots).reversed())
+    scorer = LogprobScorer(on: backend.host)
+    captures = CapturedSteps(on: backend)
   }
 
   deinit { if ahead != nil { model.backend.synchronize() } }
@@ -95,10 +111,18 @@ public final class InferenceSession {
 
   /// Whether no inserted sequence is left.
   public var isIdle: Bool { running.isEmpty }
-  /// How many more sequences there is room for.
+  /// How many more sequences there are slots for.
   public var freeSequences: Int { maxSequences - running.count - manual.count }
 
-  /// Takes a slot for the sequence that `request` describes; ``next()`` reads and continues it.
+  /// Whether there are a slot and blocks for the sequence that `request` describes.
+  public func hasRoom(for request: GenerationRequest) -> Bool {
+    freeSequences > 0 && reservation(for: request) != nil
+  }
+
+  /// Takes a slot and blocks for the sequence that `request` describes; ``next()`` reads and continues
+  /// it, up to the end of the context.
+  ///
+  /// - Throws: ``GenerationProblem/sequences`` where there is no room (``hasRoom(for:)``).
   public func insert(_ request: GenerationRequest) throws(GenerationError) -> SequenceID {
     try insert(request, afterDraws: 0)
   }
@@ -113,51 +137,67 @@ public final class InferenceSession {
     }
     var sampler = try Sampler(request.sampling)
     for _ in 0..<draws { _ = sampler.nextStep() }
-    let state = try makeState(request, sampler)
-    _ = running.contains { $0.lead(state) }
+    let state = try makeState(request, sampler, reservation(for: request))
     running.append(state)
     return state.id
   }
 
-  /// Takes a slot for a sequence that the caller feeds with ``append(_:to:)``; ``next()`` leaves it
-  /// alone.
+  /// Takes a slot, and blocks for the whole context, for a sequence that the caller feeds with
+  /// ``append(_:to:)``; ``next()`` leaves it alone.
   public func open() throws(GenerationError) -> SequenceID {
-    let state = try makeState(GenerationRequest(prompt: [], maxTokens: 0), Sampler(.init()))
+    let state = try makeState(
+      GenerationRequest(prompt: [], maxTokens: 0), Sampler(.init()),
+      reservation(ofTokens: contextLength))
     manual[state.id] = state
     return state.id
   }
 
-  /// Ends a sequence, wherever it is; its slot is free for another.
+  /// Ends a sequence, wherever it is; its slot and its blocks are free for others.
   public func remove(_ id: SequenceID) {
     if let state = manual.removeValue(forKey: id) { return free(state) }
     guard let index = running.firstIndex(where: { $0.id == id }) else { return }
     let state = running.remove(at: index)
-    for other in running { other.followers.removeAll { $0 === state } }
+    if state.isFollowing {
+      for other in running { other.followers.removeAll { $0 === state } }
+    }
     state.handOverPrefill()
     free(state)
   }
 
   private func makeState(
-    _ request: GenerationRequest, _ sampler: Sampler
+    _ request: GenerationRequest, _ sampler: Sampler, _ reservation: Reservation?
   ) throws(GenerationError) -> SequenceState {
-    guard freeSequences > 0 else {
+    guard freeSequences > 0, let slot = freeSlots.last else {
       throw GenerationError(
         .sequences, "\(maxSequences) sequences already run: expected at most as many",
         remedy: "remove one, or make a session for more")
     }
+    guard let reservation else {
+      throw GenerationError(
+        .sequences,
+        "\(pool.availableCount) of \(pool.count) blocks of the KV cache are free: the sequence may "
+          + "need more",
+        remedy:
+          "wait for another sequence to end, ask for fewer tokens, or make a session with more")
+    }
+    freeSlots.removeLast()
     lastID += 1
-    return SequenceState(SequenceID(number: lastID), request, sampler, in: takeSlot())
-  }
-
-  /// The slot freed last, so that what was captured over it serves again.
-  private func takeSlot() -> CacheSlot {
-    if let slot = freeSlots.popLast() { return slot }
-    defer { slotCount += 1 }
-    return CacheSlot(slotCount, model, capacity: contextLength)
+    let state = SequenceState(
+      SequenceID(number: lastID), request, sampler, slot: slot, limit: limit(of: request),
+      blocks: take(reservation))
+    if let leader = reservation.leader {
+      leader.followers.append(state)
+      state.isFollowing = true
+    } else {
+      (state.knownBlocks, state.prefix) = (reservation.shared.count, reservation.prefix)
+    }
+    return state
   }
 
   private func free(_ state: SequenceState) {
     state.isRemoved = true
-    freeSlots.append(state.cache)
+    freeSlots.append(state.slot)
+    // What prompts begin with is found through what lies before it: that is to stay longest.
+    for block in state.blocks.reversed() { pool.release(block) }
   }
 }

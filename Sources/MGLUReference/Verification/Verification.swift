@@ -34,7 +34,8 @@ package struct Verification {
     for type in backend.weightTypes { take(try inferenceUnits(type)) }
     take(trainingUnits())
     take(try models())
-    take([try attention(), try routes(), try largestTokens(), try drawnTokens()])
+    take(try attention())
+    take([try routes(), try largestTokens(), try drawnTokens()])
   }
 
   /// How far a unit over `columns` columns may be from float64.

@@ -1,0 +1,90 @@
+/// The sizes of a session, and what it allocates.
+struct SessionPlan {
+  let maxSequences: Int
+  let contextLength: Int
+  let prefillChunkSize: Int
+  /// The blocks of the KV cache that sequences may have.
+  let cacheBlocks: Int
+  /// Most rows of a step that decodes.
+  let decodeRows: Int
+  private let blocksPerSequence: Int
+
+  init(
+    _ model: InferenceModel, maxSequences: Int, contextLength: Int?, cacheBlocks: Int?,
+    prefillChunkSize: Int?
+  ) {
+    let (limit, size) = (model.configuration.contextLength, model.backend.cacheBlockSize)
+    let longest = max(1, min(contextLength ?? limit, limit))
+    let perSequence = SessionCache.blockCount(tokens: longest, on: model.backend)
+    self.maxSequences = max(1, maxSequences)
+    self.cacheBlocks = max(1, cacheBlocks ?? self.maxSequences * perSequence)
+    blocksPerSequence = min(perSequence, self.cacheBlocks)
+    self.contextLength = min(longest, blocksPerSequence * size)
+    // A block at least, so that every step can read on.
+    let chunk = max(size, prefillChunkSize ?? (model.backend.isAsynchronous ? 2048 : 256))
+    self.prefillChunkSize = min(chunk, self.contextLength * self.maxSequences)
+    decodeRows = StepSizes.padded(self.maxSequences)
+  }
+
+  /// One for each sequence, and one for rows of none.
+  var slots: Int { maxSequences + 1 }
+
+  /// Most rows of a step.
+  private var rows: Int { prefillChunkSize + decodeRows }
+
+  func batch(in layout: inout ArenaLayout) -> InputBatch {
+    InputBatch(
+      rows: rows, sampled: decodeRows, chunks: min(maxSequences, prefillChunkSize), in: &layout)
+  }
+
+  func blockTables(in layout: inout ArenaLayout) -> Tensor {
+    layout.tensor([slots, blocksPerSequence], .int32)
+  }
+
+  /// Activations, logits, and the residuals of sampled rows.
+  func buffers(
+    _ model: InferenceModel, in layout: inout ArenaLayout
+  ) -> (buffers: DecodeBuffers, logits: Tensor, gathered: Tensor) {
+    let c = model.configuration
+    // A prompt's logits are scored 32 rows at a time.
+    let logitsRows = max(decodeRows, min(32, rows))
+    let alignment = logitsAlignment / DataType.float32.byteCount
+    let columns = (c.vocabularySize + alignment - 1) / alignment * alignment
+    return (
+      DecodeBuffers(model, rows: rows, in: &layout), layout.tensor([logitsRows, columns]),
+      layout.tensor([logitsRows, c.hiddenSize])
+    )
+  }
+
+  /// Bytes of all but the KV cache.
+  func bufferByteCount(_ model: InferenceModel) -> Int {
+    ArenaLayout.measure { layout in
+      _ = buffers(model, in: &layout)
+      _ = batch(in: &layout)
+      _ = blockTables(in: &layout)
+    }
+  }
+}
+
+extension InferenceModel {
+  /// Bytes of the KV cache of a session of so many blocks.
+  public func cacheByteCount(blocks: Int) -> Int {
+    SessionCache.byteCount(self, blocks: blocks + 1)
+  }
+
+  /// How many blocks of a KV cache hold a sequence of so many tokens.
+  public func cacheBlocks(tokens: Int) -> Int {
+    SessionCache.blockCount(tokens: tokens, on: backend)
+  }
+
+  /// Bytes that a session takes beside its KV cache where it computes; see
+  /// ``InferenceSession/init(_:maxSequences:contextLength:cacheBlocks:prefillChunkSize:)``.
+  public func sessionByteCount(
+    maxSequences: Int, contextLength: Int? = nil, prefillChunkSize: Int? = nil
+  ) -> Int {
+    SessionPlan(
+      self, maxSequences: maxSequences, contextLength: contextLength, cacheBlocks: nil,
+      prefillChunkSize: prefillChunkSize
+    ).bufferByteCount(self)
+  }
+}
