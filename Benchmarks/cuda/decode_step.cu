@@ -7,7 +7,7 @@
 //
 // The model has the shape of paper-large (16 layers, h 2048, d 8192, 32 heads, 8 key-value heads, 50,257
 // tokens in an embedding that is the head too). SwiGLU is
-// UNIT_MASKS 0 and UNIT_PLANES 2. With -DBITS=16 activations and cache are FP16, else float32; the blocks of the
+// UNIT_MASKS 0 and UNIT_PLANES 2; with -DINT8=1 weights are integers, which want -DBITS=16. With -DBITS=16 activations and cache are FP16, else float32; the blocks of the
 // cache are in no order. Weights, caches and norms are random. With -DTIMELINE it prints when
 // the first block, half and all of them reach the points of a layer in the middle, in microseconds.
 // Needs compute capability 9.0.
@@ -25,6 +25,9 @@
 
 #ifndef BITS
 #define BITS 32
+#endif
+#ifndef INT8
+#define INT8 0
 #endif
 #define MASKS 0
 #define PLANES 1
@@ -83,8 +86,8 @@ __device__ unsigned long long timeline[LAYERS + 1][POINTS][132];
 
 constexpr int H = 2048, D = 8192, HEADS = 32, KV_HEADS = 8, CAPACITY = 1024;
 constexpr int VOCABULARY = 50257, TOKEN = 4321;
-constexpr int ROWS = (HEADS + 2 * KV_HEADS) * HEAD;
-constexpr int UNIT_CELL = UNIT_PLANES * 2048 + UNIT_MASKS * 128;
+constexpr int QKV_ROWS = (HEADS + 2 * KV_HEADS) * HEAD;
+constexpr int MATRIX_CELL = chain_projection::CELL_BYTES, UNIT_CELL = chain_unit::CELL_BYTES;
 constexpr int ACTIVATION = 1, GATING = UNIT_MASKS ? 3 : UNIT_PLANES == 2 ? 1 : 0;
 constexpr int ACTIVATIONS = BITS == 16 ? CMGLU_F16 : CMGLU_F32;
 constexpr int BLOCKS = CAPACITY / attend::BLOCK;
@@ -95,7 +98,7 @@ __global__ void randomize(unsigned *words, size_t count, unsigned seed) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count; i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = ((unsigned)i + seed) * 2654435761u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
-    words[i] = (z & 0x83ff83ffu) | 0x24002400u;  // halves of about 2^-6
+    words[i] = (z & 0x83ff83ffu) | (INT8 ? 0x0c000c00u : 0x24002400u);  // halves of about 2^-12 or 2^-6
   }
 }
 // Masks' words become random bits.
@@ -103,7 +106,7 @@ __global__ void randomize_masks(unsigned char *cells, size_t count) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count * UNIT_MASKS * 32; i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = (unsigned)i * 2246822519u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
-    ((unsigned *)(cells + i / (UNIT_MASKS * 32 + !UNIT_MASKS) * UNIT_CELL + UNIT_PLANES * 2048))[i % (UNIT_MASKS * 32 + !UNIT_MASKS)] = z;
+    ((unsigned *)(cells + i / (UNIT_MASKS * 32 + !UNIT_MASKS) * UNIT_CELL + UNIT_PLANES * MATRIX_CELL))[i % (UNIT_MASKS * 32 + !UNIT_MASKS)] = z;
   }
 }
 __global__ void randomize_floats(float *x, size_t count, unsigned seed, float center, float width) {
@@ -134,7 +137,7 @@ static unsigned char *weights(int rows, int columns, int cell) {
   const size_t count = (size_t)(rows + 15) / 16 * (columns / 64);
   auto *memory = allocate<unsigned char>(count * cell);
   randomize<<<2048, 256>>>((unsigned *)memory, count * cell / 4, seed += 77777);
-  if (cell != 2048 && UNIT_MASKS) randomize_masks<<<2048, 256>>>(memory, count);
+  if (cell != MATRIX_CELL && UNIT_MASKS) randomize_masks<<<2048, 256>>>(memory, count);
   return memory;
 }
 static float *floats(size_t count, float center, float width) {
@@ -190,7 +193,7 @@ static void multiply(
   f.inputType = inputType, f.outputType = outputType;
   f.activation = isUnit ? ACTIVATION : 5, f.gating = isUnit ? GATING : 0;
   f.accumulate = norm == nullptr, f.epsilon = 1e-5f, f.isChained = 1;
-  const int streams = !isUnit ? 1 : UNIT_PLANES == 2 ? 2 : UNIT_MASKS + 1, cell = isUnit ? UNIT_CELL : 2048;
+  const int streams = !isUnit ? 1 : UNIT_PLANES == 2 ? 2 : UNIT_MASKS + 1, cell = isUnit ? UNIT_CELL : MATRIX_CELL;
   const int tiles = (rows + 15) / 16, grid = std::min(tiles, multiprocessors), own = columns / 64 / 8 * ((tiles + grid - 1) / grid);
   const int fixed = pieces * (columns / 64 * 128 + 64) + pieces * 2 * 8 * streams * 16 * 4 + 64;
   f.places = 2;
@@ -244,9 +247,9 @@ int main(int count, char **arguments) {
   std::vector<Layer> layers;
   const size_t cache = (size_t)(BLOCKS + 1) * KV_HEADS * attend::BLOCK * HEAD;
   for (int l = 0; l < LAYERS; l++)
-    layers.push_back({weights(ROWS, H, 2048), weights(H, H, 2048), weights(D, H, UNIT_CELL), weights(H, D, 2048),
+    layers.push_back({weights(QKV_ROWS, H, MATRIX_CELL), weights(H, H, MATRIX_CELL), weights(D, H, UNIT_CELL), weights(H, D, MATRIX_CELL),
                       floats(H, 1, 0.5), floats(H, 1, 0.5), elements(cache), elements(cache)});
-  auto *embedding = weights(VOCABULARY, H, 2048);
+  auto *embedding = weights(VOCABULARY, H, MATRIX_CELL);
   auto *norm = floats(H, 1, 0.5), *x = allocate<float>(4 * H), *logits = allocate<float>(4 * VOCABULARY);
   auto *token = allocate<int>(4);
   CHECK(cudaDeviceSynchronize());
@@ -256,7 +259,7 @@ int main(int count, char **arguments) {
   CHECK(cudaMallocHost(&choice, 20));
   CHECK(cudaMallocHost(&chosen, 4));
   choice[0] = choice[1] = choice[3] = choice[4] = 0, choice[2] = 1;
-  auto *qkv = allocate<attend::Element>(4 * ROWS), *attended = allocate<attend::Element>(4 * H);
+  auto *qkv = allocate<attend::Element>(4 * QKV_ROWS), *attended = allocate<attend::Element>(4 * H);
   auto *a = allocate<attend::Element>(4 * D);
   auto *table = floats(CAPACITY * HEAD, 0, 1);
   auto *position = allocate<int>(4);
@@ -270,9 +273,9 @@ int main(int count, char **arguments) {
   CHECK(cudaMemcpy(blockTables, blocks.data(), 4 * blocks.size(), cudaMemcpyHostToDevice));
 
   auto chain = record([&] {
-    launch(chain_tokens::embed, 1, 256, 0, 1, IN_ORDER, token, embedding, x, H, 0);
+    launch(chain_tokens::embed, 1, 256, 0, 1, IN_ORDER, token, embedding, x, H, INT8 ? CMGLU_I8 : CMGLU_F16);
     for (auto &l : layers) {
-      multiply(false, (unsigned char *)l.qkv, x, CMGLU_F32, qkv, ACTIVATIONS, l.inputNorm, ROWS, H);
+      multiply(false, (unsigned char *)l.qkv, x, CMGLU_F32, qkv, ACTIVATIONS, l.inputNorm, QKV_ROWS, H);
       chain_attention::Attention p = {};
       p.qkv = qkv, p.keys = l.keys, p.values = l.values, p.output = attended, p.positions = position;
       p.slots = slot, p.blockTables = blockTables, p.blocksPerSequence = BLOCKS, p.decodes = 1;
@@ -285,8 +288,9 @@ int main(int count, char **arguments) {
     }
     multiply(false, embedding, x, CMGLU_F32, logits, CMGLU_F32, norm, VOCABULARY, H);
   });
-  const double layer = 2. * ROWS * H + 2. * H * H + 2. * D * H + (double)D * H * UNIT_CELL / 1024;
-  const double bytes = LAYERS * layer + 2. * VOCABULARY * H;
+  const double each = MATRIX_CELL / 1024.;
+  const double layer = each * QKV_ROWS * H + each * H * H + each * D * H + (double)D * H * UNIT_CELL / 1024;
+  const double bytes = LAYERS * layer + each * VOCABULARY * H;
   auto report = [&](const char *name, float us) {
     printf("%-36s %6.1f us of %.0f MB: %.2f TB/s\n", name, us, bytes / 1e6, bytes / us / 1e6);
   };
@@ -325,7 +329,7 @@ int main(int count, char **arguments) {
   d.token = token, d.position = position, d.embedding = d.head = embedding, d.norm = norm;
   d.residual = x, d.logits = logits, d.vocabulary = VOCABULARY, d.cosine = table, d.sine = table + CAPACITY * HEAD / 2;
   d.slot = slot, d.blockTables = blockTables, d.blocksPerSequence = BLOCKS;
-  d.words = allocate<u64>(8ul * (2 + 2 * H + ROWS + HEADS * HEAD + D + HEADS * SPLITS * (HEAD + 2)));
+  d.words = allocate<u64>(8ul * (2 + 2 * H + QKV_ROWS + HEADS * HEAD + D + HEADS * SPLITS * (HEAD + 2)));
   d.count = LAYERS, d.hidden = H, d.intermediate = D, d.heads = HEADS, d.kvHeads = KV_HEADS;
   d.pieces = pieces, d.activation = ACTIVATION, d.gating = GATING, d.scale = 0.125f, d.epsilon = 1e-5f;
   cudaFuncAttributes attributes;

@@ -83,6 +83,9 @@ static const char decode_share_cu[] = {
 static const char fused_linear_cu[] = {
 #embed "cuda/fused_linear.cu" suffix(, 0)
 };
+static const char fused_linear_batch_cu[] = {
+#embed "cuda/fused_linear_batch.cu" suffix(, 0)
+};
 static const char fused_linear_cell_cu[] = {
 #embed "cuda/fused_linear_cell.cu" suffix(, 0)
 };
@@ -161,7 +164,7 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(attention_train_backward), SOURCE(attention_train_forward),
     SOURCE(attention_train_tiles), SOURCE(decode), SOURCE(decode_attention),
     SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),
-    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_cell),
+    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_batch), SOURCE(fused_linear_cell),
     SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
     SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_input),
     SOURCE(fused_linear_prompt_wgmma), SOURCE(fused_linear_unit),

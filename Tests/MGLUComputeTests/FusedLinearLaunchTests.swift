@@ -29,7 +29,7 @@ import Testing
     let device = Self.devices[index]
     for (masks, planes) in (0...16).map({ ($0, 1) }) + [(0, 2)] {
       for (type, pieces) in [
-        (WeightType.float16, 1), (.float16, 2), (.bfloat16, 1), (.bfloat16, 3),
+        (WeightType.float16, 1), (.float16, 2), (.bfloat16, 1), (.bfloat16, 3), (.int8, 2),
       ] {
         for width in [1, 577, 2048, 4096, 15_000, 28_672, 120_000, 1 << 20] {
           for rows in [1, 2048, 8192, 131_072] {
@@ -64,6 +64,45 @@ import Testing
         }
       }
     }
+  }
+
+  /// Steps of many rows on Hopper: whatever is asked for fits a block, and blocks are enough for all of it.
+  @Test func batchesFit() {
+    let hopper = Self.devices[3]
+    #expect(FusedLinearBatchLaunch.isAvailable(on: hopper))
+    #expect(!FusedLinearBatchLaunch.isAvailable(on: Self.devices[4]))
+    for gating in [Gating.linear, .gated, .shared]
+      + (1...16).map({ .masked(count: $0, ablation: nil) })
+    {
+      for (type, pieces) in [
+        (WeightType.float16, 1), (.float16, 2), (.bfloat16, 3), (.int8, 1), (.int8, 2),
+      ] {
+        for (rows, width) in [(1, 1), (37, 577), (2048, 8192), (3072, 2048), (131_072, 4096)] {
+          for batch in [1, 2, 17, 64, 100, 256] {
+            let launch = FusedLinearBatchLaunch(
+              gating: gating, activation: .silu, type: type, output: .float32, rows: rows,
+              width: width, batch: batch, pieces: pieces, on: hopper)
+            let cluster = launch.options.contains("-DCLUSTER=2") ? 2 : 1
+            #expect(
+              launch.sharedBytes <= hopper.sharedBytesPerBlock && launch.stages >= 3
+                && launch.grid % cluster == 0 && launch.grid >= cluster
+                && (cluster > 1 || launch.grid <= hopper.multiprocessorCount),
+              "\(launch)")
+          }
+        }
+      }
+    }
+  }
+
+  /// As many blocks as an H100 has room for, and no more than two columns of them: what was measured.
+  @Test(arguments: [
+    (3072, 2048, 8, 96), (2048, 2048, 64, 128), (2048, 8192, 64, 128), (2048, 8192, 256, 128),
+  ])
+  func batchesFillMultiprocessors(rows: Int, width: Int, batch: Int, grid: Int) {
+    let launch = FusedLinearBatchLaunch(
+      gating: .linear, activation: .identity, type: .float16, output: .float32, rows: rows,
+      width: width, batch: batch, pieces: 1, on: Self.devices[3])
+    #expect(launch.grid == grid, "\(launch)")
   }
 
   private func fits(

@@ -84,13 +84,16 @@ struct KernelCompilationTests {
         fusedLinear(masks, planes), fusedLinear(masks, planes, batch: 16),
         fusedLinear(masks, planes, .bfloat16, isStaged: true),
         fusedLinear(masks, planes, .bfloat16, batch: 16, isStaged: true),
+        fusedLinear(masks, planes, .int8), fusedLinear(masks, planes, .int8, batch: 16),
       ]
     },
     "decode": [(0, 1), (0, 2), (1, 1), (4, 1), (8, 1), (11, 1), (16, 1)].flatMap { masks, planes in
-      [(0, 2), (1, 4)].map { bfloat, queries in
-        ["-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(bfloat)", "-DHEAD=64"]
-          + ["-DQUERIES=\(queries)", "-DBITS=\(bfloat == 0 ? 32 : 16)"]
-      }
+      let unit = ["-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DHEAD=64"]
+      return [
+        unit + ["-DBF16=0", "-DQUERIES=2", "-DBITS=32"],
+        unit + ["-DBF16=1", "-DQUERIES=4", "-DBITS=16"],
+        unit + ["-DBF16=0", "-DQUERIES=2", "-DBITS=16", "-DINT8=1"],
+      ]
     },
     "attention": [(16, 1, 32), (64, 4, 32), (80, 3, 16), (128, 4, 32), (256, 4, 16)].flatMap {
       size, queries, bits in
@@ -143,11 +146,41 @@ struct KernelCompilationTests {
   /// And for 9.0 alone: every count of masks that a single row may meet, and what only it has.
   static let hopperOptions = [
     "fused_linear": (1...15).map { fusedLinear($0, 1, .float16) },
-    "fused_linear_prompt": promptOptions,
+    "fused_linear_batch": batchOptions, "fused_linear_prompt": promptOptions,
   ]
 
   /// Sources that only Hopper has the instructions for.
-  static let onHopperAlone: Set = ["fused_linear_prompt"]
+  static let onHopperAlone: Set = ["fused_linear_batch", "fused_linear_prompt"]
+
+  /// fused_linear_batch.cu as it is launched for every unit over steps of all sizes.
+  static let batchOptions: [[String]] = {
+    let hopper = FusedLinearLaunchTests.devices[3]
+    var found: [[String]] = []
+    func add(
+      _ gating: Gating, _ activation: Activation, _ types: [WeightType], output: DataType = .float16
+    ) {
+      for type in types {
+        for batch in [8, 64, 256] {
+          for (rows, width) in [(2048, 2048), (50_257, 2048)] {
+            let options = FusedLinearBatchLaunch(
+              gating: gating, activation: activation, type: type, output: output, rows: rows,
+              width: width, batch: batch, pieces: 1, on: hopper
+            ).options
+            if !found.contains(options) { found.append(options) }
+          }
+        }
+      }
+    }
+    add(.linear, .identity, [.float16, .int8], output: .float32)
+    add(.linear, .identity, [.bfloat16], output: .bfloat16)
+    add(.gated, .silu, [.float16, .int8])
+    add(.shared, .gelu, [.float16])
+    for count in [1, 2, 4, 8, 11, 16] {
+      add(.masked(count: count, ablation: nil), .silu, [.float16, .int8])
+    }
+    add(.masked(count: 5, ablation: .noValueMask), .geluTanh, [.bfloat16])
+    return found
+  }()
 
   /// Every tile of units with up to six masks, and the largest of the others, of BF16, of ablations, with
   /// routes and for every activation.
@@ -194,6 +227,10 @@ struct KernelCompilationTests {
     // 17 sums of 16 columns are 136 of a thread's 255 registers, which leaves too few for a cell's
     // words and weights: a dozen values go to memory once for each cell, on GPUs newer than 9.0.
     ("fused_linear", ["-DMASKS=16", "-DTILES=2"]),
+    // Groups of integers have sums of their own beside these.
+    ("fused_linear", ["-DMASKS=8", "-DTILES=2", "-DINT8=1"]),
+    ("fused_linear_batch", ["-DMASKS=16", "-DINT8=1"]),
+    ("fused_linear_batch", ["-DMASKS=11", "-DINT8=1"]),
     // Nine warps leave a thread 168 registers: three values too few with 8 masks, some ten with 11.
     ("decode", ["-DUNIT_MASKS=8"]), ("decode", ["-DUNIT_MASKS=11"]),
     ("decode", ["-DUNIT_MASKS=16"]),

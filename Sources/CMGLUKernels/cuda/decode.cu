@@ -18,22 +18,23 @@
 // block for every QUERIES query heads and split of the positions; blocks of different splits merge an equal
 // share each.
 //
-// Variants UNIT_MASKS, UNIT_PLANES and BF16 of the unit, as in fused_linear.cu; HEAD, QUERIES and BITS of
+// Variants UNIT_MASKS, UNIT_PLANES, BF16 and INT8 of the unit, as in fused_linear.cu; HEAD, QUERIES and BITS of
 //          the cache, as in attention.cu: 16 with inputs in one piece, whose queries, keys and values
 //          are rounded to the weights' type, else 32.
 // Launch   a block of 288 threads on each multiprocessor, in order or before the kernels ahead are done,
 //          if they are started so that this one's blocks find room together. Columns are multiples of
 //          512, HEAD is 64 at most. Compute capability 9.0.
 //
-// Measured on an H100 (2026-11-25): a step of 16 layers of h 2048, d 8192, 32 heads, 8 key-value heads,
-// position 512, 50,257 tokens, FP16, inputs in two pieces, with the choice of the token
-// (tokens_sample.cu), steps one after the other (Benchmarks/cuda/decode_step.cu); microseconds, and
-// those of the bytes at 3.09 TB/s:
-//                this   bytes   the chain, without choice
-//     SwiGLU      796     697   957
-//     n_m = 8     766     610
-//     n_m = 4     685     566   886
-//     n_m = 1     639     534   842
+// Measured on an H100 (2026-11-26): a step of 16 layers of h 2048, d 8192, 32 heads, 8 key-value heads,
+// position 512, 50,257 tokens, FP16, inputs in one piece and a cache of 16 bits, and in two pieces and a
+// cache of 32, with the choice of the token (tokens_sample.cu), steps one after the other
+// (Benchmarks/cuda/decode_step.cu); microseconds, and those of the bytes at 3.09 TB/s:
+//                16 bits   32 bits   bytes   the chain, without choice
+//     SwiGLU         782       792     697   957
+//     n_m = 4        676       686     566   886
+//     n_m = 1        626       633     534   842
+// At position 1000: 785 and 806, 679 and 700, 632 and 651. With positions split in eight by their number
+// and 32 bits (2026-11-25): 795 and 805, 682 and 696, 641 and 646.
 // Steps on the way, n_m = 4: a copy for each warp of a stage, and words in the order of their elements,
 // of which lanes took eight each, 742; one copy a stage 762, though without waiting for results it is
 // 2.91 TB/s in place of 2.68; words in the order in which lanes take two of each eighth, whole lines
@@ -43,6 +44,8 @@
 // What bounds it: half of the time the ring is full, while eight warps stage inputs (1.1 us for the way
 // of a result when memory is idle, 2.5 when it is busy), attend (4) and multiply masked cells (9 for
 // what the memory needs 13.6 for, from a full ring).
+// INT8, the same, inputs in one piece, cache of FP16 (2026-11-26): SwiGLU 543 (370), n_m = 1 485 (289),
+// n_m = 4 554 (321). The ring, half a layer, is full most of the time.
 
 #ifndef UNIT_MASKS
 #define UNIT_MASKS 1
@@ -92,12 +95,14 @@ constexpr int AWAITED = 4;           // of one without that are waited for toget
 constexpr int TAKEN = 2;             // and on their way
 constexpr int SPLITS = 8;            // of positions
 // Stages on their way at a time: small reads queue behind more of them, and one leaves the memory idle.
-constexpr int WINDOW = 2;
+constexpr int WINDOW = INT8 && UNIT_PLANES == 2 ? 4 : 2;
 constexpr int LEAD = 2;              // stages beyond a full ring that go to the L2
 constexpr int MOST_LAYERS = 48;      // that an argument has room for
 // A warp's part of a stage of the ring: a plane of a cell, or a whole cell of a masked unit.
 constexpr int PLANE = projection::CELL_BYTES;
 constexpr int CELL = UNIT_PLANES == 2 ? PLANE : unit::CELL_BYTES;
+// And of a stage of a cache: a chunk of 16 bits or half of one of 32, keys and values.
+constexpr int CACHE = PLANE < 2048 ? 2048 : PLANE, LARGEST = CELL < CACHE ? CACHE : CELL;
 
 // Mirrored by cmglu_cuda_layer in cmglu_cuda.h.
 struct Layer {

@@ -62,12 +62,12 @@ __device__ __forceinline__ void attend_share(
     const int count = min(WARPS, (share.chunks - from + SPLITS - 1) / SPLITS);
     for (int other = 0; other < count; other++) {
       if (other != warp) {
-        ring.pass(PLANE, lane);
+        ring.pass(CACHE, lane);
         continue;
       }
       const int chunk = from + other * SPLITS, last = row.position + 1 - chunk * attend::BLOCK;
       ring.await();
-      Element *keys = (Element *)ring.part(0, PLANE), *values = keys + VALUES / sizeof(Element);
+      Element *keys = (Element *)ring.part(0, CACHE), *values = keys + VALUES / sizeof(Element);
       if (last <= attend::BLOCK) {
         for (int i = lane; i < HEAD; i += 32) {
           keys[(last - 1) * HEAD + i] = shared.added[QUERIES][i];
@@ -80,7 +80,7 @@ __device__ __forceinline__ void attend_share(
       const attend::Chunk found =
           attend::attend_chunk(query, keys, values, 0, last, factor, lane);
       ring.release(lane);
-      ring.next(PLANE);
+      ring.next(CACHE);
       attend::leave(found, shared.found[warp], lane);
     }
     meet();
@@ -115,7 +115,7 @@ __device__ __forceinline__ void attend_share(
     for (int from = chunk * attend::BLOCK;
          from <= row.position && from < (chunk + 1) * attend::BLOCK; from += CACHED) {
       const int own = warp * AHEAD, count = row.position + 1 - from - own;
-      const Element *keys = (const Element *)ring.part(0, PLANE) + own * HEAD;
+      const Element *keys = (const Element *)ring.part(0, CACHE) + own * HEAD;
       const Element *values = keys + VALUES / sizeof(Element);
       ring.await();
       KeyValue rows[AHEAD] = {};
@@ -127,7 +127,7 @@ __device__ __forceinline__ void attend_share(
           load_pairs(isNew ? shared.added[QUERIES + 1] : values + ahead * HEAD, lane, rows[ahead].value);
         }
       ring.release(lane);
-      ring.next(PLANE);
+      ring.next(CACHE);
       if (count > 0) attend::add_rows(running, query, rows, count);
     }
   attend::leave(running, shared.found[warp], lane);

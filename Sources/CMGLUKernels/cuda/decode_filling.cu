@@ -4,7 +4,7 @@
 // A stage is one copy, or two of a cache: each costs the thread some 60 cycles. While the ring has no
 // room, what comes after it goes to the L2.
 
-constexpr int VALUES = WARPS * PLANE / 2;  // bytes from a stage's keys to its values
+constexpr int VALUES = WARPS * CACHE / 2;  // bytes from a stage's keys to its values
 // Positions of a stage: a chunk, or half of one.
 constexpr int CACHED = VALUES / (HEAD * (int)sizeof(attend::Element)) < attend::BLOCK
                            ? attend::BLOCK / 2 : attend::BLOCK;
@@ -16,7 +16,7 @@ struct Filling {
   int *blocks;        // of the cache, that this block's chunks are in
   Ring ring, oldest;  // where it is filled, and the oldest stage that is not known to be released
   int count, live;    // stages begun, and from the oldest on
-  u64 areCells;       // a bit for each of these, the newest the lowest
+  u64 kinds;          // two bits for each of these, the newest the lowest: a plane, a cell, a cache
   Course next, ahead;
   int lead;           // stages from the one to the other
   u64 policy;
@@ -24,8 +24,12 @@ struct Filling {
   __device__ __forceinline__ Filling(
       const Decode &d, const Layer *layers, int *blocks, const Ring &ring)
       : d(d), layers(layers), blocks(blocks), ring(ring), oldest(ring), count(0), live(0),
-        areCells(0), next(d, layers), ahead(next), lead(0) {
+        kinds(0), next(d, layers), ahead(next), lead(0) {
     asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  }
+
+  static __device__ __forceinline__ int size_of(int kind) {
+    return kind == 0 ? PLANE : kind == 1 ? CELL : CACHE;
   }
 
   // Whether a stage of `size` bytes for each warp overwrites nothing.
@@ -48,7 +52,7 @@ struct Filling {
   __device__ __forceinline__ void begin_stage(int size, int bytes) {
     while (!has_room(size))
       if (projection::is_complete(oldest.empty + oldest.stage * 8, oldest.parity))
-        oldest.next(areCells >> --live & 1 ? CELL : PLANE);
+        oldest.next(size_of(kinds >> 2 * --live & 3));
       else
         look_ahead();
     if (count >= WINDOW) {
@@ -58,7 +62,7 @@ struct Filling {
           back < 0 ? ring.parity ^ 1 : ring.parity);
     }
     count++, live++;
-    areCells = areCells << 1 | (size == CELL);
+    kinds = kinds << 2 | (size == PLANE ? 0 : size == CELL ? 1 : 2);
     asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(ring.full + ring.stage * 8),
                  "r"(bytes)
                  : "memory");
@@ -89,9 +93,9 @@ struct Filling {
         const long long at =
             (((long long)blocks[chunk / SPLITS] * d.kvHeads + share.kv) * attend::BLOCK +
              from % attend::BLOCK) * HEAD;
-        begin_stage(PLANE, 2 * bytes);
+        begin_stage(CACHE, 2 * bytes);
         if (bytes > 0) copy(0, layer.keys + at, bytes), copy(VALUES, layer.values + at, bytes);
-        ring.next(PLANE);
+        ring.next(CACHE);
       }
   }
 

@@ -19,6 +19,26 @@
 //          or, of one plane without masks, 2; CLUSTER 1, 2, 4 or 8 blocks for an item.
 // Launch   blocks of 384 threads: with CLUSTER 1 any number, else CLUSTER for each item. Compute
 //          capability 9.0 and newer.
+//
+// Measured on an H100 (2026-11-26, FP16, inputs of FP16, cold weights, graph replay), microseconds, and those
+// of the bytes at 3.09 TB/s; in brackets torch's F.linear over W, or over gate and value in one:
+//     rows                  8     16     32     64        128       256   bytes
+//     3072 x 2048         7.7    7.7    8.2    9.8 (8)   13.9      18.3     4.1
+//     2048 x 2048         6.4    6.3    7.9    8.6 (7)   10.8      14.9     2.7
+//     SwiGLU 8192 x 2048 23.5   23.7   24.4   25.7 (29)  29.8 (29) 53.1 (33) 21.7
+//     n_m = 1            15.1   15.1   16.3   19.7       29.0      53.2    11.5
+//     n_m = 4            19.5   19.4   24.3   35.0       63.9     123.6    13.6
+//     2048 x 8192        16.8   16.8   18.2   19.9 (17)  24.9 (19) 37.1 (22) 10.9
+//     50257 x 2048       71.7   72.1   72.9   78.6       96.0     182.6    66.6
+// INT8: SwiGLU 15.7, 16.0, 17.8, 22.4, 41.0, 78.7 of 11.5; n_m = 4 20.1 ... 49.8 at 64 rows of 8.5.
+// Steps on the way, SwiGLU at 64 and 256 rows: one warp that copied a row of cells with each lane, and x by
+// cp.async, which each thread announced, 31.6 and 83.7; copies by a thread each of three warps, x by the copy
+// engine 26.1 and 62.1; a block of columns ahead in registers, 26.3 and 55.1; fast quotients 25.7 and 53.4.
+// Nothing came of the next product's weights on their way to the L2 (1,218 us a step of 64 rows, 1,211).
+// What bounds it: from a block's end to the next kernel's first product, and from its last to its end, 4.5
+// us pass, which no other work hides; then tensor cores, which mma.sync keeps 8.5 cycles busy with a
+// product where it takes 6.5 at best (640 TFLOP/s; this does 330). wgmma has the same bits (measured
+// over a million sums), and would want x permuted, and registers for sums of a slice and of all.
 
 #ifndef CLUSTER
 #define CLUSTER 1
@@ -45,7 +65,7 @@ constexpr int SLICES = WARPS;
 constexpr int FILLERS = 4;                        // warps beside those: a group has four
 constexpr int WEIGHT_FILLERS = 2;                 // that fill in weights, and one fills in x
 constexpr int OUTPUTS = ROWS * TILES * 4;        // of a thread
-constexpr int OWNED = OUTPUTS / CLUSTER;          // those that a block of a cluster owns
+[[maybe_unused]] constexpr int OWNED = OUTPUTS / CLUSTER;  // those that a block of a cluster owns
 static_assert(OUTPUTS % CLUSTER == 0, "each block of a cluster owns as many outputs");
 
 // Bytes of weights of a block that are on their way before the input is there.
@@ -174,23 +194,24 @@ __device__ __forceinline__ void fill_input(
 __device__ __forceinline__ float output_of(const FusedLinear &f, const float (&sums)[STREAMS], int row) {
   FusedLinear known;
   known.activation = ACTIVATION, known.gating = GATING;
-  if (TERMS == 1) {
+  if constexpr (TERMS == 1) {
     float a = combine(sums[0], sums[STREAMS - 1], known);
-    if (MASKS > 0 && f.routes) a *= f.routes[(long long)row * MASKS];
+    if (MASKS > 0 && f.routes) a *= f.routes[row];
     return a;
+  } else {
+    float a[TERMS] = {};
+#pragma unroll
+    for (int mask = 0; mask < MASKS; mask++) {
+      a[mask] = combine(sums[mask], sums[STREAMS - 1], known);
+      if (f.routes) a[mask] = __fmul_rn(a[mask], f.routes[(long long)row * MASKS + mask]);
+    }
+#pragma unroll
+    for (int other = 1; other < TERMS; other *= 2)
+#pragma unroll
+      for (int mask = 0; mask < TERMS; mask += 2 * other)
+        a[mask] = __fadd_rn(a[mask], a[mask + other]);
+    return a[0];
   }
-  float a[TERMS] = {};
-#pragma unroll
-  for (int mask = 0; mask < MASKS; mask++) {
-    a[mask] = combine(sums[mask], sums[STREAMS - 1], known);
-    if (f.routes) a[mask] = __fmul_rn(a[mask], f.routes[(long long)row * MASKS + mask]);
-  }
-#pragma unroll
-  for (int other = 1; other < TERMS; other *= 2)
-#pragma unroll
-    for (int mask = 0; mask < TERMS; mask += 2 * other)
-      a[mask] = __fadd_rn(a[mask], a[mask + other]);
-  return a[0];
 }
 
 // Leaves a thread's outputs from the `first` on: of its rows of cells, tiles of columns and places in a

@@ -47,26 +47,6 @@ __device__ __forceinline__ u32 component(const uint4 &v, int index) {
   return index == 0 ? v.x : index == 1 ? v.y : index == 2 ? v.z : v.w;
 }
 
-// A lane's words of COUNT masks of a cell, of which the first are at `from`.
-template <int COUNT>
-__device__ __forceinline__ void load_words(u32 *words, const unsigned char *from, int lane) {
-#pragma unroll
-  for (int group = 0; group < COUNT / VECTOR; group++) {
-    const unsigned char *vector = from + (group * 32 + lane) * VECTOR * 4;
-    if (VECTOR == 4) {
-      const uint4 v = *(const uint4 *)vector;
-#pragma unroll
-      for (int i = 0; i < 4; i++) words[group * VECTOR + i] = component(v, i);
-    } else if (VECTOR == 2) {
-      const uint2 v = *(const uint2 *)vector;
-      words[group * VECTOR] = v.x;
-      words[group * VECTOR + VECTOR - 1] = v.y;
-    } else {
-      words[group] = *(const u32 *)vector;
-    }
-  }
-}
-
 #if INT8
 // Two integers, biased by 128 in a register's bytes, as FP16: exact.
 __device__ __forceinline__ u32 halves(u32 bytes, u32 selector) {
@@ -112,6 +92,26 @@ struct BlockInputs {
     for (int tile = 0; tile < TOGETHER; tile++) of[tile] = input(first + tile, block);
   }
 };
+
+// A lane's words of COUNT masks of a cell, of which the first are at `from`.
+template <int COUNT>
+__device__ __forceinline__ void load_words(u32 *words, const unsigned char *from, int lane) {
+#pragma unroll
+  for (int group = 0; group < COUNT / VECTOR; group++) {
+    const unsigned char *vector = from + (group * 32 + lane) * VECTOR * 4;
+    if (VECTOR == 4) {
+      const uint4 v = *(const uint4 *)vector;
+#pragma unroll
+      for (int i = 0; i < 4; i++) words[group * VECTOR + i] = component(v, i);
+    } else if (VECTOR == 2) {
+      const uint2 v = *(const uint2 *)vector;
+      words[group * VECTOR] = v.x;
+      words[group * VECTOR + VECTOR - 1] = v.y;
+    } else {
+      words[group] = *(const u32 *)vector;
+    }
+  }
+}
 
 // The mask words of a lane in a cell.
 struct MaskWords {

@@ -23,7 +23,7 @@ package struct DecodeLaunch: Equatable {
     return (row * cacheType.byteCount + found * 4 + 127) / 128 * 128
   }
 
-  /// A launch for `layers` layers of 16-bit weights, whose unit has `masks` masks or two `planes`, over
+  /// A launch for `layers` layers of weights in cells, whose unit has `masks` masks or two `planes`, over
   /// caches of `cacheType`, of which a sequence has `blocksPerSequence` blocks at most, or `nil` where
   /// decode.cu is not made for them.
   package init?(
@@ -56,18 +56,21 @@ package struct DecodeLaunch: Equatable {
     let attending = Self.attendingBytes(queries: queries, cacheType: cacheType)
     // A stage is a cell of every warp or a plane of one, which is the least, and two barriers; the
     // input begins a line of its own.
-    let plane = warps * FusedLinearVariant.cellBytes(masks: 0, planes: 1)
+    func cellBytes(_ masks: Int) -> Int {
+      warps * FusedLinearVariant.cellBytes(masks: masks, planes: 1, type: type)
+    }
+    let plane = cellBytes(0)
     let available = device.sharedBytesPerBlock - attending - fixed - 128
     ringBytes = available * plane / (plane + 16) / 1024 * 1024
     stages = ringBytes / plane
-    guard ringBytes >= 3 * warps * FusedLinearVariant.cellBytes(masks: masks, planes: 1) else {
-      return nil
-    }
+    // A stage of a cache takes as much as a plane of 16 bits.
+    guard ringBytes >= 3 * max(cellBytes(masks), warps * 2048) else { return nil }
     sharedBytes = ringBytes + (stages * 16 + 127) / 128 * 128 + fixed
-    options = [
-      "-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
-      "-DHEAD=64", "-DQUERIES=\(queries)", "-DBITS=\(cacheType.byteCount * 8)",
-    ]
+    options =
+      [
+        "-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
+        "-DHEAD=64", "-DQUERIES=\(queries)", "-DBITS=\(cacheType.byteCount * 8)",
+      ] + (type == .int8 ? ["-DINT8=1"] : [])
     self.grid = grid
   }
 }

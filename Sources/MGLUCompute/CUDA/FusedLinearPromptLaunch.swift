@@ -61,7 +61,7 @@ package struct FusedLinearPromptVariant: Equatable {
   private var stageBytes: (x: Int, weights: Int) {
     (
       columns * 128,
-      Self.tileRows / 16 * FusedLinearVariant.cellBytes(masks: masks, planes: planes)
+      Self.tileRows / 16 * FusedLinearVariant.cellBytes(masks: masks, planes: planes, type: type)
     )
   }
   /// Cycles of a block for 64 columns of W, as measured on an H100 from 16 to 256 rows of x: of 4096

@@ -81,7 +81,7 @@ private struct AttentionCase {
 
   /// How many rows of each sequence decode, and how many are a prompt's.
   static let steps: [(decoding: [Int], prompts: [Int])] = [
-    ([], [299, 0]), ([0], [0, 130]), ([0, 1], []), ([1], [7, 0]), ([1, 0], []), ([], [91, 1]),
+    ([], [299, 0]), ([0], [0, 130]), ([0, 1], []), ([1], [7, 0]), ([1, 0], []), ([], [89, 1]),
     ([0], [0, 170]), ([1, 0], []),
   ]
 
