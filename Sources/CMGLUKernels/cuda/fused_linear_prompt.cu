@@ -205,13 +205,13 @@ __device__ __forceinline__ float result(
   unit.activation = ACTIVATION;
   unit.gating = GATING;
   if (MASKS == 0) return combine(sum[0][index], t, unit);
-  const float *routes = f.routes + (long long)min(column, f.batch - 1) * MASKS;
+  const int routes = min(column, f.batch - 1) * MASKS;
 #pragma unroll
   for (int m = 0; m < OF_PASS; m++) {
     const int mask = pass * OF_PASS + m;
     if (OF_PASS * PASSES > MASKS && mask >= MASKS) break;
     const float term = combine(sum[min(m, SUMS - 1)][index], t, unit);
-    a += ROUTED ? routes[mask] * term : term;
+    a += ROUTED ? f.routes[routes + mask] * term : term;
   }
   return a;
 }
