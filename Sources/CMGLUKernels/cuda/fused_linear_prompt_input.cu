@@ -50,7 +50,9 @@ __device__ __forceinline__ void store_staged(
           word[i] = q & bit ? taken : word[i];
           word[i | bit] = q & bit ? word[i | bit] : taken;
         }
-    unsigned char *to = f.staged + line(f, (long long)piece * cells + chunk / 8, row) * 128;
+    // Small pieces first: what sums drop is below the last bit of what they are by then.
+    const long long cell = (long long)(f.pieces - 1 - piece) * cells + chunk / 8;
+    unsigned char *to = f.staged + line(f, cell, row) * 128;
     *(uint4 *)(to + ((chunk & 7) ^ (row & 7)) * 16) =
         make_uint4(word[0], word[1], word[2], word[3]);
   }

@@ -40,6 +40,15 @@ extension Verification {
     Case(kind: .mglu(.init(count: 2)), d: 17, h: 15_000, rows: 16),
   ]
 
+  /// Prompts that GPUs compute in tiles of every size: few rows in small ones, more in larger ones, also
+  /// where the last are not full, and a part of a call's rows.
+  private static let prompts = [
+    units[0], units[2], units[3], units[4], units[6], units[7], units[9],
+  ]
+  .flatMap { kind in
+    [(300, 577, 130), (4200, 70, 300)].map { Case(kind: kind, d: $0.0, h: $0.1, rows: $0.2) }
+  }
+
   /// Every activation, in a unit whose kernels differ in nothing else.
   private static let activated = Activation.allCases.map {
     Case(kind: .glu, d: 37, h: 577, rows: 3, activation: $0)
@@ -52,6 +61,8 @@ extension Verification {
       + units("the same in batches", Self.batched, type)
       + units("the same, wide", Self.wide, type)
       + units("the same, activations", Self.activated, type)
+      // The host's kernels have no tiles that depend on the rows.
+      + (isHost ? [] : units("the same, prompts", Self.prompts, type))
   }
 
   /// A finding for each precision; a batch's last row must also be what it is alone, bit for bit. Where
@@ -87,7 +98,8 @@ extension Verification {
         let prompt = try unit(x, promptRows: rows, precision: precision, on: backend)
         if prompt.array == a.array { continue }
         findings[index].add(
-          ReferenceMatrix(prompt), expected: expected, bound: bound, floor: 1e-3,
+          ReferenceMatrix(prompt), expected: expected,
+          bound: slack * self.bound(type, precision, columns: h, ofPrompts: true), floor: 1e-3,
           label + ", a prompt")
         let ofPrompt = try unit(x[last], promptRows: 1, precision: precision, on: backend)
         let mixed = try unit(x, promptRows: rows / 2, precision: precision, on: backend)

@@ -43,13 +43,16 @@ package struct Verification {
   /// Exact inputs: float32 sums in another order than float64, 1e-5 at most. Tensor cores drop
   /// what lies below the last of 24 bits in place of rounding it, once for each of the h / 128 products
   /// of 16 columns that a warp adds up: up to 2^-23 each of a sum, always towards zero, which a gate's
-  /// two factors both show; `__expf` in the activation is wrong in the last few of 24 bits.
+  /// two factors both show; `__expf` in the activation is wrong in the last few of 24 bits. Where rows of
+  /// prompts have sums of their own, a warp adds up all h / 16.
   ///
   /// Reduced inputs: FP16, where inputs are narrowed to it, keeps 11 bits, so that a product is off by up to 2^-11 of itself,
   /// some 2e-4 in the root mean square, and so is a sum of many; a gate's two factors make it 3e-4.
   /// BF16 keeps 8 bits, 2^-9 relative per product at most, which a gate's two factors double; 8-bit
   /// inputs keep 1/254 of a group's largest, some 1e-2 relative to their mean.
-  func bound(_ type: WeightType, _ precision: InputPrecision, columns: Int) -> Double {
+  func bound(
+    _ type: WeightType, _ precision: InputPrecision, columns: Int, ofPrompts: Bool = false
+  ) -> Double {
     switch (type, precision) {
     case (.float16, .reduced) where backend.typesOfNarrowInputs.contains(type): 5e-4
     case (.int8, .reduced) where backend.typesOfNarrowInputs.contains(type): 5e-4
@@ -57,7 +60,7 @@ package struct Verification {
     case (.int8, .reduced): 3e-2
     case (.float32, _): 1e-5
     case (.float16, _), (.bfloat16, _), (.int8, _):
-      1e-5 + (backend.truncatesSums ? Double(columns) / 128 * 0x1p-23 : 0)
+      1e-5 + (backend.truncatesSums ? Double(columns) / (ofPrompts ? 16 : 128) * 0x1p-23 : 0)
     }
   }
 

@@ -1,0 +1,47 @@
+import MGLUCompute
+import Testing
+
+private let hasHopper =
+  (try? CUDADevice.all.first.map(FusedLinearPromptVariant.isAvailable)) == true
+
+/// Projections of prompts that add to their output, on a GPU that has fused_linear_prompt.cu.
+@Suite(.enabled(if: hasHopper, "this machine has no GPU of compute capability 9.0"), .serialized)
+struct CUDAPromptTests {
+  /// A row's bits are those that it has alone, among few rows, whose segments blocks take side by side,
+  /// and among many.
+  @Test(arguments: InputPrecision.allCases)
+  func segmentsAddUpToTheSameBits(precision: InputPrecision) throws {
+    let host = try CPUBackend(threads: 2)
+    let backend = try CUDABackend(CUDADevice.find(ordinal: 0), host: host)
+    let (rows, columns, count) = (2070, 8200, 700)
+    var random = Philox(seed: 3, purpose: .synthetic)
+    func tensor(_ shape: [Int], scale: Float = 1) -> Tensor {
+      let tensor = host.allocate { $0.tensor(shape) }
+      tensor.assign((0..<tensor.count).map { _ in random.nextNormal() * scale })
+      return tensor
+    }
+    let matrix = StoredMatrix(weights: tensor([rows, columns], scale: 0.01))
+    let weights = backend.projection(matrix, as: .float16)
+    let (x, before) = (tensor([count, columns]), tensor([count, rows]))
+    let input = backend.toDevice(x)
+    func result(_ range: Range<Int>, promptRows: Int) throws -> [Float] {
+      let output = backend.allocateShared { $0.tensor([range.count, rows]) }
+      backend.copy(before[range], into: output)
+      backend.fusedLinear(
+        weights, input[range], promptRows: promptRows, precision: precision, accumulate: true,
+        into: output)
+      try backend.finish()
+      return output.array
+    }
+    let all = try result(0..<count, promptRows: count)
+    for range in [0..<1, 5..<13, 100..<300, 699..<700] {
+      let some = try result(range, promptRows: range.count)
+      #expect(some == Array(all[range.lowerBound * rows..<range.upperBound * rows]), "\(range)")
+    }
+    // Beside rows that decode, which are near.
+    let mixed = try result(0..<20, promptRows: 12)
+    #expect(mixed[(8 * rows)...] == all[8 * rows..<20 * rows])
+    let bound: Float = precision == .exact ? 2e-4 : 2e-2
+    #expect(zip(mixed, all).prefix(8 * rows).allSatisfy { abs($0 - $1) < bound })
+  }
+}
