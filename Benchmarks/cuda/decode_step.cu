@@ -47,14 +47,15 @@ namespace chain_unit {
 #undef fused_linear
 #undef MASKS
 #undef PLANES
-// Queries of a block do not change what it computes.
-#define QUERIES 4
+// As a backend launches them for one row. Queries of a block do not change what it computes.
 #if BITS == 16
+#define QUERIES 4
 namespace chain_attention {
 #include "../../Sources/CMGLUKernels/cuda/attention_decode.cu"
 }
-#define attention attention_decode
+#define attention attention_decode_splits
 #else
+#define QUERIES 2
 namespace chain_attention {
 #include "../../Sources/CMGLUKernels/cuda/attention.cu"
 }
@@ -281,7 +282,7 @@ int main(int count, char **arguments) {
       p.slots = slot, p.blockTables = blockTables, p.blocksPerSequence = BLOCKS, p.decodes = 1;
       p.cosine = table, p.sine = table + CAPACITY * HEAD / 2;
       p.heads = HEADS, p.kvHeads = KV_HEADS, p.window = CAPACITY, p.scale = 0.125f;
-      launch(chain_attention::attention, dim3(HEADS / 4, BITS == 16 ? 1 : SPLITS), 256, 0, BITS == 16 ? 1 : SPLITS, EARLY, p);
+      launch(chain_attention::attention, dim3(HEADS / (BITS == 16 ? 4 : 2), SPLITS), 256, 0, SPLITS, EARLY, p);
       multiply(false, (unsigned char *)l.output, attended, ACTIVATIONS, x, CMGLU_F32, nullptr, H, H);
       multiply(true, (unsigned char *)l.up, x, CMGLU_F32, a, ACTIVATIONS, l.unitNorm, D, H);
       multiply(false, (unsigned char *)l.down, a, ACTIVATIONS, x, CMGLU_F32, nullptr, H, D);
