@@ -6,6 +6,15 @@ extension DecodeBenchmark {
   /// Steps that are timed together.
   private static let steps = 16
 
+  /// How long sequences become whose steps are timed: the first ones decode while the prompts of the last
+  /// are read.
+  package static func length(
+    batch: Int, position: Int, repetitions: Int, on backend: any InferenceBackend
+  ) -> Int {
+    let chunk = min(InferenceSession.prefillChunkSize(on: backend), position)
+    return position + steps * repetitions + 4 + (batch * position + chunk - 1) / chunk
+  }
+
   /// The tests of all batches, the models of each one after the other; `bandwidth` measures the bytes a
   /// second that a model is read with.
   func timeBatches(_ bandwidth: (_ index: Int) throws -> Double) throws -> [Result] {
@@ -34,11 +43,9 @@ extension DecodeBenchmark {
   private func time(
     _ batch: Int, _ model: InferenceModel
   ) throws -> (speeds: [Double], position: Double) {
-    let timed = Self.steps * repetitions
-    // The first sequences decode while the prompts of the last are read.
-    let chunk = min(InferenceSession.prefillChunkSize(on: model.backend), position)
-    let most = timed + 4 + (batch * position + chunk - 1) / chunk
-    let (length, limit) = (position + most, model.configuration.contextLength)
+    let length = Self.length(
+      batch: batch, position: position, repetitions: repetitions, on: model.backend)
+    let limit = model.configuration.contextLength
     guard length <= limit else {
       throw GenerationError(
         .contextLength,
@@ -56,7 +63,7 @@ extension DecodeBenchmark {
     for sequence in 0..<batch {
       let prompt = (0..<position).map { Int32(($0 * 7 + sequence * 13 + sequence) % vocabulary) }
       _ = try session.insert(
-        GenerationRequest(prompt: prompt, maxTokens: most, ignoresEOS: true))
+        GenerationRequest(prompt: prompt, maxTokens: length - position, ignoresEOS: true))
     }
     var written: [SequenceID: Int] = [:]
     func step() throws -> Int {
@@ -75,6 +82,6 @@ extension DecodeBenchmark {
       let seconds = try seconds { for _ in 0..<Self.steps { tokens += try step() } }
       return Double(tokens) / seconds
     }
-    return (speeds, Double(position) + first + Double(timed) / 2)
+    return (speeds, Double(position) + first + Double(Self.steps * repetitions) / 2)
   }
 }

@@ -33,7 +33,9 @@ public final class Engine: Sendable {
     var requests = RequestQueue()
     var state = State.loading
     /// Who waits for the end of loading.
-    var waiting: [CheckedContinuation<State, Never>] = []
+    var waiting: [CheckedContinuation<Void, Never>] = []
+    /// What the device failed with.
+    var failure: ServingError?
   }
 
   /// Whether the engine accepts requests.
@@ -80,15 +82,14 @@ public final class Engine: Sendable {
   ///
   /// - Throws: ``ServingProblem/device`` if the device failed.
   public func waitUntilReady() async throws(ServingError) {
-    let state = await withCheckedContinuation { continuation in
-      let known: State? = queue.withLock { queue in
-        if queue.state != .loading { return queue.state }
-        queue.waiting.append(continuation)
-        return nil
+    await withCheckedContinuation { continuation in
+      let isLoading = queue.withLock { queue in
+        if queue.state == .loading { queue.waiting.append(continuation) }
+        return queue.state == .loading
       }
-      if let known { continuation.resume(returning: known) }
+      if !isLoading { continuation.resume() }
     }
-    if state == .failed { throw .deviceFailed }
+    if let failure = queue.withLock({ $0.failure }) { throw failure }
   }
 
   private func endLoading(_ state: State) {
@@ -97,7 +98,7 @@ public final class Engine: Sendable {
       defer { queue.waiting = [] }
       return queue.waiting
     }
-    for continuation in waiting { continuation.resume(returning: state) }
+    for continuation in waiting { continuation.resume() }
   }
 
   package var state: State { queue.withLock { $0.state } }
@@ -180,7 +181,7 @@ public final class Engine: Sendable {
     _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
   ) {
     let scheduler = Scheduler(model, tokenizer: tokenizer, plan, metrics: metrics)
-    do { try scheduler.warmUp(progress: progress) } catch { return fail() }
+    do { try scheduler.warmUp(progress: progress) } catch { return fail(error) }
     endLoading(.open)
     while true {
       let isLast = startQueued(on: scheduler)
@@ -191,7 +192,7 @@ public final class Engine: Sendable {
       }
       do { try scheduler.step() } catch {
         scheduler.fail(ServingError(error))
-        return fail()
+        return fail(error)
       }
     }
   }
@@ -210,9 +211,10 @@ public final class Engine: Sendable {
   }
 
   /// Ends the engine after a failure of the device.
-  private func fail() {
+  private func fail(_ error: GenerationError) {
     let requests = queue.withLock { queue in
       queue.state = .failed
+      queue.failure = ServingError(error)
       return queue.requests.removeAll()
     }
     endLoading(.failed)

@@ -16,7 +16,7 @@ struct DecodeBenchmarkCommand: ParsableCommand {
 
       pp is a prompt read at once, tg is tokens written one by one, both into an empty cache, as \
       llama-bench has them; tg@512 are steps of a batch of sequences at position 512. A preset has \
-      random weights; that of an MGLU is timed beside the GLU of the same d. "of bound" is t/s over \
+      random weights, and a context as long as is asked for; that of an MGLU is timed beside the GLU of the same d. "of bound" is t/s over \
       what the bytes of weights, masks and cache allow at the read bandwidth of the same moments, \
       and arithmetic, on a GPU, at the rate of a large product.
       """)
@@ -74,7 +74,15 @@ struct DecodeBenchmarkCommand: ParsableCommand {
         on: backend)
       return [.init(name: model.configuration.feedForward.name, model: model)]
     }
-    let own = try shape.configuration(tokenizer: nil, context: nil)
+    var own = try shape.configuration(tokenizer: nil, context: nil)
+    // Random weights know no context.
+    let lengths = batch.values.map {
+      DecodeBenchmark.length(
+        batch: $0, position: position, repetitions: repetitions, on: backend)
+    }
+    own.contextLength = (prompt.values + lengths).reduce(max(own.contextLength, generate)) {
+      max($0, $1)
+    }
     try own.validate()
     var configurations = [own]
     if own.feedForward.unit.masks != nil {

@@ -208,7 +208,7 @@ import Testing
       results.compactMap { $0["test"] as? String } == ["pp5", "pp9", "tg5", "tg@20", "tg@20"])
     #expect(results.compactMap { $0["batch"] as? Int } == [1, 1, 1, 1, 3])
     #expect(results.dropFirst(2).allSatisfy { ($0["bound_tokens_per_s"] as? Double ?? 0) > 0 })
-    let beyond = try mglu(bench + ["100000"])
+    let beyond = try mglu(bench + ["1048577"])
     #expect(beyond.status != 0 && beyond.errors.contains("position"), "\(beyond.errors)")
     let wrong = try mglu(["bench", "decode", "--preset", "nano", "--batch", "1,x"])
     #expect(wrong.status == 64 && wrong.errors.contains("1,x"))
