@@ -104,7 +104,9 @@ struct FusedLinearArguments {
       _ = try address(UnsafeRawPointer(call.routes), "routes", alignment: 4)
     }
     (x, output, routes) = (call.x, UnsafeRawPointer(call.output), UnsafeRawPointer(call.routes))
-    guard call.workspace_size >= 0 else { throw invalid("workspace of \(call.workspace_size) bytes") }
+    guard call.workspace_size >= 0 else {
+      throw invalid("workspace of \(call.workspace_size) bytes")
+    }
     place = BorrowedCall()
     place.stream = call.stream.bits
     place.startsEarly = call.starts_early != 0

@@ -114,7 +114,8 @@ import MGLU
     let context = try Context.of(context)
     let n = try count(n, "n")
     guard (1...16).contains(masks), (1...masks).contains(topK) else {
-      throw invalid("the top \(topK) of \(masks) masks: expected 1 to 16, and no more than there are")
+      throw invalid(
+        "the top \(topK) of \(masks) masks: expected 1 to 16, and no more than there are")
     }
     _ = try product(n, Int(masks), 4, of: "routes")
     if n == 0 { return }

@@ -125,7 +125,8 @@ enum FakeDriver {
     case "cuMemFree_v2": unsafeBitCast(free, to: Pointer.self)
     case "cuFuncGetParamInfo": unsafeBitCast(parameter, to: Pointer.self)
     case "cuLaunchKernelEx": unsafeBitCast(launch, to: Pointer.self)
-    case "cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem_v2", "cuCtxSetCurrent", "cuCtxGetCurrent",
+    case "cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem_v2", "cuCtxSetCurrent",
+      "cuCtxGetCurrent",
       "cuDevicePrimaryCtxRelease_v2", "cuStreamDestroy_v2", "cuModuleUnload":
       unsafeBitCast(done, to: Pointer.self)
     default: unsafeBitCast(unknown, to: Pointer.self)

@@ -17,7 +17,8 @@ package final class ForkRenewal: Sendable {
   /// Forks that led to this process.
   private static let forks = Atomic<Int>(0)
   private static let isCounting: Bool =
-    pthread_atfork(nil, nil, { ForkRenewal.forks.wrappingAdd(1, ordering: .sequentiallyConsistent) })
+    pthread_atfork(
+      nil, nil, { ForkRenewal.forks.wrappingAdd(1, ordering: .sequentiallyConsistent) })
     == 0
 
   // The fork that was renewed after, or, while that is done, -1 minus its number.

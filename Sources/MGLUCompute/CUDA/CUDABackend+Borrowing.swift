@@ -90,11 +90,12 @@ extension CUDABackend: BorrowingBackend {
   }
 
   package func perform(_ call: BorrowedCall, _ body: () -> Void) throws(BackendError) {
-    // Libraries of the process know their device by the context that is current on a thread.
+    // Libraries of the process know their device by the context that is current on a thread; where
+    // there is none, this one may stay.
     var before: OpaquePointer?
     let functions = context.driver.functions
     _ = functions.cuCtxGetCurrent(&before)
-    defer { _ = functions.cuCtxSetCurrent(before) }
+    defer { if before != nil { _ = functions.cuCtxSetCurrent(before) } }
     if !stream.isBorrowed(call.stream) { use(CUDAStream(borrowing: call.stream, on: context)) }
     (startsEarly, isPreparing) = (call.startsEarly, call.isPreparing)
     scratches[.stagedInput] =

@@ -8,12 +8,12 @@
 """
 
 from . import functional, nn, ops, reference, units
-from ._feed_forward import apply
+from ._feed_forward import apply, intermediate
 from ._library import Error
 from .ops import set_num_threads
 from ._version import __version__
 
 __all__ = [
-    "Error", "apply", "functional", "nn", "ops", "reference", "set_num_threads", "units",
+    "Error", "apply", "functional", "intermediate", "nn", "ops", "reference", "set_num_threads", "units",
     "__version__",
 ]

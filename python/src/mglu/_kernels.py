@@ -42,6 +42,8 @@ def fused_linear(x, weight, words, scales, routes, rows, unit, prompt_rows):
     if not 0 <= unit < 1 << 17:
         raise RuntimeError("a unit of another number")
     kind, activation, masks, narrow = unit & 15, unit >> 4 & 15, unit >> 8 & 255, unit >> 16
+    if x.dim() == 0 or x.device.type not in ("cpu", "cuda") or not x.is_contiguous():
+        raise RuntimeError("x: expected contiguous rows on a CPU or an NVIDIA GPU")
     context = ops.context(weight.device)
     columns = x.shape[-1]
     unit = _library.Unit(rows=rows, columns=columns, kind=kind, masks=masks,

@@ -1,1 +1,3 @@
-__version__ = "0.0.0"
+"""The version, that of the program."""
+
+__version__ = "0.1.0.dev0"
