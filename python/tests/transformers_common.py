@@ -1,6 +1,6 @@
 """transformers' common tests of model classes, on MGLU's and, to compare with, on Llama's.
 
-    TESTS=transformers-5.24.0 python transformers_common.py
+    TESTS=transformers-5.24.0 python transformers_common.py [NUMBER OF A UNIT]
 
 TESTS is transformers' source distribution, unpacked (pip download transformers==5.24.* --no-deps
 --no-binary transformers); pytest and parameterized are needed. The tests of generation, which it lacks, are
@@ -35,6 +35,8 @@ SIZES = dict(
     num_key_value_heads=2, hidden_act="silu", hidden_dropout_prob=0.1,
     attention_probs_dropout_prob=0.1, max_position_embeddings=512, type_vocab_size=16,
     initializer_range=0.02, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+UNITS = (dict(num_masks=1), dict(num_masks=4), dict(num_masks=4, mask_storage="packed"),
+         dict(num_masks=4, router_top_k=2))
 
 
 class Tester:
@@ -70,8 +72,7 @@ def suite(name, base, causal, make_config):
 
 
 def run(case):
-    stream = io.StringIO()
-    result = unittest.TextTestRunner(stream=stream, verbosity=0).run(
+    result = unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(
         unittest.defaultTestLoader.loadTestsFromTestCase(case))
     bad = {}
     for test, trace in result.failures + result.errors:
@@ -81,13 +82,11 @@ def run(case):
 
 def main():
     configuration, modeling = load_classes()
-    counts, _, llama = 0, 0, {}
     counts, skipped, llama = run(suite("Llama", LlamaModel, LlamaForCausalLM,
                                        lambda: LlamaConfig(**SIZES)))
     print(f"Llama: {counts} tests, {skipped} skipped, {len(llama)} fail", flush=True)
     failed = False
-    for unit in (dict(num_masks=1), dict(num_masks=4), dict(num_masks=4, mask_storage="packed"),
-                 dict(num_masks=4, router_top_k=2)):
+    for unit in UNITS[int(sys.argv[1]):][:1] if len(sys.argv) > 1 else UNITS:
         counts, skipped, bad = run(suite(
             "MGLU", modeling.MGLUModel, modeling.MGLUForCausalLM,
             lambda: configuration.MGLUConfig(**SIZES, **unit)))
