@@ -73,6 +73,8 @@ final class Context: @unchecked Sendable {
   }
 }
 
+/// `mglu_abi_version` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_abi_version() -> Int32 { MGLU_ABI_VERSION }
 
 /// A processor without a BLAS: the caller's products are its own, and so is the thread count of its BLAS,
@@ -82,6 +84,8 @@ private func processor(threads: Int?) throws(BackendError) -> CPUBackend {
     threads: threads, instructionSet: Environment.value("MGLU_ISA"), usesBLAS: false)
 }
 
+/// `mglu_context_create` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_context_create(
   _ options: UnsafePointer<mglu_context_options>?,
   _ context: UnsafeMutablePointer<OpaquePointer?>?, _ error: UnsafeMutablePointer<mglu_error>?
@@ -115,6 +119,8 @@ private func processor(threads: Int?) throws(BackendError) -> CPUBackend {
   }
 }
 
+/// `mglu_context_destroy` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_context_destroy(_ context: OpaquePointer?) {
   guard let context else { return }
   Unmanaged<Context>.fromOpaque(UnsafeRawPointer(context)).release()

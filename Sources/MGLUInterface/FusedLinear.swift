@@ -3,6 +3,8 @@ import MGLU
 
 // One pass over weights and bits.
 
+/// `mglu_workspace_size` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_workspace_size(
   _ context: OpaquePointer?, _ unit: UnsafePointer<mglu_unit>?,
   _ call: UnsafePointer<mglu_fused_linear_call>?, _ size: UnsafeMutablePointer<Int64>?,
@@ -17,6 +19,8 @@ import MGLU
   }
 }
 
+/// `mglu_fused_linear` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_fused_linear(
   _ context: OpaquePointer?, _ unit: UnsafePointer<mglu_unit>?,
   _ packed: UnsafePointer<mglu_packed>?, _ call: UnsafePointer<mglu_fused_linear_call>?,
@@ -42,6 +46,8 @@ import MGLU
   }
 }
 
+/// `mglu_prepare` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_prepare(
   _ context: OpaquePointer?, _ unit: UnsafePointer<mglu_unit>?,
   _ call: UnsafePointer<mglu_fused_linear_call>?, _ error: UnsafeMutablePointer<mglu_error>?

@@ -3,6 +3,8 @@ import MGLU
 
 // Weights into the layout of a device.
 
+/// `mglu_packed_sizes` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_packed_sizes(
   _ context: OpaquePointer?, _ unit: UnsafePointer<mglu_unit>?,
   _ sizes: UnsafeMutablePointer<mglu_sizes>?, _ error: UnsafeMutablePointer<mglu_error>?
@@ -17,6 +19,8 @@ import MGLU
   }
 }
 
+/// `mglu_pack` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_pack(
   _ context: OpaquePointer?, _ unit: UnsafePointer<mglu_unit>?,
   _ source: UnsafePointer<mglu_source>?, _ packed: UnsafePointer<mglu_packed>?,

@@ -3,6 +3,8 @@ import MGLU
 
 // The passes before and after the product of a unit, forward and backward.
 
+/// `mglu_stack` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_stack(
   _ context: OpaquePointer?, _ masks: Int32, _ elements: Int64, _ weight: UnsafePointer<Float>?,
   _ logits: UnsafePointer<Float>?, _ stack: UnsafeMutableRawPointer?,
@@ -25,6 +27,8 @@ import MGLU
   }
 }
 
+/// `mglu_unstack` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_unstack(
   _ context: OpaquePointer?, _ masks: Int32, _ elements: Int64,
   _ stackGradient: UnsafePointer<Float>?, _ weight: UnsafePointer<Float>?,
@@ -56,6 +60,8 @@ import MGLU
   }
 }
 
+/// `mglu_combine` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_combine(
   _ context: OpaquePointer?, _ call: UnsafePointer<mglu_combine_call>?,
   _ error: UnsafeMutablePointer<mglu_error>?
@@ -74,6 +80,8 @@ import MGLU
   }
 }
 
+/// `mglu_combine_backward` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_combine_backward(
   _ context: OpaquePointer?, _ call: UnsafePointer<mglu_combine_call>?,
   _ error: UnsafeMutablePointer<mglu_error>?
@@ -105,6 +113,8 @@ import MGLU
   }
 }
 
+/// `mglu_route` of mglu.h.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 @c @implementation public func mglu_route(
   _ context: OpaquePointer?, _ n: Int64, _ masks: Int32, _ topK: Int32,
   _ logits: UnsafePointer<Float>?, _ routes: UnsafeMutablePointer<Float>?,
