@@ -86,6 +86,7 @@ let package = Package(
     .testTarget(
       name: "MGLUComputeTests", dependencies: ["MGLUBenchmark", "MGLUReference", "MGLUTestSupport"]),
     .testTarget(name: "MGLUTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
+    .testTarget(name: "MGLUInterfaceTests", dependencies: ["MGLUInterface", "CMGLUInterface"]),
     .testTarget(name: "MGLUTemplatesTests", dependencies: ["MGLUTemplates", "MGLUTestSupport"]),
     .testTarget(name: "MGLUModelTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
     .testTarget(

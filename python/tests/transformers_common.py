@@ -30,6 +30,10 @@ from tests import test_modeling_common as common  # noqa: E402
 from test_transformers import load_classes  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel  # noqa: E402
 
+# By these names the tests know which class makes a loss of labels.
+common.MODEL_MAPPING_NAMES["mglu"] = "MGLUModel"
+common.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["mglu"] = "MGLUForCausalLM"
+
 SIZES = dict(
     vocab_size=99, hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=2,
     num_key_value_heads=2, hidden_act="silu", hidden_dropout_prob=0.1,

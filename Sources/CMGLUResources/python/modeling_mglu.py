@@ -57,6 +57,14 @@ def unpack_bits(packed, columns):
     return bits.flatten(-2)[..., :columns].bool()
 
 
+def draw_bits(packed):
+    """Fills packed masks with bits of one sequence: buffers are the same at every initialization."""
+    if packed.device.type != "meta":
+        generator = torch.Generator(device="cpu").manual_seed(0)
+        packed.copy_(torch.randint(
+            256, packed.shape, dtype=packed.dtype, device="cpu", generator=generator))
+
+
 class MGLUFeedForward(nn.Module):
     """A feed-forward block of any unit; the parameters are named as in the checkpoint."""
 
@@ -74,7 +82,8 @@ class MGLUFeedForward(nn.Module):
         logits = bits = None
         if self.kind == "mglu":
             if config.mask_storage == "packed":
-                bits = torch.zeros(n, d, (h + 7) // 8, dtype=torch.uint8)
+                bits = torch.empty(n, d, (h + 7) // 8, dtype=torch.uint8)
+                draw_bits(bits)
             else:
                 learned = config.mask_kind == "learned"
                 logits = nn.Parameter(torch.zeros(n, d, h), requires_grad=learned)
@@ -215,7 +224,7 @@ class MaskInitialization:
             if tensor is None or getattr(tensor, "_is_hf_initialized", False):
                 continue
             if tensor.dtype == torch.uint8:
-                tensor.random_(0, 256)
+                draw_bits(tensor)
             else:
                 tensor.normal_(0, INITIAL_LOGIT)
 
