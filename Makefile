@@ -6,7 +6,7 @@ MGLU = .build/$(CONFIGURATION)/mglu
 SOURCES = Package.swift Sources Tests Examples
 
 .PHONY: demo build minimal test coverage examples interop sanitize format lint api docs bench release
-.PHONY: setup clean
+.PHONY: library wheel test-python setup clean
 
 demo: setup
 	$(BUILD) --product mglu
@@ -37,6 +37,18 @@ examples: setup
 interop: setup
 	$(BUILD) --product mglu
 	MGLU=$(abspath $(MGLU)) scripts/interop $(ONLY)
+
+# libmglu.so with its header mglu.h, in .build/libmglu.
+library:
+	SWIFT="$(SWIFT)" scripts/library
+
+# The Python package: wheel and sdist, in wheel-out.
+wheel:
+	SWIFT="$(SWIFT)" scripts/wheel
+
+# Its tests, with torch in .build/test-python or of `make interop`. ONLY names a suite.
+test-python:
+	SWIFT="$(SWIFT)" scripts/test-python $(ONLY)
 
 sanitize: setup
 	SWIFT="$(SWIFT)" scripts/sanitize
@@ -87,4 +99,4 @@ setup:
 	@scripts/setup-nvrtc
 
 clean:
-	rm -rf .build Examples/.build docs-out demo-out release-out
+	rm -rf .build Examples/.build docs-out demo-out release-out wheel-out

@@ -12,6 +12,8 @@ let package = Package(
     .library(name: "MGLUTraining", targets: ["MGLUTraining"]),
     .library(name: "MGLUServing", targets: ["MGLUServing"]),
     .library(name: "MGLUServer", targets: ["MGLUServer"]),
+    // The C interface of mglu.h; `make library` links it as libmglu.
+    .library(name: "MGLUInterface", type: .dynamic, targets: ["MGLUInterface"]),
     .executable(name: "mglu", targets: ["mglu"]),
   ],
   traits: [
@@ -34,6 +36,8 @@ let package = Package(
     .target(name: "CMGLUResources", exclude: ["pages", "python"]),
     .target(name: "MGLUCompute", dependencies: ["CMGLUKernels"]),
     .target(name: "MGLU", dependencies: ["MGLUCompute"]),
+    .target(name: "CMGLUInterface"),
+    .target(name: "MGLUInterface", dependencies: ["MGLU", "CMGLUInterface"]),
     .target(
       name: "MGLUTemplates",
       dependencies: [
@@ -82,6 +86,7 @@ let package = Package(
     .testTarget(
       name: "MGLUComputeTests", dependencies: ["MGLUBenchmark", "MGLUReference", "MGLUTestSupport"]),
     .testTarget(name: "MGLUTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
+    .testTarget(name: "MGLUInterfaceTests", dependencies: ["MGLUInterface", "CMGLUInterface"]),
     .testTarget(name: "MGLUTemplatesTests", dependencies: ["MGLUTemplates", "MGLUTestSupport"]),
     .testTarget(name: "MGLUModelTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
     .testTarget(

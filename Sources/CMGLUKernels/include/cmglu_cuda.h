@@ -69,6 +69,7 @@ _Static_assert(sizeof(void *) != 8 || offsetof(cmglu_cuda_launch, attribute_coun
            (cmglu_cuda_context *context, int device))                                              \
   FUNCTION(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", (int device))                \
   FUNCTION(cuCtxSetCurrent, "cuCtxSetCurrent", (cmglu_cuda_context context))                       \
+  FUNCTION(cuCtxGetCurrent, "cuCtxGetCurrent", (cmglu_cuda_context *context))                      \
   FUNCTION(cuMemGetInfo, "cuMemGetInfo_v2", (size_t *free, size_t *total))                         \
   FUNCTION(cuMemAlloc, "cuMemAlloc_v2", (cmglu_cuda_address *address, size_t bytes))               \
   FUNCTION(cuMemFree, "cuMemFree_v2", (cmglu_cuda_address address))                                \

@@ -28,7 +28,13 @@ class MGLUConfig(LlamaConfig):
     """
 
     model_type = "mglu"
-    base_model_tp_plan = None
+    # Attention is divided, blocks are whole on every rank: a mask's rows would have to follow its matrix's.
+    base_model_tp_plan = {
+        "layers.*.self_attn.q_proj": "colwise",
+        "layers.*.self_attn.k_proj": "colwise",
+        "layers.*.self_attn.v_proj": "colwise",
+        "layers.*.self_attn.o_proj": "rowwise",
+    }
 
     def __init__(
         self,

@@ -4,7 +4,14 @@
 
 With t = x W^T and s_i = x (M_i W)^T the value is t - s_i. Masks train straight through: the
 gradient of a mask reaches its logit unchanged. p_i is 1, or a router's softmax over its top K.
+
+Where the package mglu is installed (pip install mglu) its kernels compute units with masks, else the formula
+as it is written here.
 """
+
+import functools
+import importlib
+import importlib.util
 
 import torch
 from torch import nn
@@ -13,12 +20,22 @@ from transformers import LlamaForCausalLM, LlamaModel
 from transformers.activations import ACT2FN
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import (
-    LlamaAttention, LlamaRMSNorm, eager_attention_forward)
+    LlamaAttention, LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding, eager_attention_forward)
 from transformers.models.phi3.modeling_phi3 import Phi3RotaryEmbedding, apply_rotary_pos_emb
 
 from .configuration_mglu import MGLUConfig
 
 INITIAL_LOGIT = 0.01  # standard deviation
+
+
+@functools.cache
+def kernels():
+    """What computes a block's intermediate activation with kernels: (block, x) to a, or to None where
+    there is no kernel. None where the package mglu is not installed."""
+    found = importlib.util.find_spec("mglu")
+    if found is None or found.origin is None:
+        return None
+    return getattr(importlib.import_module("mglu"), "intermediate", None)
 
 
 class StraightThroughMask(torch.autograd.Function):
@@ -40,6 +57,14 @@ def unpack_bits(packed, columns):
     return bits.flatten(-2)[..., :columns].bool()
 
 
+def draw_bits(packed):
+    """Fills packed masks with bits of one sequence: buffers are the same at every initialization."""
+    if packed.device.type != "meta":
+        generator = torch.Generator(device="cpu").manual_seed(0)
+        packed.copy_(torch.randint(
+            256, packed.shape, dtype=packed.dtype, device="cpu", generator=generator))
+
+
 class MGLUFeedForward(nn.Module):
     """A feed-forward block of any unit; the parameters are named as in the checkpoint."""
 
@@ -57,7 +82,8 @@ class MGLUFeedForward(nn.Module):
         logits = bits = None
         if self.kind == "mglu":
             if config.mask_storage == "packed":
-                bits = torch.zeros(n, d, (h + 7) // 8, dtype=torch.uint8)
+                bits = torch.empty(n, d, (h + 7) // 8, dtype=torch.uint8)
+                draw_bits(bits)
             else:
                 learned = config.mask_kind == "learned"
                 logits = nn.Parameter(torch.zeros(n, d, h), requires_grad=learned)
@@ -71,6 +97,10 @@ class MGLUFeedForward(nn.Module):
 
     def intermediate(self, x):
         """a [..., d] of x [..., h]."""
+        if self.kind == "mglu" and kernels() is not None:
+            a = kernels()(self, x)
+            if a is not None:
+                return a
         t = self.up_proj(x)
         if self.kind == "lu":
             return self.activation(t)
@@ -161,11 +191,29 @@ class MGLUAttention(LlamaAttention):
         return torch.minimum(mask[..., :length], hidden)
 
 
+class MGLUDecoderLayer(LlamaDecoderLayer):
+    """A Llama's layer with another feed-forward block."""
+
+    def __init__(self, config, layer_idx):
+        super(LlamaDecoderLayer, self).__init__()
+        self.hidden_size = config.hidden_size
+        attention = LlamaAttention if config.has_llama_attention else MGLUAttention
+        self.self_attn = attention(config, layer_idx)
+        self.mlp = MGLUFeedForward(config)
+        self.input_layernorm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+
 class MaskInitialization:
     """New masks are drawn: logits around 0, or bits."""
 
-    # A logit's sign is its mask, and half precision would round the smallest to 0.
-    _keep_in_fp32_modules = ["mask_logits"]
+    _no_split_modules = ["MGLUDecoderLayer"]
+
+    def keep_logits_wide(self):
+        """A logit's sign is its mask, and half precision would round the smallest to 0."""
+        config = self.config
+        if config.mlp_type == "mglu" and config.mask_storage == "logits":
+            self._keep_in_fp32_modules = ["mask_logits"]
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -176,7 +224,7 @@ class MaskInitialization:
             if tensor is None or getattr(tensor, "_is_hf_initialized", False):
                 continue
             if tensor.dtype == torch.uint8:
-                tensor.random_(0, 256)
+                draw_bits(tensor)
             else:
                 tensor.normal_(0, INITIAL_LOGIT)
 
@@ -185,14 +233,21 @@ class MGLUModel(MaskInitialization, LlamaModel):
     config_class = MGLUConfig
 
     def __init__(self, config):
-        super().__init__(config)
-        for layer in self.layers:
-            layer.mlp = MGLUFeedForward(config)
-            if not config.has_llama_attention:
-                layer.self_attn = MGLUAttention(config, layer.self_attn.layer_idx)
+        # A Llama's own constructor would build its layers first.
+        super(LlamaModel, self).__init__(config)
+        self.keep_logits_wide()
+        self.padding_idx = config.pad_token_id
+        self.vocab_size = config.vocab_size
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
+        self.layers = nn.ModuleList(
+            [MGLUDecoderLayer(config, index) for index in range(config.num_hidden_layers)])
+        self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         if config.partial_rotary_factor != 1:
             config.rope_parameters["partial_rotary_factor"] = config.partial_rotary_factor
             self.rotary_emb = Phi3RotaryEmbedding(config)
+        else:
+            self.rotary_emb = LlamaRotaryEmbedding(config=config)
+        self.gradient_checkpointing = False
         self.post_init()
 
 
@@ -200,9 +255,13 @@ class MGLUForCausalLM(MaskInitialization, LlamaForCausalLM):
     config_class = MGLUConfig
 
     def __init__(self, config):
-        super().__init__(config)
+        super(LlamaForCausalLM, self).__init__(config)
+        self.keep_logits_wide()
         self.model = MGLUModel(config)
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
 
+MGLUModel.register_for_auto_class("AutoModel")
 MGLUForCausalLM.register_for_auto_class("AutoModelForCausalLM")

@@ -13,9 +13,18 @@ extension CPUBackend {
         ? layout.tensor(WeightType.scalesShape(rows: rows, columns: columns), .float16) : nil
       return StoredMatrix(weights: weights, scales: scales)
     }
+    quantize(matrix, into: result)
+    return result
+  }
+
+  /// A float32 matrix into memory of another type, as ``quantize(_:as:)`` rounds it.
+  package func quantize(_ matrix: Tensor, into result: StoredMatrix) {
+    precondition(
+      matrix.rows == result.rows && matrix.columns == result.columns, "the target's size differs")
+    let (type, columns) = (result.type, matrix.columns)
     let (source, weights, scales) = (matrix.floats, result.weights, result.scales)
     let stride = columns * type.dataType.byteCount
-    pool.forEachRange(of: rows) { range in
+    pool.forEachRange(of: matrix.rows, grain: max(1, 32_768 / columns)) { range in
       for row in range {
         fusedLinearKernels.pack(
           type.dataType.kernelValue, source + row * columns, Int64(columns),
@@ -23,7 +32,6 @@ extension CPUBackend {
           scales.map { $0.bytes.baseAddress! + row * $0.columns * 2 })
       }
     }
-    return result
   }
 
   /// The same matrix stored as `type`: itself where it is of that type already.
@@ -40,7 +48,7 @@ extension CPUBackend {
       matrix.rows == target.rows && matrix.columns == target.columns, "the target's size differs")
     let packed = matrix.kernelValue
     let floats = target.floats
-    pool.forEachRange(of: matrix.rows) { range in
+    pool.forEachRange(of: matrix.rows, grain: max(1, 32_768 / matrix.columns)) { range in
       var packed = packed
       for row in range {
         fusedLinearKernels.unpack(&packed, Int64(row), floats + row * matrix.columns)

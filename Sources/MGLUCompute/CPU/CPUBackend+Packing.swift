@@ -29,21 +29,33 @@ extension CPUBackend {
       precondition(
         masks.shape == [gating.masks, rows, stride] && masks.dataType == .uint8,
         "masks \(masks.shape) for [\(gating.masks), \(rows), \(stride)]")
-      let count = (columns + Int(CMGLU_WORD) - 1) / Int(CMGLU_WORD)
-      let packed = allocate { $0.tensor([rows, count, gating.masks], .int64) }
-      let (source, target) = (masks.bytes, packed.bytes)
-      words = packed
-      pool.forEachRange(of: rows) { range in
-        fusedLinearKernels.pack_masks(
-          source.baseAddress, Int64(rows), Int64(columns), Int64(gating.masks),
-          target.baseAddress?.assumingMemoryBound(to: UInt64.self),
-          Int64(range.lowerBound), Int64(range.upperBound))
+      let packed = allocate {
+        $0.tensor(Self.wordsShape(gating, rows: rows, columns: columns), .int64)
       }
+      words = packed
+      pack(masks, columns: columns, into: packed)
     } else {
       precondition(gating.masks == 0, "\(gating.masks) masks without bits")
     }
     return PackedWeights(
       rows: rows, columns: columns, type: type, gating: gating, activation: activation,
       storage: CPUPackedRows([CPUPackedRows.Part(planes: planes, words: words)]))
+  }
+
+  /// The shape of the words of masks of `[rows, columns]`.
+  static func wordsShape(_ gating: Gating, rows: Int, columns: Int) -> [Int] {
+    [rows, (columns + Int(CMGLU_WORD) - 1) / Int(CMGLU_WORD), gating.masks]
+  }
+
+  /// Brings bits `[m, rows, ceil(columns / 8)]` into words.
+  func pack(_ masks: Tensor, columns: Int, into words: Tensor) {
+    let (source, target) = (masks.bytes, words.bytes)
+    let (count, rows) = (masks.shape[0], masks.shape[1])
+    pool.forEachRange(of: rows) { range in
+      fusedLinearKernels.pack_masks(
+        source.baseAddress, Int64(rows), Int64(columns), Int64(count),
+        target.baseAddress?.assumingMemoryBound(to: UInt64.self),
+        Int64(range.lowerBound), Int64(range.upperBound))
+    }
   }
 }

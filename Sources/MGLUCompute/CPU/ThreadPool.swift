@@ -13,13 +13,17 @@ import Synchronization
 /// park, so that jobs of microseconds that follow each other cost no system call.
 ///
 /// The calling thread is the team's first member. One job of a team of several runs at a time: callers
-/// from other threads wait, and a job started from within a job runs on its own thread alone.
+/// from other threads wait, and a job started from within a job runs on its own thread alone. A process
+/// that forks leaves the workers behind: the child starts its own.
 package final class ThreadPool: @unchecked Sendable {
   /// Members of the team, the caller included.
   package let threadCount: Int
 
-  private let team: Team
-  private let turn: UnsafeMutablePointer<pthread_mutex_t>
+  // Changed after a fork alone, by the one thread that renews them.
+  private var team: Team
+  private var workers: Int
+  private var turn: UnsafeMutablePointer<pthread_mutex_t>
+  private let renewal = ForkRenewal()
 
   /// Starts `threadCount - 1` workers, at least none.
   ///
@@ -27,22 +31,27 @@ package final class ThreadPool: @unchecked Sendable {
   package init(threadCount: Int) throws(BackendError) {
     self.threadCount = max(threadCount, 1)
     team = Team()
-    for index in 1..<self.threadCount {
-      let code = team.startWorker(index)
-      if code == 0 { continue }
-      team.publish(nil, workers: index - 1)
+    turn = Self.makeTurn()
+    var code: Int32
+    (workers, code) = team.startWorkers(self.threadCount - 1)
+    if code != 0 {
+      team.publish(nil, workers: workers)
       throw BackendError(
         .threadCount,
-        "the system starts no more than \(index) of \(threadCount) threads: "
+        "the system starts no more than \(workers + 1) of \(threadCount) threads: "
           + String(cString: strerror(code)),
         remedy: "use fewer threads, or raise the limit of processes")
     }
-    turn = .allocate(capacity: 1)
+  }
+
+  private static func makeTurn() -> UnsafeMutablePointer<pthread_mutex_t> {
+    let turn = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     pthread_mutex_init(turn, nil)
+    return turn
   }
 
   deinit {
-    team.publish(nil, workers: threadCount - 1)
+    if !renewal.isDue { team.publish(nil, workers: workers) }
     pthread_mutex_destroy(turn)
     turn.deallocate()
   }
@@ -53,12 +62,20 @@ package final class ThreadPool: @unchecked Sendable {
       for index in 0..<threadCount { body(index) }
       return
     }
+    renewal.renew {
+      // The old lock may be held by a thread of the parent. Where the system starts fewer workers, the
+      // caller does what they would have done.
+      team = Team()
+      turn = Self.makeTurn()
+      workers = team.startWorkers(threadCount - 1).started
+    }
     pthread_mutex_lock(turn)
     defer { pthread_mutex_unlock(turn) }
     withoutActuallyEscaping(body) { body in
       withUnsafePointer(to: body) { job in
-        team.publish(job, workers: threadCount - 1)
+        team.publish(job, workers: workers)
         Team.perform(job, index: 0)
+        for index in workers + 1..<threadCount { Team.perform(job, index: index) }
         team.waitForWorkers()
       }
     }
@@ -182,8 +199,17 @@ private final class Team: @unchecked Sendable {
     job = nil
   }
 
+  /// Starts workers 1, 2 ... up to `count`; returns how many, and the system's error, 0 for none.
+  func startWorkers(_ count: Int) -> (started: Int, error: Int32) {
+    for index in 0..<count {
+      let code = startWorker(index + 1)
+      if code != 0 { return (index, code) }
+    }
+    return (count, 0)
+  }
+
   /// Starts a worker; returns the system's error, 0 for none.
-  func startWorker(_ index: Int) -> Int32 {
+  private func startWorker(_ index: Int) -> Int32 {
     final class Start {
       let team: Team
       let index: Int

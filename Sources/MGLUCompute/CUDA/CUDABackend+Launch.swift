@@ -19,7 +19,9 @@ extension CUDABackend {
     if !isEarly { cachesInWriting.removeAll(keepingCapacity: true) }
     isNextOrdered = false
     attempt { () throws(CUDAError) in
-      try function(source, kernel, options: options).launch(
+      let function = try function(source, kernel, options: options)
+      if isPreparing { return }
+      try function.launch(
         grid: grid, block: block, sharedBytes: sharedBytes, cluster: cluster,
         cooperative: cooperative, programmatic: isEarly, on: stream,
         arguments: repeat each arguments)

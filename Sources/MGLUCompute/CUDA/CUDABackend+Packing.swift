@@ -64,10 +64,28 @@ extension CUDABackend {
   ) -> PackedWeights {
     precondition(type != .float32, "\(type) has no cells")
     let columns = planes[0][0].columns
-    let cellBytes = FusedLinearVariant.cellBytes(
-      masks: gating.masks, planes: planes.count, type: type)
-    let count = (rows + 15) / 16 * ((columns + 63) / 64)
-    let cells = allocate { $0.tensor([count, cellBytes], .uint8) }
+    let cells = allocate {
+      $0.tensor(Self.cellsShape(gating, rows: rows, columns: columns, as: type), .uint8)
+    }
+    fill(cells, with: planes, masks: masks, rows: rows, as: type)
+    return PackedWeights(
+      rows: rows, columns: columns, type: type, gating: gating, activation: activation,
+      storage: CUDAPackedCells(cells))
+  }
+
+  /// The shape of the cells of a matrix, or of two, with the bits of masks: their number and bytes.
+  static func cellsShape(
+    _ gating: Gating, rows: Int, columns: Int, as type: WeightType
+  ) -> [Int] {
+    let bytes = FusedLinearVariant.cellBytes(
+      masks: gating.masks, planes: gating.planes, type: type)
+    return [(rows + 15) / 16 * ((columns + 63) / 64), bytes]
+  }
+
+  /// Brings planes, each of one matrix or several, and bits into cells, which are zero.
+  func fill(
+    _ cells: Tensor, with planes: [[StoredMatrix]], masks: Tensor?, rows: Int, as type: WeightType
+  ) {
     for (plane, matrices) in planes.enumerated() {
       var first = 0
       for matrix in matrices {
@@ -77,15 +95,36 @@ extension CUDABackend {
         first += matrix.rows
       }
     }
-    if let masks { pack(masks, rows: rows, columns: columns, into: cells) }
-    return PackedWeights(
-      rows: rows, columns: columns, type: type, gating: gating, activation: activation,
-      storage: CUDAPackedCells(cells))
+    if let masks { pack(masks, rows: rows, columns: planes[0][0].columns, into: cells) }
   }
 
   private func pack(
     _ matrix: StoredMatrix, into cells: Tensor, firstRow: Int, plane: Int, _ type: WeightType
   ) {
+    func enqueue(
+      _ weights: UInt64, scales: UInt64, _ range: Range<Int>
+    ) throws(CUDAError) {
+      if type == .int8 {
+        return try function("pack", "pack_integers", options: []).launch(
+          grid: 1024, block: 256, on: stream,
+          arguments: weights, scales, cells.deviceAddress, Int64(range.count),
+          Int64(matrix.columns), Int64(firstRow + range.lowerBound), Int32(plane),
+          Int32(cells.columns))
+      }
+      try function("pack", "pack_plane", options: []).launch(
+        grid: 1024, block: 256, on: stream,
+        arguments: weights, scales, cells.deviceAddress,
+        Int64(range.count), Int64(matrix.columns), Int64(firstRow + range.lowerBound),
+        matrix.type.dataType.kernelValue.argument, type.dataType.kernelValue.argument, Int32(plane),
+        Int32(cells.columns))
+    }
+    if matrix.weights.arena.isDeviceVisible {
+      attempt { () throws(CUDAError) in
+        try enqueue(
+          matrix.weights.deviceAddress, scales: matrix.scales?.deviceAddress ?? 0, 0..<matrix.rows)
+      }
+      return
+    }
     let rowBytes = matrix.byteCount / max(1, matrix.rows)
     inPortions(of: matrix.rows, rowBytes: rowBytes) { range, staging throws(CUDAError) in
       let weights = matrix.weights[range]
@@ -97,25 +136,22 @@ extension CUDABackend {
         try stream.copy(
           from: UnsafeRawBufferPointer(scales.bytes), to: staging + UInt64(scalesOffset))
       }
-      if type == .int8 {
-        try function("pack", "pack_integers", options: []).launch(
-          grid: 1024, block: 256, on: stream,
-          arguments: staging, staging + UInt64(scalesOffset), cells.deviceAddress,
-          Int64(range.count), Int64(matrix.columns), Int64(firstRow + range.lowerBound),
-          Int32(plane), Int32(cells.columns))
-        return
-      }
-      try function("pack", "pack_plane", options: []).launch(
-        grid: 1024, block: 256, on: stream,
-        arguments: staging, staging + UInt64(scalesOffset), cells.deviceAddress,
-        Int64(range.count), Int64(matrix.columns), Int64(firstRow + range.lowerBound),
-        matrix.type.dataType.kernelValue.argument, type.dataType.kernelValue.argument, Int32(plane),
-        Int32(cells.columns))
+      try enqueue(staging, scales: staging + UInt64(scalesOffset), range)
     }
   }
 
   private func pack(_ masks: Tensor, rows: Int, columns: Int, into cells: Tensor) {
     let (count, stride) = (masks.shape[0], masks.columns)
+    func enqueue(_ bits: UInt64, _ range: Range<Int>) throws(CUDAError) {
+      try function("pack", "pack_masks", options: []).launch(
+        grid: 1024, block: 256, on: stream,
+        arguments: bits, cells.deviceAddress, Int64(range.count), Int64(columns),
+        Int64(range.lowerBound), Int32(count), Int32(cells.columns))
+    }
+    if masks.arena.isDeviceVisible {
+      attempt { () throws(CUDAError) in try enqueue(masks.deviceAddress, 0..<rows) }
+      return
+    }
     inPortions(of: rows, rowBytes: count * stride) { range, staging throws(CUDAError) in
       for mask in 0..<count {
         let bits = masks.reshaped([count * rows, stride])[
@@ -124,10 +160,7 @@ extension CUDABackend {
           from: UnsafeRawBufferPointer(bits.bytes),
           to: staging + UInt64(mask * range.count * stride))
       }
-      try function("pack", "pack_masks", options: []).launch(
-        grid: 1024, block: 256, on: stream,
-        arguments: staging, cells.deviceAddress, Int64(range.count), Int64(columns),
-        Int64(range.lowerBound), Int32(count), Int32(cells.columns))
+      try enqueue(staging, range)
     }
   }
 

@@ -10,7 +10,7 @@ public final class CUDABackend: InferenceBackend, TrainingBackend {
   /// The GPU in use.
   public let context: CUDAContext
   /// Where everything is enqueued.
-  public let stream: CUDAStream
+  public private(set) nonisolated(unsafe) var stream: CUDAStream
   public let host: CPUBackend
   // What is not part of a recording, though asked for during one.
   let setup: CUDAStream
@@ -29,6 +29,8 @@ public final class CUDABackend: InferenceBackend, TrainingBackend {
   // when all before it are done.
   nonisolated(unsafe) var cachesInWriting: Set<UInt64> = []
   nonisolated(unsafe) var isNextOrdered = false
+  // Whether kernels are compiled and loaded, and not enqueued.
+  nonisolated(unsafe) var isPreparing = false
   // Recorded steps hold addresses of scratch: what was outgrown stays.
   nonisolated(unsafe) var scratches: [Scratch: [CUDAMemory]] = [:]
   // Made at the first product: inference needs no cuBLASLt.
@@ -53,6 +55,9 @@ public final class CUDABackend: InferenceBackend, TrainingBackend {
 
   /// The GPU's generation: `sm_90a`.
   public var kernelSet: String { "\(CUDAArchitecture(context.device.capability))" }
+
+  /// Enqueues on another stream from now on.
+  func use(_ stream: CUDAStream) { self.stream = stream }
 
   public func fresh() throws(BackendError) -> CUDABackend {
     try CUDABackend(context.device, host: host)

@@ -78,6 +78,7 @@ final class CUDAMemory: DeviceMemory, @unchecked Sendable {
     case device(DeviceBuffer)
     case pinned(PinnedBuffer)
     case substitute(HostBuffer)
+    case caller
   }
 
   private let owner: Owner
@@ -96,6 +97,12 @@ final class CUDAMemory: DeviceMemory, @unchecked Sendable {
   init(_ buffer: consuming PinnedBuffer) {
     (address, byteCount, hostAddress) = (buffer.address, buffer.byteCount, buffer.base)
     owner = .pinned(buffer)
+  }
+
+  /// Memory that a caller keeps.
+  init(borrowing address: UInt64, byteCount: Int) {
+    (self.address, self.byteCount, hostAddress) = (address, byteCount, nil)
+    owner = .caller
   }
 
   /// What takes the place of memory that could not be had: the host may write it where it could have

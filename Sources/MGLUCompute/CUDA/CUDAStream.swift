@@ -5,7 +5,13 @@ public final class CUDAStream: Sendable {
   /// The GPU that it runs on.
   public let context: CUDAContext
   private let bits: UInt
+  private let isBorrowed: Bool
   var handle: OpaquePointer? { OpaquePointer(bitPattern: bits) }
+
+  /// A stream that another owns, who keeps it while this is used; 0 is the default stream.
+  package init(borrowing handle: UInt, on context: CUDAContext) {
+    (self.context, bits, isBorrowed) = (context, handle, true)
+  }
 
   /// Creates an empty stream.
   public init(on context: CUDAContext) throws(CUDAError) {
@@ -15,10 +21,14 @@ public final class CUDAStream: Sendable {
       context.current().cuStreamCreate(&stream, nonBlocking), "cuStreamCreate")
     self.context = context
     bits = UInt(bitPattern: stream)
+    isBorrowed = false
   }
 
+  /// Whether it is the stream of that handle.
+  func isBorrowed(_ handle: UInt) -> Bool { isBorrowed && bits == handle }
+
   deinit {
-    guard (try? context.makeCurrent()) != nil else { return }
+    guard !isBorrowed, (try? context.makeCurrent()) != nil else { return }
     _ = context.driver.functions.cuStreamDestroy(handle)
   }
 

@@ -1,0 +1,164 @@
+"""torch operators over the library: `torch.ops.mglu.fused_linear`, `fused_linear_plain` (without scales
+and routes: fewer arguments cost less), `stack`, `unstack`, `combine`, `combine_backward`.
+
+Schemas are defined here; implementations are C functions that the library registers through torch's
+stable C interface (2.9 and newer), or, before, functions of Python. A tensor without elements stands for
+none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+
+import torch
+from torch import Tensor
+
+from . import _library
+from .units import Unit
+
+_TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.needs_fixed_stride_order)
+_SCHEMAS = (
+    "fused_linear(Tensor x, Tensor weight, Tensor words, Tensor scales, Tensor routes, int rows, "
+    "int unit, int prompt_rows) -> Tensor",
+    "fused_linear_plain(Tensor x, Tensor weight, Tensor words, int rows, int unit, "
+    "int prompt_rows) -> Tensor",
+    "stack(Tensor weight, Tensor logits) -> Tensor",
+    "unstack(Tensor stack_gradient, Tensor weight, Tensor logits) -> (Tensor, Tensor)",
+    "combine(Tensor streams, Tensor routes, int kind, int masks, int activation) -> Tensor",
+    "combine_backward(Tensor gradient, Tensor streams, Tensor routes, int kind, int masks, "
+    "int activation) -> (Tensor, Tensor)",
+)
+TYPES = {
+    torch.float32: _library.FLOAT32, torch.float16: _library.FLOAT16,
+    torch.bfloat16: _library.BFLOAT16, torch.int8: _library.INT8,
+}
+
+_torch_library = torch.library.Library("mglu", "DEF")
+for _schema in _SCHEMAS:
+    _torch_library.define(_schema, tags=_TAGS)
+
+_contexts: dict[int, int] = {}
+_lock = threading.Lock()
+
+
+def context(device: torch.device | int) -> int:
+    """The library's context of a device, made at its first use."""
+    ordinal = device if isinstance(device, int) else -1 if device.type == "cpu" else device.index
+    found = _contexts.get(ordinal)
+    if found is None:
+        with _lock:
+            found = _contexts.get(ordinal)
+            if found is None:
+                if ordinal < 0:
+                    found = _library.create_context(-1, torch.get_num_threads())
+                elif is_stable:
+                    pointer = ctypes.c_void_p()
+                    _library.call("mglu_torch_context", ordinal, ctypes.addressof(pointer))
+                    found = pointer.value
+                else:
+                    found = _library.create_context(ordinal, 1)
+                _contexts[ordinal] = found
+    return found
+
+
+def set_num_threads(threads: int) -> None:
+    """Threads that share the work of a processor's calls; at first those of torch."""
+    made = _library.create_context(-1, threads)
+    # Calls of other threads may be in the old one, which stays.
+    _contexts[-1] = made
+    if is_stable:
+        _library.call("mglu_torch_use", made)
+
+
+def stream(tensor: Tensor) -> int:
+    """torch's current stream of the tensor's device, as a pointer."""
+    return torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else 0
+
+
+def _register_stable() -> bool:
+    """Whether C functions implement the operators."""
+    if os.environ.get("MGLU_TORCH") == "python":
+        return False
+    folder = os.path.join(os.path.dirname(torch.__file__), "lib")
+    compiler = _library.nvrtc() if torch.version.cuda else None
+    try:
+        _library.call(
+            "mglu_torch_register", folder.encode(), compiler.encode() if compiler else None)
+    except _library.Error as error:
+        if error.code == 2:
+            return False
+        raise
+    return True
+
+
+is_stable = _register_stable()
+if is_stable:
+    _library.call("mglu_torch_use", context(-1))
+else:
+    from . import _kernels
+
+    for _key in ("CPU", "CUDA"):
+        for _name in ("fused_linear", "fused_linear_plain", "stack", "unstack", "combine", "combine_backward"):
+            _torch_library.impl(_name, getattr(_kernels, _name), _key)
+
+
+@torch.library.register_fake("mglu::fused_linear")
+def _(x, weight, words, scales, routes, rows, unit, prompt_rows):
+    return x.new_empty((*x.shape[:-1], rows))
+
+
+@torch.library.register_fake("mglu::fused_linear_plain")
+def _(x, weight, words, rows, unit, prompt_rows):
+    return x.new_empty((*x.shape[:-1], rows))
+
+
+def product_type(device: torch.device) -> torch.dtype:
+    """The type of stacks and streams of the library on a device."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+@torch.library.register_fake("mglu::stack")
+def _(weight, logits):
+    shape = ((logits.shape[0] + 1) * weight.shape[0], weight.shape[1])
+    return weight.new_empty(shape, dtype=product_type(weight.device))
+
+
+@torch.library.register_fake("mglu::unstack")
+def _(stack_gradient, weight, logits):
+    return weight.new_empty(weight.shape), logits.new_empty(logits.shape)
+
+
+def _streams(kind, masks):
+    return 2 if kind == 1 else masks + 1 if kind >= 3 else 1
+
+
+@torch.library.register_fake("mglu::combine")
+def _(streams, routes, kind, masks, activation):
+    return streams.new_empty((*streams.shape[:-1], streams.shape[-1] // _streams(kind, masks)))
+
+
+@torch.library.register_fake("mglu::combine_backward")
+def _(gradient, streams, routes, kind, masks, activation):
+    return streams.new_empty(streams.shape), routes.new_empty(routes.shape)
+
+
+fused_linear = torch.ops.mglu.fused_linear.default
+fused_linear_plain = torch.ops.mglu.fused_linear_plain.default
+stack = torch.ops.mglu.stack.default
+unstack = torch.ops.mglu.unstack.default
+combine = torch.ops.mglu.combine.default
+combine_backward = torch.ops.mglu.combine_backward.default
+
+
+def supports(device: torch.device) -> bool:
+    """Whether the library has kernels for a device."""
+    return device.type == "cpu" or (device.type == "cuda" and torch.version.hip is None)
+
+
+def library_unit(unit: Unit, rows: int, columns: int, dtype: torch.dtype) -> _library.Unit:
+    """A unit of d = rows, h = columns as the library takes it."""
+    return _library.Unit(
+        rows=rows, columns=columns, kind=unit.number, masks=unit.masks,
+        activation=unit.activation_number, type=TYPES[dtype])

@@ -1,0 +1,127 @@
+"""What only GPUs have: streams, graphs, several devices, moves between them."""
+
+import unittest
+
+import torch
+
+import mglu
+from mglu import functional as F, packed, reference
+
+
+@unittest.skipUnless(torch.cuda.is_available(), "there is no GPU")
+class CUDA(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(0)
+
+    def layers(self):
+        yield mglu.nn.MGLU(136, 72, 3)
+        yield mglu.nn.MGLU(128, 64, 4)
+        yield mglu.nn.GLU(136, 72)
+
+    def test_moves(self):
+        for layer in self.layers():
+            for dtype in (torch.float16, torch.bfloat16):
+                flash = mglu.nn.FLASH[layer.unit.kind].from_module(layer, dtype)
+                state, x = flash.state_dict(), torch.randn(3, layer.hidden_size)
+                with torch.no_grad():
+                    here = flash(x)
+                    flash.cuda()
+                    there = flash(x.cuda()).cpu()
+                    self.assertLess(float((here - there).abs().max() / here.abs().max()), 3e-5)
+                    for name, tensor in flash.state_dict().items():
+                        self.assertTrue(torch.equal(tensor.cpu(), state[name]), name)
+                    # What shared memory does not hold, and rows through torch's product.
+                    many = torch.randn(600, layer.hidden_size, device="cuda", dtype=dtype)
+                    dense, few = flash(many), flash(many[:7])
+                    self.assertLess(
+                        float((dense[:7] - few).abs().max() / few.abs().max()), 3e-2)
+                    self.assertTrue(torch.equal(flash.cpu()(x), here))
+
+    def test_wide_rows_are_staged(self):
+        layer = mglu.nn.MGLU(65_536, 32, 1)
+        flash = mglu.nn.FlashMGLU.from_module(layer, torch.bfloat16)
+        x = torch.randn(1, 65_536).bfloat16()
+        with torch.no_grad():
+            here = flash(x).float()
+            there = flash.cuda()(x.cuda()).float().cpu()
+        self.assertLess(float((here - there).abs().max() / here.abs().max()), 3e-2)
+
+    def test_graph(self):
+        flash = mglu.nn.FlashMGLU.from_module(mglu.nn.MGLU(1024, 512, 4), torch.bfloat16).cuda()
+        flash.prepare(rows=4)
+        x = torch.randn(4, 1024, device="cuda").bfloat16()
+        with torch.no_grad():
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                y = flash(x)
+            for _ in range(3):
+                x.copy_(torch.randn(4, 1024))
+                graph.replay()
+                self.assertTrue(torch.equal(y, flash(x)))
+
+    def test_streams(self):
+        flash = mglu.nn.FlashMGLU.from_module(mglu.nn.MGLU(4096, 4096, 2), torch.bfloat16).cuda()
+        xs = [torch.randn(1, 4096, device="cuda").bfloat16() for _ in range(2)]
+        streams = [torch.cuda.Stream() for _ in range(2)]
+        with torch.no_grad():
+            wanted = [flash(x) for x in xs]
+            torch.cuda.synchronize()
+            found = [[], []]
+            for _ in range(50):
+                for i, stream in enumerate(streams):
+                    with torch.cuda.stream(stream):
+                        found[i].append(flash(xs[i] * 1))
+            torch.cuda.synchronize()
+        for i in range(2):
+            self.assertTrue(all(torch.equal(y, wanted[i]) for y in found[i]))
+
+    def test_devices(self):
+        if torch.cuda.device_count() < 2:
+            self.skipTest("there is one GPU")
+        layer = mglu.nn.MGLU(256, 128, 2)
+        flashes = [mglu.nn.FlashMGLU.from_module(layer, torch.bfloat16).to(f"cuda:{i}")
+                   for i in range(2)]
+        x = torch.randn(2, 256).bfloat16()
+        with torch.no_grad():
+            results = [flash(x.to(f"cuda:{i}")).cpu() for i, flash in enumerate(flashes)]
+            self.assertEqual(torch.cuda.current_device(), 0)
+            with self.assertRaises(RuntimeError):
+                flashes[0](x.to("cuda:1"))
+        self.assertTrue(torch.equal(*results))
+
+    def test_refusals(self):
+        flash = mglu.nn.FlashMGLU.from_module(mglu.nn.MGLU(64, 32, 2), torch.bfloat16)
+        x = torch.randn(2, 64)
+        with torch.no_grad():
+            with self.assertRaises(RuntimeError):
+                flash(x.cuda())
+            flash.cuda()
+            with self.assertRaises(RuntimeError):
+                flash(x)
+            whole = torch.randn(131, device="cuda")
+            shifted = whole[3:131].view(2, 64)  # no multiple of 16 bytes
+            self.assertTrue(torch.equal(flash(shifted), flash(shifted.clone())))
+        with self.assertRaises(ValueError):
+            packed.pack(mglu.units.unit("lu"), torch.randn(8, 8, device="cuda"), dtype=torch.int8)
+        with self.assertRaises(RuntimeError):
+            mglu.ops.combine(torch.randn(2, 96, device="cuda"), torch.empty(0, device="cuda"), 3, 2, 1)
+
+    def test_training(self):
+        for layer in self.layers():
+            layer.cuda()
+            x = torch.randn(64, layer.hidden_size, device="cuda", requires_grad=True)
+            with torch.autocast("cuda", torch.bfloat16):
+                a = layer(x)
+            upstream = torch.randn_like(a)
+            a.backward(upstream)
+            found = [x.grad.clone()] + [p.grad.clone() for p in layer.parameters()]
+            leaves = [t.detach().double().requires_grad_() for t in (x, *layer.parameters())]
+            wanted = torch.autograd.grad(
+                reference.apply(leaves[0], leaves[1], layer.unit, *leaves[2:3]), leaves,
+                upstream.double())
+            for f, w in zip(found, wanted):
+                self.assertLess(float((f.double() - w).abs().max() / w.abs().max()), 3e-2)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,158 @@
+"""Models of transformers: model folders take the kernels, and `mglu.apply` swaps blocks."""
+
+import importlib
+import importlib.util
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+import torch
+
+import mglu
+
+SOURCES = pathlib.Path(__file__).resolve().parents[2] / "Sources/CMGLUResources/python"
+
+
+def load_classes():
+    """The package of the two files of model folders."""
+    name = "mglu_model_folder"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_loader(name, None, is_package=True)
+        package = importlib.util.module_from_spec(spec)
+        package.__path__ = [str(SOURCES)]
+        sys.modules[name] = package
+    return (importlib.import_module(name + ".configuration_mglu"),
+            importlib.import_module(name + ".modeling_mglu"))
+
+
+SIZES = dict(vocab_size=99, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+             bos_token_id=None, eos_token_id=None)
+UNITS = (dict(num_masks=1), dict(num_masks=4), dict(num_masks=4, mask_storage="packed"),
+         dict(num_masks=4, router_top_k=2), dict(mlp_type="glu"),
+         dict(num_masks=2, mask_ablation="no_gate_mask", hidden_act="gelu"))
+
+
+@unittest.skipIf(importlib.util.find_spec("transformers") is None, "transformers is not there")
+class Transformers(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(0)
+        self.configuration, self.modeling = load_classes()
+
+    def model(self, **unit):
+        return self.modeling.MGLUForCausalLM(
+            self.configuration.MGLUConfig(**SIZES, **unit)).eval()
+
+    def plain(self, function):
+        """What `function` returns without kernels."""
+        kernels, self.modeling.kernels = self.modeling.kernels, lambda: None
+        try:
+            return function()
+        finally:
+            self.modeling.kernels = kernels
+
+    def test_kernels_compute_what_the_formula_does(self):
+        self.assertIsNotNone(self.modeling.kernels())
+        ids = torch.randint(0, 99, (2, 7))
+        for unit in UNITS:
+            model = self.model(**unit)
+            with self.subTest(**unit):
+                def gradients():
+                    model.zero_grad()
+                    model(ids, labels=ids).loss.backward()
+                    return [p.grad.clone() for p in model.parameters()]
+
+                for found, wanted in zip(gradients(), self.plain(gradients)):
+                    bound = 1e-4 * float(wanted.abs().max())
+                    self.assertLessEqual(float((found - wanted).abs().max()), bound)
+                with torch.no_grad():
+                    wanted = self.plain(lambda: model(ids).logits)
+                    self.assertTrue(torch.allclose(model(ids).logits, wanted, atol=1e-4))
+                    # The cache of packed weights follows them.
+                    for block in model.model.layers:
+                        block.mlp.up_proj.weight.mul_(1.5)
+                        if block.mlp.mask_logits is not None:
+                            block.mlp.mask_logits.neg_()
+                    wanted = self.plain(lambda: model(ids).logits)
+                    self.assertTrue(torch.allclose(model(ids).logits, wanted, atol=1e-4))
+
+    def test_generate(self):
+        ids = torch.randint(0, 99, (1, 5))
+        for unit in UNITS:
+            for dtype in (torch.float32, torch.bfloat16):
+                model = self.model(**unit).to(dtype)
+                with self.subTest(**unit, dtype=dtype):
+                    tokens = model.generate(ids, max_new_tokens=8, do_sample=False)
+                    self.assertEqual(tokens.shape, (1, 13))
+                    if dtype is torch.float32:
+                        wanted = self.plain(
+                            lambda: model.generate(ids, max_new_tokens=8, do_sample=False))
+                        self.assertTrue(torch.equal(tokens, wanted))
+
+    def test_apply(self):
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        ids = torch.randint(0, 99, (1, 5))
+        models = [self.model(**unit) for unit in UNITS]
+        models.append(LlamaForCausalLM(LlamaConfig(**SIZES)).eval())
+        for model in models:
+            wanted = self.plain(lambda: model.generate(ids, max_new_tokens=8, do_sample=False))
+            with torch.no_grad():
+                logits = self.plain(lambda: model(ids).logits)
+            parameters = sum(p.numel() for p in model.parameters())
+            self.assertIs(mglu.apply(model), model)
+            self.assertLess(sum(p.numel() for p in model.parameters()), parameters)
+            self.assertTrue(torch.equal(
+                model.generate(ids, max_new_tokens=8, do_sample=False), wanted))
+            with torch.no_grad():
+                self.assertTrue(torch.allclose(model(ids).logits, logits, atol=1e-4))
+        with self.assertRaises(ValueError):
+            mglu.apply(torch.nn.Linear(3, 3))
+
+    def test_narrow_weights(self):
+        ids = torch.randint(0, 99, (2, 7))
+        for dtype in (torch.bfloat16, torch.float16, torch.int8):
+            model = self.model(num_masks=4)
+            with torch.no_grad():
+                wanted = model(ids).logits
+                found = mglu.apply(model, dtype)(ids).logits
+            self.assertLess(float((found - wanted).abs().max() / wanted.abs().max()), 3e-2)
+
+    def test_saved_and_loaded(self):
+        from transformers import AutoModel, AutoModelForCausalLM
+
+        ids = torch.randint(0, 99, (2, 7))
+        for unit in UNITS[:4]:
+            model = self.model(**unit)
+            with self.subTest(**unit), tempfile.TemporaryDirectory() as folder:
+                model.save_pretrained(folder)
+                other = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+                with torch.no_grad():
+                    self.assertTrue(torch.equal(other(ids).logits, model(ids).logits))
+                half = AutoModelForCausalLM.from_pretrained(
+                    folder, trust_remote_code=True, dtype=torch.float16)
+                logits = half.model.layers[0].mlp.mask_logits
+                if logits is not None:
+                    self.assertEqual(logits.dtype, torch.float32)
+                self.assertEqual(half.model.layers[0].mlp.up_proj.weight.dtype, torch.float16)
+
+    def test_gradient_checkpointing(self):
+        ids = torch.randint(0, 99, (2, 7))
+        for unit in UNITS[:4]:
+            model = self.model(**unit).train()
+            gradients = []
+            for checkpointing in (False, True):
+                if checkpointing:
+                    model.gradient_checkpointing_enable(dict(use_reentrant=False))
+                    self.assertTrue(model.model.layers[0].gradient_checkpointing)
+                model.zero_grad()
+                model(ids, labels=ids).loss.backward()
+                gradients.append([p.grad.clone() for p in model.parameters()])
+            for a, b in zip(*gradients):
+                self.assertTrue(torch.equal(a, b))
+
+
+if __name__ == "__main__":
+    unittest.main()
