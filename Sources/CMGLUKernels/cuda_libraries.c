@@ -5,6 +5,8 @@
 #include "cmglu_cuda.h"
 
 #include <dlfcn.h>
+#include <limits.h>
+#include <string.h>
 
 #define REQUIRED(name, symbol, parameters)          \
   *(void **)&table->name = lookup(library, symbol);       \
@@ -31,6 +33,26 @@ const char *cmglu_lt_load(cmglu_lt *table, cmglu_lookup lookup, void *library) {
   REQUIRED(cublasLtGetStatusName, "cublasLtGetStatusName", )
   CMGLU_LT_FUNCTIONS(REQUIRED)
   return missing;
+}
+
+const char *cmglu_nccl_load(cmglu_nccl *table, cmglu_lookup lookup, void *library) {
+  const char *missing = NULL;
+  REQUIRED(ncclGetErrorString, "ncclGetErrorString", )
+  REQUIRED(ncclGetLastError, "ncclGetLastError", )
+  CMGLU_NCCL_FUNCTIONS(REQUIRED)
+  return missing;
+}
+
+int cmglu_nccl_begin(const cmglu_nccl *nccl, cmglu_nccl_comm *comm, int ranks, const void *id,
+                     int rank) {
+  // What is INT_MIN has NCCL's default.
+  cmglu_nccl_config config = {
+      .size = sizeof config, .magic = 0xcafebeef, .version = 21800, .blocking = 0,
+      .cga_cluster_size = INT_MIN, .min_ctas = INT_MIN, .max_ctas = INT_MIN, .net_name = NULL,
+      .split_share = INT_MIN};
+  cmglu_nccl_id value;
+  memcpy(&value, id, sizeof value);
+  return nccl->ncclCommInitRankConfig(comm, ranks, value, rank, &config);
 }
 
 const char *cmglu_library_path(const void *symbol) {

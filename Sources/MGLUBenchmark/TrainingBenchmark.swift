@@ -42,12 +42,16 @@ package struct TrainingBenchmark {
   package let steps: Int
   package let purpose: ActivationPurpose
   package let backend: any TrainingBackend
+  private let communicator: (any Communicator)?
 
   /// A benchmark of `shape` under each of `units`; `steps` are timed after three that are not.
+  /// With a `communicator` each rank computes a batch of every step.
   package init(
     _ shape: ModelConfiguration, units: [UnitSpecification], batchSize: Int, steps: Int,
-    purpose: ActivationPurpose, on backend: any TrainingBackend
+    purpose: ActivationPurpose, on backend: any TrainingBackend,
+    communicator: (any Communicator)? = nil
   ) {
+    self.communicator = communicator
     self.shape = shape
     self.units = units
     self.batchSize = batchSize
@@ -104,16 +108,20 @@ package struct TrainingBenchmark {
     configuration.feedForward.unit = unit.unit
     configuration.feedForward.activation = unit.activation
     let length = configuration.contextLength
+    let ranks = communicator?.group.size ?? 1
     let memory = TrainingMemory(
-      configuration, sequences: batchSize, length: length, purpose: purpose, on: backend)
+      configuration, sequences: batchSize, length: length, purpose: purpose, microBatches: ranks,
+      ranks: ranks, on: backend)
     try memory.check(on: backend)
     let model = try LanguageModel(configuration, on: backend)
     model.initialize(seed: 1)
-    let optimizer = AdamW(AdamW.Settings(), for: model)
+    let optimizer = AdamW(
+      AdamW.Settings(), for: model, microBatches: ranks, communicator: communicator)
     let activations = model.makeActivations(
       sequences: batchSize, length: length, purpose: purpose)
     var random = Philox(seed: 2, purpose: .synthetic)
     let tokens = Double(batchSize * length)
+    let scale = Float(1 / (tokens * Double(ranks)))
     var times: [Double] = []
     for step in 1...steps + 3 {
       let ids = (0...batchSize * length).map { _ in
@@ -122,8 +130,11 @@ package struct TrainingBenchmark {
       let duration = try ContinuousClock().measure {
         activations.tokens.assign(integers: ids.dropLast())
         activations.targets.assign(integers: ids.dropFirst())
-        model.lossAndGradients(activations, into: optimizer.gradients, scale: Float(1 / tokens))
+        model.lossAndGradients(
+          activations, into: optimizer.sum.gradients(ofRound: 0), scale: scale)
+        optimizer.sum.add(round: 0)
         optimizer.step(model, learningRate: 1e-4, step: step)
+        try communicator?.finish()
         try backend.finish()
       }
       if step > 3 { times.append(duration / .seconds(1)) }
@@ -133,7 +144,8 @@ package struct TrainingBenchmark {
     let flop = configuration.trainingFLOP(length: length) * tokens
     let loss = activations.losses.array.reduce(0) { $0 + Double($1) } / tokens
     return Result(
-      unit: unit.description, parameters: configuration.weightCount, tokensPerS: tokens / median,
+      unit: unit.description, parameters: configuration.weightCount,
+      tokensPerS: tokens * Double(ranks) / median,
       milliseconds: median * 1e3, fastestMilliseconds: times[0] * 1e3,
       tflopPerS: flop / median / 1e12, percentOfProduct: flop / median / productRate / 1e10,
       plannedBytes: memory.total, deviceBytes: backend.deviceMemory.map { $0.total - $0.free },

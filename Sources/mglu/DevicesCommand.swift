@@ -15,8 +15,8 @@ struct DevicesCommand: ParsableCommand {
         mglu devices --json
 
       Nothing needs CUDA to run on the CPU. What is missing is named with what it is for and how \
-      to install it. MGLU_BLAS, MGLU_LIBCUDA, MGLU_NVRTC and MGLU_CUBLASLT name libraries that lie \
-      elsewhere.
+      to install it. MGLU_BLAS, MGLU_LIBCUDA, MGLU_NVRTC, MGLU_CUBLASLT and MGLU_NCCL name libraries \
+      that lie elsewhere.
       """)
 
   @Flag(help: "Measure how fast each GPU reads its memory.") var measure = false

@@ -16,10 +16,16 @@ struct TrainCommand: ParsableCommand {
         mglu train --data input.txt --init mglu --learning-rate 3e-4 --output run
         mglu train --data input.txt --init mglu --distill swiglu --output run
         mglu train --data input.txt --preset paper-small --device cuda --output run
+        mglu train --data input.txt --preset paper-small --gpus all --gradient-accumulation 4 --output run
+        torchrun --no-python --nproc-per-node 4 mglu train --device cuda --gradient-accumulation 4 ...
 
       --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
       token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for \
-      validation. Ctrl-C saves a checkpoint; --resume goes on from it.
+      validation. Ctrl-C saves a checkpoint; --resume goes on from it, on any number of GPUs.
+
+      Several GPUs share the micro-batches of a step, of which there must be as many: the options \
+      decide the result, not the number of GPUs. Under torchrun, srun and mpirun each process is one of \
+      them.
       """)
 
   @Option(help: "Text, JSONL, token shards, or a folder of them.", completion: .file())
@@ -48,6 +54,7 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup(title: "Training") var training: TrainingOptions
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
+  @OptionGroup var ranks: RankOptions
   @Flag(help: "Compute activations again in the backward pass: slower, in less memory.")
   var recompute = false
   @Flag(help: "Go on from the newest checkpoint in --output.") var resume = false
@@ -66,23 +73,33 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
-    let backend = try device.trainingBackend(threads: threads)
+    let microBatches = training.gradientAccumulation
+    if try ranks.startRanks(on: device, microBatches: microBatches) { return }
+    try RankProcess.run(of: self) { try train($0, $1) }
+  }
+
+  private func train(_ launch: RankLaunch?, _ group: RankGroup?) throws {
+    let isLeader = group?.isLeader ?? true
+    let backend = try ranks.device(device, of: launch).trainingBackend(
+      threads: ranks.threads(threads, of: launch), notes: isLeader)
     let source = try initial.map { folder throws(CheckpointError) in
       try ModelFolder.locate(folder)
     }
     let tokenizer = try Tokenizer.named(tokenizer ?? source ?? "byte")
-    let model = try model(from: source, tokenizer: tokenizer, on: backend)
+    let model = try model(from: source, tokenizer: tokenizer, on: backend, ranks: group?.size ?? 1)
     let configuration = model.configuration
     let settings = try settings(contextLength: configuration.contextLength)
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
+    let communicator = try group.map { try backend.communicator(of: $0) }
     let trainer = try Trainer(
       model, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
       tensorBoard: tensorBoard, recomputesActivations: recompute,
-      teacher: try distill.map { try ModelFolder.load(ModelFolder.locate($0), on: backend) })
+      teacher: try distill.map { try ModelFolder.load(ModelFolder.locate($0), on: backend) },
+      communicator: communicator)
 
-    var progress = TrainingProgress(settings)
+    var progress = TrainingProgress(settings, isShown: isLeader)
     try trainer.prepareOutput(resume: resume) { progress.show($0) }
-    progress.note(backend.summary)
+    progress.note(backend.summary + (group.map { ", \($0.size) ranks" } ?? ""))
     let count = NumberFormat.grouped
     let isPart = training.evalTokens > 0 && training.evalTokens < corpus.validation.count - 1
     progress.note(
@@ -97,6 +114,7 @@ struct TrainCommand: ParsableCommand {
       progress.note("interrupted at step \(summary.steps): go on with --resume")
       throw ExitCode(Interrupt.exitStatus)
     }
+    guard isLeader else { return }
     if json {
       Output.json(TrainingDocument(summary))
     } else {
@@ -122,7 +140,7 @@ extension TrainCommand {
 
   /// The model in `folder`, which must know the tokenizer's tokens, or a new one.
   private func model(
-    from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend
+    from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend, ranks: Int
   ) throws -> LanguageModel {
     let configuration =
       if let folder {
@@ -136,7 +154,7 @@ extension TrainCommand {
     {
       TrainingMemory(
         configuration, sequences: settings.batchSize, length: settings.contextLength,
-        purpose: purpose, on: backend)
+        purpose: purpose, microBatches: settings.gradientAccumulation, ranks: ranks, on: backend)
     }
     let teacher = try distill.map { name throws(CheckpointError) in
       memory(try ModelFolder.configuration(in: ModelFolder.locate(name)), .evaluation).forward

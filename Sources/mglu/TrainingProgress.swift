@@ -6,8 +6,11 @@ struct TrainingProgress {
   private let steps: Int
   private var line: ProgressLine
   private let tokensPerStep: Int
+  /// Of several ranks one alone shows what all of them do.
+  private let isShown: Bool
 
-  init(_ configuration: TrainingConfiguration) {
+  init(_ configuration: TrainingConfiguration, isShown: Bool = true) {
+    self.isShown = isShown
     steps = configuration.steps
     tokensPerStep = configuration.tokensPerStep
     line = ProgressLine(total: steps)
@@ -15,6 +18,7 @@ struct TrainingProgress {
 
   /// Shows `event`.
   mutating func show(_ event: TrainingEvent) {
+    guard isShown else { return }
     switch event {
     case .notice(let message): note(message)
     case .resumed(let step): note("resumed at step \(NumberFormat.grouped(step))")
@@ -30,8 +34,8 @@ struct TrainingProgress {
   }
 
   /// Writes a line of its own.
-  mutating func note(_ message: String) { line.note(message) }
+  mutating func note(_ message: String) { if isShown { line.note(message) } }
 
   /// Ends the line.
-  mutating func finish() { line.finish() }
+  mutating func finish() { if isShown { line.finish() } }
 }

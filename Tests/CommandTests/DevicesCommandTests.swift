@@ -11,7 +11,7 @@ import Testing
     #expect(report["gpus"] is [Any])
     let libraries = try #require(report["libraries"] as? [[String: Any]])
     let names = libraries.compactMap { $0["name"] as? String }
-    #expect(names == ["BLAS", "NVIDIA driver", "NVRTC", "cuBLASLt"])
+    #expect(names == ["BLAS", "NVIDIA driver", "NVRTC", "cuBLASLt", "NCCL"])
     for library in libraries {
       // What is there has a path; what is missing says why and what to do.
       let isFound = library["path"] is String

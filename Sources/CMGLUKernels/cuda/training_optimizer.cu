@@ -43,21 +43,22 @@ extern "C" __global__ void __launch_bounds__(256) adamw(
   }
 }
 
-// Any grid of blocks of 256 threads: the result depends on it, so let it be the same everywhere.
+// A block of 256 threads for each 16384 elements, whose sum no grid changes: parts of a whole that begin
+// at such blocks have the same sums wherever they are computed.
 extern "C" __global__ void __launch_bounds__(256)
-sum_of_squares(const float *__restrict__ x, double *__restrict__ sums, i64 count) {
+sums_of_squares(const float *__restrict__ x, double *__restrict__ sums, i64 count) {
   __shared__ double warps[8];
-  const i64 stride = (i64)gridDim.x * blockDim.x;
-  const i64 thread = blockIdx.x * (i64)blockDim.x + threadIdx.x;
-  const i64 fours = WIDE ? count / 4 : 0;
+  const i64 first = blockIdx.x * (i64)16384, live = min(count - first, (i64)16384);
+  x += first;
+  const int fours = WIDE ? (int)live / 4 : 0;
   double sum = 0;
   auto add = [&](float v) { sum += (double)v * v; };
-#pragma unroll 4
-  for (i64 i = thread; i < fours; i += stride) {
+#pragma unroll 8
+  for (int i = threadIdx.x; i < fours; i += 256) {
     const float4 v = ((const float4 *)x)[i];
     add(v.x), add(v.y), add(v.z), add(v.w);
   }
-  for (i64 i = fours * 4 + thread; i < count; i += stride) add(x[i]);
+  for (int i = fours * 4 + threadIdx.x; i < live; i += 256) add(x[i]);
   sum = training::block_sum(sum, warps);
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
@@ -81,4 +82,27 @@ convert(const float *__restrict__ source, u16 *__restrict__ target, i64 count) {
   float x[8];
   load(source + at, x, live);
   store(target + at, narrow(x), live);
+}
+
+// Any grid of blocks of 256 threads, four elements to a thread: y = ((y + x[0]) + x[1]) + ..., or without
+// y at first.
+extern "C" __global__ void __launch_bounds__(256)
+add_rows(const float *__restrict__ x, float *__restrict__ y, i64 count, int rows, int accumulates) {
+  const i64 stride = (i64)gridDim.x * blockDim.x;
+  const i64 thread = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+  const i64 fours = WIDE ? count / 4 : 0;
+  for (i64 i = thread; i < fours; i += stride) {
+    float4 sum = accumulates ? ((const float4 *)y)[i] : ((const float4 *)x)[i];
+#pragma unroll 4
+    for (int row = accumulates ? 0 : 1; row < rows; row++) {
+      const float4 v = ((const float4 *)(x + row * count))[i];
+      sum = make_float4(sum.x + v.x, sum.y + v.y, sum.z + v.z, sum.w + v.w);
+    }
+    ((float4 *)y)[i] = sum;
+  }
+  for (i64 i = fours * 4 + thread; i < count; i += stride) {
+    float sum = accumulates ? y[i] : x[i];
+    for (int row = accumulates ? 0 : 1; row < rows; row++) sum += x[row * count + i];
+    y[i] = sum;
+  }
 }

@@ -235,6 +235,58 @@ typedef struct {
   const char *(*cublasLtGetStatusName)(int status);
   CMGLU_LT_FUNCTIONS(CMGLU_CUDA_MEMBER)
 } cmglu_lt;
+
+// NCCL ------------------------------------------------------------------------------------------
+
+typedef struct ncclComm *cmglu_nccl_comm;
+
+// ncclUniqueId: passed by value.
+typedef struct {
+  char bytes[128];
+} cmglu_nccl_id;
+
+// ncclConfig_t of NCCL 2.18: later versions take defaults for what they know beyond `size`.
+typedef struct {
+  size_t size;
+  unsigned magic, version;
+  int blocking, cga_cluster_size, min_ctas, max_ctas;
+  const char *net_name;
+  int split_share;
+} cmglu_nccl_config;
+_Static_assert(sizeof(void *) != 8 || sizeof(cmglu_nccl_config) == 48, "ncclConfig_t");
+
+enum {
+  CMGLU_NCCL_SUCCESS = 0,
+  CMGLU_NCCL_IN_PROGRESS = 7,
+  CMGLU_NCCL_UINT8 = 1,
+};
+
+#define CMGLU_NCCL_FUNCTIONS(FUNCTION)                                                             \
+  FUNCTION(ncclGetVersion, "ncclGetVersion", (int *version))                                       \
+  FUNCTION(ncclGetUniqueId, "ncclGetUniqueId", (cmglu_nccl_id * id))                               \
+  FUNCTION(ncclCommInitRankConfig, "ncclCommInitRankConfig",                                       \
+           (cmglu_nccl_comm * comm, int ranks, cmglu_nccl_id id, int rank,                         \
+            cmglu_nccl_config *config))                                                            \
+  FUNCTION(ncclCommGetAsyncError, "ncclCommGetAsyncError", (cmglu_nccl_comm comm, int *error))     \
+  FUNCTION(ncclCommAbort, "ncclCommAbort", (cmglu_nccl_comm comm))                                 \
+  FUNCTION(ncclGroupStart, "ncclGroupStart", (void))                                               \
+  FUNCTION(ncclGroupEnd, "ncclGroupEnd", (void))                                                   \
+  FUNCTION(ncclSend, "ncclSend",                                                                   \
+           (cmglu_cuda_address from, size_t count, int type, int peer, cmglu_nccl_comm comm,       \
+            cmglu_cuda_stream stream))                                                             \
+  FUNCTION(ncclRecv, "ncclRecv",                                                                   \
+           (cmglu_cuda_address to, size_t count, int type, int peer, cmglu_nccl_comm comm,         \
+            cmglu_cuda_stream stream))
+
+typedef struct {
+  const char *(*ncclGetErrorString)(int result);
+  const char *(*ncclGetLastError)(cmglu_nccl_comm comm);
+  CMGLU_NCCL_FUNCTIONS(CMGLU_CUDA_MEMBER)
+} cmglu_nccl;
+
+// Begins to make a communicator, without waiting for the other ranks; the id is 128 bytes.
+int cmglu_nccl_begin(const cmglu_nccl *nccl, cmglu_nccl_comm *comm, int ranks, const void *id,
+                     int rank);
 #undef CMGLU_CUDA_MEMBER
 
 // The address of a symbol, or NULL.
@@ -244,6 +296,7 @@ typedef void *(*cmglu_lookup)(void *library, const char *symbol);
 const char *cmglu_cuda_load(cmglu_cuda_driver *driver, cmglu_lookup lookup, void *library);
 const char *cmglu_nvrtc_load(cmglu_nvrtc *nvrtc, cmglu_lookup lookup, void *library);
 const char *cmglu_lt_load(cmglu_lt *lt, cmglu_lookup lookup, void *library);
+const char *cmglu_nccl_load(cmglu_nccl *nccl, cmglu_lookup lookup, void *library);
 
 // The file that `symbol` was loaded from, or NULL.
 const char *cmglu_library_path(const void *symbol);

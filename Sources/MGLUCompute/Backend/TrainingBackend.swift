@@ -124,8 +124,22 @@ public protocol TrainingBackend: Backend {
   func adamW(
     _ weights: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
     copy: Tensor?, squaredNorm: Tensor, step: AdamWStep)
-  /// sum (float64 `[1]`) = the sum of squares, in an order that no thread count changes.
+  /// sums (float64) = the sum of squares of each `squareBlock` elements of x, and of what is left at
+  /// its end: parts of a vector that begin at such blocks have the sums of the whole.
+  func sumsOfSquares(_ x: Tensor, into sums: Tensor)
+  /// sum (float64 `[1]`) = the sum of `sums` (float64), in an order that depends on their count alone.
+  func addSums(_ sums: Tensor, into sum: Tensor)
+  /// sum (float64 `[1]`) = the sum of squares: ``addSums(_:into:)`` of ``sumsOfSquares(_:into:)``.
   func sumOfSquares(_ x: Tensor, into sum: Tensor)
+  /// y `[n]` = ((x[0] + x[1]) + x[2]) + ... of x `[r, n]`, float32, or y plus the rows in turn where it
+  /// `accumulates`. y may be none of the rows.
+  func addRows(_ x: Tensor, into y: Tensor, accumulates: Bool)
+
+  // Several ranks --------------------------------------------------------------------------------
+
+  /// What moves this backend's tensors between the ranks of `group`. All ranks must call it.
+  func communicator(of group: RankGroup) throws(CommunicationError) -> any Communicator
+
   // Calibration of a conversion ------------------------------------------------------------------
 
   /// e = s (x - y) by rows: x and y `[n, h]` of a product's type, s float32 `[n]`, e of a product's
@@ -151,6 +165,17 @@ extension TrainingBackend {
     get { [:] }
     set {}
   }
+
+  public func communicator(
+    of group: RankGroup
+  ) throws(CommunicationError) -> any Communicator {
+    try SocketCommunicator(group)
+  }
+}
+
+extension TrainingBackend {
+  /// The elements that ``sumsOfSquares(_:into:)`` adds up at a time.
+  public static var squareBlock: Int { 1 << 14 }
 }
 
 extension TrainingBackend {

@@ -20,19 +20,43 @@ extension CPUBackend {
     clear(gradient)
   }
 
+  public func sumsOfSquares(_ x: Tensor, into sums: Tensor) {
+    let block = Self.squareBlock
+    precondition(sums.count == (x.count + block - 1) / block, "the sums have another count")
+    let base = sums.doubles
+    pool.forEachRange(of: sums.count) { range in
+      for index in range {
+        base[index] = kernels.sum_of_squares(
+          x.floats + index * block, Int64(min(block, x.count - index * block)))
+      }
+    }
+  }
+
+  public func addSums(_ sums: Tensor, into sum: Tensor) {
+    let base = sums.doubles
+    sum.doubles[0] = (0..<sums.count).reduce(0) { $0 + base[$1] }
+  }
+
   public func sumOfSquares(_ x: Tensor, into sum: Tensor) {
-    let block = 1 << 14
-    let blocks = (x.count + block - 1) / block
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: max(blocks, 1)) { sums in
-      sums.initialize(repeating: 0)
-      let base = sums.baseAddress!
-      pool.forEachRange(of: blocks) { range in
-        for index in range {
-          base[index] = kernels.sum_of_squares(
-            x.floats + index * block, Int64(min(block, x.count - index * block)))
+    let block = Self.squareBlock
+    let sums = allocate { $0.tensor([(x.count + block - 1) / block], .float64) }
+    sumsOfSquares(x, into: sums)
+    addSums(sums, into: sum)
+  }
+
+  public func addRows(_ x: Tensor, into y: Tensor, accumulates: Bool) {
+    let count = y.count
+    precondition(x.columns == count, "the rows have another length")
+    let (rows, source, target) = (x.rows, x.floats, y.floats)
+    pool.forEachRange(of: count, unit: 16, grain: 1 << 13) { range in
+      for row in 0..<rows {
+        let from = source + row * count
+        if row == 0, !accumulates {
+          (target + range.lowerBound).update(from: from + range.lowerBound, count: range.count)
+        } else {
+          for index in range { target[index] += from[index] }
         }
       }
-      sum.doubles[0] = sums.reduce(0, +)
     }
   }
 }

@@ -38,7 +38,7 @@ public final class CPUBackend: InferenceBackend, TrainingBackend {
   package init(
     threads: Int?, instructionSet: String?, usesBLAS: Bool = true
   ) throws(BackendError) {
-    let count = threads ?? Int(cmglu_processor_count())
+    let count = threads ?? Self.processorCount
     guard (1...1024).contains(count) else {
       throw BackendError(.threadCount, "\(count) threads: expected 1 to 1024")
     }
@@ -87,6 +87,9 @@ public final class CPUBackend: InferenceBackend, TrainingBackend {
   private func variant(_ instructionSet: String) throws(BackendError) -> CPUBackend {
     try CPUBackend(threads: threadCount, instructionSet: instructionSet, usesBLAS: usesBLAS)
   }
+
+  /// The processors that this process may run on.
+  public static var processorCount: Int { Int(cmglu_processor_count()) }
 
   /// The threads that share the work.
   public var threadCount: Int { pool.threadCount }

@@ -210,39 +210,7 @@ private final class Team: @unchecked Sendable {
 
   /// Starts a worker; returns the system's error, 0 for none.
   private func startWorker(_ index: Int) -> Int32 {
-    final class Start {
-      let team: Team
-      let index: Int
-      init(_ team: Team, _ index: Int) { (self.team, self.index) = (team, index) }
-    }
-    let start = Unmanaged.passRetained(Start(self, index)).toOpaque()
-    #if canImport(Darwin)
-      var thread: pthread_t?
-      let entry: @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? = { raw in
-        let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
-        start.team.work(start.index)
-        return nil
-      }
-    #else
-      var thread = pthread_t()
-      let entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
-        guard let raw else { return nil }
-        let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
-        start.team.work(start.index)
-        return nil
-      }
-    #endif
-    let code = pthread_create(&thread, nil, entry, start)
-    guard code == 0 else {
-      Unmanaged<Start>.fromOpaque(start).release()
-      return code
-    }
-    #if canImport(Darwin)
-      if let thread { pthread_detach(thread) }
-    #else
-      pthread_detach(thread)
-    #endif
-    return 0
+    SystemThread.start { self.work(index) }
   }
 
   private func work(_ index: Int) {

@@ -23,18 +23,51 @@ extension CUDABackend {
       step.epsilon, step.clipNorm)
   }
 
+  public func sumsOfSquares(_ x: Tensor, into sums: Tensor) {
+    precondition(
+      x.dataType == .float32 && sums.dataType == .float64
+        && sums.count == (x.count + Self.squareBlock - 1) / Self.squareBlock,
+      "the sums have another count or type")
+    sumsOfSquares(x, into: sums.deviceAddress, blocks: sums.count)
+  }
+
+  private func sumsOfSquares(_ x: Tensor, into sums: UInt64, blocks: Int) {
+    guard blocks > 0 else { return }
+    launch(
+      "training", "sums_of_squares", options: rowOptions(8, x), grid: LaunchSize(blocks),
+      block: 256,
+      programmatic: false, arguments: x.deviceAddress, sums, Int64(x.count))
+  }
+
+  public func addSums(_ sums: Tensor, into sum: Tensor) {
+    precondition(sums.dataType == .float64 && sum.dataType == .float64, "the sum is float64")
+    addSums(sums.deviceAddress, blocks: sums.count, into: sum)
+  }
+
+  private func addSums(_ sums: UInt64, blocks: Int, into sum: Tensor) {
+    launch(
+      "training", "add_sums", options: ["-DWIDE=1"], grid: 1, block: 256, programmatic: false,
+      arguments: sums, sum.deviceAddress, Int32(blocks))
+  }
+
   public func sumOfSquares(_ x: Tensor, into sum: Tensor) {
     precondition(x.dataType == .float32 && sum.dataType == .float64, "the sum is float64")
-    // The same number everywhere: it decides in which order elements are added up.
-    let blocks = 1024
+    let blocks = (x.count + Self.squareBlock - 1) / Self.squareBlock
     let sums = scratch(.partialSums, ofBytes: blocks * 8)
-    let options = rowOptions(8, x)
+    sumsOfSquares(x, into: sums, blocks: blocks)
+    addSums(sums, blocks: blocks, into: sum)
+  }
+
+  public func addRows(_ x: Tensor, into y: Tensor, accumulates: Bool) {
+    precondition(
+      x.dataType == .float32 && y.dataType == .float32 && x.columns == y.count,
+      "the rows have another length or type")
+    guard y.count > 0, x.rows > 0 else { return }
     launch(
-      "training", "sum_of_squares", options: options, grid: LaunchSize(blocks), block: 256,
-      programmatic: false, arguments: x.deviceAddress, sums, Int64(x.count))
-    launch(
-      "training", "add_sums", options: options, grid: 1, block: 256, programmatic: false,
-      arguments: sums, sum.deviceAddress, Int32(blocks))
+      "training", "add_rows", options: rowOptions(y.count, x, y),
+      grid: LaunchSize(min((y.count + 1023) / 1024, 8 * context.device.multiprocessorCount)),
+      block: 256, programmatic: false, arguments: x.deviceAddress, y.deviceAddress,
+      Int64(y.count), Int32(x.rows), Int32(accumulates ? 1 : 0))
   }
 
   public func convert(_ source: Tensor, into target: Tensor) {
@@ -46,5 +79,11 @@ extension CUDABackend {
       "training", "convert", options: rowOptions(source.count, source, target),
       grid: LaunchSize((source.count + 2047) / 2048), block: 256, programmatic: false,
       arguments: source.deviceAddress, target.deviceAddress, Int64(source.count))
+  }
+
+  public func communicator(
+    of group: RankGroup
+  ) throws(CommunicationError) -> any Communicator {
+    try NCCLCommunicator(group, on: stream)
   }
 }

@@ -25,7 +25,8 @@ package struct ProductShape: Hashable {
 
 /// Matrix products of one stream. The algorithm of each shape is the fastest of those that cuBLASLt
 /// proposes, measured at the first use, and the same from then on: ``tunedAlgorithms`` are kept in
-/// checkpoints, because another algorithm would round sums differently.
+/// checkpoints and in the folder of compiled kernels, because another algorithm would round sums
+/// differently.
 final class CUDAProducts {
   /// What the products of a shape are computed with.
   private struct Plan {
@@ -145,17 +146,25 @@ final class CUDAProducts {
       Plan(layouts: layouts, algorithm: algorithm)
     }
     let name = "\(library.version) \(context.device.name): \(shape.text)"
-    if let chosen = tunedAlgorithms[name].flatMap(cmglu_lt_algorithm.init(hexadecimal:)) {
+    let key = KernelCache.Key(product: name)
+    let known =
+      tunedAlgorithms[name]
+      ?? KernelCache.standard.image(key).map { String(decoding: $0, as: UTF8.self) }
+    if let chosen = known.flatMap(cmglu_lt_algorithm.init(hexadecimal:)) {
       var algorithm = chosen
       var result = cmglu_lt_candidate()
       let status = functions.cublasLtMatmulAlgoCheck(
         handle, layouts.desc, layouts.a, layouts.b, layouts.c, layouts.c, &algorithm, &result)
-      if status == 0, result.workspace_bytes <= Self.workspaceBytes { return plan(chosen) }
+      if status == 0, result.workspace_bytes <= Self.workspaceBytes {
+        tunedAlgorithms[name] = known
+        return plan(chosen)
+      }
     }
     let found = try candidates(shape, layouts)
     let best = try fastest(
       of: found.map { plan($0.algorithm) }, shape, operands, workspace: workspace, on: stream)
     tunedAlgorithms[name] = best.algorithm.hexadecimal
+    KernelCache.standard.store(Array(best.algorithm.hexadecimal.utf8), key)
     return best
   }
 

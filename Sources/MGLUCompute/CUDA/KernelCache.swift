@@ -1,4 +1,5 @@
-/// Compiled kernels on disk, so that a program compiles each once for each machine.
+/// Compiled kernels on disk, so that a program compiles each once for each machine, and the algorithms of
+/// products that were measured to be the fastest.
 ///
 /// Entries are named by the hash of what they are made from, and hold their own checksum: one that
 /// is cut short or damaged counts as missing. A folder that cannot be written is no error, only
@@ -38,6 +39,13 @@ package struct KernelCache: Sendable {
         + source.included.map(\.text)
       for text in texts + options { hash.update(field: text) }
       name = "\(source.name)-\(architecture)-\(hash.hexadecimal)"
+    }
+
+    /// The key of the algorithm of a product, which library, GPU and shape make up `text`.
+    init(product text: String) {
+      var hash = FNV128()
+      hash.update(field: text)
+      name = "product-\(hash.hexadecimal)"
     }
   }
 

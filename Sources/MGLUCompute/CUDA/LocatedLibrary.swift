@@ -26,7 +26,7 @@ package struct LocatedLibrary: Sendable {
   /// Looks for every library that this package may open. Nothing is kept from one call to the next
   /// but what the process has loaded.
   package static func all() -> [LocatedLibrary] {
-    [blas(), driver(), compiler(), cuBLASLt()]
+    [blas(), driver(), compiler(), cuBLASLt(), nccl()]
   }
 
   private static func blas() -> LocatedLibrary {
@@ -71,6 +71,15 @@ package struct LocatedLibrary: Sendable {
         let library = try CUBLASLt.shared()
         return Found(path: library.path, version: dotted(library.version))
       }.mapError(Missing.init))
+  }
+
+  private static func nccl() -> LocatedLibrary {
+    LocatedLibrary(
+      name: "NCCL", purpose: "training on several GPUs",
+      state: Result { () throws(CommunicationError) in
+        let library = try NCCL.shared()
+        return Found(path: library.path, version: dotted(library.version))
+      }.mapError { Missing(message: $0.message, remedy: $0.remedy) })
   }
 
   /// A version is major 10000, minor 100 and patch 1 added up.

@@ -62,11 +62,19 @@ public final class LanguageModel: Sendable {
     if masterParameters !== weights.arena {
       backend.copy(weights.arena.floats, into: masterParameters.floats)
     }
-    if let productCopies {
-      backend.convert(
-        masterParameters.floats(inBytes: weights.productBytes),
-        into: productCopies.elements(backend.productType))
-    }
+    roundCopies()
+  }
+
+  /// Makes ``productCopies`` of the float32 parameters.
+  package func roundCopies() {
+    guard let copies = productCopies(of: weights.productBytes) else { return }
+    backend.convert(masterParameters.floats(inBytes: weights.productBytes), into: copies)
+  }
+
+  /// The narrow copies of a part of ``ModelWeights/productBytes``, or `nil` where there are none of it.
+  package func productCopies(of bytes: Range<Int>) -> Tensor? {
+    guard let productCopies, weights.productBytes.contains(bytes.lowerBound) else { return nil }
+    return productCopies.elements(backend.productType)[bytes.lowerBound / 4..<bytes.upperBound / 4]
   }
 
   /// Brings the parameters, or those in a part of the arena, back to the host, once all that was

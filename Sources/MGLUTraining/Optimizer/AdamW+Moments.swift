@@ -1,31 +1,78 @@
+import MGLUModel
+
 extension AdamW {
-  /// The moments where the host reads and writes them.
+  /// The moments of all parameters where the host reads and writes them.
   struct HostMoments {
     fileprivate let first: Arena
     fileprivate let second: Arena
     /// Under PyTorch's names, parameter by parameter.
     let named: [(String, Tensor)]
+
+    fileprivate init(first: Arena, second: Arena, _ model: LanguageModel) {
+      (self.first, self.second) = (first, second)
+      named = model.trainedParameters.flatMap { parameter in
+        [
+          ("exp_avg.\(parameter.name)", parameter.tensor.counterpart(in: first)),
+          ("exp_avg_sq.\(parameter.name)", parameter.tensor.counterpart(in: second)),
+        ]
+      }
+    }
   }
 
-  /// The moments, or copies of them, once all that was enqueued is done.
-  func momentsOnHost(_ model: LanguageModel) -> HostMoments {
-    let first = model.backend.onHost(firstMoment.floats).arena
-    let second = model.backend.onHost(secondMoment.floats).arena
-    let named = model.trainedParameters.flatMap { parameter in
-      [
-        ("exp_avg.\(parameter.name)", parameter.tensor.counterpart(in: first)),
-        ("exp_avg_sq.\(parameter.name)", parameter.tensor.counterpart(in: second)),
-      ]
+  /// Memory of the host for the moments of all parameters: the optimizer's own where it is that.
+  func hostMoments(_ model: LanguageModel) -> HostMoments {
+    func arena(_ share: ArenaShare) -> Arena {
+      if communicator == nil, share.arena.isHostVisible { return share.arena }
+      return model.backend.host.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena
     }
-    return HostMoments(first: first, second: second, named: named)
+    return HostMoments(first: arena(firstMoment), second: arena(secondMoment), model)
   }
 
-  /// Takes up moments that the host has written.
-  func upload(_ moments: HostMoments, to model: LanguageModel) {
-    for (source, target) in [(moments.first, firstMoment), (moments.second, secondMoment)]
-    where source !== target {
-      model.backend.copy(source.floats, into: target.floats)
+  /// Brings the moments of all ranks to rank 0's host, which alone gets them. All ranks must call it.
+  func gatherMoments(_ model: LanguageModel) throws -> HostMoments? {
+    let moments = communicator?.group.isLeader == false ? nil : hostMoments(model)
+    try move(moments, model, toHost: true)
+    return moments
+  }
+
+  /// Gives each rank its share of the moments that rank 0 has. All ranks must call it.
+  func scatter(_ moments: HostMoments?, _ model: LanguageModel) throws {
+    try move(moments, model, toHost: false)
+  }
+
+  private func move(_ moments: HostMoments?, _ model: LanguageModel, toHost: Bool) throws {
+    let backend = model.backend
+    for (host, share) in [(moments?.first, firstMoment), (moments?.second, secondMoment)] {
+      let own = shares.bytes[communicator?.group.rank ?? 0]
+      if let host, host !== share.arena {
+        let (inside, outside) = (share.floats(inBytes: own), host.floats(inBytes: own))
+        backend.copy(toHost ? inside : outside, into: toHost ? outside : inside)
+      }
+      guard let communicator, let staging = sum.staging else { continue }
+      // Through memory of the device, because a transport may reach no other.
+      for peer in 1..<communicator.group.size {
+        for bytes in Self.pieces(of: shares.bytes[peer], byteCount: staging.byteCount) {
+          let staged = staging.floats(inBytes: 0..<bytes.count)
+          if let host {
+            let outside = host.floats(inBytes: bytes)
+            if !toHost { backend.copy(outside, into: staged) }
+            let part = Transfer(staged, peer: peer)
+            communicator.exchange(sends: toHost ? [] : [part], receives: toHost ? [part] : [])
+            if toHost { backend.copy(staged, into: outside) }
+          } else if peer == communicator.group.rank {
+            let part = Transfer(share.floats(inBytes: bytes), peer: 0)
+            communicator.exchange(sends: toHost ? [part] : [], receives: toHost ? [] : [part])
+          }
+          try communicator.finish()
+        }
+      }
     }
-    model.backend.synchronize()
+    try backend.finish()
+  }
+
+  private static func pieces(of range: Range<Int>, byteCount: Int) -> [Range<Int>] {
+    stride(from: range.lowerBound, to: range.upperBound, by: byteCount).map {
+      $0..<min($0 + byteCount, range.upperBound)
+    }
   }
 }

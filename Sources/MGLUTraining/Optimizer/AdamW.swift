@@ -36,32 +36,78 @@ public struct AdamW: Sendable {
 
   /// The settings.
   public let settings: Settings
-  /// The gradients, zero after each step.
+  /// The gradients of a micro-batch, zero after each step.
   public let gradients: Gradients
-  let firstMoment: Arena
-  let secondMoment: Arena
+  /// The sum of a step's gradients.
+  package let sum: GradientSum
+  /// Which part of the parameters each rank steps.
+  let shares: ParameterShares
+  /// The moments of the own share.
+  let firstMoment: ArenaShare
+  let secondMoment: ArenaShare
+  let communicator: (any Communicator)?
+  private let squaredBlocks: Tensor
   private let squaredNorm: Tensor
   private let hostSquaredNorm: Tensor
+  /// What passes read of every rank's share, by rank.
+  private let readParameters: [[Tensor]]
+
+  private var own: Range<Int> { shares.bytes[communicator?.group.rank ?? 0] }
 
   /// The global norm of the gradients of the last step, before clipping, once the backend is done.
   public var gradientNorm: Double { hostSquaredNorm.doubles[0].squareRoot() }
 
   /// Fresh state for `model`.
   public init(_ settings: Settings, for model: LanguageModel) {
+    self.init(settings, for: model, microBatches: 1, communicator: nil)
+  }
+
+  /// Fresh state for `model`, whose steps have several gradients, or are shared by several ranks.
+  ///
+  /// - Parameters:
+  ///   - settings: The settings.
+  ///   - model: The model, the same on every rank.
+  ///   - microBatches: How many gradients make a step.
+  ///   - communicator: What connects the ranks, or `nil` for one.
+  package init(
+    _ settings: Settings, for model: LanguageModel, microBatches: Int,
+    communicator: (any Communicator)?
+  ) {
+    let backend = model.backend
     self.settings = settings
-    let count = model.trainedByteCount / 4
-    func arena() -> Arena { model.backend.allocate { $0.tensor([count]) }.arena }
-    gradients = Gradients(arena: arena())
-    firstMoment = arena()
-    secondMoment = arena()
-    squaredNorm = model.backend.allocate { $0.tensor([1], .float64) }
+    self.communicator = communicator
+    let shares = ParameterShares(
+      of: model.trainedByteCount, ranks: communicator?.group.size ?? 1,
+      block: type(of: backend).squareBlock)
+    self.shares = shares
+    let own = shares.bytes[communicator?.group.rank ?? 0]
+    gradients = Gradients(
+      arena: backend.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena)
+    sum = GradientSum(
+      gradients, byteCount: model.trainedByteCount, shares: shares, microBatches: microBatches,
+      on: backend, communicator: communicator)
+    func share() -> ArenaShare {
+      ArenaShare(
+        arena: backend.allocate { $0.tensor([own.count / 4]) }.arena, start: own.lowerBound)
+    }
+    firstMoment = share()
+    secondMoment = share()
+    (squaredBlocks, squaredNorm) = backend.allocate { layout in
+      (
+        layout.tensor([shares.blocks.last?.upperBound ?? 0], .float64),
+        layout.tensor([1], .float64)
+      )
+    }
     hostSquaredNorm =
       squaredNorm.arena.isHostVisible
-      ? squaredNorm : model.backend.allocateShared { $0.tensor([1], .float64) }
+      ? squaredNorm : backend.allocateShared { $0.tensor([1], .float64) }
+    readParameters = communicator == nil ? [] : model.parametersRead(in: shares)
   }
 
   /// Updates the parameters from the gradients and clears those. A ``gradientNorm`` that is not
   /// finite changes nothing, so that its origin can be looked for.
+  ///
+  /// Each rank updates its share, and gets what passes read of the shares of others.
   ///
   /// - Parameters:
   ///   - model: The model that this state was made for.
@@ -69,24 +115,28 @@ public struct AdamW: Sendable {
   ///   - step: The number of this step, from 1.
   public func step(_ model: LanguageModel, learningRate: Double, step: Int) {
     let (backend, weights) = (model.backend, model.weights)
-    backend.sumOfSquares(
-      gradients.arena.floats(inBytes: 0..<model.trainedByteCount), into: squaredNorm)
-    for (bytes, decay, copy) in [
-      (
-        weights.productBytes, settings.weightDecay,
-        model.productCopies?.elements(backend.productType)
-      ),
-      (weights.logitBytes, settings.weightDecay, nil), (weights.vectorBytes, 0, nil),
-    ] where !bytes.isEmpty {
+    let blocks = shares.blocks.map { squaredBlocks[$0] }
+    backend.sumsOfSquares(
+      sum.sum.floats(inBytes: own), into: blocks[communicator?.group.rank ?? 0])
+    communicator?.allGather(blocks.map { [$0] })
+    backend.addSums(squaredBlocks, into: squaredNorm)
+    for (bytes, decay) in [
+      (weights.productBytes, settings.weightDecay), (weights.logitBytes, settings.weightDecay),
+      (weights.vectorBytes, 0),
+    ] {
+      let bytes = own.clamped(to: bytes)
+      if bytes.isEmpty { continue }
       backend.adamW(
         model.masterParameters.floats(inBytes: bytes),
-        gradient: gradients.arena.floats(inBytes: bytes),
+        gradient: sum.sum.floats(inBytes: bytes),
         firstMoment: firstMoment.floats(inBytes: bytes),
-        secondMoment: secondMoment.floats(inBytes: bytes), copy: copy, squaredNorm: squaredNorm,
+        secondMoment: secondMoment.floats(inBytes: bytes), copy: model.productCopies(of: bytes),
+        squaredNorm: squaredNorm,
         step: AdamWStep(
           learningRate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
           epsilon: settings.epsilon, weightDecay: decay, step: step, clipNorm: settings.clipNorm))
     }
+    communicator?.allGather(readParameters)
     if hostSquaredNorm.arena !== squaredNorm.arena {
       backend.copy(squaredNorm, into: hostSquaredNorm)
     }

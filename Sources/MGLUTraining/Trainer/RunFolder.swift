@@ -68,8 +68,8 @@ struct RunFolder {
   /// Writes a checkpoint and removes those beyond the newest `keep`. `masks` are the bits that the
   /// next measurement compares with.
   func save(
-    _ model: LanguageModel, tokenizer: Tokenizer, optimizer: AdamW, masks: [UInt8]?, state: State,
-    keep: Int
+    _ model: LanguageModel, tokenizer: Tokenizer, moments: AdamW.HostMoments, masks: [UInt8]?,
+    state: State, keep: Int
   ) throws -> String {
     let digits = String(state.step)
     let number = String(repeating: "0", count: max(0, 6 - digits.count)) + digits
@@ -81,7 +81,7 @@ struct RunFolder {
       state.files = try ModelFolder.save(model, to: hidden)
       state.files.merge(try tokenizer.save(to: hidden)) { $1 }
       state.files[Self.optimizerName] = try SafeTensorsWriter.write(
-        optimizer.momentsOnHost(model).named.map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
+        moments.named.map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
         to: "\(hidden)/\(Self.optimizerName)")
       if let masks {
         state.files[MaskTelemetry.fileName] = try AtomicFile.write(
@@ -108,10 +108,12 @@ struct RunFolder {
   /// Loads the newest whole checkpoint, or returns `nil` where there is none at all.
   ///
   /// - Parameters:
+  ///   - model: Takes up the parameters.
+  ///   - moments: Take up those of the optimizer.
   ///   - expected: Settings and data of the run that is to go on.
   ///   - report: Told of every checkpoint that cannot be used, and why.
   func restore(
-    _ model: LanguageModel, optimizer: AdamW, expected: State, report: (String) -> Void
+    _ model: LanguageModel, moments: AdamW.HostMoments, expected: State, report: (String) -> Void
   ) throws -> (state: State, masks: [UInt8]?)? {
     let checkpoints = ModelFolder.checkpoints(in: path)
     for checkpoint in checkpoints.reversed() {
@@ -125,9 +127,7 @@ struct RunFolder {
       try check(state, expected: expected, checkpoint: checkpoint)
       try ModelFolder.loadParameters(of: model, from: checkpoint)
       let file = try SafeTensors(path: "\(checkpoint)/\(Self.optimizerName)")
-      let moments = optimizer.momentsOnHost(model)
       for (name, tensor) in moments.named { try file.load(name, into: tensor) }
-      optimizer.upload(moments, to: model)
       let masks = "\(checkpoint)/\(MaskTelemetry.fileName)"
       let hasMasks = state.files[MaskTelemetry.fileName] != nil
       return (state, hasMasks ? try MappedFile(path: masks).contents : nil)

@@ -2,6 +2,9 @@
 ///
 /// A step is a pure function of the model, the moments, the seed and the step's number, so a run
 /// that was killed and resumed ends with the same bytes as one that was not.
+///
+/// Several ranks share a step where there is a communicator: each computes some of its micro-batches and
+/// updates its share of the parameters. Rank 0 alone writes, and the bytes are those of one rank.
 public final class Trainer {
   /// The model.
   public let model: LanguageModel
@@ -10,15 +13,20 @@ public final class Trainer {
   /// Steps done.
   public private(set) var step = 0
 
+  let communicator: (any Communicator)?
+  let optimizer: AdamW
+  let activations: ModelActivations
+  let windows: BatchSampler
+  let teacher: Teacher?
   private let tokenizer: Tokenizer
   private let corpus: Corpus
   private let output: RunFolder?
+  /// Whether float32 parameters of other ranks' shares are those of an earlier step.
+  private var hasStaleMasters = false
   private var lock: FolderLock?
-  private let optimizer: AdamW
-  private let activations: ModelActivations
+  /// Moments of a checkpoint that ranks are to get yet.
+  private var restored: AdamW.HostMoments?
   private let evaluator: Evaluator
-  private let windows: BatchSampler
-  private let teacher: Teacher?
   private var telemetry: MaskTelemetry?
   private let telemetryInterval: Int
   private let writesTensorBoard: Bool
@@ -36,24 +44,29 @@ public final class Trainer {
   ///     keeping them: some 30 % slower, in a fraction of the memory, with equal results.
   ///   - teacher: A model on the same backend and of the same vocabulary, where the configuration has a
   ///     distillation.
+  ///   - communicator: What connects the ranks, each of which makes a trainer of the same settings; there
+  ///     are at most as many as micro-batches in a step. `nil` for one.
   public convenience init(
     _ model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus,
     configuration: TrainingConfiguration, output: String? = nil, tensorBoard: Bool = false,
-    recomputesActivations: Bool = false, teacher: LanguageModel? = nil
+    recomputesActivations: Bool = false, teacher: LanguageModel? = nil,
+    communicator: (any Communicator)? = nil
   ) throws {
     try self.init(
       model, tokenizer: tokenizer, corpus: corpus, configuration: configuration,
       output: output, tensorBoard: tensorBoard, recomputesActivations: recomputesActivations,
-      teacher: teacher,
+      teacher: teacher, communicator: communicator,
       telemetryInterval: MaskTelemetry.interval)
   }
 
   package init(
     _ model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus,
     configuration: TrainingConfiguration, output: String?, tensorBoard: Bool = false,
-    recomputesActivations: Bool = false, teacher: LanguageModel? = nil, telemetryInterval: Int
+    recomputesActivations: Bool = false, teacher: LanguageModel? = nil,
+    communicator: (any Communicator)? = nil, telemetryInterval: Int
   ) throws {
     try configuration.validate()
+    if let group = communicator?.group { try configuration.requireMicroBatches(for: group) }
     guard configuration.contextLength <= model.configuration.contextLength else {
       throw TrainingError(
         .setting,
@@ -65,7 +78,9 @@ public final class Trainer {
     self.corpus = corpus
     self.configuration = configuration
     self.output = output.map { RunFolder(path: $0) }
-    telemetry = output == nil ? nil : MaskTelemetry(model)
+    self.communicator = communicator
+    telemetry =
+      output == nil || communicator?.group.isLeader == false ? nil : MaskTelemetry(model)
     self.telemetryInterval = telemetryInterval
     writesTensorBoard = tensorBoard
     let vocabulary = model.configuration.vocabularySize
@@ -78,11 +93,14 @@ public final class Trainer {
     for tokens in [corpus.training, corpus.validation] {
       _ = try tokens.ids(0..<min(tokens.count, 1 << 20), vocabularySize: vocabulary)
     }
-    optimizer = AdamW(configuration.optimizer, for: model)
+    optimizer = AdamW(
+      configuration.optimizer, for: model, microBatches: configuration.gradientAccumulation,
+      communicator: communicator)
     activations = model.makeActivations(
       sequences: configuration.batchSize, length: configuration.contextLength,
       purpose: recomputesActivations ? .recomputingTraining : .training)
-    evaluator = Evaluator(model, tokenizer: tokenizer, activations: activations)
+    evaluator = Evaluator(
+      model, tokenizer: tokenizer, activations: activations, ranks: communicator?.group)
     self.teacher = try Self.teacher(teacher, for: model, configuration)
   }
 
@@ -117,10 +135,14 @@ public final class Trainer {
       length: configuration.contextLength)
   }
 
+  /// Whether this rank writes.
+  private var isLeader: Bool { communicator?.group.isLeader ?? true }
+
   /// Refuses an output folder that holds a run, unless it is to be resumed; then goes on from its
-  /// newest whole checkpoint, or starts anew where there is none.
+  /// newest whole checkpoint, or starts anew where there is none. Of several ranks rank 0 does so, and
+  /// ``run(observe:isCancelled:)`` brings the others to where it is.
   public func prepareOutput(resume: Bool, observe: (TrainingEvent) -> Void) throws {
-    guard let output else { return }
+    guard let output, isLeader else { return }
     guard resume || !output.holdsRun else {
       throw TrainingError(
         .outputExists, "\(output.path) holds a run already",
@@ -134,7 +156,8 @@ public final class Trainer {
   }
 
   private func restore(from output: RunFolder, observe: (TrainingEvent) -> Void) throws {
-    let found = try output.restore(model, optimizer: optimizer, expected: state) {
+    let moments = optimizer.hostMoments(model)
+    let found = try output.restore(model, moments: moments, expected: state) {
       observe(.notice($0))
     }
     guard let found else {
@@ -148,6 +171,7 @@ public final class Trainer {
       return
     }
     step = found.state.step
+    if communicator == nil { try optimizer.scatter(moments, model) } else { restored = moments }
     if let choices = found.state.choices { model.backend.tunedAlgorithms = choices }
     if let masks = found.masks { telemetry?.restore(masks) }
     observe(.resumed(step: step))
@@ -167,15 +191,17 @@ public final class Trainer {
     defer { lock = nil }
     let clock = ContinuousClock()
     let start = clock.now
+    try meet()
     let firstStep = step
     var trainingTime = Duration.zero
     var recentLosses: [Double] = []
     var validation: EvaluationResult?
     var savedStep = step
-    let metrics = try output.map {
-      try MetricsLog(
-        folder: $0.path, keepingThrough: step, tensorBoard: writesTensorBoard)
-    }
+    let metrics =
+      try isLeader
+      ? output.map {
+        try MetricsLog(folder: $0.path, keepingThrough: step, tensorBoard: writesTensorBoard)
+      } : nil
 
     func validate() throws -> Bool {
       guard let result = try validationResult(isCancelled: isCancelled) else { return false }
@@ -187,12 +213,15 @@ public final class Trainer {
     }
     func save() throws {
       guard let output, savedStep != step else { return }
+      try gatherMasters()
+      let moments = try optimizer.gatherMoments(model)
+      savedStep = step
+      guard let moments else { return }
       model.download()
       try metrics?.sync()
       let path = try output.save(
-        model, tokenizer: tokenizer, optimizer: optimizer, masks: telemetry?.referenceBytes,
+        model, tokenizer: tokenizer, moments: moments, masks: telemetry?.referenceBytes,
         state: state, keep: configuration.keptCheckpoints)
-      savedStep = step
       observe(.saved(step: step, path: path))
     }
     func measureMasks() throws {
@@ -211,15 +240,15 @@ public final class Trainer {
         seconds: (clock.now - start) / .seconds(1), wasInterrupted: interrupted)
     }
 
-    if step < configuration.steps { try output?.withdrawModel() }
+    if step < configuration.steps, isLeader { try output?.withdrawModel() }
     if step == 0 { try measureMasks() }
     // A validation that Ctrl-C cut short is made up for.
-    let isLate = metrics != nil && metrics?.validatedStep != step
+    let isLate = try isAgreed(metrics != nil && metrics?.validatedStep != step)
     if step > 0, step < configuration.steps, isLate, isDue(configuration.evaluateEvery) {
       _ = try validate()
     }
     while step < configuration.steps {
-      if isCancelled() {
+      if try isAgreed(isCancelled()) {
         try save()
         return summary(interrupted: true)
       }
@@ -239,8 +268,11 @@ public final class Trainer {
     }
     try save()
     guard try validate() else { return summary(interrupted: true) }
+    try gatherMasters()
     model.download()
-    try output?.saveModel(model, tokenizer: tokenizer)
+    if isLeader { try output?.saveModel(model, tokenizer: tokenizer) }
+    // Until everything is written a rank that ends is a rank lost.
+    _ = try isAgreed(false)
     return summary(interrupted: false)
   }
 
@@ -257,21 +289,32 @@ public final class Trainer {
   /// One optimizer step: the mean loss of its tokens and the norm of its gradient.
   private func trainStep() throws -> (loss: Double, gradientNorm: Double) {
     let tokens = Double(configuration.tokensPerStep)
-    var loss = 0.0
-    func addLosses() throws(BackendError) {
+    let (rank, ranks) = (communicator?.group.rank ?? 0, communicator?.group.size ?? 1)
+    // Of the own micro-batches, in the order of rounds.
+    var losses: [Double] = []
+    func collectLoss() throws {
+      try communicator?.finish()
       try model.backend.finish()
-      loss += activations.losses.withFloats { losses in
-        losses.indices.reduce(0.0) { $0 + Double(losses[$1]) }
-      }
+      losses.append(
+        activations.losses.withFloats { losses in
+          losses.indices.reduce(0.0) { $0 + Double(losses[$1]) }
+        })
     }
-    for part in 0..<configuration.gradientAccumulation {
-      if part > 0 { try addLosses() }
-      try windows.draw(seed: configuration.seed, step: step, part: part, into: activations.batch)
-      model.lossAndGradients(
-        activations, into: optimizer.gradients, scale: Float(1 / tokens), teacher: teacher)
+    for round in 0..<optimizer.sum.rounds {
+      let part = round * ranks + rank
+      if part < configuration.gradientAccumulation {
+        if round > 0 { try collectLoss() }
+        try windows.draw(seed: configuration.seed, step: step, part: part, into: activations.batch)
+        model.lossAndGradients(
+          activations, into: optimizer.sum.gradients(ofRound: round), scale: Float(1 / tokens),
+          teacher: teacher)
+      }
+      optimizer.sum.add(round: round)
     }
     optimizer.step(model, learningRate: configuration.schedule[step], step: step + 1)
-    try addLosses()
+    hasStaleMasters = communicator != nil
+    try collectLoss()
+    let loss = try sumOfLosses(losses)
     let norm = optimizer.gradientNorm
     guard loss.isFinite, norm.isFinite else { throw nonFinite(loss: loss / tokens) }
     step += 1
@@ -297,5 +340,25 @@ public final class Trainer {
       "step \(step + 1): the \(loss.isFinite ? "gradient" : "loss") is not finite: "
         + "the first such number is \(place)",
       remedy: "start anew with a lower learning rate or a longer warm-up")
+  }
+
+  // Several ranks ----------------------------------------------------------------------------------
+
+  /// Brings every rank to where rank 0 is: its step, parameters, moments and algorithms.
+  private func meet() throws {
+    guard let communicator else { return }
+    try requireAgreement(data: [corpus.training.fingerprint, corpus.validation.fingerprint])
+    step = try agreedStep(step)
+    let isRestored = try isAgreed(restored != nil)
+    try model.broadcast(through: communicator)
+    if isRestored { try optimizer.scatter(restored, model) }
+    restored = nil
+    if step < configuration.steps { try agreeOnAlgorithms(at: step) }
+  }
+
+  private func gatherMasters() throws {
+    guard let communicator, hasStaleMasters else { return }
+    try model.gatherMasters(in: optimizer.shares, through: communicator)
+    hasStaleMasters = false
   }
 }

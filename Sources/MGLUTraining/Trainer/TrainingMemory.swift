@@ -4,7 +4,7 @@ public struct TrainingMemory: Sendable, Equatable {
   public let parameters: Int
   /// The copies that products read, where they do not read the parameters themselves.
   public let copies: Int
-  /// Gradients.
+  /// Gradients, and what they are added up in.
   public let gradients: Int
   /// Both moments of AdamW.
   public let moments: Int
@@ -14,10 +14,21 @@ public struct TrainingMemory: Sendable, Equatable {
   /// All together.
   public var total: Int { parameters + copies + gradients + moments + activations }
 
-  /// The memory of a run with `sequences` sequences of `length` tokens at a time on `backend`.
+  /// The memory of a run with `sequences` sequences of `length` tokens at a time on `backend`, on the
+  /// rank that needs most.
+  ///
+  /// - Parameters:
+  ///   - configuration: The model.
+  ///   - sequences: Sequences of a micro-batch.
+  ///   - length: Tokens of a sequence.
+  ///   - purpose: What activations are kept for.
+  ///   - microBatches: How many gradients make a step.
+  ///   - ranks: How many ranks share the step.
+  ///   - backend: What computes.
   public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int,
-    purpose: ActivationPurpose, on backend: any TrainingBackend
+    purpose: ActivationPurpose, microBatches: Int = 1, ranks: Int = 1,
+    on backend: any TrainingBackend
   ) {
     var weights: ModelWeights?
     parameters = ArenaLayout.measure { layout in
@@ -28,8 +39,13 @@ public struct TrainingMemory: Sendable, Equatable {
     let productBytes = weights?.productBytes.count ?? 0
     copies =
       backend.productType == .float32 ? 0 : productBytes / 4 * backend.productType.byteCount
-    gradients = trained
-    moments = 2 * trained
+    let block = type(of: backend).squareBlock
+    gradients =
+      trained
+      + GradientSum.byteCount(
+        trained: trained, ranks: ranks, microBatches: microBatches, block: block)
+    let shares = ParameterShares(of: trained, ranks: ranks, block: block)
+    moments = 2 * (shares.bytes.map(\.count).max() ?? 0)
     let plan = ActivationPlan(
       configuration, sequences: sequences, length: length, purpose: purpose,
       type: backend.productType, vocabularyRows: weights?.head.rows ?? 0)

@@ -15,10 +15,10 @@ extension Device {
     return backend
   }
 
-  /// The same for training.
-  func trainingBackend(threads: Int?) throws -> any TrainingBackend {
+  /// The same for training; of several processes one alone `notes`.
+  func trainingBackend(threads: Int?, notes: Bool = true) throws -> any TrainingBackend {
     let backend = try trainingBackend(host: CPUBackend(threads: threads))
-    for warning in backend.warnings { Output.note(warning) }
+    if notes { for warning in backend.warnings { Output.note(warning) } }
     return backend
   }
 }

@@ -1,0 +1,85 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+// What ranks tell each other of a run, on the host.
+extension Trainer {
+  /// Whether any rank says yes; with one rank what it says.
+  func isAgreed(_ own: Bool) throws(CommunicationError) -> Bool {
+    guard let group = communicator?.group else { return own }
+    return try group.any(own)
+  }
+
+  /// The step of rank 0.
+  func agreedStep(_ own: Int) throws(CommunicationError) -> Int {
+    guard let group = communicator?.group else { return own }
+    let bytes = try group.broadcast(Array("\(own)".utf8))
+    return Int(String(decoding: bytes, as: UTF8.self)) ?? own
+  }
+
+  /// The losses of all micro-batches, added up in the order of their numbers. `own` are those of this
+  /// rank.
+  func sumOfLosses(_ own: [Double]) throws(CommunicationError) -> Double {
+    guard let group = communicator?.group else { return own.reduce(0, +) }
+    let bytes = own.flatMap { loss in
+      withUnsafeBytes(of: loss.bitPattern.littleEndian) { Array($0) }
+    }
+    let all = try group.allGather(bytes)
+    return (0..<configuration.gradientAccumulation).reduce(0) { sum, part in
+      let (round, rank) = part.quotientAndRemainder(dividingBy: group.size)
+      guard all[rank].count >= 8 * (round + 1) else { return .nan }
+      let bits = (0..<8).reduce(UInt64(0)) { $0 | UInt64(all[rank][8 * round + $1]) << (8 * $1) }
+      return sum + Double(bitPattern: bits)
+    }
+  }
+
+  /// Throws where a rank was started with another model, other settings or other data than rank 0.
+  func requireAgreement(data: [UInt32]) throws {
+    guard let group = communicator?.group else { return }
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    let settings = String(decoding: try encoder.encode(configuration), as: UTF8.self)
+    for (difference, text) in [
+      ("another model", "\(model.configuration)"), ("other data", "\(data)"),
+      ("other settings", settings), ("another device", model.backend.kernelSet),
+    ] {
+      let all = try group.allGather(Array("\(CRC32C.checksum(Array(text.utf8)))".utf8))
+      guard let rank = all.firstIndex(where: { $0 != all[0] }) else { continue }
+      throw CommunicationError(
+        .disagreement, "\(group.names[rank]) has \(difference) than rank 0",
+        remedy: "start every rank with the same program, options and files")
+    }
+  }
+
+  /// Lets rank 0 choose algorithms by measuring, where its backend has any to choose, and every rank
+  /// take them up: with others it would round sums differently.
+  func agreeOnAlgorithms(at step: Int) throws {
+    guard let group = communicator?.group, !model.masterParameters.isHostVisible else { return }
+    if group.isLeader {
+      try windows.draw(seed: configuration.seed, step: step, part: 0, into: activations.batch)
+      model.lossAndGradients(activations, into: optimizer.gradients, scale: 1, teacher: teacher)
+      model.backend.clear(optimizer.gradients.arena.floats)
+      try model.backend.finish()
+    }
+    let own = group.isLeader ? try JSONEncoder().encode(model.backend.tunedAlgorithms) : Data()
+    let bytes = try group.broadcast(Array(own))
+    if !group.isLeader {
+      model.backend.tunedAlgorithms = try JSONDecoder().decode(
+        [String: String].self, from: Data(bytes))
+    }
+  }
+}
+
+extension TrainingConfiguration {
+  /// Throws where a step has no micro-batch for some of the ranks.
+  func requireMicroBatches(for group: RankGroup) throws(TrainingError) {
+    guard gradientAccumulation >= group.size else {
+      throw TrainingError(
+        .setting,
+        "\(group.size) ranks for \(gradientAccumulation) micro-batches of a step: expected at most "
+          + "as many", remedy: "use more gradient accumulation, or fewer ranks")
+    }
+  }
+}
