@@ -82,6 +82,8 @@ let package = Package(
     .testTarget(
       name: "MGLUComputeTests", dependencies: ["MGLUBenchmark", "MGLUReference", "MGLUTestSupport"]),
     .testTarget(name: "MGLUTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
+    .executableTarget(
+      name: "RenderTemplates", dependencies: ["MGLUTemplates"], path: "Tests/RenderTemplates"),
     .testTarget(name: "MGLUTemplatesTests", dependencies: ["MGLUTemplates", "MGLUTestSupport"]),
     .testTarget(name: "MGLUModelTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
     .testTarget(
