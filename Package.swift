@@ -87,6 +87,8 @@ let package = Package(
       name: "MGLUComputeTests", dependencies: ["MGLUBenchmark", "MGLUReference", "MGLUTestSupport"]),
     .testTarget(name: "MGLUTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
     .testTarget(name: "MGLUInterfaceTests", dependencies: ["MGLUInterface", "CMGLUInterface"]),
+    .executableTarget(
+      name: "RenderTemplates", dependencies: ["MGLUTemplates"], path: "Tests/RenderTemplates"),
     .testTarget(name: "MGLUTemplatesTests", dependencies: ["MGLUTemplates", "MGLUTestSupport"]),
     .testTarget(name: "MGLUModelTests", dependencies: ["MGLUReference", "MGLUTestSupport"]),
     .testTarget(

@@ -1,16 +1,19 @@
-/// A template in the part of Jinja that chat templates are written in.
+/// A template: all of Jinja2 that needs no other template.
 package struct Template: Sendable {
-  private let statements: [TemplateStatement]
+  let statements: [TemplateStatement]
+  let scopes: TemplateScopes
+  let blocks: [String: TemplateStatement.Block]
 
-  /// Reads `source`; throws for a construct that this library lacks.
+  /// Reads `source`; throws where it is no template.
   package init(_ source: String) throws(TemplateError) {
-    statements = try TemplateParser.statements(source)
+    var parser = TemplateParser(tokens: try TemplateLexer.tokens(source))
+    statements = try parser.statements()
+    blocks = parser.blocks
+    scopes = TemplateScopes(statements, uses: parser.uses, scopes: parser.scopes)
   }
 
   /// The string that the template makes of `variables`.
   package func render(_ variables: [String: TemplateValue]) throws(TemplateError) -> String {
-    var evaluator = TemplateEvaluator(variables)
-    _ = try evaluator.run(statements)
-    return evaluator.output
+    try TemplateEvaluator(self).render(variables)
   }
 }

@@ -17,6 +17,16 @@ public enum TemplateProblem: Sendable {
 /// An error of reading or rendering a template; its message names the line.
 public typealias TemplateError = Failure<TemplateProblem>
 
+extension Optional {
+  /// The value, or `other`, as `??` with the errors of templates.
+  func or(
+    _ other: @autoclosure () throws(TemplateError) -> Wrapped
+  ) throws(TemplateError) -> Wrapped {
+    if let self { return self }
+    return try other()
+  }
+}
+
 extension Failure where Code == TemplateProblem {
   init(_ code: TemplateProblem, _ message: String, line: Int) {
     self.init(code, "chat template, line \(line): \(message)")

@@ -1,213 +1,168 @@
 import OrderedCollections
 
 extension TemplateEvaluator {
-  /// The value of `expression`, whose work is counted.
-  mutating func evaluate(_ expression: TemplateExpression) throws(TemplateError) -> TemplateValue {
-    let value = try compute(expression)
-    guard let size = value.size else { throw fault("\(value.kind) is too large", .limit) }
-    try spend(1 + size / 64)
-    return value
-  }
-
-  private mutating func compute(
-    _ expression: TemplateExpression
-  ) throws(TemplateError) -> TemplateValue {
-    switch expression {
-    case .literal(let value): return value
-    case .name(let name): return lookUp(name)
-    case .list(let elements): return .list(try evaluate(all: elements))
-    case .mapping(let entries): return try mapping(entries)
-    case .attribute(let base, let name): return try member(name, of: try evaluate(base))
-    case .item(let base, let key):
-      let value = try evaluate(base)
-      return try item(try evaluate(key), of: value)
-    case .slice(let base, let bounds): return try slice(base, bounds)
-    case .call(let callee, let arguments): return try call(callee, arguments)
-    case .filter(let base, let filter, let arguments):
-      let value = try evaluate(base)
-      return try apply(filter, to: value, try evaluate(arguments))
-    case .test(let base, let test, let other):
-      let value = try evaluate(base)
-      let argument = try other.map { expression throws(TemplateError) in try evaluate(expression) }
-      return .boolean(try check(test, value, argument))
-    case .not(let base): return .boolean(try !evaluate(base).isTrue)
-    case .negative(let base):
-      return try operate(.subtract, .integer(0), try evaluate(base))
-    case .operation(let operation, let left, let right):
-      let value = try evaluate(left)
-      return try operate(operation, value, try evaluate(right))
-    case .comparison(let first, let others):
-      var left = try evaluate(first)
-      for (comparison, expression) in others {
-        let right = try evaluate(expression)
-        guard try compare(comparison, left, right) else { return .boolean(false) }
-        left = right
-      }
-      return .boolean(true)
-    case .and(let left, let right):
-      let value = try evaluate(left)
-      return value.isTrue ? try evaluate(right) : value
-    case .or(let left, let right):
-      let value = try evaluate(left)
-      return value.isTrue ? value : try evaluate(right)
-    case .choice(let value, let condition, let otherwise):
-      if try evaluate(condition).isTrue { return try evaluate(value) }
-      guard let otherwise else { return .undefined("the other case of an if") }
-      return try evaluate(otherwise)
+  func evaluate(_ expression: TemplateExpression) throws(TemplateError) -> Value {
+    try nested { () throws(TemplateError) in
+      try spend(1)
+      return try value(of: expression)
     }
   }
 
-  private mutating func evaluate(
-    all expressions: [TemplateExpression]
-  ) throws(TemplateError) -> [TemplateValue] {
-    var values: [TemplateValue] = []
-    for expression in expressions { values.append(try evaluate(expression)) }
+  private func value(of expression: TemplateExpression) throws(TemplateError) -> Value {
+    switch expression {
+    case .literal(let literal): return try value(of: literal)
+    case .variable(let use):
+      return template.scopes.places[use.id].flatMap(slot) ?? .undefined(use.name)
+    case .list(let parts): return try list(try evaluate(parts))
+    case .tuple(let parts): return try tuple(try evaluate(parts))
+    case .mapping(let entries):
+      var result: OrderedDictionary<MappingKey, Value> = [:]
+      for entry in entries {
+        let key = try key(try evaluate(entry.key))
+        result[key] = try evaluate(entry.value)
+      }
+      return try mapping(result)
+    case .attribute(let value, let name): return try attribute(name, of: try evaluate(value))
+    case .item(let value, let index):
+      let value = try evaluate(value)
+      return try item(try evaluate(index), of: value)
+    case .slice(let value, let bounds):
+      let value = try evaluate(value)
+      var values: [Value] = []
+      for bound in bounds { values.append(try bound.map(evaluate) ?? .none) }
+      return try slice(value, values)
+    case .call(let callee, let arguments):
+      let callee = try evaluate(callee)
+      return try call(callee, try evaluate(arguments))
+    case .filter(let value, let filter):
+      let value = try evaluate(value)
+      return try apply(filter.name, to: value, try evaluate(filter.arguments))
+    case .test(let value, let name, let arguments):
+      let value = try evaluate(value)
+      return .boolean(try check(name, value, try evaluate(arguments)))
+    case .not(let value): return .boolean(!(try evaluate(value).isTrue))
+    case .negative(let value): return try negated(try evaluate(value))
+    case .positive(let value):
+      let value = try evaluate(value)
+      guard let number = value.number else { throw fault("+ of \(described(value))") }
+      return number.value
+    case .operation(let operation, let left, let right):
+      let left = try evaluate(left)
+      return try operate(operation, left, try evaluate(right))
+    case .concatenation(let parts): return try concatenated(try evaluate(parts))
+    case .comparison(let first, let others): return try compared(first, others)
+    case .and(let left, let right):
+      let left = try evaluate(left)
+      return left.isTrue ? try evaluate(right) : left
+    case .or(let left, let right):
+      let left = try evaluate(left)
+      return left.isTrue ? left : try evaluate(right)
+    case .choice(let value, let condition, let otherwise):
+      if try evaluate(condition).isTrue { return try evaluate(value) }
+      return try otherwise.map(evaluate)
+        ?? .undefined(Undefined("a choice without else is false"))
+    }
+  }
+
+  private func value(of literal: TemplateExpression.Literal) throws(TemplateError) -> Value {
+    switch literal {
+    case .none: .none
+    case .boolean(let value): .boolean(value)
+    case .integer(let value): Number.big(value).value
+    case .real(let value): .real(value)
+    case .string(let string): try text(string)
+    }
+  }
+
+  private func evaluate(_ parts: [TemplateExpression]) throws(TemplateError) -> [Value] {
+    var values: [Value] = []
+    values.reserveCapacity(parts.count)
+    for part in parts { values.append(try evaluate(part)) }
     return values
   }
 
-  private mutating func evaluate(
+  func evaluate(
     _ arguments: TemplateExpression.Arguments
   ) throws(TemplateError) -> TemplateArguments {
-    var named: OrderedDictionary<String, TemplateValue> = [:]
-    for (name, expression) in arguments.named { named[name] = try evaluate(expression) }
-    return TemplateArguments(positional: try evaluate(all: arguments.positional), named: named)
-  }
-
-  private mutating func mapping(
-    _ entries: [(key: TemplateExpression, value: TemplateExpression)]
-  ) throws(TemplateError) -> TemplateValue {
-    var values: OrderedDictionary<String, TemplateValue> = [:]
-    for entry in entries {
-      let key = try evaluate(entry.key)
-      guard case .string(let name) = key else {
-        throw fault("\(key.kind) as a key: expected a string", .unsupported)
-      }
-      values[name] = try evaluate(entry.value)
+    var given = TemplateArguments(positional: try evaluate(arguments.positional))
+    for argument in arguments.named {
+      given.named.append((argument.name, try evaluate(argument.value)))
     }
-    return .mapping(values)
-  }
-
-  /// The member `name` of `value`, or undefined.
-  func member(_ name: String, of value: TemplateValue) throws(TemplateError) -> TemplateValue {
-    switch value {
-    case .undefined(let missing):
-      throw fault("\(missing) is not defined, and has no \(name)")
-    case .mapping(let values): values[name] ?? .undefined(name)
-    case .namespace(let index): namespaces[index][name] ?? .undefined(name)
-    default: .undefined(name)
+    if let list = arguments.list {
+      given.positional += try elements(of: try evaluate(list))
     }
-  }
-
-  private func item(
-    _ key: TemplateValue, of value: TemplateValue
-  ) throws(TemplateError) -> TemplateValue {
-    if case .string(let name) = key { return try member(name, of: value) }
-    guard let index = key.integer else {
-      if !value.isDefined { return try member(key.string, of: value) }
-      return .undefined("item \(key.string)")
-    }
-    switch value {
-    case .undefined: return try member("item \(index)", of: value)
-    case .list(let values):
-      let place = index < 0 ? index + values.count : index
-      return values.indices.contains(place) ? values[place] : .undefined("item \(index)")
-    case .string(let string):
-      let scalars = Array(string.unicodeScalars)
-      let place = index < 0 ? index + scalars.count : index
-      return scalars.indices.contains(place)
-        ? .string(String(scalars[place])) : .undefined("item \(index)")
-    default: return .undefined("item \(index)")
-    }
-  }
-
-  private mutating func slice(
-    _ base: TemplateExpression, _ bounds: [TemplateExpression?]
-  ) throws(TemplateError) -> TemplateValue {
-    let value = try evaluate(base)
-    var numbers: [Int?] = []
-    for bound in bounds {
-      let bound = try bound.map { expression throws(TemplateError) in try evaluate(expression) }
-      switch bound {
-      case nil, TemplateValue.none?: numbers.append(nil)
-      case let bound?:
-        guard let number = bound.integer else { throw fault("a slice up to \(bound.kind)") }
-        numbers.append(number)
+    if let mapping = arguments.mapping {
+      guard case .mapping(let more) = try evaluate(mapping) else { throw fault("** of no mapping") }
+      for (key, value) in more.entries {
+        guard let name = key.value.text else { throw fault("** with \(key.value.kind) as a name") }
+        guard !given.named.contains(where: { $0.name == name }) else {
+          throw fault("two arguments \(name)")
+        }
+        given.named.append((name, value))
       }
     }
-    let step = (numbers.count == 3 ? numbers[2] : nil) ?? 1
-    guard step != 0 else { throw fault("a slice in steps of 0") }
-    switch value {
-    case .list(let values): return .list(Self.slice(values, numbers[0], numbers[1], step))
-    case .string(let string):
-      let scalars = Self.slice(Array(string.unicodeScalars), numbers[0], numbers[1], step)
-      return .string(scalars.reduce(into: "") { $0.unicodeScalars.append($1) })
-    default: throw fault("a slice of \(value.kind)")
-    }
+    return given
   }
 
-  private static func slice<Element>(
-    _ elements: [Element], _ from: Int?, _ to: Int?, _ step: Int
-  ) -> [Element] {
-    let count = elements.count
-    func place(_ bound: Int?, _ standard: Int) -> Int {
-      guard let bound else { return standard }
-      let place = bound < 0 ? max(bound, -count - 1) + count : bound
-      return step > 0 ? min(max(place, 0), count) : min(max(place, -1), count - 1)
+  private func compared(
+    _ first: TemplateExpression, _ others: [(TemplateComparison, TemplateExpression)]
+  ) throws(TemplateError) -> Value {
+    var left = try evaluate(first)
+    for (comparison, other) in others {
+      let right = try evaluate(other)
+      guard try compare(comparison, left, right) else { return .boolean(false) }
+      left = right
     }
-    let (start, end) = (place(from, step > 0 ? 0 : count - 1), place(to, step > 0 ? count : -1))
-    // A step that leads out of the list is as good as a longer one.
-    let stride = Swift.stride(from: start, to: end, by: max(min(step, count + 1), -count - 1))
-    return stride.map { elements[$0] }
+    return .boolean(true)
   }
 
-  private mutating func call(
-    _ callee: TemplateExpression, _ arguments: TemplateExpression.Arguments
-  ) throws(TemplateError) -> TemplateValue {
-    if case .attribute(let base, let name) = callee {
-      let value = try evaluate(base)
-      let given = try evaluate(arguments)
-      if let method = TemplateMethod(name, of: value) { return try call(method, value, given) }
-      let found = try member(name, of: value)
-      guard found.isDefined else {
-        throw fault("\(value.kind) has no function \(name)", .unsupported)
-      }
-      return try call(found, given)
+  private func concatenated(_ values: [Value]) throws(TemplateError) -> Value {
+    var result = ""
+    let isMarkup = autoescape && values.contains { $0.isMarkup }
+    for value in values {
+      let part = isMarkup ? try escaped(value).text ?? "" : try string(value)
+      try require(bytes: result.utf8.count + part.utf8.count)
+      result += part
     }
-    let value = try evaluate(callee)
-    return try call(value, try evaluate(arguments))
+    return try text(result, isMarkup: isMarkup)
   }
 
-  private mutating func call(
-    _ value: TemplateValue, _ arguments: TemplateArguments
-  ) throws(TemplateError) -> TemplateValue {
-    switch value {
-    case .function(let function): try call(function, arguments)
-    case .macro(let index): try call(macro: index, arguments)
-    case .undefined(let name): throw fault("the function \(name) is not understood", .unsupported)
-    default: throw fault("\(value.kind) is called")
-    }
+  /// What a message says of a value: why it is undefined, or its kind.
+  func described(_ value: Value) -> String {
+    if case .undefined(let undefined) = value { undefined.reason } else { value.kind }
   }
 }
 
-/// Arguments of a call, by place and by name.
+/// The arguments of a call.
 struct TemplateArguments {
-  var positional: [TemplateValue] = []
-  var named: OrderedDictionary<String, TemplateValue> = [:]
+  var positional: [Value] = []
+  var named: [(name: String, value: Value)] = []
 
-  /// The argument of each of `parameters`, if there is one; throws for an argument without a
-  /// parameter.
-  func bound(
-    to parameters: [String], of callee: String, in evaluator: TemplateEvaluator
-  ) throws(TemplateError) -> [TemplateValue?] {
-    guard positional.count <= parameters.count else {
-      throw evaluator.fault(
-        "\(callee) has \(positional.count) arguments: expected at most \(parameters.count)")
+  mutating func take(_ name: String) -> Value? {
+    guard let index = named.firstIndex(where: { $0.name == name }) else { return nil }
+    return named.remove(at: index).value
+  }
+}
+
+extension TemplateEvaluator {
+  /// The arguments in the order of `parameters`, the first `required` of which must be there.
+  func bind(
+    _ arguments: TemplateArguments, to parameters: [String], required: Int = 0, of callee: String
+  ) throws(TemplateError) -> [Value?] {
+    guard arguments.positional.count <= parameters.count else {
+      throw fault("\(callee) takes at most \(parameters.count) arguments")
     }
-    if let extra = named.keys.first(where: { !parameters.contains($0) }) {
-      throw evaluator.fault("\(callee) has no parameter \(extra)")
+    var result: [Value?] = arguments.positional
+    result += .init(repeating: nil, count: parameters.count - result.count)
+    for (name, value) in arguments.named {
+      guard let index = parameters.firstIndex(of: name), result[index] == nil else {
+        throw fault("\(callee) has no argument \(name), or has it twice")
+      }
+      result[index] = value
     }
-    return parameters.enumerated().map { index, name in
-      index < positional.count ? positional[index] : named[name]
+    for index in 0..<required where result[index] == nil {
+      throw fault("\(callee) lacks the argument \(parameters[index])")
     }
+    return result
   }
 }

@@ -1,207 +1,234 @@
 import OrderedCollections
 
+/// The variables of one call of a function of the template.
+final class Activation {
+  var slots: [Value?]
+  let parent: Activation?
+  var isRetained = false
+
+  init(slots: Int, parent: Activation?) {
+    (self.slots, self.parent) = (.init(repeating: nil, count: slots), parent)
+  }
+}
+
 /// One rendering of a template.
-struct TemplateEvaluator {
+final class TemplateEvaluator {
+  let template: Template
+  let memory = TemplateMemory()
   /// The string written so far.
-  private(set) var output = ""
+  var output = ""
   /// The line of the statement that runs.
-  private(set) var line = 1
-  /// Members of each `namespace(...)`.
-  var namespaces: [OrderedDictionary<String, TemplateValue>] = []
-  /// Names and their values: those of the whole template first, the innermost last.
-  private var scopes: [[String: TemplateValue]]
-  private var macros: [TemplateStatement.Macro] = []
-  private var callDepth = 0
+  var line = 1
+  /// Whether what is written is escaped as HTML.
+  var autoescape = false
+  var activation: Activation
+  /// Whether the statements that run are those of the template itself, not of a body in it.
+  var isTopLevel = true
+  var context: [String: Value] = [:]
+  /// Activations that a macro refers to, and namespaces: they may refer to themselves.
+  private var retained: [Activation] = []
+  private var namespaces: [Namespace] = []
   private var work = 0
+  private var depth = 0
 
   /// The most work: a unit is a step, or 64 bytes or values looked at.
   private static let mostWork = 4_000_000
-  private static let mostBytes = TemplateValue.mostBytes
-  private static let deepestCall = 16
+  static let mostBytes = 32 << 20
+  private static let mostMemory = 128 << 20
+  static let mostElements = 1_000_000
+  private static let deepest = 700
+  private static let deepestValue = 200
 
-  /// The statement that runs next.
-  enum Flow {
-    case next
-    case leaveLoop
-    case nextIteration
+  init(_ template: Template) {
+    self.template = template
+    activation = Activation(slots: template.scopes.slots[0], parent: nil)
   }
 
-  init(_ variables: [String: TemplateValue]) {
-    scopes = [TemplateFunction.all.merging(variables) { $1 }]
-  }
-
-  /// Runs `statements`, and returns how they end.
-  mutating func run(_ statements: [TemplateStatement]) throws(TemplateError) -> Flow {
-    for statement in statements {
-      line = statement.line
-      try spend(1)
-      switch statement.kind {
-      case .data(let data): try write(data)
-      case .output(let expression): try write(try evaluate(expression).string)
-      case .choice(let branches, let otherwise):
-        let flow = try run(try chosen(branches) ?? otherwise)
-        if flow != .next { return flow }
-      case .loop(let loop): try run(loop)
-      case .assignment(let names, let expression): try assign(try evaluate(expression), to: names)
-      case .memberAssignment(let name, let member, let expression):
-        let value = try evaluate(expression)
-        guard case .namespace(let index) = lookUp(name) else {
-          throw fault("\(name).\(member) is set, but \(name) is not a namespace")
-        }
-        namespaces[index][member] = value
-      case .capture(let name, let body):
-        let string = try captured { evaluator throws(TemplateError) in
-          _ = try evaluator.run(body)
-        }
-        try assign(.string(string), to: [name])
-      case .macro(let macro):
-        macros.append(macro)
-        try assign(.macro(macros.count - 1), to: [macro.name])
-      case .group(let body):
-        let flow = try run(body)
-        if flow != .next { return flow }
-      case .leaveLoop: return .leaveLoop
-      case .nextIteration: return .nextIteration
-      }
+  /// The string that the template makes of `variables`.
+  func render(_ variables: [String: TemplateValue]) throws(TemplateError) -> String {
+    defer {
+      activation.slots = []
+      context = [:]
+      for activation in retained { activation.slots = [] }
+      for namespace in namespaces { namespace.members = [:] }
     }
-    return .next
-  }
-
-  private mutating func chosen(
-    _ branches: [TemplateStatement.Branch]
-  ) throws(TemplateError) -> [TemplateStatement]? {
-    for branch in branches where try evaluate(branch.condition).isTrue { return branch.body }
-    return nil
-  }
-
-  private mutating func run(_ loop: TemplateStatement.Loop) throws(TemplateError) {
-    let value = try evaluate(loop.elements)
-    guard var elements = value.elements else {
-      throw fault("a loop goes through \(value.kind)")
+    for function in TemplateFunction.allCases {
+      context[function.rawValue] = .object(FunctionObject(function))
     }
-    try spend(elements.count)
-    if let condition = loop.condition {
-      var kept: [TemplateValue] = []
-      for element in elements {
-        let isKept = try inScope { evaluator throws(TemplateError) in
-          try evaluator.assign(element, to: loop.names)
-          return try evaluator.evaluate(condition).isTrue
-        }
-        if isKept { kept.append(element) }
-      }
-      elements = kept
+    for (name, value) in variables { context[name] = try convert(value, depth: 0) }
+    enter(0)
+    if let slot = template.scopes.selfSlots[0] {
+      activation.slots[slot] = .object(BlockObject(nil))
     }
-    if elements.isEmpty {
-      _ = try inScope { evaluator throws(TemplateError) in try evaluator.run(loop.otherwise) }
-    }
-    for index in elements.indices {
-      try spend(8)
-      let flow = try inScope { evaluator throws(TemplateError) in
-        try evaluator.assign(Self.state(index, elements), to: ["loop"])
-        try evaluator.assign(elements[index], to: loop.names)
-        return try evaluator.run(loop.body)
-      }
-      if flow == .leaveLoop { return }
-    }
-  }
-
-  /// The value of `loop` in an iteration.
-  private static func state(_ index: Int, _ elements: [TemplateValue]) -> TemplateValue {
-    let (count, none) = (elements.count, TemplateValue.undefined("an element beyond the ends"))
-    return .mapping([
-      "index": .integer(index + 1), "index0": .integer(index),
-      "revindex": .integer(count - index), "revindex0": .integer(count - index - 1),
-      "first": .boolean(index == 0), "last": .boolean(index == count - 1),
-      "length": .integer(count), "previtem": index > 0 ? elements[index - 1] : none,
-      "nextitem": index + 1 < count ? elements[index + 1] : none,
-    ])
-  }
-
-  /// Gives `value`, or its parts, to `names` in the innermost scope.
-  private mutating func assign(
-    _ value: TemplateValue, to names: [String]
-  ) throws(TemplateError) {
-    guard names.count > 1 else {
-      scopes[scopes.count - 1][names[0]] = value
-      return
-    }
-    guard let parts = value.elements, parts.count == names.count else {
-      throw fault("\(value.kind) does not have \(names.count) parts")
-    }
-    for (name, part) in zip(names, parts) { scopes[scopes.count - 1][name] = part }
-  }
-
-  /// The value of `name`, or undefined.
-  func lookUp(_ name: String) -> TemplateValue {
-    for scope in scopes.reversed() { if let value = scope[name] { return value } }
-    return .undefined(name)
-  }
-
-  /// The output of the macro `index`. It sees the names of the whole template and its parameters.
-  mutating func call(
-    macro index: Int, _ arguments: TemplateArguments
-  ) throws(TemplateError) -> TemplateValue {
-    let macro = macros[index]
-    let given = try arguments.bound(
-      to: macro.parameters.map(\.name), of: macro.name, in: self)
-    callDepth += 1
-    let (outer, outerLine) = (scopes, line)
-    defer { (scopes, line, callDepth) = (outer, outerLine, callDepth - 1) }
-    guard callDepth <= Self.deepestCall else {
-      throw fault("macros call each other too deep", .limit)
-    }
-    scopes = [outer[0], [:]]
-    for (parameter, value) in zip(macro.parameters, given) {
-      var value = value
-      if value == nil, let standard = parameter.standard { value = try evaluate(standard) }
-      try assign(value ?? .undefined(parameter.name), to: [parameter.name])
-    }
-    return .string(
-      try captured { evaluator throws(TemplateError) in _ = try evaluator.run(macro.body) })
-  }
-
-  private mutating func inScope<Result>(
-    _ body: (inout Self) throws(TemplateError) -> Result
-  ) throws(TemplateError) -> Result {
-    scopes.append([:])
-    defer { scopes.removeLast() }
-    return try body(&self)
-  }
-
-  /// The output of `body`.
-  private mutating func captured(
-    _ body: (inout Self) throws(TemplateError) -> Void
-  ) throws(TemplateError) -> String {
-    let outer = output
-    output = ""
-    defer { output = outer }
-    try body(&self)
+    _ = try run(template.statements)
     return output
   }
 
-  private mutating func write(_ string: String) throws(TemplateError) {
-    try spend(string.utf8.count / 64)
-    try require(bytes: output.utf8.count + string.utf8.count)
-    output += string
+  private func convert(_ value: TemplateValue, depth: Int) throws(TemplateError) -> Value {
+    guard depth <= Self.deepestValue else { throw fault("the values are nested too deep", .limit) }
+    switch value {
+    case .none: return .none
+    case .boolean(let value): return .boolean(value)
+    case .integer(let value): return .integer(value)
+    case .largeInteger(let digits):
+      guard digits.utf8.count <= 4300, let value = BigInteger(digits) else {
+        throw fault("an integer has more than 4300 digits", .limit)
+      }
+      return Number.big(value).value
+    case .real(let value): return .real(value)
+    case .string(let string): return .string(Text(string, isMarkup: false, in: memory))
+    case .list(let values):
+      var elements: [Value] = []
+      elements.reserveCapacity(values.count)
+      for value in values { elements.append(try convert(value, depth: depth + 1)) }
+      return .list(Elements(elements, in: memory))
+    case .mapping(let values):
+      var entries: OrderedDictionary<MappingKey, Value> = [:]
+      for (key, value) in values {
+        entries[MappingKey(key, in: memory)] = try convert(value, depth: depth + 1)
+      }
+      return .mapping(Mapping(entries, in: memory))
+    }
+  }
+
+  // MARK: Values
+
+  func text(_ string: String, isMarkup: Bool = false) throws(TemplateError) -> Value {
+    try require(bytes: string.utf8.count)
+    let text = Text(string, isMarkup: isMarkup, in: memory)
+    try checkMemory()
+    return .string(text)
+  }
+
+  func list(_ elements: [Value]) throws(TemplateError) -> Value { .list(try checked(elements)) }
+
+  func tuple(_ elements: [Value], names: [String] = []) throws(TemplateError) -> Value {
+    .tuple(try checked(elements, names: names))
+  }
+
+  private func checked(
+    _ elements: [Value], names: [String] = []
+  ) throws(TemplateError) -> Elements {
+    try require(elements: elements.count)
+    let result = Elements(elements, names: names, in: memory)
+    try check(depth: result.depth)
+    try checkMemory()
+    return result
+  }
+
+  func mapping(
+    _ entries: OrderedDictionary<MappingKey, Value>
+  ) throws(TemplateError) -> Value {
+    try require(elements: entries.count)
+    let mapping = Mapping(entries, in: memory)
+    try check(depth: mapping.depth)
+    try checkMemory()
+    return .mapping(mapping)
+  }
+
+  func object(_ object: TemplateObject) throws(TemplateError) -> Value {
+    try check(depth: object.depth)
+    return .object(object)
+  }
+
+  func namespace(_ members: OrderedDictionary<MappingKey, Value>) throws(TemplateError) -> Value {
+    let namespace = Namespace(members)
+    namespaces.append(namespace)
+    memory.used += 256
+    try checkMemory()
+    return .object(namespace)
+  }
+
+  /// Keeps an activation that a value refers to until the rendering ends.
+  func retain(_ activation: Activation) throws(TemplateError) {
+    guard !activation.isRetained else { return }
+    activation.isRetained = true
+    retained.append(activation)
+    memory.used += 128 + 16 * activation.slots.count
+    try checkMemory()
+  }
+
+  // MARK: Limits
+
+  private func check(depth: Int) throws(TemplateError) {
+    guard depth <= Self.deepestValue else {
+      throw fault("values lie more than \(Self.deepestValue) deep in each other", .limit)
+    }
+  }
+
+  private func checkMemory() throws(TemplateError) {
+    guard memory.used <= Self.mostMemory else {
+      throw fault("the values take more than \(Self.mostMemory >> 20) MiB", .limit)
+    }
   }
 
   /// Throws if a string of `bytes` bytes is too long.
   func require(bytes: Int) throws(TemplateError) {
+    try spend(bytes / 64)
     guard bytes <= Self.mostBytes else {
       throw fault("a string is longer than \(Self.mostBytes) bytes", .limit)
     }
   }
 
+  /// Throws if a list of `elements` is too long.
+  func require(elements: Int) throws(TemplateError) {
+    try spend(elements / 8)
+    guard elements <= Self.mostElements else {
+      throw fault("a list has more than \(Self.mostElements) elements", .limit)
+    }
+  }
+
   /// Counts work, and ends a rendering that takes too much of it.
-  mutating func spend(_ units: Int) throws(TemplateError) {
+  func spend(_ units: Int) throws(TemplateError) {
     work += units
     guard work <= Self.mostWork else {
       throw fault("rendering takes more than \(Self.mostWork) steps", .limit)
     }
   }
 
+  /// Does what nests: expressions, bodies and calls.
+  func nested<Result>(
+    _ body: () throws(TemplateError) -> Result
+  ) throws(TemplateError) -> Result {
+    depth += 1
+    defer { depth -= 1 }
+    guard depth <= Self.deepest else {
+      throw fault("expressions and calls are nested too deep", .limit)
+    }
+    return try body()
+  }
+
   /// An error in the statement that runs.
   func fault(_ message: String, _ code: TemplateProblem = .evaluation) -> TemplateError {
     TemplateError(code, message, line: line)
+  }
+
+  // MARK: Output
+
+  func write(_ string: String) throws(TemplateError) {
+    try require(bytes: output.utf8.count + string.utf8.count)
+    memory.used += string.utf8.count
+    try checkMemory()
+    output += string
+  }
+
+  /// Writes a value, escaped where that is on.
+  func write(_ value: Value) throws(TemplateError) {
+    guard autoescape else { return try write(try string(value)) }
+    if case .string(let text) = try escaped(value) { try write(text.string) }
+  }
+
+  /// The output of `body`; nothing where it leaves a loop.
+  func captured(
+    _ body: () throws(TemplateError) -> Flow
+  ) throws(TemplateError) -> (string: String, flow: Flow) {
+    let outer = output
+    output = ""
+    defer {
+      memory.used -= output.utf8.count
+      output = outer
+    }
+    let flow = try body()
+    return (output, flow)
   }
 }

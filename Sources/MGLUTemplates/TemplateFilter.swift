@@ -1,13 +1,19 @@
-/// Filters, as in `value | trim`.
-enum TemplateFilter: String, Sendable {
+/// The filters of Jinja, with `tojson` as transformers has it.
+enum TemplateFilter: String {
   case abs
+  case attr
+  case batch
   case capitalize
-  case count
-  case d
+  case center
   case `default`
   case dictsort
+  case escape
+  case filesizeformat
   case first
   case float
+  case forceescape
+  case format
+  case groupby
   case indent
   case int
   case items
@@ -17,218 +23,134 @@ enum TemplateFilter: String, Sendable {
   case list
   case lower
   case map
+  case max
+  case min
+  case pprint
+  case random
   case reject
   case rejectattr
   case replace
   case reverse
+  case round
   case safe
   case select
   case selectattr
+  case slice
+  case sort
   case string
+  case striptags
+  case sum
   case title
   case tojson
   case trim
+  case truncate
+  case unique
   case upper
+  case urlencode
+  case urlize
+  case wordcount
+  case wordwrap
+  case xmlattr
 
-  /// The names of its arguments; `nil` where they depend on the first.
+  /// The filter that templates call `name`.
+  init?(named name: String) {
+    self.init(rawValue: ["count": "length", "d": "default", "e": "escape"][name] ?? name)
+  }
+
+  /// The names of the arguments; `nil` for a filter that takes any.
   var parameters: [String]? {
     switch self {
-    case .default, .d: ["default_value", "boolean"]
-    case .float, .int: ["default"]
+    case .attr: ["name"]
+    case .batch: ["linecount", "fill_with"]
+    case .center: ["width"]
+    case .default: ["default_value", "boolean"]
+    case .dictsort: ["case_sensitive", "by", "reverse"]
+    case .filesizeformat: ["binary"]
+    case .float: ["default"]
+    case .groupby: ["attribute", "default", "case_sensitive"]
     case .indent: ["width", "first", "blank"]
+    case .int: ["default", "base"]
     case .join: ["d", "attribute"]
-    case .map, .reject, .rejectattr, .select, .selectattr: nil
+    case .min, .max, .unique: ["case_sensitive", "attribute"]
     case .replace: ["old", "new", "count"]
-    case .tojson: ["ensure_ascii", "indent"]
+    case .round: ["precision", "method"]
+    case .slice: ["slices", "fill_with"]
+    case .sort: ["reverse", "case_sensitive", "attribute"]
+    case .sum: ["attribute", "start"]
+    case .tojson: ["ensure_ascii", "indent", "separators", "sort_keys"]
     case .trim: ["chars"]
+    case .truncate: ["length", "killwords", "end", "leeway"]
+    case .urlize: ["trim_url_limit", "nofollow", "target", "rel", "extra_schemes"]
+    case .wordwrap: ["width", "break_long_words", "wrapstring", "break_on_hyphens"]
+    case .xmlattr: ["autospace"]
+    case .format, .map, .select, .selectattr, .reject, .rejectattr: nil
     default: []
+    }
+  }
+
+  /// How many arguments must be given.
+  var required: Int {
+    switch self {
+    case .attr, .batch, .groupby, .slice: 1
+    case .replace: 2
+    default: 0
     }
   }
 }
 
 extension TemplateEvaluator {
-  /// The result of `filter` for `value`.
-  mutating func apply(
-    _ filter: TemplateFilter, to value: TemplateValue, _ arguments: TemplateArguments
-  ) throws(TemplateError) -> TemplateValue {
-    guard let parameters = filter.parameters else {
-      return try filter == .map
-        ? map(value, arguments) : select(filter, from: value, arguments)
+  /// `value | name(arguments)`.
+  func apply(
+    _ name: String, to value: Value, _ arguments: TemplateArguments
+  ) throws(TemplateError) -> Value {
+    guard let filter = TemplateFilter(named: name) else {
+      throw .unknown("the filter \(name)", line: line)
     }
-    let given = try arguments.bound(to: parameters, of: filter.rawValue, in: self)
-    let string = value.string
+    try spend(1)
     switch filter {
-    case .default, .d:
-      let counts = given[1]?.isTrue == true ? value.isTrue : value.isDefined
-      return counts ? value : given[0] ?? .string("")
-    case .trim:
-      let characters = given[0].flatMap { if case .string(let string) = $0 { string } else { nil } }
-      return .string(string.stripped(of: characters))
-    case .string, .safe: return .string(string)
-    case .upper: return .string(string.uppercased())
-    case .lower: return .string(string.lowercased())
-    case .capitalize: return .string(string.capitalized)
-    case .title:
-      return .string(string.titled { $0.isBlank || "-({[<".unicodeScalars.contains($0) })
-    case .replace: return .string(try replaced(string, given))
-    case .indent: return try indent(string, given)
-    case .tojson:
-      if given[0]?.isTrue == true { throw .unknown("ensure_ascii of tojson", line: line) }
-      // Python does not indent where the number is negative.
-      let indent = given[1]?.integer.map { max(0, $0) }
-      if let indent {
-        guard indent <= 256 else { throw fault("an indent of \(indent)") }
-        try require(bytes: indent * value.nesting * (value.size ?? 0))
-      }
-      guard let json = value.json(indent: indent) else {
-        throw fault("tojson of \(value.kind), or of something in it that has no JSON")
-      }
-      return .string(json)
-    case .abs:
-      guard let number = value.number else { throw fault("abs of \(value.kind)") }
-      return number.real < 0 ? try operate(.subtract, .integer(0), value) : number.value
-    case .int: return Self.integer(value) ?? given[0] ?? .integer(0)
-    case .float:
-      return (value.number?.real ?? Double(string.stripped())).map(TemplateValue.real)
-        ?? given[0] ?? .real(0)
-    case .items, .dictsort: return try items(of: value, filter)
-    default: return try apply(filter, toElementsOf: value, given)
+    case .format: return try format(value, arguments)
+    case .map: return try map(value, arguments)
+    case .select, .selectattr, .reject, .rejectattr: return try select(filter, value, arguments)
+    default: break
     }
-  }
-
-  /// Filters of the elements of a value.
-  private func apply(
-    _ filter: TemplateFilter, toElementsOf value: TemplateValue, _ given: [TemplateValue?]
-  ) throws(TemplateError) -> TemplateValue {
-    let elements = try elements(of: value, filter)
+    let given = FilterArguments(
+      values: try bind(
+        arguments, to: filter.parameters ?? [], required: filter.required, of: name))
     switch filter {
-    case .length, .count: return .integer(elements.count)
-    case .first: return elements.first ?? .undefined("the first element of an empty list")
-    case .last: return elements.last ?? .undefined("the last element of an empty list")
-    case .list: return .list(elements)
-    case .reverse:
-      guard case .string = value else { return .list(elements.reversed()) }
-      return .string(elements.reversed().map(\.string).joined())
-    case .join:
-      let attribute = given[1].flatMap { if case .string(let name) = $0 { name } else { nil } }
-      var strings: [String] = []
-      for element in elements {
-        strings.append(
-          try attribute.map { name throws(TemplateError) in
-            try member(path: name, of: element)
-          }?.string ?? element.string)
+    case .abs, .float, .int, .round, .filesizeformat: return try number(filter, value, given)
+    case .batch, .dictsort, .first, .groupby, .items, .last, .list, .max, .min, .random, .reverse,
+      .slice, .sort, .sum, .unique:
+      return try sequence(filter, value, given)
+    case .escape, .forceescape, .safe, .string, .striptags, .urlencode, .urlize, .xmlattr:
+      return try markup(filter, value, given)
+    case .attr:
+      let name = try string(given[0] ?? .none)
+      let found = try attribute(name, of: value)
+      // Unlike `value.name`, it finds no items.
+      if case .mapping(let mapping) = value, mapping[name] != nil,
+        !TemplateMethod.has(name, value)
+      {
+        return .undefined(name)
       }
-      return .string(try joined(strings, by: given[0]?.string ?? ""))
-    default: throw fault("the filter \(filter.rawValue) is not understood", .unsupported)
+      return found
+    case .default:
+      let isMissing = !value.isDefined || given[1]?.isTrue == true && !value.isTrue
+      return isMissing ? try given[0].or(text("")) : value
+    case .length:
+      guard let length = try length(of: value) else { throw fault("\(value.kind) has no length") }
+      return .integer(length)
+    case .tojson: return try json(value, given)
+    default: return try words(filter, value, given)
     }
   }
+}
 
-  private func elements(
-    of value: TemplateValue, _ filter: TemplateFilter
-  ) throws(TemplateError) -> [TemplateValue] {
-    guard let elements = value.elements else {
-      throw fault("\(filter.rawValue) of \(value.kind)")
-    }
-    return elements
-  }
+/// The arguments of a filter in the order of its parameters.
+struct FilterArguments {
+  let values: [Value?]
 
-  private static func integer(_ value: TemplateValue) -> TemplateValue? {
-    if let real = value.number?.real, let whole = Int(exactly: real.rounded(.towardZero)) {
-      return value.integer.map(TemplateValue.integer) ?? .integer(whole)
-    }
-    guard case .string(let string) = value else { return nil }
-    let digits = string.stripped()
-    if let whole = Int(digits) { return .integer(whole) }
-    return Double(digits).flatMap { Int(exactly: $0.rounded(.towardZero)) }
-      .map(TemplateValue.integer)
-  }
+  subscript(index: Int) -> Value? { values[index] }
 
-  private func items(
-    of value: TemplateValue, _ filter: TemplateFilter
-  ) throws(TemplateError) -> TemplateValue {
-    if !value.isDefined, filter == .items { return .list([]) }
-    guard case .mapping(let values) = value else {
-      throw fault("\(filter.rawValue) of \(value.kind)")
-    }
-    var pairs = values.map { (key: $0.key, value: $0.value) }
-    if filter == .dictsort {
-      pairs.sort { $0.key.lowercased().utf8.lexicographicallyPrecedes($1.key.lowercased().utf8) }
-    }
-    return .list(pairs.map { .list([.string($0.key), $0.value]) })
-  }
-
-  private func indent(
-    _ string: String, _ given: [TemplateValue?]
-  ) throws(TemplateError) -> TemplateValue {
-    let isString = if case .string? = given[0] { true } else { false }
-    let count = given[0]?.integer ?? 4
-    guard isString || (0...256).contains(count) else { throw fault("an indent of \(count)") }
-    let blanks = isString ? given[0]?.string ?? "" : String(repeating: " ", count: count)
-    let (first, empty) = (given[1]?.isTrue == true, given[2]?.isTrue == true)
-    let parts = string.parts(between: "\n")
-    try require(bytes: parts.count * blanks.utf8.count)
-    let lines = parts.enumerated().map { index, line in
-      (index == 0 ? first : empty || !line.isEmpty) ? blanks + line : line
-    }
-    return .string(try joined(lines, by: "\n"))
-  }
-
-  /// `map('filter')`, and `map(attribute='name')`.
-  private mutating func map(
-    _ value: TemplateValue, _ arguments: TemplateArguments
-  ) throws(TemplateError) -> TemplateValue {
-    var results: [TemplateValue] = []
-    var rest = arguments
-    let attribute = rest.named.removeValue(forKey: "attribute")
-    let filter = attribute == nil && !rest.positional.isEmpty ? rest.positional.removeFirst() : nil
-    for element in try elements(of: value, .map) {
-      if let attribute {
-        let found = try member(path: attribute.string, of: element)
-        results.append(found.isDefined ? found : rest.named["default"] ?? found)
-      } else if let filter = filter.flatMap({ TemplateFilter(rawValue: $0.string) }) {
-        results.append(try apply(filter, to: element, rest))
-      } else {
-        throw fault("map(\(filter?.string ?? "")) is not understood", .unsupported)
-      }
-      try spend(1)
-    }
-    return .list(results)
-  }
-
-  /// `select` and its kin: the elements that pass a test, or one of whose members does.
-  private mutating func select(
-    _ filter: TemplateFilter, from value: TemplateValue, _ arguments: TemplateArguments
-  ) throws(TemplateError) -> TemplateValue {
-    var rest = arguments.positional[...]
-    let hasAttribute = filter == .selectattr || filter == .rejectattr
-    let attribute = hasAttribute ? rest.popFirst()?.string : nil
-    let name = rest.popFirst()?.string
-    let test = name.map { TemplateTest(named: $0) }
-    if case .some(nil) = test { throw .unknown("the test \(name ?? "")", line: line) }
-    guard arguments.named.isEmpty, !hasAttribute || attribute != nil else {
-      throw fault("\(filter.rawValue) lacks an attribute, or has names")
-    }
-    let argument = rest.popFirst()
-    var kept: [TemplateValue] = []
-    for element in try elements(of: value, filter) {
-      let subject =
-        try attribute.map { name throws(TemplateError) in
-          try member(path: name, of: element)
-        } ?? element
-      let passes =
-        if let test, let test { try check(test, subject, argument) } else { subject.isTrue }
-      if passes == (filter == .select || filter == .selectattr) { kept.append(element) }
-      try spend(1)
-    }
-    return .list(kept)
-  }
-
-  /// The member of a member, and so on, of `value`.
-  private func member(
-    path: String, of value: TemplateValue
-  ) throws(TemplateError) -> TemplateValue {
-    var value = value
-    for name in path.parts(between: ".") { value = try member(name, of: value) }
-    return value
-  }
+  /// Whether an argument holds, by default not.
+  func isOn(_ index: Int) -> Bool { values[index]?.isTrue == true }
 }

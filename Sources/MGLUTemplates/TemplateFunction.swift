@@ -1,3 +1,5 @@
+import OrderedCollections
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -7,17 +9,17 @@
 #endif
 
 /// Functions that every template has.
-public enum TemplateFunction: String, Sendable, CaseIterable {
+enum TemplateFunction: String, CaseIterable {
   case range
   case namespace
   case dict
+  case cycler
+  case joiner
+  case lipsum
   /// Refuses the messages, with an error of the template.
   case refuse = "raise_exception"
   /// The time, as a format has it.
   case now = "strftime_now"
-
-  static let all = Dictionary(
-    uniqueKeysWithValues: allCases.map { ($0.rawValue, TemplateValue.function($0)) })
 }
 
 extension TemplateEvaluator {
@@ -25,46 +27,101 @@ extension TemplateEvaluator {
   private static let longestRange = 100_000
 
   /// The result of `function`.
-  mutating func call(
+  func call(
     _ function: TemplateFunction, _ arguments: TemplateArguments
-  ) throws(TemplateError) -> TemplateValue {
+  ) throws(TemplateError) -> Value {
     switch function {
     case .range: return try range(arguments)
-    case .namespace, .dict:
-      var members = arguments.named
-      if let first = arguments.positional.first {
-        guard case .mapping(let values) = first, arguments.positional.count == 1 else {
-          throw fault("\(function.rawValue) of \(first.kind): expected a mapping, or names")
-        }
-        members = values.merging(arguments.named) { $1 }
+    case .dict: return try mapping(try entries(arguments, of: "dict"))
+    case .namespace:
+      let members = try entries(arguments, of: "namespace")
+      for key in members.keys { if let name = key.value.text { try checkMember(name) } }
+      return try namespace(members)
+    case .cycler:
+      guard !arguments.positional.isEmpty, arguments.named.isEmpty else {
+        throw fault("cycler lacks its items")
       }
-      if function == .dict { return .mapping(members) }
-      namespaces.append(members)
-      return .namespace(namespaces.count - 1)
+      return try object(Cycler(arguments.positional))
+    case .joiner:
+      let given = try bind(arguments, to: ["sep"], of: "joiner")
+      return try object(Joiner(try given[0].or(text(", "))))
+    case .lipsum: return try lipsum(arguments)
     case .refuse:
-      let given = try arguments.bound(to: ["message"], of: function.rawValue, in: self)
-      throw TemplateError(.refused, (given[0] ?? .string("the messages are refused")).string)
+      let given = try bind(arguments, to: ["message"], required: 1, of: function.rawValue)
+      throw TemplateError(.refused, try string(given[0] ?? .none))
     case .now:
-      guard case .string(let format)? = arguments.positional.first else {
-        throw fault("strftime_now: expected a format")
-      }
-      return .string(Self.now(format))
+      let given = try bind(arguments, to: ["format"], required: 1, of: function.rawValue)
+      guard let format = given[0]?.text else { throw fault("strftime_now: expected a format") }
+      return try text(Self.now(format))
     }
   }
 
-  private func range(_ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
-    let numbers = arguments.positional.compactMap(\.integer)
-    guard numbers.count == arguments.positional.count, arguments.named.isEmpty,
-      (1...3).contains(numbers.count)
-    else { throw fault("range: expected 1 to 3 integers") }
+  /// What Python's `dict` makes of its arguments.
+  private func entries(
+    _ arguments: TemplateArguments, of name: String
+  ) throws(TemplateError) -> OrderedDictionary<MappingKey, Value> {
+    guard arguments.positional.count < 2 else { throw fault("\(name) takes one mapping") }
+    var entries: OrderedDictionary<MappingKey, Value> = [:]
+    if case .mapping(let mapping)? = arguments.positional.first {
+      entries = mapping.entries
+    } else if let pairs = arguments.positional.first {
+      let pairs = try iterator(pairs)
+      while let pair = try pairs.next() {
+        let sides = try elements(of: pair)
+        guard sides.count == 2 else { throw fault("\(name): expected pairs") }
+        entries[try key(sides[0])] = sides[1]
+        try require(elements: entries.count / 64)
+      }
+    }
+    for (name, value) in arguments.named { entries[MappingKey(name, in: memory)] = value }
+    return entries
+  }
+
+  private func range(_ arguments: TemplateArguments) throws(TemplateError) -> Value {
+    var numbers: [Int] = []
+    for value in arguments.positional {
+      guard case .integer(let number)? = value.number else {
+        throw fault("range: \(described(value)), expected an integer")
+      }
+      numbers.append(number)
+    }
+    guard arguments.named.isEmpty, (1...3).contains(numbers.count) else {
+      throw fault("range: expected 1 to 3 integers")
+    }
     let step = numbers.count == 3 ? numbers[2] : 1
     guard step != 0 else { throw fault("a range in steps of 0") }
-    let (from, to) = numbers.count == 1 ? (0, numbers[0]) : (numbers[0], numbers[1])
-    let elements = Array(stride(from: from, to: to, by: step).prefix(Self.longestRange + 1))
-    guard elements.count <= Self.longestRange else {
+    let (start, stop) = numbers.count == 1 ? (0, numbers[0]) : (numbers[0], numbers[1])
+    guard let range = RangeValue(start, stop, step), range.count <= Self.longestRange else {
       throw fault("a range of more than \(Self.longestRange) numbers", .limit)
     }
-    return .list(elements.map(TemplateValue.integer))
+    return .range(range)
+  }
+
+  private static let words = [
+    "a", "ac", "amet", "at", "aut", "cum", "diam", "dolor", "eget", "elit", "enim", "est", "et",
+    "eu", "fusce", "id", "in", "ipsum", "justo", "lacus", "lorem", "magna", "metus", "nec", "non",
+    "nulla", "odio", "orci", "purus", "quam", "sed", "sit", "tellus", "ut", "velit", "vitae",
+  ]
+
+  /// Paragraphs of random words, to see a layout with.
+  private func lipsum(_ arguments: TemplateArguments) throws(TemplateError) -> Value {
+    let given = try bind(arguments, to: ["n", "html", "min", "max"], of: "lipsum")
+    let (count, isHTML) = (given[0]?.index ?? 5, given[1].map(\.isTrue) ?? true)
+    let (least, most) = (given[2]?.index ?? 20, given[3]?.index ?? 100)
+    guard least < most, least >= 0 else { throw fault("lipsum: no words between \(least) and \(most)") }
+    var paragraphs: [String] = []
+    for _ in 0..<max(0, count) {
+      let length = Int.random(in: least..<most)
+      try require(elements: length)
+      var words: [String] = []
+      for _ in 0..<length { words.append(Self.words.randomElement() ?? "") }
+      try spend(length)
+      let paragraph = words.joined(separator: " ").pythonCapitalized + "."
+      paragraphs.append(isHTML ? "<p>\(paragraph)</p>" : paragraph)
+      try require(elements: paragraphs.count)
+    }
+    return try text(
+      try joined(paragraphs, by: isHTML ? "\n" : "\n\n"), isMarkup: isHTML)
   }
 
   private static func now(_ format: String) -> String {

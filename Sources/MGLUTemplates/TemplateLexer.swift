@@ -9,7 +9,7 @@ struct TemplateToken {
     case tagEnd
     case name(String)
     case string(String)
-    case integer(Int)
+    case integer(BigInteger)
     case real(Double)
     case symbol(String)
     case end
@@ -50,7 +50,6 @@ struct TemplateLexer {
   private mutating func run() throws(TemplateError) {
     while position < source.count {
       let start = position
-      let isLineStart = start == 0 || source[start - 1] == "\n"
       while position < source.count, !isOpening(position) { advance() }
       var data = source[start..<position]
       let firstLine = line - data.count(where: { $0 == "\n" })
@@ -60,16 +59,11 @@ struct TemplateLexer {
       }
       let kind = source[position + 1]
       let sign = scalar(position + 2)
-      if sign == "-" {
-        while data.last?.isBlank == true { data.removeLast() }
-      } else if sign != "+", kind != "{" {
-        let indent = data.reversed().prefix { $0 != "\n" && $0.isBlank }.count
-        let before = data.dropLast(indent)
-        if before.last == "\n" || before.isEmpty && isLineStart { data = before }
-      }
+      data = stripped(data, before: sign, isOutput: kind == "{")
       append(data, line: firstLine)
       advance(sign == "-" || sign == "+" ? 3 : 2)
       switch kind {
+      case "%" where try lexRaw(): break
       case "#": try skipComment()
       case "{": try lexTag(.outputStart, .outputEnd, close: "}")
       default: try lexTag(.tagStart, .tagEnd, close: "%")
@@ -108,14 +102,14 @@ struct TemplateLexer {
   }
 
   private mutating func skipComment() throws(TemplateError) {
-    let first = line
+    let (first, start) = (line, position)
     while position < source.count, source[position] != "#" || scalar(position + 1) != "}" {
       advance()
     }
     guard position < source.count else {
       throw TemplateError(.syntax, "a comment does not end", line: first)
     }
-    let sign = source[position - 1]
+    let sign = position > start ? source[position - 1] : nil
     advance(2)
     skip(after: sign, newline: true)
   }
@@ -127,18 +121,73 @@ struct TemplateLexer {
     if sign != "-", sign != "+", newline, scalar(position) == "\n" { advance() }
   }
 
+  /// The data of a `raw` block, if the tag that begins is one.
+  private mutating func lexRaw() throws(TemplateError) -> Bool {
+    var start = position
+    func skip(_ place: inout Int, _ word: String) -> Bool {
+      while let next = scalar(place), next.isBlank { place += 1 }
+      guard source[place...].starts(with: word.unicodeScalars) else { return false }
+      place += word.unicodeScalars.count
+      while let next = scalar(place), next.isBlank { place += 1 }
+      return true
+    }
+    guard skip(&start, "raw") else { return false }
+    let isStripped = scalar(start) == "-"
+    if isStripped { start += 1 }
+    guard scalar(start) == "%", scalar(start + 1) == "}" else { return false }
+    let first = line
+    advance(start + 2 - position)
+    if isStripped { skipBlanks() }
+    let dataStart = position
+    while position < source.count {
+      if source[position] == "{", scalar(position + 1) == "%" {
+        let sign = scalar(position + 2)
+        var end = position + (sign == "-" || sign == "+" ? 3 : 2)
+        if skip(&end, "endraw") {
+          let closing = scalar(end)
+          if closing == "-" || closing == "+" { end += 1 }
+          if scalar(end) == "%", scalar(end + 1) == "}" {
+            let data = stripped(source[dataStart..<position], before: sign, isOutput: false)
+            append(data, line: first)
+            advance(end + 2 - position)
+            self.skip(after: closing, newline: true)
+            return true
+          }
+        }
+      }
+      advance()
+    }
+    throw TemplateError(.syntax, "a raw block does not end", line: first)
+  }
+
+  /// The data before a tag, without the blanks that the tag removes.
+  private func stripped(
+    _ data: ArraySlice<Unicode.Scalar>, before sign: Unicode.Scalar?, isOutput: Bool
+  ) -> ArraySlice<Unicode.Scalar> {
+    var data = data
+    if sign == "-" {
+      while data.last?.isBlank == true { data.removeLast() }
+    } else if sign != "+", !isOutput {
+      let indent = data.reversed().prefix { $0 != "\n" && $0.isBlank }.count
+      let before = data.dropLast(indent)
+      let isLineStart = data.startIndex == 0 || source[data.startIndex - 1] == "\n"
+      if before.last == "\n" || before.isEmpty && isLineStart { data = before }
+    }
+    return data
+  }
+
   private mutating func lexTag(
     _ start: TemplateToken.Kind, _ end: TemplateToken.Kind, close: Unicode.Scalar
   ) throws(TemplateError) {
     let first = line
     tokens.append(.init(kind: start, line: line))
-    var open = 0
+    var open: [String] = []
     while true {
       skipBlanks()
       guard let next = scalar(position) else {
         throw TemplateError(.syntax, "a tag does not end", line: first)
       }
-      if open == 0 {
+      if open.isEmpty {
         let hasSign = next == "-" || next == "+" && close == "%"
         let place = hasSign ? position + 1 : position
         if scalar(place) == close, scalar(place + 1) == "}" {
@@ -150,8 +199,10 @@ struct TemplateLexer {
       let line = line
       let kind = try lexPart(next)
       if case .symbol(let symbol) = kind {
-        if ["(", "[", "{"].contains(symbol) { open += 1 }
-        if [")", "]", "}"].contains(symbol) { open -= 1 }
+        if let closing = ["(": ")", "[": "]", "{": "}"][symbol] { open.append(closing) }
+        if [")", "]", "}"].contains(symbol), open.popLast() != symbol {
+          throw TemplateError(.syntax, "\(symbol) without its opening bracket", line: line)
+        }
       }
       tokens.append(.init(kind: kind, line: line))
     }
@@ -178,36 +229,63 @@ struct TemplateLexer {
 
   private static let symbols: Set = [
     "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}",
-    ">", "<", "=", ".", ":", "|", ",",
+    ">", "<", "=", ".", ":", "|", ",", ";",
   ]
 
   private mutating func lexNumber() throws(TemplateError) -> TemplateToken.Kind {
     let start = position
-    func digits(_ lexer: inout Self) {
-      while let next = lexer.scalar(lexer.position), next.isDigit || next == "_" {
-        lexer.advance()
-      }
+    if scalar(position) == "0", let radix = Self.radices[scalar(position + 1) ?? " "] {
+      advance(2)
+      let digits = takeDigits(radix: radix)
+      if let value = BigInteger(digits, radix: radix) { return .integer(value) }
+      throw TemplateError(.syntax, "0 before a letter is not a number", line: line)
     }
-    digits(&self)
+    var number = takeDigits(radix: 10)
     var isReal = false
-    if scalar(position) == ".", scalar(position + 1)?.isDigit == true {
+    // `a.0.1` has two subscripts and no fraction.
+    let isSubscript = start > 0 && source[start - 1] == "."
+    if !isSubscript, scalar(position) == ".", scalar(position + 1)?.isDigit == true {
       isReal = true
       advance()
-      digits(&self)
+      number += "." + takeDigits(radix: 10)
     }
-    if let next = scalar(position), next == "e" || next == "E" {
+    if !isSubscript, let next = scalar(position), next == "e" || next == "E" {
       let sign = scalar(position + 1)
       let length = sign == "+" || sign == "-" ? 2 : 1
       if scalar(position + length)?.isDigit == true {
         isReal = true
         advance(length)
-        digits(&self)
+        number += "e" + (sign == "-" ? "-" : "") + takeDigits(radix: 10)
       }
     }
-    let number = Self.string(source[start..<position].filter { $0 != "_" })
     if isReal, let value = Double(number) { return .real(value) }
-    if !isReal, let value = Int(number) { return .integer(value) }
+    let isZero = number.utf8.allSatisfy { $0 == UInt8(ascii: "0") }
+    if !isReal, isZero || !number.hasPrefix("0"), number.utf8.count <= Self.mostDigits,
+      let value = BigInteger(number)
+    {
+      return .integer(value)
+    }
     throw TemplateError(.syntax, "\(number) is not a number", line: line)
+  }
+
+  private static let mostDigits = 4300
+  private static let radices: [Unicode.Scalar: Int] = [
+    "x": 16, "X": 16, "o": 8, "O": 8, "b": 2, "B": 2,
+  ]
+
+  /// Digits, between which single underscores may stand.
+  private mutating func takeDigits(radix: Int) -> String {
+    var digits = ""
+    func isDigit(_ scalar: Unicode.Scalar?) -> Bool {
+      scalar.map { $0.isASCII && Int(String($0), radix: radix) != nil } ?? false
+    }
+    if radix != 10, scalar(position) == "_", isDigit(scalar(position + 1)) { advance() }
+    while let next = scalar(position), isDigit(next) {
+      digits.unicodeScalars.append(next)
+      advance()
+      if scalar(position) == "_", isDigit(scalar(position + 1)) { advance() }
+    }
+    return digits
   }
 
   private mutating func lexString(_ quote: Unicode.Scalar) throws(TemplateError) -> String {
@@ -222,29 +300,43 @@ struct TemplateLexer {
         continue
       }
       advance()
-      switch escaped {
-      case "n": result.append("\n")
-      case "t": result.append("\t")
-      case "r": result.append("\r")
-      case "\n": break
-      case "\\", "'", "\"": result.append(escaped)
-      case "x", "u":
-        let digits = Self.string(source[position...].prefix(escaped == "x" ? 2 : 4))
-        guard let value = UInt32(digits, radix: 16), let scalar = Unicode.Scalar(value) else {
-          throw TemplateError(.syntax, "\\\(escaped)\(digits) is not a character", line: line)
-        }
-        advance(digits.count)
-        result.append(scalar)
-      default: result += ["\\", escaped]
+      if let meaning = Self.escapes[escaped] {
+        result.append(meaning)
+      } else if let digits = ["x": 2, "u": 4, "U": 8][escaped] {
+        result.append(try lexCode(digits: digits, radix: 16))
+      } else if ("0"..."7").contains(escaped) {
+        position -= 1
+        let count = source[position...].prefix(3).prefix { ("0"..."7").contains($0) }.count
+        result.append(try lexCode(digits: count, radix: 8))
+      } else if escaped == "N" {
+        throw .unknown("\\N in a string", line: line)
+      } else if escaped != "\n" {
+        result += ["\\", escaped]
       }
     }
     throw TemplateError(.syntax, "a string does not end", line: first)
   }
+
+  private static let escapes: [Unicode.Scalar: Unicode.Scalar] = [
+    "n": "\n", "t": "\t", "r": "\r", "a": "\u{7}", "b": "\u{8}", "f": "\u{c}", "v": "\u{b}",
+    "\\": "\\", "'": "'", "\"": "\"",
+  ]
+
+  private mutating func lexCode(digits count: Int, radix: Int) throws(TemplateError)
+    -> Unicode.Scalar
+  {
+    let digits = Self.string(source[position...].prefix(count))
+    guard digits.utf8.count == count, !digits.hasPrefix("+"), !digits.hasPrefix("-"),
+      let value = UInt32(digits, radix: radix), let scalar = Unicode.Scalar(value)
+    else {
+      throw TemplateError(.syntax, "\\ before \(digits) is not a character", line: line)
+    }
+    advance(count)
+    return scalar
+  }
 }
 
 extension Unicode.Scalar {
-  /// White space, as Python sees it.
-  var isBlank: Bool { properties.isWhitespace || (0x1c...0x1f).contains(value) }
   fileprivate var isDigit: Bool { ("0"..."9").contains(self) }
   fileprivate var isWord: Bool { self == "_" || isDigit || properties.isAlphabetic }
 }

@@ -1,24 +1,32 @@
 /// Expressions, from the loosest operator to the tightest.
 extension TemplateParser {
-  /// An expression, or several with commas between, which are a list.
-  mutating func sequence() throws(TemplateError) -> TemplateExpression {
-    let first = try expression()
+  /// An expression, or several with commas between, which are a tuple. It ends before the word `end`;
+  /// its parts may be choices (`a if b else c`) if `choices`.
+  mutating func sequence(
+    choices: Bool = true, end: String? = nil
+  ) throws(TemplateError) -> TemplateExpression {
+    let first = choices ? try expression() : try either()
     guard current == .symbol(",") else { return first }
     var elements = [first]
-    while takeSymbol(","), !isAtEnd { elements.append(try expression()) }
-    return .list(elements)
-  }
-
-  private var isAtEnd: Bool {
-    [.outputEnd, .tagEnd, .symbol(")"), .end].contains(current)
+    while takeSymbol(",") {
+      if [.outputEnd, .tagEnd, .symbol(")"), .end].contains(current) { break }
+      if let end, current == .name(end) { break }
+      elements.append(choices ? try expression() : try either())
+    }
+    return .tuple(elements)
   }
 
   mutating func expression() throws(TemplateError) -> TemplateExpression {
-    let value = try either()
-    guard takeName("if") else { return value }
-    try deepen()
-    let condition = try either()
-    return .choice(value, if: condition, otherwise: takeName("else") ? try expression() : nil)
+    let outer = room
+    defer { room = outer }
+    var value = try either()
+    while takeName("if") {
+      try deepen()
+      let condition = try either()
+      let otherwise = takeName("else") ? try expression() : nil
+      value = .choice(value, if: condition, otherwise: otherwise)
+    }
+    return value
   }
 
   /// Everything but `a if b else c`.
@@ -42,6 +50,8 @@ extension TemplateParser {
 
   private mutating func negation() throws(TemplateError) -> TemplateExpression {
     guard takeName("not") else { return try comparison() }
+    let outer = room
+    defer { room = outer }
     try deepen()
     return .not(try negation())
   }
@@ -90,17 +100,22 @@ extension TemplateParser {
   }
 
   private mutating func joined() throws(TemplateError) -> TemplateExpression {
-    var left = try product()
-    while let found = try takeOperator(.join) { left = .operation(found, left, try product()) }
-    return left
+    var parts = [try product()]
+    while takeSymbol("~") { parts.append(try product()) }
+    return parts.count == 1 ? parts[0] : .concatenation(parts)
   }
 
   private mutating func product() throws(TemplateError) -> TemplateExpression {
-    var left = try signed()
+    var left = try power()
     while let found = try takeOperator(.multiply, .divide, .divideDown, .remainder) {
-      left = .operation(found, left, try signed())
+      left = .operation(found, left, try power())
     }
-    if current == .symbol("**") { throw .unknown("**", line: line) }
+    return left
+  }
+
+  private mutating func power() throws(TemplateError) -> TemplateExpression {
+    var left = try signed()
+    while let found = try takeOperator(.power) { left = .operation(found, left, try signed()) }
     return left
   }
 
@@ -108,10 +123,12 @@ extension TemplateParser {
     try followed(try unfiltered(), filters: true)
   }
 
-  mutating func unfiltered() throws(TemplateError) -> TemplateExpression {
+  private mutating func unfiltered() throws(TemplateError) -> TemplateExpression {
+    let outer = room
+    defer { room = outer }
     try deepen()
-    if takeSymbol("-") { return .negative(try unfiltered()) }
-    if takeSymbol("+") { return try unfiltered() }
+    if takeSymbol("-") { return try followed(.negative(try unfiltered()), filters: false) }
+    if takeSymbol("+") { return try followed(.positive(try unfiltered()), filters: false) }
     return try followed(try primary(), filters: false)
   }
 
@@ -121,7 +138,7 @@ extension TemplateParser {
     guard room > 0 else {
       throw TemplateError(
         .limit,
-        "an expression has more than \(Self.deepestExpression) operators and values", line: line)
+        "an expression is more than \(Self.deepestExpression) deep", line: line)
     }
   }
 }

@@ -7,13 +7,18 @@ extension TemplateParser {
     var value = start
     while true {
       if !filters, takeSymbol(".") {
-        value = .attribute(value, try name("a member"))
+        if case .integer(let index) = current {
+          next()
+          value = .item(value, .literal(.integer(index)))
+        } else {
+          value = .attribute(value, try name("a member"))
+        }
       } else if !filters, takeSymbol("[") {
         value = try item(of: value)
       } else if takeSymbol("(") {
         value = .call(value, try arguments())
       } else if filters, takeSymbol("|") {
-        value = try filtered(value)
+        value = .filter(value, try filterCall())
       } else if filters, takeName("is") {
         value = try tested(value)
       } else {
@@ -26,60 +31,80 @@ extension TemplateParser {
   private mutating func item(of value: TemplateExpression) throws(TemplateError)
     -> TemplateExpression
   {
-    var bounds: [TemplateExpression?] = []
-    var bound: TemplateExpression?
+    var parts: [TemplateExpression] = []
     while !takeSymbol("]") {
-      if takeSymbol(":") {
-        bounds.append(bound)
-        bound = nil
-      } else {
-        guard bound == nil else { throw expected("]") }
-        bound = try expression()
+      if !parts.isEmpty, !takeSymbol(",") { throw expected(", or ]") }
+      if let bounds = try bounds(after: &parts) {
+        guard parts.isEmpty, takeSymbol("]") else { throw expected("]") }
+        return .slice(value, bounds)
       }
     }
-    if bounds.isEmpty {
-      guard let bound else { throw expected("a subscript") }
-      return .item(value, bound)
-    }
-    guard bounds.count < 3 else { throw expected("]") }
-    return .slice(value, bounds + [bound])
+    guard let first = parts.first else { throw expected("a subscript") }
+    return .item(value, parts.count == 1 ? first : .tuple(parts))
   }
 
-  private mutating func filtered(_ value: TemplateExpression) throws(TemplateError)
-    -> TemplateExpression
-  {
-    let line = line
-    let word = try name("a filter")
-    guard let filter = TemplateFilter(rawValue: word) else {
-      throw .unknown("the filter \(word)", line: line)
+  /// The three bounds of a slice; without a colon, the expression goes to `parts`.
+  private mutating func bounds(
+    after parts: inout [TemplateExpression]
+  ) throws(TemplateError) -> [TemplateExpression?]? {
+    func isEnd(_ parser: Self) -> Bool {
+      [.symbol(":"), .symbol("]"), .symbol(",")].contains(parser.current)
     }
-    let arguments = takeSymbol("(") ? try arguments() : .init()
-    if let parameters = filter.parameters {
-      let extra = arguments.named.first { !parameters.contains($0.name) }?.name
-      guard extra == nil, arguments.positional.count <= parameters.count else {
-        throw .unknown("the argument \(extra ?? "at the end") of the filter \(word)", line: line)
-      }
+    let start = current == .symbol(":") ? nil : try expression()
+    guard takeSymbol(":") else {
+      if let start { parts.append(start) }
+      return nil
     }
-    return .filter(value, filter, arguments)
+    let stop = isEnd(self) ? nil : try expression()
+    let step = !takeSymbol(":") || isEnd(self) ? nil : try expression()
+    return [start, stop, step]
+  }
+
+  /// The name of a filter, after `|` or a block's first word, and its arguments.
+  mutating func filterCall() throws(TemplateError) -> TemplateExpression.FilterCall {
+    let word = try dottedName("a filter")
+    return .init(name: word, arguments: takeSymbol("(") ? try arguments() : .init())
+  }
+
+  /// Filters that follow.
+  mutating func moreFilters() throws(TemplateError) -> [TemplateExpression.FilterCall] {
+    var filters: [TemplateExpression.FilterCall] = []
+    while takeSymbol("|") { filters.append(try filterCall()) }
+    return filters
+  }
+
+  private mutating func dottedName(_ what: String) throws(TemplateError) -> String {
+    var word = try name(what)
+    while takeSymbol(".") { word += "." + (try name(what)) }
+    return word
   }
 
   private mutating func tested(_ value: TemplateExpression) throws(TemplateError)
     -> TemplateExpression
   {
     let isNegated = takeName("not")
-    let line = line
-    let word = try name("a test")
-    guard let test = TemplateTest(named: word) else {
-      throw .unknown("the test \(word)", line: line)
+    let word = try dottedName("a test")
+    var arguments = TemplateExpression.Arguments()
+    if takeSymbol("(") {
+      arguments = try self.arguments()
+    } else if beginsArgument {
+      if current == .name("is") { throw expected("an argument") }
+      let outer = room
+      defer { room = outer }
+      try deepen()
+      arguments.positional = [try followed(try primary(), filters: false)]
     }
-    var other: TemplateExpression?
-    if test.hasArgument {
-      other = try unfiltered()
-    } else if takeSymbol("("), !takeSymbol(")") {
-      throw expected(")")
-    }
-    let result = TemplateExpression.test(value, test, other)
+    let result = TemplateExpression.test(value, word, arguments)
     return isNegated ? .not(result) : result
+  }
+
+  /// Whether the argument of a test follows, as in `is divisibleby 2`.
+  private var beginsArgument: Bool {
+    switch current {
+    case .name(let name): !["else", "or", "and"].contains(name)
+    case .string, .integer, .real, .symbol("["), .symbol("{"): true
+    default: false
+    }
   }
 
   /// Arguments up to the closing bracket.
@@ -90,15 +115,23 @@ extension TemplateParser {
       if !isFirst, !takeSymbol(",") { throw expected(",") }
       isFirst = false
       if takeSymbol(")") { break }
-      if current == .symbol("*") || current == .symbol("**") {
-        throw .unknown("* before an argument", line: line)
-      }
-      if case .name(let name) = current, tokens[index + 1].kind == .symbol("=") {
+      if takeSymbol("**") {
+        guard arguments.mapping == nil else { throw expected("one **") }
+        arguments.mapping = try expression()
+      } else if takeSymbol("*") {
+        guard arguments.list == nil, arguments.mapping == nil else { throw expected("one *") }
+        arguments.list = try expression()
+      } else if case .name(let name) = current, tokens[index + 1].kind == .symbol("=") {
+        guard arguments.mapping == nil, !arguments.named.contains(where: { $0.name == name }) else {
+          throw expected("a name that is new, before **")
+        }
         next()
         next()
         arguments.named.append((name, try expression()))
       } else {
-        guard arguments.named.isEmpty else { throw expected("NAME=") }
+        guard arguments.named.isEmpty, arguments.list == nil, arguments.mapping == nil else {
+          throw expected("NAME=")
+        }
         arguments.positional.append(try expression())
       }
     }
@@ -114,7 +147,7 @@ extension TemplateParser {
       case "true", "True": return .literal(.boolean(true))
       case "false", "False": return .literal(.boolean(false))
       case "none", "None": return .literal(.none)
-      default: return .name(name)
+      default: return .variable(use(name))
       }
     case .string(var string):
       next()
@@ -131,7 +164,7 @@ extension TemplateParser {
       return .literal(.real(value))
     case .symbol("("):
       next()
-      if takeSymbol(")") { return .list([]) }
+      if takeSymbol(")") { return .tuple([]) }
       let value = try sequence()
       guard takeSymbol(")") else { throw expected(")") }
       return value

@@ -1,20 +1,25 @@
-/// Makes statements of a template's tokens. The parser refuses every construct that this library
-/// lacks, as far as it shows without values.
+/// Makes statements of a template's tokens. Filters and tests are looked up where they are reached.
 struct TemplateParser {
   var tokens: [TemplateToken]
   var index = 0
   /// How deep the current expression may still nest: its evaluation is recursive.
   var room = Self.deepestExpression
   private var depth = 0
-  private var loops = 0
+  /// The loops around the current statement that it may leave.
+  var loops = 0
+  /// The loops around the current statement, beyond macros too.
+  private var allLoops = 0
+  /// How many uses of variables and scopes there are so far.
+  private(set) var uses = 0
+  private(set) var scopes = 1
+  private(set) var blocks: [String: TemplateStatement.Block] = [:]
 
   static let deepestExpression = 400
   private static let deepestStatement = 50
 
-  /// The statements of `source`.
-  static func statements(_ source: String) throws(TemplateError) -> [TemplateStatement] {
-    var parser = TemplateParser(tokens: try TemplateLexer.tokens(source))
-    return try parser.body(until: []).statements
+  /// All statements of the template.
+  mutating func statements() throws(TemplateError) -> [TemplateStatement] {
+    try body(until: []).statements
   }
 
   var current: TemplateToken.Kind { tokens[index].kind }
@@ -25,7 +30,7 @@ struct TemplateParser {
   mutating func next() { if index < tokens.count - 1 { index += 1 } }
 
   /// Statements up to a tag whose first word is one of `ends`, which is taken, or to the end.
-  private mutating func body(
+  mutating func body(
     until ends: Set<String>
   ) throws(TemplateError) -> (statements: [TemplateStatement], end: String) {
     let first = line
@@ -44,13 +49,14 @@ struct TemplateParser {
         statements.append(.init(kind: .data(data), line: line))
       case .outputStart:
         next()
-        statements.append(.init(kind: .output(try sequence()), line: line))
+        statements.append(.init(kind: .output([try sequence()]), line: line))
         try take(.outputEnd, "}}")
       case .tagStart:
         next()
         let word = try name("a tag")
         if ends.contains(word) { return (statements, word) }
         statements.append(.init(kind: try statement(word, line: line), line: line))
+        try take(.tagEnd, "%}")
       default:
         guard ends.isEmpty else {
           let names = ends.sorted().joined(separator: " or ")
@@ -61,6 +67,16 @@ struct TemplateParser {
     }
   }
 
+  mutating func use(_ name: String) -> VariableUse {
+    uses += 1
+    return VariableUse(name: name, id: uses - 1)
+  }
+
+  mutating func newScope() -> Int {
+    scopes += 1
+    return scopes - 1
+  }
+
   private mutating func statement(
     _ word: String, line: Int
   ) throws(TemplateError) -> TemplateStatement.Kind {
@@ -68,110 +84,235 @@ struct TemplateParser {
     case "if": return try choice()
     case "for": return try loop()
     case "set": return try assignment()
+    case "with": return try with()
     case "macro": return try macro()
+    case "call": return try call()
     case "generation":
-      try endTag()
-      let body = try body(until: ["endgeneration"]).statements
-      try endTag()
-      return .group(body)
+      let (body, special) = try function(until: "endgeneration")
+      return .call(.init(name: nil, parameters: [], body: body, special: special), nil)
+    case "filter":
+      let first = try filterCall()
+      let filters = [first] + (try moreFilters())
+      let body = try scoped(until: "endfilter")
+      return .filter(.init(body: body, filters: filters))
+    case "autoescape":
+      let condition = try expression()
+      return .autoescape(condition, try scoped(until: "endautoescape"))
+    case "print":
+      var values: [TemplateExpression] = []
+      while current != .tagEnd {
+        if !values.isEmpty, !takeSymbol(",") { throw expected(",") }
+        values.append(try expression())
+      }
+      return .output(values)
+    case "block": return try block()
+    case "include", "import", "from", "extends": return try reference(word)
     case "break", "continue":
       guard loops > 0 else { throw TemplateError(.syntax, "\(word) outside of a loop", line: line) }
-      try endTag()
       return word == "break" ? .leaveLoop : .nextIteration
-    default:
-      throw .unknown("{% \(word) %}", line: line)
+    default: throw .unknown("{% \(word) %}", line: line)
     }
+  }
+
+  /// The statements up to the tag `end`, with a scope of their own.
+  mutating func scoped(until end: String) throws(TemplateError) -> TemplateStatement.Body {
+    try endTag()
+    let scope = newScope()
+    return .init(statements: try body(until: [end]).statements, scope: scope)
+  }
+
+  /// The statements of a function, which no loop around it can be left from.
+  mutating func function(
+    until end: String
+  ) throws(TemplateError) -> (
+    TemplateStatement.Body, (caller: VariableUse, named: VariableUse, extra: VariableUse)
+  ) {
+    let outer = loops
+    loops = 0
+    defer { loops = outer }
+    return (try scoped(until: end), (use("caller"), use("kwargs"), use("varargs")))
   }
 
   private mutating func choice() throws(TemplateError) -> TemplateStatement.Kind {
     var branches: [TemplateStatement.Branch] = []
     while true {
-      let condition = try expression()
+      let condition = try sequence(choices: false)
       try endTag()
       let (statements, end) = try body(until: ["elif", "else", "endif"])
       branches.append(.init(condition: condition, body: statements))
       if end == "elif" { continue }
-      try endTag()
       guard end == "else" else { return .choice(branches, otherwise: []) }
-      let otherwise = try body(until: ["endif"]).statements
       try endTag()
-      return .choice(branches, otherwise: otherwise)
+      return .choice(branches, otherwise: try body(until: ["endif"]).statements)
     }
   }
 
   private mutating func loop() throws(TemplateError) -> TemplateStatement.Kind {
-    let names = try targets()
+    allLoops += 1
+    defer { allLoops -= 1 }
+    let target = try target(end: "in")
     guard takeName("in") else { throw expected("in") }
-    let elements = try either()
+    let elements = try sequence(choices: false, end: "recursive")
     let condition = takeName("if") ? try expression() : nil
-    if current == .name("recursive") { throw .unknown("a recursive loop", line: line) }
+    let isRecursive = takeName("recursive")
     try endTag()
-    loops += 1
+    let outer = loops
+    defer { loops = outer }
+    loops = isRecursive ? 1 : outer + 1
+    let (scope, state) = (newScope(), use("loop"))
     let (statements, end) = try body(until: ["else", "endfor"])
-    loops -= 1
-    try endTag()
-    var otherwise: [TemplateStatement] = []
-    if end == "else" {
-      otherwise = try body(until: ["endfor"]).statements
-      try endTag()
-    }
+    loops = isRecursive ? 0 : outer
+    var otherwise: TemplateStatement.Body?
+    if end == "else" { otherwise = try scoped(until: "endfor") }
     return .loop(
       .init(
-        names: names, elements: elements, condition: condition, body: statements,
-        otherwise: otherwise))
+        target: target, elements: elements, condition: condition,
+        conditionTarget: copy(target), conditionScope: newScope(),
+        body: .init(statements: statements, scope: scope), state: state, otherwise: otherwise,
+        isRecursive: isRecursive))
   }
 
   private mutating func assignment() throws(TemplateError) -> TemplateStatement.Kind {
-    let names = try targets()
-    if names.count == 1, takeSymbol(".") {
-      let member = try name("a member")
+    let target = try target(members: true)
+    if takeSymbol("=") { return .assignment(target, try sequence()) }
+    let filters = try moreFilters()
+    return .capture(target, .init(body: try scoped(until: "endset"), filters: filters))
+  }
+
+  private mutating func with() throws(TemplateError) -> TemplateStatement.Kind {
+    var variables: [(target: TemplateTarget, value: TemplateExpression)] = []
+    while current != .tagEnd {
+      if !variables.isEmpty, !takeSymbol(",") { throw expected(",") }
+      let target = try target()
       guard takeSymbol("=") else { throw expected("=") }
-      let value = try sequence()
-      try endTag()
-      return .memberAssignment(names[0], member, value)
+      variables.append((target, try expression()))
     }
-    if takeSymbol("=") {
-      let value = try sequence()
-      try endTag()
-      return .assignment(names, value)
-    }
-    guard names.count == 1 else { throw expected("=") }
-    try endTag()
-    let statements = try body(until: ["endset"]).statements
-    try endTag()
-    return .capture(names[0], statements)
+    return .with(variables, try scoped(until: "endwith"))
   }
 
   private mutating func macro() throws(TemplateError) -> TemplateStatement.Kind {
-    let macroName = try name("a macro's name")
-    var parameters: [(name: String, standard: TemplateExpression?)] = []
+    let name = try name("a macro's name")
+    let parameters = try parameters()
+    let (body, special) = try function(until: "endmacro")
+    return .macro(
+      .init(name: name, parameters: parameters, body: body, special: special), use(name))
+  }
+
+  private mutating func call() throws(TemplateError) -> TemplateStatement.Kind {
+    let parameters = current == .symbol("(") ? try parameters() : []
+    let line = line
+    let call = try expression()
+    guard case .call = call else {
+      throw TemplateError(.syntax, "{% call %} without a call", line: line)
+    }
+    let (body, special) = try function(until: "endcall")
+    return .call(.init(name: nil, parameters: parameters, body: body, special: special), call)
+  }
+
+  private mutating func parameters() throws(TemplateError) -> [(
+    name: String, variable: VariableUse, standard: TemplateExpression?
+  )] {
+    var parameters: [(name: String, variable: VariableUse, standard: TemplateExpression?)] = []
     guard takeSymbol("(") else { throw expected("(") }
     while !takeSymbol(")") {
       if !parameters.isEmpty, !takeSymbol(",") { throw expected(",") }
-      let parameter = try name("a parameter")
-      parameters.append((parameter, takeSymbol("=") ? try expression() : nil))
+      let name = try name("a parameter")
+      let standard = takeSymbol("=") ? try expression() : nil
+      guard standard != nil || parameters.last?.standard == nil else { throw expected("=") }
+      guard !parameters.contains(where: { $0.name == name }) else {
+        throw TemplateError(.syntax, "two parameters \(name)", line: line)
+      }
+      parameters.append((name, use(name), standard))
     }
-    try endTag()
+    return parameters
+  }
+
+  private mutating func block() throws(TemplateError) -> TemplateStatement.Kind {
+    let line = line
+    let name = try name("a block's name")
+    let isScoped = takeName("scoped")
+    let isRequired = takeName("required")
+    guard blocks[name] == nil else {
+      throw TemplateError(.syntax, "two blocks \(name)", line: line)
+    }
     let outer = loops
     loops = 0
-    let statements = try body(until: ["endmacro"]).statements
-    loops = outer
-    try endTag()
-    return .macro(.init(name: macroName, parameters: parameters, body: statements))
+    defer { loops = outer }
+    let body = try scoped(until: "endblock")
+    _ = takeName(name)
+    let block = TemplateStatement.Block(
+      name: name, body: body, isScoped: isScoped, isRequired: isRequired)
+    blocks[name] = block
+    return .block(block)
   }
 
-  /// One name, or several with commas between.
-  private mutating func targets() throws(TemplateError) -> [String] {
-    let isBracketed = takeSymbol("(")
-    var names: [String] = []
-    repeat { names.append(try name("a name")) } while takeSymbol(",")
-    if isBracketed, !takeSymbol(")") { throw expected(")") }
-    return names
+  /// A statement that names another template, up to the end of its tag.
+  private mutating func reference(_ word: String) throws(TemplateError) -> TemplateStatement.Kind {
+    _ = try expression()
+    var targets: [TemplateTarget] = []
+    while current != .tagEnd {
+      if word == "import", takeName("as") || word == "from" && takeName("import") {
+        targets.append(.variable(use(try name("a name"))))
+      } else if word == "from", case .name(let name) = current {
+        next()
+        targets.append(.variable(use(name)))
+      } else if word == "from", takeSymbol(",") {
+      } else if word != "from", case .name = current {
+        next()
+      } else {
+        throw expected("%}")
+      }
+    }
+    return .unavailable(word, targets)
   }
 
-  private mutating func endTag() throws(TemplateError) { try take(.tagEnd, "%}") }
+  /// What a value is given to: a name, the member of a namespace if `members`, or several of these.
+  private mutating func target(
+    members: Bool = false, end: String? = nil
+  ) throws(TemplateError) -> TemplateTarget {
+    let first = try targetPart(members: members)
+    guard current == .symbol(",") else { return first }
+    var parts = [first]
+    while takeSymbol(",") {
+      if let end, current == .name(end) { break }
+      if [.tagEnd, .symbol("="), .symbol(")")].contains(current) { break }
+      parts.append(try targetPart(members: members))
+    }
+    return .parts(parts)
+  }
 
-  private mutating func take(
+  private mutating func targetPart(members: Bool) throws(TemplateError) -> TemplateTarget {
+    if takeSymbol("(") {
+      let inner = try target(members: members)
+      guard takeSymbol(")") else { throw expected(")") }
+      return inner
+    }
+    let name = try name("a name")
+    if members, takeSymbol(".") { return .member(use(name), try self.name("a member")) }
+    guard !["true", "false", "none", "True", "False", "None"].contains(name) else {
+      throw TemplateError(.syntax, "\(name) is set", line: line)
+    }
+    guard name != "loop" || allLoops == 0 else {
+      throw TemplateError(.syntax, "loop is set in a loop", line: line)
+    }
+    return .variable(use(name))
+  }
+
+  /// The target with uses of its own.
+  private mutating func copy(_ target: TemplateTarget) -> TemplateTarget {
+    switch target {
+    case .variable(let variable): return .variable(use(variable.name))
+    case .member(let variable, let member): return .member(use(variable.name), member)
+    case .parts(let parts):
+      var copies: [TemplateTarget] = []
+      for part in parts { copies.append(copy(part)) }
+      return .parts(copies)
+    }
+  }
+
+  mutating func endTag() throws(TemplateError) { try take(.tagEnd, "%}") }
+
+  mutating func take(
     _ kind: TemplateToken.Kind, _ spelling: String
   ) throws(TemplateError) {
     guard current == kind else { throw expected(spelling) }

@@ -1,35 +1,41 @@
-/// Tests, as in `value is defined`.
-enum TemplateTest: String, Sendable {
-  case defined
-  case undefined
-  case none
+/// The tests of Jinja, as in `value is defined`.
+enum TemplateTest: String {
   case boolean
-  case `true`
-  case `false`
-  case string
-  case number
-  case integer
-  case float
-  case mapping
-  case iterable
-  case sequence
   case callable
-  case odd
-  case even
+  case defined
+  case divisible = "divisibleby"
   case equal = "eq"
-  case unequal = "ne"
-  case less = "lt"
-  case lessOrEqual = "le"
+  case escaped
+  case even
+  case `false`
+  case filter
+  case float
   case greater = "gt"
   case greaterOrEqual = "ge"
   case `in`
-  case divisible = "divisibleby"
+  case integer
+  case iterable
+  case less = "lt"
+  case lessOrEqual = "le"
+  case lower
+  case mapping
+  case none
+  case number
+  case odd
+  case same = "sameas"
+  case sequence
+  case string
+  case test
+  case `true`
+  case undefined
+  case unequal = "ne"
+  case upper
 
-  /// The test that templates call `name`, if this library has it.
+  /// The test that templates call `name`.
   init?(named name: String) {
     let standard =
       switch name {
-      case "equalto", "==", "sameas": "eq"
+      case "equalto", "==": "eq"
       case "!=": "ne"
       case "lessthan", "<": "lt"
       case "<=": "le"
@@ -40,7 +46,7 @@ enum TemplateTest: String, Sendable {
     self.init(rawValue: standard)
   }
 
-  /// The comparison that the test is, for those with an argument but `divisible`.
+  /// The comparison that the test is.
   fileprivate var comparison: TemplateComparison? {
     switch self {
     case .equal: .equal
@@ -54,32 +60,50 @@ enum TemplateTest: String, Sendable {
     }
   }
 
-  /// Whether an argument follows the test, as in `is divisibleby 2`.
-  var hasArgument: Bool { comparison != nil || self == .divisible }
+  /// The names of the arguments.
+  fileprivate var parameters: [String] {
+    switch self {
+    case .divisible: ["num"]
+    case .same: ["other"]
+    case .in: ["seq"]
+    default: comparison == nil ? [] : ["b"]
+    }
+  }
 }
 
 extension TemplateEvaluator {
-  /// Whether `value` passes `test`.
+  /// Whether `value` passes the test `name`.
   func check(
-    _ test: TemplateTest, _ value: TemplateValue, _ argument: TemplateValue?
+    _ name: String, _ value: Value, _ arguments: TemplateArguments
   ) throws(TemplateError) -> Bool {
-    if let comparison = test.comparison {
-      guard let argument else { throw fault("the test \(test.rawValue) lacks its argument") }
-      return try compare(comparison, value, argument)
+    guard let test = TemplateTest(named: name) else {
+      throw .unknown("the test \(name)", line: line)
     }
+    let parameters = test.parameters
+    let given = try bind(arguments, to: parameters, required: parameters.count, of: name)
+    if let comparison = test.comparison { return try compare(comparison, value, given[0] ?? .none) }
     switch (test, value) {
     case (.undefined, _): return !value.isDefined
     case (.defined, _): return value.isDefined
     case (.none, .none), (.boolean, .boolean), (.true, .boolean(true)), (.false, .boolean(false)),
-      (.string, .string), (.integer, .integer), (.float, .real), (.mapping, .mapping),
-      (.callable, .function), (.callable, .macro):
+      (.string, .string), (.integer, .integer), (.integer, .big), (.float, .real),
+      (.mapping, .mapping), (.callable, .undefined), (.iterable, .undefined):
       return true
+    case (.callable, .object(let object)): return object.isCallable
     case (.number, _): return value.number != nil
-    case (.iterable, _), (.sequence, _): return value.elements != nil
+    case (.escaped, _): return value.isMarkup
+    case (.iterable, .object(let object)):
+      return object is ValueIterator || object is MappingView || object is LoopObject
+    case (.iterable, _), (.sequence, _): return value.isIndexed
+    case (.lower, _): return try string(value).isPythonLowercase
+    case (.upper, _): return try string(value).isPythonUppercase
+    case (.filter, _): return value.text.flatMap { TemplateFilter(named: $0) } != nil
+    case (.test, _): return value.text.flatMap { TemplateTest(named: $0) } != nil
+    case (.same, _): return value.isSame(as: given[0] ?? .none)
     case (.odd, _), (.even, _), (.divisible, _):
-      let divisor = test == .divisible ? argument : .integer(2)
-      let rest = try operate(.remainder, value, divisor ?? .none)
-      return (rest == .integer(0)) == (test != .odd)
+      let divisor = test == .divisible ? given[0] ?? .none : .integer(2)
+      let rest = try operate(.remainder, value, divisor)
+      return try equal(rest, .integer(test == .odd ? 1 : 0))
     default: return false
     }
   }
