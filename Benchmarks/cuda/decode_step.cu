@@ -1,5 +1,5 @@
 // decode_step: a decoder's step by decode.cu, from a token to logits, beside the chain of tokens.cu,
-// fused_linear.cu and attention.cu that computes the same: its time, and whether results are the same bits.
+// fused_linear.cu and attention_decode.cu (or attention.cu) that computes the same: its time, and whether results are the same bits.
 // Then steps that follow one another, each with the choice of its token, and choices alone.
 //
 //     nvcc -O3 -std=c++20 -arch=sm_90 -ISources/CMGLUKernels/include -DUNIT_MASKS=4 -DUNIT_PLANES=1 -o decode_step Benchmarks/cuda/decode_step.cu
@@ -7,7 +7,8 @@
 //
 // The model has the shape of paper-large (16 layers, h 2048, d 8192, 32 heads, 8 key-value heads, 50,257
 // tokens in an embedding that is the head too). SwiGLU is
-// UNIT_MASKS 0 and UNIT_PLANES 2. Weights, caches and norms are random. With -DTIMELINE it prints when
+// UNIT_MASKS 0 and UNIT_PLANES 2; with -DINT8=1 weights are integers, which want -DBITS=16. With -DBITS=16 activations and cache are FP16, else float32; the blocks of the
+// cache are in no order. Weights, caches and norms are random. With -DTIMELINE it prints when
 // the first block, half and all of them reach the points of a layer in the middle, in microseconds.
 // Needs compute capability 9.0.
 #include <cuda_runtime.h>
@@ -22,7 +23,12 @@
 // Before the kernels, which include it in namespaces.
 #include "cmglu_numbers.h"
 
-#define QUERIES 2
+#ifndef BITS
+#define BITS 32
+#endif
+#ifndef INT8
+#define INT8 0
+#endif
 #define MASKS 0
 #define PLANES 1
 #define fused_linear fused_linear_projection
@@ -41,9 +47,20 @@ namespace chain_unit {
 #undef fused_linear
 #undef MASKS
 #undef PLANES
+// Queries of a block do not change what it computes.
+#define QUERIES 4
+#if BITS == 16
+namespace chain_attention {
+#include "../../Sources/CMGLUKernels/cuda/attention_decode.cu"
+}
+#define attention attention_decode
+#else
 namespace chain_attention {
 #include "../../Sources/CMGLUKernels/cuda/attention.cu"
 }
+#endif
+#undef QUERIES
+#define QUERIES 2
 namespace chain_tokens {
 #include "../../Sources/CMGLUKernels/cuda/tokens.cu"
 }
@@ -69,17 +86,19 @@ __device__ unsigned long long timeline[LAYERS + 1][POINTS][132];
 
 constexpr int H = 2048, D = 8192, HEADS = 32, KV_HEADS = 8, CAPACITY = 1024;
 constexpr int VOCABULARY = 50257, TOKEN = 4321;
-constexpr int ROWS = (HEADS + 2 * KV_HEADS) * HEAD;
-constexpr int UNIT_CELL = UNIT_PLANES * 2048 + UNIT_MASKS * 128;
+constexpr int QKV_ROWS = (HEADS + 2 * KV_HEADS) * HEAD;
+constexpr int MATRIX_CELL = chain_projection::CELL_BYTES, UNIT_CELL = chain_unit::CELL_BYTES;
 constexpr int ACTIVATION = 1, GATING = UNIT_MASKS ? 3 : UNIT_PLANES == 2 ? 1 : 0;
-static int pieces = 1, multiprocessors = 132;
+constexpr int ACTIVATIONS = BITS == 16 ? CMGLU_F16 : CMGLU_F32;
+constexpr int BLOCKS = CAPACITY / attend::BLOCK;
+static int pieces = BITS == 16 ? 1 : 2, multiprocessors = 132;
 static cudaStream_t stream;
 
 __global__ void randomize(unsigned *words, size_t count, unsigned seed) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count; i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = ((unsigned)i + seed) * 2654435761u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
-    words[i] = (z & 0x83ff83ffu) | 0x24002400u;  // halves of about 2^-6
+    words[i] = (z & 0x83ff83ffu) | (INT8 ? 0x0c000c00u : 0x24002400u);  // halves of about 2^-12 or 2^-6
   }
 }
 // Masks' words become random bits.
@@ -87,7 +106,7 @@ __global__ void randomize_masks(unsigned char *cells, size_t count) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count * UNIT_MASKS * 32; i += (size_t)gridDim.x * blockDim.x) {
     unsigned z = (unsigned)i * 2246822519u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
-    ((unsigned *)(cells + i / (UNIT_MASKS * 32 + !UNIT_MASKS) * UNIT_CELL + UNIT_PLANES * 2048))[i % (UNIT_MASKS * 32 + !UNIT_MASKS)] = z;
+    ((unsigned *)(cells + i / (UNIT_MASKS * 32 + !UNIT_MASKS) * UNIT_CELL + UNIT_PLANES * MATRIX_CELL))[i % (UNIT_MASKS * 32 + !UNIT_MASKS)] = z;
   }
 }
 __global__ void randomize_floats(float *x, size_t count, unsigned seed, float center, float width) {
@@ -95,6 +114,14 @@ __global__ void randomize_floats(float *x, size_t count, unsigned seed, float ce
     unsigned z = ((unsigned)i + seed) * 2654435761u;
     z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
     x[i] = center + width * ((float)z / 2147483648.f - 1.f);
+  }
+}
+
+__global__ void randomize_elements(attend::Element *x, size_t count, unsigned seed) {
+  for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < count; i += (size_t)gridDim.x * blockDim.x) {
+    unsigned z = ((unsigned)i + seed) * 2654435761u;
+    z ^= z >> 15, z *= 0x85ebca6bu, z ^= z >> 13, z *= 0xc2b2ae35u, z ^= z >> 16;
+    x[i] = attend::to_element((float)z / 1073741824.f - 2.f);
   }
 }
 
@@ -110,12 +137,18 @@ static unsigned char *weights(int rows, int columns, int cell) {
   const size_t count = (size_t)(rows + 15) / 16 * (columns / 64);
   auto *memory = allocate<unsigned char>(count * cell);
   randomize<<<2048, 256>>>((unsigned *)memory, count * cell / 4, seed += 77777);
-  if (cell != 2048 && UNIT_MASKS) randomize_masks<<<2048, 256>>>(memory, count);
+  if (cell != MATRIX_CELL && UNIT_MASKS) randomize_masks<<<2048, 256>>>(memory, count);
   return memory;
 }
 static float *floats(size_t count, float center, float width) {
   auto *memory = allocate<float>(count * 4);
   randomize_floats<<<2048, 256>>>(memory, count, seed += 77777, center, width);
+  return memory;
+}
+
+static attend::Element *elements(size_t count) {
+  auto *memory = allocate<attend::Element>(count * sizeof(attend::Element));
+  randomize_elements<<<2048, 256>>>(memory, count, seed += 77777);
   return memory;
 }
 
@@ -152,13 +185,15 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, int shared, i
 }
 
 static void multiply(
-    bool isUnit, unsigned char *cells, float *x, float *output, const float *norm, int rows, int columns) {
+    bool isUnit, unsigned char *cells, const void *x, int inputType, void *output, int outputType,
+    const float *norm, int rows, int columns) {
   chain_projection::FusedLinear f = {};
   f.cells = cells, f.x = x, f.output = output, f.norm = norm;
   f.outputStride = f.rows = rows, f.columns = columns, f.batch = 1, f.pieces = pieces;
+  f.inputType = inputType, f.outputType = outputType;
   f.activation = isUnit ? ACTIVATION : 5, f.gating = isUnit ? GATING : 0;
   f.accumulate = norm == nullptr, f.epsilon = 1e-5f, f.isChained = 1;
-  const int streams = !isUnit ? 1 : UNIT_PLANES == 2 ? 2 : UNIT_MASKS + 1, cell = isUnit ? UNIT_CELL : 2048;
+  const int streams = !isUnit ? 1 : UNIT_PLANES == 2 ? 2 : UNIT_MASKS + 1, cell = isUnit ? UNIT_CELL : MATRIX_CELL;
   const int tiles = (rows + 15) / 16, grid = std::min(tiles, multiprocessors), own = columns / 64 / 8 * ((tiles + grid - 1) / grid);
   const int fixed = pieces * (columns / 64 * 128 + 64) + pieces * 2 * 8 * streams * 16 * 4 + 64;
   f.places = 2;
@@ -210,11 +245,11 @@ int main(int count, char **arguments) {
   CHECK(cudaStreamCreate(&stream));
   CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0));
   std::vector<Layer> layers;
-  const size_t cache = (size_t)KV_HEADS * CAPACITY * HEAD;
+  const size_t cache = (size_t)(BLOCKS + 1) * KV_HEADS * attend::BLOCK * HEAD;
   for (int l = 0; l < LAYERS; l++)
-    layers.push_back({weights(ROWS, H, 2048), weights(H, H, 2048), weights(D, H, UNIT_CELL), weights(H, D, 2048),
-                      floats(H, 1, 0.5), floats(H, 1, 0.5), floats(cache, 0, 2), floats(cache, 0, 2)});
-  auto *embedding = weights(VOCABULARY, H, 2048);
+    layers.push_back({weights(QKV_ROWS, H, MATRIX_CELL), weights(H, H, MATRIX_CELL), weights(D, H, UNIT_CELL), weights(H, D, MATRIX_CELL),
+                      floats(H, 1, 0.5), floats(H, 1, 0.5), elements(cache), elements(cache)});
+  auto *embedding = weights(VOCABULARY, H, MATRIX_CELL);
   auto *norm = floats(H, 1, 0.5), *x = allocate<float>(4 * H), *logits = allocate<float>(4 * VOCABULARY);
   auto *token = allocate<int>(4);
   CHECK(cudaDeviceSynchronize());
@@ -224,40 +259,52 @@ int main(int count, char **arguments) {
   CHECK(cudaMallocHost(&choice, 20));
   CHECK(cudaMallocHost(&chosen, 4));
   choice[0] = choice[1] = choice[3] = choice[4] = 0, choice[2] = 1;
-  auto *qkv = allocate<float>(4 * ROWS), *attended = allocate<float>(4 * H), *a = allocate<float>(4 * D);
+  auto *qkv = allocate<attend::Element>(4 * QKV_ROWS), *attended = allocate<attend::Element>(4 * H);
+  auto *a = allocate<attend::Element>(4 * D);
   auto *table = floats(CAPACITY * HEAD, 0, 1);
   auto *position = allocate<int>(4);
   CHECK(cudaMemcpy(position, &at, 4, cudaMemcpyHostToDevice));
+  // Slot 1; block i of the sequence is block 1 + 7 i mod BLOCKS of the cache.
+  auto *slot = allocate<int>(4), *blockTables = allocate<int>(4 * 2 * BLOCKS);
+  std::vector<int> blocks(2 * BLOCKS, 0);
+  for (int i = 0; i < BLOCKS; i++) blocks[BLOCKS + i] = 1 + i * 7 % BLOCKS;
+  const int one = 1;
+  CHECK(cudaMemcpy(slot, &one, 4, cudaMemcpyHostToDevice));
+  CHECK(cudaMemcpy(blockTables, blocks.data(), 4 * blocks.size(), cudaMemcpyHostToDevice));
 
   auto chain = record([&] {
-    launch(chain_tokens::embed, 1, 256, 0, 1, IN_ORDER, token, embedding, x, H, 0);
+    launch(chain_tokens::embed, 1, 256, 0, 1, IN_ORDER, token, embedding, x, H, INT8 ? CMGLU_I8 : CMGLU_F16);
     for (auto &l : layers) {
-      multiply(false, (unsigned char *)l.qkv, x, qkv, l.inputNorm, ROWS, H);
+      multiply(false, (unsigned char *)l.qkv, x, CMGLU_F32, qkv, ACTIVATIONS, l.inputNorm, QKV_ROWS, H);
       chain_attention::Attention p = {};
       p.qkv = qkv, p.keys = l.keys, p.values = l.values, p.output = attended, p.positions = position;
+      p.slots = slot, p.blockTables = blockTables, p.blocksPerSequence = BLOCKS, p.decodes = 1;
       p.cosine = table, p.sine = table + CAPACITY * HEAD / 2;
-      p.heads = HEADS, p.kvHeads = KV_HEADS, p.capacity = CAPACITY, p.window = CAPACITY, p.scale = 0.125f;
-      launch(chain_attention::attention, dim3(HEADS / QUERIES, SPLITS), 256, 0, SPLITS, EARLY, p);
-      multiply(false, (unsigned char *)l.output, attended, x, nullptr, H, H);
-      multiply(true, (unsigned char *)l.up, x, a, l.unitNorm, D, H);
-      multiply(false, (unsigned char *)l.down, a, x, nullptr, H, D);
+      p.heads = HEADS, p.kvHeads = KV_HEADS, p.window = CAPACITY, p.scale = 0.125f;
+      launch(chain_attention::attention, dim3(HEADS / 4, BITS == 16 ? 1 : SPLITS), 256, 0, BITS == 16 ? 1 : SPLITS, EARLY, p);
+      multiply(false, (unsigned char *)l.output, attended, ACTIVATIONS, x, CMGLU_F32, nullptr, H, H);
+      multiply(true, (unsigned char *)l.up, x, CMGLU_F32, a, ACTIVATIONS, l.unitNorm, D, H);
+      multiply(false, (unsigned char *)l.down, a, ACTIVATIONS, x, CMGLU_F32, nullptr, H, D);
     }
-    multiply(false, embedding, x, logits, norm, VOCABULARY, H);
+    multiply(false, embedding, x, CMGLU_F32, logits, CMGLU_F32, norm, VOCABULARY, H);
   });
-  const double layer = 2. * ROWS * H + 2. * H * H + 2. * D * H + (double)D * H * UNIT_CELL / 1024;
-  const double bytes = LAYERS * layer + 2. * VOCABULARY * H;
+  const double each = MATRIX_CELL / 1024.;
+  const double layer = each * QKV_ROWS * H + each * H * H + each * D * H + (double)D * H * UNIT_CELL / 1024;
+  const double bytes = LAYERS * layer + each * VOCABULARY * H;
   auto report = [&](const char *name, float us) {
     printf("%-36s %6.1f us of %.0f MB: %.2f TB/s\n", name, us, bytes / 1e6, bytes / us / 1e6);
   };
   report("chain", time(chain));
   // Results of one step: logits, the residual, and the new row of every cache.
   auto results = [&](cudaGraphExec_t step) {
-    const size_t row = (size_t)at * HEAD;
+    constexpr size_t bytes = HEAD * sizeof(attend::Element);
+    const auto row = [&](attend::Element *cache, int kv) {
+      const size_t block = blocks[BLOCKS + at / attend::BLOCK] * KV_HEADS + kv;
+      return cache + (block * attend::BLOCK + at % attend::BLOCK) * HEAD;
+    };
     for (auto &l : layers)
-      for (int kv = 0; kv < KV_HEADS; kv++) {
-        CHECK(cudaMemset(l.keys + (size_t)kv * CAPACITY * HEAD + row, 0xff, 4 * HEAD));
-        CHECK(cudaMemset(l.values + (size_t)kv * CAPACITY * HEAD + row, 0xff, 4 * HEAD));
-      }
+      for (int kv = 0; kv < KV_HEADS; kv++)
+        for (auto *cache : {l.keys, l.values}) CHECK(cudaMemset(row(cache, kv), 0xff, bytes));
     CHECK(cudaMemset(x, 0xff, 4 * H));
     CHECK(cudaMemset(logits, 0xff, 4 * VOCABULARY));
     CHECK(cudaDeviceSynchronize());
@@ -270,7 +317,7 @@ int main(int count, char **arguments) {
     for (auto &l : layers)
       for (int kv = 0; kv < KV_HEADS; kv++)
         for (auto *from : {l.keys, l.values}) {
-          CHECK(cudaMemcpy(&all[i], from + (size_t)kv * CAPACITY * HEAD + row, 4 * HEAD, cudaMemcpyDeviceToHost));
+          CHECK(cudaMemcpy(&all[i], row(from, kv), bytes, cudaMemcpyDeviceToHost));
           i += HEAD;
         }
     return all;
@@ -281,13 +328,13 @@ int main(int count, char **arguments) {
   std::copy(layers.begin(), layers.end(), d.layers);
   d.token = token, d.position = position, d.embedding = d.head = embedding, d.norm = norm;
   d.residual = x, d.logits = logits, d.vocabulary = VOCABULARY, d.cosine = table, d.sine = table + CAPACITY * HEAD / 2;
-  d.splits = SPLITS;
-  d.words = allocate<u64>(8ul * (2 + 2 * H + ROWS + HEADS * HEAD + D + HEADS * SPLITS * (HEAD + 2)));
-  d.count = LAYERS, d.hidden = H, d.intermediate = D, d.heads = HEADS, d.kvHeads = KV_HEADS, d.capacity = CAPACITY;
+  d.slot = slot, d.blockTables = blockTables, d.blocksPerSequence = BLOCKS;
+  d.words = allocate<u64>(8ul * (2 + 2 * H + QKV_ROWS + HEADS * HEAD + D + HEADS * SPLITS * (HEAD + 2)));
+  d.count = LAYERS, d.hidden = H, d.intermediate = D, d.heads = HEADS, d.kvHeads = KV_HEADS;
   d.pieces = pieces, d.activation = ACTIVATION, d.gating = GATING, d.scale = 0.125f, d.epsilon = 1e-5f;
   cudaFuncAttributes attributes;
   CHECK(cudaFuncGetAttributes(&attributes, decode));
-  const int fixed = pieces * (D / 64 * 128 + 64) + 2 * 8 * unit::STREAMS * 16 * pieces * 4 + 32 + 64 + (LAYERS + 1) * 64 + 128;
+  const int fixed = pieces * (D / 64 * 128 + 64) + 2 * 8 * unit::STREAMS * 16 * pieces * 4 + 32 + 64 + (LAYERS + 1) * 64 + 128 + (BLOCKS + 7) / 8 * 4;
   const long most = (227 << 10) - (int)attributes.sharedSizeBytes - fixed;
   printf("decode: %d registers, %d bytes of local and %d of static shared memory, at most %ld bytes of ring\n", attributes.numRegs,
          (int)attributes.localSizeBytes, (int)attributes.sharedSizeBytes, most);

@@ -54,6 +54,7 @@ namespace masked {
 #undef MARK
 #define MARK(point) mark(a.partial, point, blockIdx.x + blockIdx.y * gridDim.x)
 #define QUERIES 2
+#define BITS 32
 namespace attend {
 #include "../../Sources/CMGLUKernels/cuda/attention.cu"
 }
@@ -144,6 +145,9 @@ int main(int count, char **arguments) {
   auto *x = allocate<float>(4 * H), *qkv = allocate<float>(4 * QKV), *attended = allocate<float>(4 * H);
   auto *a = allocate<float>(4 * D), *table = allocate<float>(4ul * CAPACITY * HEAD_SIZE);
   auto *position = allocate<int>(4);
+  auto *slot = allocate<int>(4), *blocks = allocate<int>(4 * CAPACITY / attend::BLOCK);
+  for (int i = 0; i < CAPACITY / attend::BLOCK; i++)
+    CHECK(cudaMemcpy(blocks + i, &i, 4, cudaMemcpyHostToDevice));
   const int at = 512;
   CHECK(cudaMemcpy(position, &at, 4, cudaMemcpyHostToDevice));
   timeline = allocate<unsigned long long>(8ul * LAYERS * KERNELS * POINTS * BLOCKS);
@@ -155,8 +159,9 @@ int main(int count, char **arguments) {
     multiply(PROJECTION, l.qkv, x, qkv, l.norm1, QKV, H);
     attend::Attention p = {};
     p.qkv = qkv, p.keys = l.keys, p.values = l.values, p.output = attended, p.positions = position;
+    p.slots = slot, p.blockTables = blocks, p.blocksPerSequence = CAPACITY / attend::BLOCK, p.decodes = 1;
     p.cosine = table, p.sine = table + CAPACITY * HEAD_SIZE / 2;
-    p.heads = HEADS, p.kvHeads = KV_HEADS, p.capacity = CAPACITY, p.window = CAPACITY, p.scale = 0.125f;
+    p.heads = HEADS, p.kvHeads = KV_HEADS, p.window = CAPACITY, p.scale = 0.125f;
     p.partial = (float *)(timeline + (size_t)kernel_index++ * POINTS * BLOCKS);
     launch(attend::attention, dim3(HEADS / QUERIES, SPLITS), 0, SPLITS, p);
     multiply(PROJECTION, l.output, attended, x, nullptr, H, H);

@@ -3,9 +3,8 @@
 
     decode_torch_cuda.py [--masks 1,4] [--skip-swiglu] [--skip-naive] [--json]
 
-The paper's large model (arXiv 2506.23225, appendix A) with GPT-2's vocabulary, tied embeddings and
-a quarter of the heads for keys and values; random FP16 weights, batch 1. A token is written at
-position 512 into a static cache of 1024, up to its logits. torch.compile with max-autotune,
+The model of torch_decoder.py with random weights, batch 1. A token is written at position 512 into a
+static cache of 1024, up to its logits. torch.compile with max-autotune,
 captured in a CUDA graph of one token; replays follow each other, and each is timed.
 
 SwiGLU is compiled as one graph. SwiMGLU is the naive yardstick: 2 n_m products with W * M and
@@ -19,94 +18,19 @@ import sys
 import time
 
 import torch
-import torch.nn as nn
-import torch.nn.functional as F
 
-from cuda_timing import (
-    DEVICE, glu, graph_times, naive_mglu, note, quantiles, read_bandwidth)
+from cuda_timing import graph_times, note, quantiles, read_bandwidth
+from torch_decoder import decode_inputs, decoder
 
-LAYERS, HIDDEN, WIDTH, HEADS, KV_HEADS, VOCABULARY = 16, 2048, 8192, 32, 8, 50257
-CONTEXT, POSITION, THETA = 1024, 512, 10_000.0
+CONTEXT, POSITION = 1024, 512
 MODE = "max-autotune-no-cudagraphs"
-
-
-def rotate(x, rotary):
-    cosine, sine = rotary
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cosine - b * sine, b * cosine + a * sine], -1)
-
-
-class Block(nn.Module):
-    """A layer, its cache with it; masks = 0 is SwiGLU."""
-
-    def __init__(self, masks):
-        super().__init__()
-        size = HIDDEN // HEADS
-        self.norm1, self.norm2 = nn.RMSNorm(HIDDEN), nn.RMSNorm(HIDDEN)
-        self.qkv = nn.Linear(HIDDEN, HIDDEN + 2 * KV_HEADS * size, bias=False)
-        self.out = nn.Linear(HIDDEN, HIDDEN, bias=False)
-        self.up = nn.Linear(HIDDEN, WIDTH if masks else 2 * WIDTH, bias=False)
-        self.down = nn.Linear(WIDTH, HIDDEN, bias=False)
-        self.masks = masks
-        for index in range(masks):
-            mask = torch.randint(2, (WIDTH, HIDDEN), dtype=torch.uint8).bool()
-            self.register_buffer(f"mask{index}", mask)
-        self.register_buffer("keys", torch.zeros(1, KV_HEADS, CONTEXT, size))
-        self.register_buffer("values", torch.zeros(1, KV_HEADS, CONTEXT, size))
-
-    def feed_forward(self, x):
-        if self.masks == 0:
-            return self.down(glu(x, self.up.weight))
-        masks = [getattr(self, f"mask{index}") for index in range(self.masks)]
-        return self.down(naive_mglu(x, self.up.weight, masks))
-
-    def forward(self, x, position, rotary, visible):
-        size = HIDDEN // HEADS
-        q, k, v = self.qkv(self.norm1(x)).split([HIDDEN, KV_HEADS * size, KV_HEADS * size], -1)
-        q, k, v = (part.view(1, 1, -1, size).transpose(1, 2) for part in (q, k, v))
-        self.keys.index_copy_(2, position, rotate(k, rotary))
-        self.values.index_copy_(2, position, v)
-        attended = F.scaled_dot_product_attention(
-            rotate(q, rotary), self.keys, self.values, attn_mask=visible, enable_gqa=True)
-        x = x + self.out(attended.transpose(1, 2).reshape(1, 1, HIDDEN))
-        return x + self.feed_forward(self.norm2(x))
-
-
-class Decoder(nn.Module):
-    def __init__(self, masks):
-        super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, HIDDEN)
-        self.blocks = nn.ModuleList(Block(masks) for _ in range(LAYERS))
-        self.norm = nn.RMSNorm(HIDDEN)
-
-    def forward(self, token, position, rotary, visible):
-        x = self.embedding(token)
-        for block in self.blocks:
-            x = block(x, position, rotary, visible)
-        return self.head(x)
-
-    def head(self, x):
-        return F.linear(self.norm(x), self.embedding.weight)
-
-
-def inputs():
-    """A token, its position, the rotation of that position, and which of the cache it sees."""
-    size = HIDDEN // HEADS
-    angles = POSITION * THETA ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
-    rotary = tuple(part.to(DEVICE, torch.float16) for part in (angles.cos(), angles.sin()))
-    visible = (torch.arange(CONTEXT, device=DEVICE) <= POSITION)[None, None, None]
-    return (torch.zeros(1, 1, dtype=torch.long, device=DEVICE),
-            torch.tensor([POSITION], device=DEVICE), rotary, visible)
 
 
 def decode(masks, options):
     """A row: the time of a token."""
     torch._dynamo.reset()
-    torch.set_default_dtype(torch.float16)
-    with torch.device(DEVICE):
-        model = Decoder(masks).eval()
-    torch.set_default_dtype(torch.float32)
-    arguments = inputs()
+    model = decoder(masks, context=CONTEXT)
+    arguments = decode_inputs(1, POSITION, CONTEXT)
     eager = model(*arguments)
     start = time.perf_counter()
     if masks:  # one compilation serves all blocks

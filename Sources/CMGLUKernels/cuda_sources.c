@@ -11,8 +11,41 @@ static const char activations_cu[] = {
 static const char attention_cu[] = {
 #embed "cuda/attention.cu" suffix(, 0)
 };
+static const char attention_chunk_cu[] = {
+#embed "cuda/attention_chunk.cu" suffix(, 0)
+};
+static const char attention_decode_cu[] = {
+#embed "cuda/attention_decode.cu" suffix(, 0)
+};
+static const char attention_matrices_cu[] = {
+#embed "cuda/attention_matrices.cu" suffix(, 0)
+};
+static const char attention_merge_cu[] = {
+#embed "cuda/attention_merge.cu" suffix(, 0)
+};
+static const char attention_numbers_cu[] = {
+#embed "cuda/attention_numbers.cu" suffix(, 0)
+};
+static const char attention_prompt_cu[] = {
+#embed "cuda/attention_prompt.cu" suffix(, 0)
+};
+static const char attention_prompt_hopper_cu[] = {
+#embed "cuda/attention_prompt_hopper.cu" suffix(, 0)
+};
+static const char attention_rotation_cu[] = {
+#embed "cuda/attention_rotation.cu" suffix(, 0)
+};
 static const char attention_rows_cu[] = {
 #embed "cuda/attention_rows.cu" suffix(, 0)
+};
+static const char attention_softmax_cu[] = {
+#embed "cuda/attention_softmax.cu" suffix(, 0)
+};
+static const char attention_step_cu[] = {
+#embed "cuda/attention_step.cu" suffix(, 0)
+};
+static const char attention_store_cu[] = {
+#embed "cuda/attention_store.cu" suffix(, 0)
 };
 static const char attention_train_cu[] = {
 #embed "cuda/attention_train.cu" suffix(, 0)
@@ -50,6 +83,9 @@ static const char decode_share_cu[] = {
 static const char fused_linear_cu[] = {
 #embed "cuda/fused_linear.cu" suffix(, 0)
 };
+static const char fused_linear_batch_cu[] = {
+#embed "cuda/fused_linear_batch.cu" suffix(, 0)
+};
 static const char fused_linear_cell_cu[] = {
 #embed "cuda/fused_linear_cell.cu" suffix(, 0)
 };
@@ -61,6 +97,15 @@ static const char fused_linear_input_cu[] = {
 };
 static const char fused_linear_numbers_cu[] = {
 #embed "cuda/fused_linear_numbers.cu" suffix(, 0)
+};
+static const char fused_linear_prompt_cu[] = {
+#embed "cuda/fused_linear_prompt.cu" suffix(, 0)
+};
+static const char fused_linear_prompt_input_cu[] = {
+#embed "cuda/fused_linear_prompt_input.cu" suffix(, 0)
+};
+static const char fused_linear_prompt_wgmma_cu[] = {
+#embed "cuda/fused_linear_prompt_wgmma.cu" suffix(, 0)
 };
 static const char fused_linear_unit_cu[] = {
 #embed "cuda/fused_linear_unit.cu" suffix(, 0)
@@ -111,12 +156,18 @@ static const char training_units_cu[] = {
 #define SOURCE(name) {#name ".cu", name##_cu, sizeof name##_cu - 1}
 static const cmglu_cuda_source sources[] = {
     {"cmglu_numbers.h", numbers_h, sizeof numbers_h - 1},
-    SOURCE(activations), SOURCE(attention), SOURCE(attention_rows), SOURCE(attention_train),
+    SOURCE(activations), SOURCE(attention), SOURCE(attention_chunk), SOURCE(attention_decode),
+    SOURCE(attention_matrices), SOURCE(attention_merge), SOURCE(attention_numbers),
+    SOURCE(attention_prompt), SOURCE(attention_prompt_hopper), SOURCE(attention_rotation),
+    SOURCE(attention_rows), SOURCE(attention_softmax), SOURCE(attention_step),
+    SOURCE(attention_store), SOURCE(attention_train),
     SOURCE(attention_train_backward), SOURCE(attention_train_forward),
     SOURCE(attention_train_tiles), SOURCE(decode), SOURCE(decode_attention),
     SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),
-    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_cell),
-    SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers), SOURCE(fused_linear_unit),
+    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_batch), SOURCE(fused_linear_cell),
+    SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
+    SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_input),
+    SOURCE(fused_linear_prompt_wgmma), SOURCE(fused_linear_unit),
     SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_bias), SOURCE(training_difference), SOURCE(training_embedding),
     SOURCE(training_loss), SOURCE(training_norm),

@@ -9,7 +9,8 @@ import torch
 
 from support import mglu
 from test_llama_in import LLAMA3, llama
-from texts import mixed_text, train
+from test_tokenizers import train
+from texts import mixed_text
 
 PROMPT = "The masks we'll see: 12345"
 

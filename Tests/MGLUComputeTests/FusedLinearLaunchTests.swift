@@ -29,7 +29,7 @@ import Testing
     let device = Self.devices[index]
     for (masks, planes) in (0...16).map({ ($0, 1) }) + [(0, 2)] {
       for (type, pieces) in [
-        (WeightType.float16, 1), (.float16, 2), (.bfloat16, 1), (.bfloat16, 3),
+        (WeightType.float16, 1), (.float16, 2), (.bfloat16, 1), (.bfloat16, 3), (.int8, 2),
       ] {
         for width in [1, 577, 2048, 4096, 15_000, 28_672, 120_000, 1 << 20] {
           for rows in [1, 2048, 8192, 131_072] {
@@ -64,6 +64,45 @@ import Testing
         }
       }
     }
+  }
+
+  /// Steps of many rows on Hopper: whatever is asked for fits a block, and blocks are enough for all of it.
+  @Test func batchesFit() {
+    let hopper = Self.devices[3]
+    #expect(FusedLinearBatchLaunch.isAvailable(on: hopper))
+    #expect(!FusedLinearBatchLaunch.isAvailable(on: Self.devices[4]))
+    for gating in [Gating.linear, .gated, .shared]
+      + (1...16).map({ .masked(count: $0, ablation: nil) })
+    {
+      for (type, pieces) in [
+        (WeightType.float16, 1), (.float16, 2), (.bfloat16, 3), (.int8, 1), (.int8, 2),
+      ] {
+        for (rows, width) in [(1, 1), (37, 577), (2048, 8192), (3072, 2048), (131_072, 4096)] {
+          for batch in [1, 2, 17, 64, 100, 256] {
+            let launch = FusedLinearBatchLaunch(
+              gating: gating, activation: .silu, type: type, output: .float32, rows: rows,
+              width: width, batch: batch, pieces: pieces, on: hopper)
+            let cluster = launch.options.contains("-DCLUSTER=2") ? 2 : 1
+            #expect(
+              launch.sharedBytes <= hopper.sharedBytesPerBlock && launch.stages >= 3
+                && launch.grid % cluster == 0 && launch.grid >= cluster
+                && (cluster > 1 || launch.grid <= hopper.multiprocessorCount),
+              "\(launch)")
+          }
+        }
+      }
+    }
+  }
+
+  /// As many blocks as an H100 has room for, and no more than two columns of them: what was measured.
+  @Test(arguments: [
+    (3072, 2048, 8, 96), (2048, 2048, 64, 128), (2048, 8192, 64, 128), (2048, 8192, 256, 128),
+  ])
+  func batchesFillMultiprocessors(rows: Int, width: Int, batch: Int, grid: Int) {
+    let launch = FusedLinearBatchLaunch(
+      gating: .linear, activation: .identity, type: .float16, output: .float32, rows: rows,
+      width: width, batch: batch, pieces: 1, on: Self.devices[3])
+    #expect(launch.grid == grid, "\(launch)")
   }
 
   private func fits(
@@ -103,7 +142,7 @@ import Testing
     let hopper = Self.devices[3]
     var queries: Set<Int> = []
     for (heads, kvHeads, capacity) in [
-      (8, 8, 2048), (16, 8, 64), (32, 8, 2048), (24, 8, 2048), (64, 16, 4096),
+      (8, 8, 2048), (16, 8, 64), (32, 8, 2048), (24, 8, 131_072), (64, 16, 4096),
     ] {
       for (hidden, intermediate) in [(512, 8192), (1024, 8192), (2048, 8192), (4096, 14_336)] {
         for (layers, pieces) in (1...48).flatMap({ layers in (1...3).map { (layers, $0) } }) {
@@ -112,13 +151,16 @@ import Testing
               let made = DecodeLaunch(
                 layers: layers, hidden: hidden, intermediate: intermediate,
                 attention: AttentionShape(heads: heads, kvHeads: kvHeads, headSize: 64),
-                capacity: capacity, masks: masks, planes: planes, type: .bfloat16, pieces: pieces,
-                on: hopper)
+                blocksPerSequence: (capacity + 63) / 64,
+                cacheType: pieces == 1 ? .bfloat16 : .float32,
+                masks: masks, planes: planes, type: .bfloat16, pieces: pieces, on: hopper)
             else { continue }
             let option = try #require(made.options.last { $0.hasPrefix("-DQUERIES=") })
             let count = try #require(Int(option.dropFirst("-DQUERIES=".count)))
             queries.insert(count)
-            let needed = made.sharedBytes + DecodeLaunch.attendingBytes(queries: count)
+            let attending = DecodeLaunch.attendingBytes(
+              queries: count, cacheType: pieces == 1 ? .bfloat16 : .float32)
+            let needed = made.sharedBytes + attending
             #expect(needed <= hopper.sharedBytesPerBlock, "\(made)")
           }
         }
@@ -135,15 +177,16 @@ import Testing
     {
       DecodeLaunch(
         layers: 16, hidden: 2048, intermediate: 8192,
-        attention: AttentionShape(heads: 32, kvHeads: 8, headSize: 64), capacity: 2048,
-        masks: masks, planes: planes, type: .float16, pieces: pieces, on: device)
+        attention: AttentionShape(heads: 32, kvHeads: 8, headSize: 64), blocksPerSequence: 32,
+        cacheType: .float32, masks: masks, planes: planes, type: .float16, pieces: pieces,
+        on: device)
     }
     let hopper = Self.devices[3]
     for (masks, planes) in (0...16).map({ ($0, 1) }) + [(0, 2)] {
       let made = try #require(launch(masks, planes, on: hopper), "\(masks) masks")
-      #expect(made.stages >= 3 && made.splits == 8 && made.grid == hopper.multiprocessorCount)
-      #expect(
-        made.sharedBytes + DecodeLaunch.attendingBytes(queries: 2) <= hopper.sharedBytesPerBlock)
+      #expect(made.stages >= 3 && made.grid == hopper.multiprocessorCount)
+      let attending = DecodeLaunch.attendingBytes(queries: 2, cacheType: .float32)
+      #expect(made.sharedBytes + attending <= hopper.sharedBytesPerBlock)
     }
     // What the input, sums and queries leave of 227 KiB: four planes for every cell of 2,560 bytes.
     #expect(try #require(launch(4, 1, on: hopper)).ringBytes >> 10 == 178)

@@ -34,7 +34,7 @@ struct CUDAInferenceTests {
   }
 
   @Test func attentionAgreesWithTheReference() throws {
-    expect([try Verification(on: backend).attention()])
+    expect(try Verification(on: backend).attention())
   }
 
   @Test func choicesAgreeWithTheReference() throws {

@@ -2,12 +2,12 @@
 // fused_linear_unit.cu and training_units.cu, which include it, within their namespaces where they
 // have some, and cmglu_numbers.h before it. The CPU's are in vector.h.
 
-// g(x). With EXACT, errors are some of the last of 24 bits; without, the exponential is the fast one,
-// and what it is wrong by disappears in weights of 16 bits.
+// g(x). With EXACT, errors are some of the last of 24 bits; without, exponential and quotient are the fast
+// ones, and what they are wrong by disappears in weights of 16 bits.
 template <bool EXACT> __device__ __forceinline__ float activate(float x, int activation) {
   switch (activation) {
-    case CMGLU_SIGMOID: return 1.f / (1.f + (EXACT ? expf(-x) : __expf(-x)));
-    case CMGLU_SILU: return x / (1.f + (EXACT ? expf(-x) : __expf(-x)));
+    case CMGLU_SIGMOID: return EXACT ? 1.f / (1.f + expf(-x)) : __fdividef(1.f, 1.f + __expf(-x));
+    case CMGLU_SILU: return EXACT ? x / (1.f + expf(-x)) : __fdividef(x, 1.f + __expf(-x));
     case CMGLU_GELU: return 0.5f * x * (1.f + erff(x * 0.70710678f));
     case CMGLU_GELU_TANH: return 0.5f * x * (1.f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
     case CMGLU_RELU: return x > 0.f ? x : 0.f;
@@ -74,4 +74,10 @@ __device__ __forceinline__ float activate(float x, int activation, float &slope)
       slope = 1.f;
       return x;
   }
+}
+
+// g(x) as kernels of training have it.
+__device__ __forceinline__ float activate_fast(float x, int activation) {
+  float slope;
+  return activate(x, activation, slope);
 }

@@ -1,29 +1,15 @@
-// attention_rows: what a warp does with rows of a cache of keys and values: rotation, and a
-// softmax-weighted sum in progress, which warps and blocks merge. A part of attention.cu and
-// decode.cu, which include it: it takes their HEAD and QUERIES, and ROTARY where not all of a head is
-// rotated.
-
-#ifndef ROTARY
-#define ROTARY HEAD
-#endif
+// attention_rows: what a warp does with rows of a cache of keys and values of any type: a
+// softmax-weighted sum in progress, in float32, which warps and blocks merge. A part of attention.cu and
+// decode.cu, which include it after attention_numbers.cu and attention_rotation.cu: it takes their HEAD and
+// QUERIES.
+//
+// Positions are taken 64 at a time, a block of the cache: WARPS x AHEAD, twice. With splits, chunk c
+// belongs to split c % splits.
 
 constexpr int WARPS = 8;
-constexpr int HALF = HEAD / 2;
-constexpr int TURNS = ROTARY / 2;        // pairs that are rotated
 constexpr int PAIRS = (HALF + 31) / 32;  // of elements, of a lane
 constexpr int AHEAD = 4;                 // positions that a warp treats together
-
-// The elements of pair i: those that are rotated against each other, then the others, halves against
-// halves too.
-__device__ __forceinline__ int low_of(int i) { return TURNS == HALF || i < TURNS ? i : i + TURNS; }
-__device__ __forceinline__ int high_of(int i) { return i + (TURNS < HALF && i < TURNS ? TURNS : HALF); }
-
-// Roundings are written out here and in add_rows, so that they are the same in every kernel.
-__device__ __forceinline__ void rotate(float &low, float &high, float cosine, float sine) {
-  const float rotated = fmaf(low, cosine, -(high * sine));
-  high = fmaf(high, cosine, low * sine);
-  low = rotated;
-}
+constexpr int ROUND = WARPS * AHEAD;     // and all warps
 
 __device__ __forceinline__ float warp_sum(float value) {
 #pragma unroll
@@ -41,12 +27,12 @@ struct KeyValue {
   float key[PAIRS][2], value[PAIRS][2];
 };
 
-__device__ __forceinline__ void load_pairs(const float *row, int lane, float (&pairs)[PAIRS][2]) {
+__device__ __forceinline__ void load_pairs(const Element *row, int lane, float (&pairs)[PAIRS][2]) {
 #pragma unroll
   for (int pair = 0; pair < PAIRS; pair++) {
     const int i = pair * 32 + lane;
-    pairs[pair][0] = i < HALF ? row[low_of(i)] : 0.f;
-    pairs[pair][1] = i < HALF ? row[high_of(i)] : 0.f;
+    pairs[pair][0] = i < HALF ? to_float(row[low_of(i)]) : 0.f;
+    pairs[pair][1] = i < HALF ? to_float(row[high_of(i)]) : 0.f;
   }
 }
 
@@ -135,9 +121,9 @@ __device__ __forceinline__ float merge(
   for (int w = 0; w < WARPS; w++) largest = fmaxf(largest, found[w][q][HEAD]);
 #pragma unroll
   for (int w = 0; w < WARPS; w++) {
-    const float factor = exp2f(found[w][q][HEAD] - largest);
-    sum += factor * found[w][q][HEAD + 1];
-    value += factor * found[w][q][i];
+    const float factor = power_of_two(found[w][q][HEAD] - largest);
+    sum = fmaf(factor, found[w][q][HEAD + 1], sum);
+    value = fmaf(factor, found[w][q][i], value);
   }
   return value;
 }

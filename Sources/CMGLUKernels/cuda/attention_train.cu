@@ -122,6 +122,8 @@ struct AttentionTrain {
   }
 };
 
+#define BF16 1
+#include "attention_matrices.cu"
 #include "attention_train_tiles.cu"
 
 extern __shared__ __align__(16) unsigned char attention_memory[];

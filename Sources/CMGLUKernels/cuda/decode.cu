@@ -1,7 +1,7 @@
 // decode: a decoder's step for one row, from a token to logits, in one kernel that never stops
 // reading weights.
 //
-// What the embedding (tokens.cu), a layer's five kernels (fused_linear.cu, attention.cu) and the head's
+// What the embedding (tokens.cu), a layer's five kernels (fused_linear.cu, attention*.cu) and the head's
 // compute, bit for bit. A block stays on each multiprocessor. One thread of it copies the block's share
 // of all weights, in their order, through one ring of shared memory, and a little further to the L2:
 // weights depend on nothing, so the memory is busy while eight warps wait for other blocks' results.
@@ -14,24 +14,27 @@
 //
 // Work. Tiles of 16 rows go to blocks in turn, those of query, key and value and of the head from the
 // last block on, so that who has one more of these has one less of the others. Each block adds to the
-// residual where it alone writes it. Attention is split as in attention.cu: a block for every QUERIES
-// query heads and split of the positions; blocks of different splits merge an equal share each.
+// residual where it alone writes it. Attention is split as in attention_decode.cu and attention.cu: a
+// block for every QUERIES query heads and split of the positions; blocks of different splits merge an equal
+// share each.
 //
-// Variants UNIT_MASKS, UNIT_PLANES and BF16 of the unit, as in fused_linear.cu; HEAD and QUERIES as in
-//          attention.cu.
+// Variants UNIT_MASKS, UNIT_PLANES, BF16 and INT8 of the unit, as in fused_linear.cu; HEAD, QUERIES and BITS of
+//          the cache, as in attention.cu: 16 with inputs in one piece, whose queries, keys and values
+//          are rounded to the weights' type, else 32.
 // Launch   a block of 288 threads on each multiprocessor, in order or before the kernels ahead are done,
 //          if they are started so that this one's blocks find room together. Columns are multiples of
 //          512, HEAD is 64 at most. Compute capability 9.0.
 //
-// Measured on an H100 (2026-11-25): a step of 16 layers of h 2048, d 8192, 32 heads, 8 key-value heads,
-// position 512, 50,257 tokens, FP16, inputs in two pieces, with the choice of the token
-// (tokens_sample.cu), steps one after the other (Benchmarks/cuda/decode_step.cu); microseconds, and
-// those of the bytes at 3.09 TB/s:
-//                this   bytes   the chain, without choice
-//     SwiGLU      796     697   957
-//     n_m = 8     766     610
-//     n_m = 4     685     566   886
-//     n_m = 1     639     534   842
+// Measured on an H100 (2026-11-26): a step of 16 layers of h 2048, d 8192, 32 heads, 8 key-value heads,
+// position 512, 50,257 tokens, FP16, inputs in one piece and a cache of 16 bits, and in two pieces and a
+// cache of 32, with the choice of the token (tokens_sample.cu), steps one after the other
+// (Benchmarks/cuda/decode_step.cu); microseconds, and those of the bytes at 3.09 TB/s:
+//                16 bits   32 bits   bytes   the chain, without choice
+//     SwiGLU         782       792     697   957
+//     n_m = 4        676       686     566   886
+//     n_m = 1        626       633     534   842
+// At position 1000: 785 and 806, 679 and 700, 632 and 651. With positions split in eight by their number
+// and 32 bits (2026-11-25): 795 and 805, 682 and 696, 641 and 646.
 // Steps on the way, n_m = 4: a copy for each warp of a stage, and words in the order of their elements,
 // of which lanes took eight each, 742; one copy a stage 762, though without waiting for results it is
 // 2.91 TB/s in place of 2.68; words in the order in which lanes take two of each eighth, whole lines
@@ -41,6 +44,8 @@
 // What bounds it: half of the time the ring is full, while eight warps stage inputs (1.1 us for the way
 // of a result when memory is idle, 2.5 when it is busy), attend (4) and multiply masked cells (9 for
 // what the memory needs 13.6 for, from a full ring).
+// INT8, the same, inputs in one piece, cache of FP16 (2026-11-26): SwiGLU 543 (370), n_m = 1 485 (289),
+// n_m = 4 554 (321). The ring, half a layer, is full most of the time.
 
 #ifndef UNIT_MASKS
 #define UNIT_MASKS 1
@@ -66,7 +71,13 @@ namespace unit {
 #undef MASKS
 #undef PLANES
 namespace attend {
+#include "attention_numbers.cu"
+#include "attention_rotation.cu"
+#if BITS == 16
+#include "attention_chunk.cu"
+#else
 #include "attention_rows.cu"
+#endif
 }
 
 using projection::u32;
@@ -82,35 +93,36 @@ constexpr int THREADS = WARPS * 32;  // that compute
 constexpr int NORMALizED = 2;        // chunks of an input with a norm that a thread holds
 constexpr int AWAITED = 4;           // of one without that are waited for together,
 constexpr int TAKEN = 2;             // and on their way
-constexpr int SPLITS = 8;            // most that positions are split into
+constexpr int SPLITS = 8;            // of positions
 // Stages on their way at a time: small reads queue behind more of them, and one leaves the memory idle.
-constexpr int WINDOW = 2;
+constexpr int WINDOW = INT8 && UNIT_PLANES == 2 ? 4 : 2;
 constexpr int LEAD = 2;              // stages beyond a full ring that go to the L2
 constexpr int MOST_LAYERS = 48;      // that an argument has room for
 // A warp's part of a stage of the ring: a plane of a cell, or a whole cell of a masked unit.
 constexpr int PLANE = projection::CELL_BYTES;
 constexpr int CELL = UNIT_PLANES == 2 ? PLANE : unit::CELL_BYTES;
-static_assert(attend::AHEAD * HEAD * 8 <= PLANE, "a warp's rows of the cache take its part of a stage");
+// And of a stage of a cache: a chunk of 16 bits or half of one of 32, keys and values.
+constexpr int CACHE = PLANE < 2048 ? 2048 : PLANE, LARGEST = CELL < CACHE ? CACHE : CELL;
 
 // Mirrored by cmglu_cuda_layer in cmglu_cuda.h.
 struct Layer {
   const unsigned char *qkv, *output, *up, *down;
   const float *inputNorm, *unitNorm;
-  float *keys, *values;  // [kvHeads][capacity][HEAD]
+  attend::Element *keys, *values;  // [blocks][kvHeads][BLOCK][HEAD]
 };
 
 // Mirrored by cmglu_cuda_decode in cmglu_cuda.h.
 struct Decode {
-  const int *token, *position;
+  const int *token, *position, *slot;
+  const int *blockTables;                 // [slots][blocksPerSequence]
   const unsigned char *embedding, *head;  // cells of one plane
   const float *norm;                      // before the head
   float *residual;                        // [hidden], after the last layer
   float *logits;                          // [vocabulary], or null: they are not wanted
   const float *cosine, *sine;
   u64 *words;  // exchanged: see `exchanged`; zero at first
-  int count, hidden, intermediate, vocabulary, heads, kvHeads, capacity;
+  int count, hidden, intermediate, vocabulary, heads, kvHeads, blocksPerSequence;
   int pieces, activation, gating;
-  int splits;     // of the positions
   int ringBytes;
   int stages;     // that the ring holds at most
   float scale, epsilon;
@@ -150,7 +162,7 @@ decode(const __grid_constant__ Decode d) {
   extern __shared__ __align__(128) unsigned char memory[];
   __shared__ Attending attending;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  // [ring][barriers][x][sums 2 x WARPS x STREAMS x 16 x pieces][scratch][residual][layers and head]
+  // [ring][barriers][x][sums 2 x WARPS x STREAMS x 16 x pieces][scratch][residual][layers and head][blocks]
   Block block;
   Ring &ring = block.ring;
   ring.memory = memory, ring.bytes = d.ringBytes, ring.stages = d.stages;
@@ -179,7 +191,7 @@ decode(const __grid_constant__ Decode d) {
   projection::launch_dependents();
 
   if (warp == WARPS) {
-    if (lane == 0) Filling(d, block.layers, ring).run();
+    if (lane == 0) Filling(d, block.layers, (int *)(block.layers + d.count + 1), ring).run();
     return;
   }
 
@@ -191,13 +203,7 @@ decode(const __grid_constant__ Decode d) {
           Embedded(d)[tile * 16 + threadIdx.x];
   const int position = *d.position;
   const Share share(d, position);
-  // Of the new row's rotation, for this lane's pairs.
-  float cosine[attend::PAIRS], sine[attend::PAIRS];
-#pragma unroll
-  for (int pair = 0; pair < attend::PAIRS; pair++) {
-    const int i = position * attend::HALF + min(pair * 32 + lane, attend::HALF - 1);
-    cosine[pair] = d.cosine[i], sine[pair] = d.sine[i];
-  }
+  const NewRow added(d, position, lane);
   const u32 epoch = *words.epoch;  // of the layer before the first
   for (int l = 0; l <= d.count; l++) {
     const Layer &layer = block.layers[l];
@@ -206,7 +212,7 @@ decode(const __grid_constant__ Decode d) {
     for (int step = QKV; step <= DOWN; step++) {
       if (is_end(d, l, step)) break;
       if (step == ATTENTION) {
-        attention_of_block(d, ring, layer, words, share, position, now, l, cosine, sine, attending);
+        attention_of_block(d, ring, layer, words, share, added, now, l, attending);
         STEP_MARK(l, 3);
         continue;
       }

@@ -37,28 +37,40 @@ __device__ __forceinline__ void stage_input(
 // A token's row of the embedding, where it lies in the matrix's cells. One that is none, after
 // logits of which none was a number, is read as another.
 struct Embedded {
-  const unsigned char *row;
+  const unsigned char *tile;
+  int row;  // of the tile
 
   __device__ __forceinline__ Embedded(const Decode &d) {
     const int token = max(*d.token, 0);
-    row = d.embedding + (long long)(token >> 4) * (d.hidden / 64) * PLANE + (token >> 3 & 1) * 512 +
-          (token & 7) * 64;
+    tile = d.embedding + (long long)(token >> 4) * (d.hidden / 64) * PLANE, row = token & 15;
   }
   // Eight elements, from a multiple of eight on.
-  __device__ __forceinline__ const uint4 *chunk(int k) const {
-    return (const uint4 *)(row + (k >> 6) * PLANE + (k >> 5 & 1) * 1024 + (k >> 3 & 3) * 16);
-  }
   __device__ __forceinline__ void load(int k, float (&value)[8]) const {
-    const uint4 packed = *chunk(k);
+    const unsigned char *cell = tile + (k >> 6) * PLANE;
+    const int block = k >> 5 & 1, half = row >> 3, lane = (row & 7) * 4 + (k >> 3 & 3);
+#if INT8
+    const uint2 bytes = *(const uint2 *)(cell + (block * 32 + lane) * 16 + half * 8);
+    const float scale = projection::half_to_float(
+        ((const projection::u16 *)(cell + projection::INTEGER_BYTES))[(row & 7) * 4 + block * 2 + half]);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+      value[i] = scale * ((int)((i < 4 ? bytes.x : bytes.y) >> i % 4 * 8 & 255) - 128);
+#else
+    const uint4 packed = ((const uint4 *)cell)[(block * 2 + half) * 32 + lane];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const float2 pair = projection::widen(projection::component(packed, i));
       value[2 * i] = pair.x, value[2 * i + 1] = pair.y;
     }
+#endif
   }
   __device__ __forceinline__ float operator[](int k) const {
-    const float2 pair = projection::widen(((const u32 *)chunk(k))[k >> 1 & 3]);
-    return k & 1 ? pair.y : pair.x;
+    float value[8], found = 0.f;
+    load(k & ~7, value);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+      if (i == (k & 7)) found = value[i];
+    return found;
   }
 };
 
@@ -133,8 +145,11 @@ __device__ __forceinline__ void multiply_tiles(
       if (PLANES == 2 && warp >= WARPS / 2) ring.pass(SIZE, lane);
       ring.await();
       const unsigned char *from = ring.part(PLANES == 2 ? warp % (WARPS / 2) : warp, PLANES * SIZE);
-      if constexpr (isUnit) unit::add_cell(sum, from, PLANE, x + cell * (WARPS * 128), x, lane);
-      else projection::add_cell(sum, from, PLANE, x + cell * (WARPS * 128), x, lane);
+      const auto input = [&](int, int block) {
+        return *(const uint4 *)(x + cell * (WARPS * 128) + block * 64);
+      };
+      if constexpr (isUnit) unit::add_cell(sum, from, PLANE, input, lane);
+      else projection::add_cell(sum, from, PLANE, input, lane);
       ring.release(lane);
       ring.next(SIZE);
       if (PLANES == 2 && warp < WARPS / 2) ring.pass(SIZE, lane);

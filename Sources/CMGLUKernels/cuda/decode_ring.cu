@@ -1,6 +1,6 @@
 // decode_ring: shared memory that one thread of decode.cu fills with weights (decode_filling.cu) and
 // eight warps empty, in stages of which each warp has a part. A part of decode.cu, which includes it:
-// it takes its WARPS and CELL, u32, and fused_linear_copies.cu's barriers.
+// it takes its WARPS and LARGEST, u32, and fused_linear_copies.cu's barriers.
 
 // A place in the ring. Stages follow one another without gaps, whatever they take, but for the end of
 // the ring, which is left where a cell would not fit.
@@ -27,7 +27,7 @@ struct Ring {
   // Goes on from such a stage.
   __device__ __forceinline__ void next(int size) {
     offset += WARPS * size;
-    if (offset + WARPS * CELL > bytes) offset = 0;
+    if (offset + WARPS * LARGEST > bytes) offset = 0;
     if (++stage == stages) stage = 0, parity ^= 1;
   }
   // Leaves to other warps a stage that has arrived: before, it could be one turn of the ring ahead.

@@ -2,21 +2,25 @@
 // through the ring. A part of decode.cu, which includes it: it takes its Decode and Layer, and the
 // steps of a layer.
 
-// A block's part of attention: query heads and positions.
+// A block's part of attention: query heads and, of a sequence's chunks of 64 positions, every one of SPLITS.
 struct Share {
-  int group, split;  // of query heads, of positions
+  int group, split;  // of query heads, of chunks
   int kv;
+  int chunks;        // of the sequence, up to the new row's; none for a block without a part
   bool writes;       // the new row to the cache
-  int from, to;      // positions, none for a block without a part
 
   __device__ __forceinline__ Share(const Decode &d, int position) {
     const int across = d.heads / QUERIES, groups = d.heads / d.kvHeads / QUERIES;
     group = blockIdx.x % across, split = blockIdx.x / across, kv = group / groups;
-    writes = split == 0 && group % groups == 0;
-    const int share = (position + d.splits) / d.splits;
-    from = split * share, to = split < d.splits ? min(position + 1, from + share) : 0;
+    chunks = split < SPLITS ? position / attend::BLOCK + 1 : 0;
+    writes = group % groups == 0 && split == (chunks - 1) % SPLITS;
   }
 };
+
+// Where a sequence's blocks of the cache are named.
+__device__ __forceinline__ const int *block_table(const Decode &d) {
+  return d.blockTables + (long long)*d.slot * d.blocksPerSequence;
+}
 
 // A matrix and a block's tiles of it: from the first on, as many apart as there are blocks. A stage of
 // the ring has a cell of a tile for each warp or, of a unit of two planes, half of one.

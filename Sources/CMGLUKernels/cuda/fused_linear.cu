@@ -1,12 +1,13 @@
 // FlashMGLU for NVIDIA GPUs: a feed-forward unit, or a plain projection, in one pass over its
-// weights and mask bits, for 1 to 16 columns of input.
+// weights and mask bits, for 1 to 16 columns of input (fused_linear_batch.cu takes more, on Hopper).
 //
 //     masked   a = sum_i p_i g(s_i) (t - s_i),  t = x W^T,  s_i = x (M_i . W)^T
 //     gated    a = g(x Wg^T) (x Wv^T)
 //     linear   a = g(x W^T)             shared  a = g(x W^T) (x W^T)
 //
-// One variant is compiled per mask count, number of matrices, 16-bit type and column tiles:
-//     MASKS 0...16, PLANES 1 or 2 (gate and value), BF16 0 or 1, TILES 1 or 2 (of 8 columns),
+// One variant is compiled per mask count, number of matrices, type and column tiles:
+//     MASKS 0...16, PLANES 1 or 2 (gate and value), BF16 0 or 1, or INT8 1 (inputs are FP16 then),
+//     TILES 1 or 2 (of 8 columns),
 //     STAGED 0 or 1 (x comes from `stage` through memory, for rows that shared memory cannot hold)
 //
 // fused_linear_cell.cu says how weights lie and how masks are applied. Inputs are rounded to the weights'
@@ -159,8 +160,11 @@ fused_linear(const __grid_constant__ FusedLinear f) {
     for (int cell = 0; cell < own; cell++) {
       barrier_wait(barriers + stage * 8, parity);
       add_cell(
-          sum, ring + stage * CELL_BYTES, PLANE_BYTES, x0 + cell * (WARPS * 128),
-          x1 + cell * (WARPS * 128), lane);
+          sum, ring + stage * CELL_BYTES, PLANE_BYTES,
+          [&](int t, int block) {
+            return *(const uint4 *)((t == 0 ? x0 : x1) + cell * (WARPS * 128) + block * 64);
+          },
+          lane);
       __syncwarp();
       fill(stage);
       if (++stage == f.stages) stage = 0, parity ^= 1;

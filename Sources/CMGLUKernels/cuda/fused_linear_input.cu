@@ -10,6 +10,13 @@ __device__ __forceinline__ void load_chunk(const FusedLinear &f, int row, int k,
     const float4 b = *(const float4 *)((const float *)f.x + first + 4);
     value[0] = a.x, value[1] = a.y, value[2] = a.z, value[3] = a.w;
     value[4] = b.x, value[5] = b.y, value[6] = b.z, value[7] = b.w;
+  } else if (f.columns % 8 == 0 && f.inputType == (BF16 ? CMGLU_BF16 : CMGLU_F16) && k < f.columns) {
+    const uint4 words = *(const uint4 *)((const u16 *)f.x + first);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const float2 pair = widen(component(words, i));
+      value[2 * i] = pair.x, value[2 * i + 1] = pair.y;
+    }
   } else {
 #pragma unroll
     for (int i = 0; i < 8; i++)
@@ -58,35 +65,40 @@ __device__ __forceinline__ float squares(const float (&value)[8]) {
 // Chunks that a thread has in flight while x is staged.
 constexpr int AHEAD = TILES > 1 ? 2 : 4;
 
-// One row: read once, where it is no longer than the threads can hold. The block's sum of squares
-// is added up in an order that does not depend on the length.
-__device__ __forceinline__ void stage_row(
-    const FusedLinear &f, unsigned char *xs, int stride, float *scratch, int row) {
+// The first chunks of a row for this thread, and what a norm multiplies the row with. The block's sum
+// of squares is added up in an order that does not depend on the length.
+__device__ __forceinline__ float load_row(
+    const FusedLinear &f, int row, float (&value)[AHEAD][8], float *scratch) {
   const int chunks = (f.columns + 63) / 64 * 8, step = WARPS * 32;
-  float value[AHEAD][8];
 #pragma unroll
   for (int a = 0; a < AHEAD; a++) {
     const int chunk = threadIdx.x + a * step;
     if (chunk < chunks) load_chunk(f, row, chunk * 8, value[a]);
   }
-  float scale = 1.f;
-  if (f.norm) {
-    float sum = 0.f, more[8];
+  if (!f.norm) return 1.f;
+  float sum = 0.f, more[8];
 #pragma unroll
-    for (int a = 0; a < AHEAD; a++)
-      if (threadIdx.x + a * step < chunks) sum += squares(value[a]);
-    for (int chunk = threadIdx.x + AHEAD * step; chunk < chunks; chunk += step) {
-      load_chunk(f, row, chunk * 8, more);
-      sum += squares(more);
-    }
-    sum = warp_sum(sum);
-    if ((threadIdx.x & 31) == 0) scratch[threadIdx.x >> 5] = sum;
-    __syncthreads();
-    float total = 0.f;
-#pragma unroll
-    for (int w = 0; w < WARPS; w++) total += scratch[w];
-    scale = rsqrtf(total / f.columns + f.epsilon);
+  for (int a = 0; a < AHEAD; a++)
+    if (threadIdx.x + a * step < chunks) sum += squares(value[a]);
+  for (int chunk = threadIdx.x + AHEAD * step; chunk < chunks; chunk += step) {
+    load_chunk(f, row, chunk * 8, more);
+    sum += squares(more);
   }
+  sum = warp_sum(sum);
+  if ((threadIdx.x & 31) == 0) scratch[threadIdx.x >> 5] = sum;
+  __syncthreads();
+  float total = 0.f;
+#pragma unroll
+  for (int w = 0; w < WARPS; w++) total += scratch[w];
+  return rsqrtf(total / f.columns + f.epsilon);
+}
+
+// One row: read once, where it is no longer than the threads can hold.
+__device__ __forceinline__ void stage_row(
+    const FusedLinear &f, unsigned char *xs, int stride, float *scratch, int row) {
+  const int chunks = (f.columns + 63) / 64 * 8, step = WARPS * 32;
+  float value[AHEAD][8];
+  const float scale = load_row(f, row, value, scratch);
 #pragma unroll
   for (int a = 0; a < AHEAD; a++) {
     const int k = (threadIdx.x + a * step) * 8;

@@ -12,8 +12,17 @@
 #ifndef BF16
 #define BF16 0
 #endif
+#ifndef INT8
+#define INT8 0
+#endif
 #ifndef TILES
 #define TILES 1
+#endif
+#ifndef ROWS  // of cells that a warp multiplies at a time: 2 of one plane without masks
+#define ROWS 1
+#endif
+#ifndef ACTIVATE
+#define ACTIVATE activate<false>
 #endif
 
 typedef unsigned int u32;
@@ -42,6 +51,8 @@ struct FusedLinear {
   int places;                  // 1 or 2, which sums of a tile take turns in
   float epsilon;
   int isChained;               // whether kernels before and after depend on each other
+  int segment;                 // of fused_linear_prompt.cu: cells between additions to the output, or 0
+  int isSplit;                 // whether its blocks take segments by themselves
 };
 
 #include "activations.cu"
@@ -51,11 +62,11 @@ struct FusedLinear {
 
 // One mask's term of the sum, or the whole of a unit without masks.
 __device__ __forceinline__ float combine(float s, float t, const FusedLinear &f) {
-  if (PLANES == 2) return activate<false>(s, f.activation) * t;
-  if (MASKS == 0) return activate<false>(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
+  if (PLANES == 2) return ACTIVATE(s, f.activation) * t;
+  if (MASKS == 0) return ACTIVATE(t, f.activation) * (f.gating == CMGLU_SHARED ? t : 1.f);
   const float gate = f.gating == CMGLU_NO_GATE_MASK ? t : 0.5f * (t + s);
   const float value = f.gating == CMGLU_NO_VALUE_MASK ? t : 0.5f * (t - s);
-  return activate<false>(gate, f.activation) * value;
+  return ACTIVATE(gate, f.activation) * value;
 }
 
 #include "fused_linear_input.cu"

@@ -9,6 +9,7 @@ typedef unsigned int u32;
 typedef unsigned short u16;
 
 constexpr int PLANE_BYTES = 16 * 64 * 2;
+constexpr int INTEGER_BYTES = 16 * 64, INTEGER_PLANE_BYTES = INTEGER_BYTES + 16 * 2 * 2;
 
 __device__ __forceinline__ float half_to_float(u16 bits) {
   float value;
@@ -68,6 +69,31 @@ extern "C" __global__ void pack_plane(
   }
 }
 
+// The same of CMGLU_I8 into planes of integers with their scales, as they are.
+extern "C" __global__ void pack_integers(
+    const signed char *weights, const u16 *scales, unsigned char *cells, long long rows,
+    long long columns, long long firstRow, int plane, int cellBytes) {
+  const long long perTile = (columns + 63) / 64;
+  const long long firstTile = firstRow / 16, tiles = (firstRow + rows + 15) / 16 - firstTile;
+  const long long pieces = tiles * perTile * 128;
+  for (long long index = blockIdx.x * (long long)blockDim.x + threadIdx.x; index < pieces;
+       index += (long long)gridDim.x * blockDim.x) {
+    const int lane = index & 31, half = index >> 5 & 1, block = index >> 6 & 1;
+    const long long cell = firstTile * perTile + (index >> 7);
+    const long long row = cell / perTile * 16 + (lane >> 2) + 8 * half - firstRow;
+    const long long first = cell % perTile * 64 + block * 32, k = first + (lane & 3) * 8;
+    if (row < 0 || row >= rows) continue;
+    unsigned char *const to = cells + cell * cellBytes + plane * INTEGER_PLANE_BYTES;
+    u32 words[2] = {0x80808080u, 0x80808080u};  // zeros
+    for (int i = 0; i < 8; i++)
+      if (k + i < columns) words[i >> 2] ^= (u32)(unsigned char)weights[row * columns + k + i] << i % 4 * 8;
+    *(uint2 *)(to + (block * 32 + lane) * 16 + half * 8) = make_uint2(words[0], words[1]);
+    if ((lane & 3) == 0)
+      *(u16 *)(to + INTEGER_BYTES + (lane >> 2) * 8 + block * 4 + half * 2) =
+          first < columns ? scales[row * ((columns + 31) / 32) + first / 32] : 0;
+  }
+}
+
 // masks [count][rows][ceil(columns / 8)], least significant bit first, into the words of cells of
 // one plane, from row `firstRow`, a multiple of 16, on. Bit 15 - p of a word, and 31 - p, is set
 // where the first, and the second, weight of register p of the lane's 16 changes its sign: where
@@ -95,6 +121,6 @@ extern "C" __global__ void pack_masks(
         if (!one) word |= 1u << (15 + 16 * i - p);
       }
     }
-    *(u32 *)(cells + cell * cellBytes + PLANE_BYTES + slot * 4) = word;
+    *(u32 *)(cells + (cell + 1) * cellBytes - (count * 32 - slot) * 4) = word;
   }
 }

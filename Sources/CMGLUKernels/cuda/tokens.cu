@@ -14,6 +14,8 @@
 //              `parts` of them side by side in rows `stride` apart.
 // sample       the next token of each row of logits (tokens_sample.cu).
 
+#include "cmglu_numbers.h"
+
 typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned long long u64;
@@ -26,19 +28,25 @@ __device__ __forceinline__ void wait_for_input() {
 }
 
 extern "C" __global__ void embed(
-    const int *tokens, const unsigned char *cells, float *x, int columns, int isBFloat) {
+    const int *tokens, const unsigned char *cells, float *x, int columns, int type) {
   wait_for_input();
   const int token = max(tokens[blockIdx.x], 0), perTile = (columns + 63) / 64, row = token & 15;
-  const unsigned char *tile = cells + (long long)(token >> 4) * perTile * 2048;
+  const int cellBytes = type == CMGLU_I8 ? 1024 + 64 : 2048;
+  const unsigned char *tile = cells + (long long)(token >> 4) * perTile * cellBytes;
   for (int k = threadIdx.x; k < columns; k += blockDim.x) {
-    const int within = k & 63;
-    const unsigned char *piece = tile + (k >> 6) * 2048 + (within >> 5) * 1024 + (row >> 3) * 512 +
-                                 ((row & 7) * 4 + (within >> 3 & 3)) * 16;
-    const u16 bits = ((const u16 *)piece)[k & 7];
-    float value;
-    if (isBFloat) value = __uint_as_float((u32)bits << 16);
+    const unsigned char *cell = tile + (k >> 6) * cellBytes;
+    const int block = k >> 5 & 1, half = row >> 3, lane = (row & 7) * 4 + (k >> 3 & 3);
+    u16 bits;
+    float factor = 1.f, value;
+    if (type == CMGLU_I8) {
+      factor = (float)(cell[(block * 32 + lane) * 16 + half * 8 + (k & 7)] - 128);
+      bits = ((const u16 *)(cell + 1024))[(row & 7) * 4 + block * 2 + half];
+    } else {
+      bits = ((const u16 *)cell)[((block * 2 + half) * 32 + lane) * 8 + (k & 7)];
+    }
+    if (type == CMGLU_BF16) value = __uint_as_float((u32)bits << 16);
     else asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-    x[(long long)blockIdx.x * columns + k] = value;
+    x[(long long)blockIdx.x * columns + k] = factor * value;
   }
 }
 

@@ -8,10 +8,11 @@
 // that follows, unless these are null. Masses are integers of 2^-40, so sums do not depend on their
 // order; tokens as probable as the last one kept are kept too.
 //
-// Measured on an H100 (2026-11-25), 50,257 random logits, kernels in order, microseconds: the greedy
-// 9.5 (10.5 with loads of one number); a draw from all 30; top-k of 40 80 (537 with one set of bins for
-// all warps and no bound), top-p of 0.9 of these too 154 (589). The launch and the way to the host's
-// memory are some 5 of them (Benchmarks/cuda/decode_step.cu).
+// Measured on an H100 (2026-11-26), 50,257 random logits, kernels in order, microseconds of one row and of
+// 256: the greedy 10 and 24; a draw from all 31 and 55; top-k of 40 84 and 146 (537 for one row with one set
+// of bins for all warps and no bound), top-p of 0.9 of these too 155 and 270; top-p of 0.9 of all 233 and
+// 324. With one block on a multiprocessor, and every digit's lanes summing among themselves, 256 rows took
+// 30, 70, 177, 320 and 616. The launch and the way to the host's memory are some 5 of a row's.
 
 constexpr int THREADS = 512, WARPS = THREADS / 32;
 constexpr float MASS = 1099511627776.f;  // 2^40
@@ -79,7 +80,8 @@ __device__ __forceinline__ u64 block_sum(u64 value, u64 *scratch) {
 }
 
 // Adds each lane's value, of at most 2^40, to the bin of its digit, of those lanes that have one: the
-// lanes of a digit first sum among themselves, so that nobody else adds to the bin meanwhile.
+// lanes of a digit first sum among themselves, so that nobody else adds to the bin meanwhile. That is
+// for few digits: each is a turn of its own.
 __device__ __forceinline__ void add_to_bins(u64 *bins, u32 digit, u64 value, bool has) {
   const u32 same = __match_any_sync(~0u, has ? digit : 256);
   const u64 high = __reduce_add_sync(same, (u32)(value >> 20));
@@ -129,9 +131,11 @@ __device__ __forceinline__ u32 cut(
     read<2>(logits, 0, count, threadIdx.x, THREADS, [&](int, float logit, bool is) {
       const u32 key = order(logit);
       is = is && key >= floor && (shift == 24 || key >> (shift + 8) == high >> (shift + 8));
-      if (__any_sync(~0u, is))
-        add_to_bins(bins[warp], key >> shift & 255,
-                    !is ? 0 : byMass ? mass(logit, largest, temperature) : 1, is);
+      if (!__any_sync(~0u, is)) return;
+      const u64 weight = !is ? 0 : byMass ? mass(logit, largest, temperature) : 1;
+      if (shift == 24) add_to_bins(bins[warp], key >> shift & 255, weight, is);
+      // Below sign and exponent, digits are as many as lanes.
+      else if (is) atomicAdd(&bins[warp][key >> shift & 255], weight);
     });
     __syncthreads();
     if (threadIdx.x < 256)
@@ -162,7 +166,7 @@ __device__ __forceinline__ u32 cut(
   return prefix;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
 sample(
     const float *logits, const float *parameters, int *tokens, int count, int stride,
     const int *positions, int *nextTokens, int *nextPositions) {
@@ -182,7 +186,7 @@ sample(
   };
 
   u64 best = 0;
-  read<16>(logits, 0, count, threadIdx.x, THREADS, [&](int i, float logit, bool is) {
+  read<8>(logits, 0, count, threadIdx.x, THREADS, [&](int i, float logit, bool is) {
     const u64 candidate = (u64)order(logit) << 32 | (u32)(count - 1 - i);
     if (is && candidate > best) best = candidate;
   });
@@ -214,7 +218,7 @@ sample(
     floor = cut(logits, count, false, (u64)settings[1], 0, ownKey, largest, temperature, bins);
   if (topP < 1.f) {
     u64 own = 0;
-    read<8>(logits, 0, count, threadIdx.x, THREADS, [&](int, float logit, bool is) {
+    read<4>(logits, 0, count, threadIdx.x, THREADS, [&](int, float logit, bool is) {
       if (is && order(logit) >= floor) own += mass(logit, largest, temperature);
     });
     const u64 target = (u64)((double)topP * (double)block_sum(own, scratch));

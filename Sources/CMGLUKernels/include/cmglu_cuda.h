@@ -122,7 +122,11 @@ _Static_assert(sizeof(void *) != 8 || offsetof(cmglu_cuda_launch, attribute_coun
 // Functions that only newer drivers have, NULL elsewhere.
 #define CMGLU_CUDA_NEWER_FUNCTIONS(FUNCTION)                                                      \
   FUNCTION(cuFuncGetParamInfo, "cuFuncGetParamInfo", /* 12.4 */                                   \
-           (cmglu_cuda_function function, size_t index, size_t *offset, size_t *size))
+           (cmglu_cuda_function function, size_t index, size_t *offset, size_t *size))            \
+  FUNCTION(cuTensorMapEncodeTiled, "cuTensorMapEncodeTiled", /* 12.0 */                           \
+           (void *map, int type, uint32_t rank, cmglu_cuda_address address, const uint64_t *sizes, \
+            const uint64_t *strides, const uint32_t *box, const uint32_t *steps, int interleave,  \
+            int swizzle, int promotion, int fill))
 
 #define CMGLU_CUDA_MEMBER(name, symbol, parameters) cmglu_cuda_result(*name) parameters;
 typedef struct {
@@ -255,16 +259,40 @@ typedef struct {
   int32_t stages;
   int32_t places;
   float epsilon;
-  int32_t is_chained;
+  int32_t is_chained, segment, is_split;
 } cmglu_cuda_fused_linear;
-_Static_assert(sizeof(cmglu_cuda_fused_linear) == 112, "FusedLinear of fused_linear.cu");
+_Static_assert(sizeof(cmglu_cuda_fused_linear) == 120, "FusedLinear of fused_linear.cu");
 
 typedef struct {
-  cmglu_address qkv, keys, values, output, cosine, sine, positions, partial, counters;
-  int32_t heads, kv_heads, capacity, window;
+  cmglu_address qkv, keys, values, output, cosine, sine, positions, slots, block_tables, tiles;
+  cmglu_address partial, counters;
+  int32_t heads, kv_heads, blocks_per_sequence, window, first_row, decodes;
   float scale;
 } cmglu_cuda_attention;
-_Static_assert(sizeof(cmglu_cuda_attention) == 96, "Attention of attention.cu");
+_Static_assert(sizeof(cmglu_cuda_attention) == 128, "Attention of attention_step.cu");
+
+// How the copy engine finds the elements of a tensor: CUtensorMap.
+typedef struct {
+  uint64_t words[16];
+} cmglu_cuda_tensor_map;
+
+// The map of fused_linear_batch.cu: `pieces` of `rows` rows of 16-bit elements, 32 at a time, of which it
+// copies boxes of [1][2][box_rows][32].
+static inline cmglu_cuda_result cmglu_cuda_map_rows(
+    const cmglu_cuda_driver *driver, cmglu_cuda_tensor_map *map, cmglu_cuda_address address,
+    int columns, int rows, int64_t row_bytes, int pieces, int64_t piece_bytes, int box_rows) {
+  enum { UINT16 = 1, PROMOTION_L2_128B = 2 };
+  const uint64_t sizes[4] = {32, (uint64_t)rows, (uint64_t)((columns + 63) / 64 * 2),
+                             (uint64_t)pieces};
+  const uint64_t strides[3] = {(uint64_t)row_bytes, 64, (uint64_t)piece_bytes};
+  const uint32_t box[4] = {32, (uint32_t)box_rows, 2, 1}, steps[4] = {1, 1, 1, 1};
+  // The driver wants whole lines, which Swift's structures do not keep.
+  _Alignas(64) cmglu_cuda_tensor_map aligned;
+  const cmglu_cuda_result result = driver->cuTensorMapEncodeTiled(
+      &aligned, UINT16, 4, address, sizes, strides, box, steps, 0, 0, PROMOTION_L2_128B, 0);
+  *map = aligned;
+  return result;
+}
 
 // A layer of decode.cu.
 typedef struct {
@@ -272,13 +300,14 @@ typedef struct {
 } cmglu_cuda_layer;
 
 typedef struct {
-  cmglu_address token, position, embedding, head, norm, residual, logits, cosine, sine, words;
-  int32_t count, hidden, intermediate, vocabulary, heads, kv_heads, capacity;
-  int32_t pieces, activation, gating, splits, ring_bytes, stages;
+  cmglu_address token, position, slot, block_tables;
+  cmglu_address embedding, head, norm, residual, logits, cosine, sine, words;
+  int32_t count, hidden, intermediate, vocabulary, heads, kv_heads, blocks_per_sequence;
+  int32_t pieces, activation, gating, ring_bytes, stages;
   float scale, epsilon;
   cmglu_cuda_layer layers[48];
 } cmglu_cuda_decode;
-_Static_assert(sizeof(cmglu_cuda_decode) == 3216, "Decode of decode.cu");
+_Static_assert(sizeof(cmglu_cuda_decode) == 3224, "Decode of decode.cu");
 
 typedef struct {
   cmglu_address qkv, output, log_sum_exp, upstream, gradient, scratch;

@@ -8,18 +8,22 @@ extension CUDABackend {
   ) -> Bool {
     let (weights, caches, shape) = (model.weights, model.caches, model.shape)
     guard let first = weights.layers.first else { return false }
-    let (up, capacity) = (first.unit, model.blockTables.columns * caches[0].blockSize)
+    let (up, cacheType) = (first.unit, caches[0].keys.dataType)
+    let blocksPerSequence = model.blockTables.columns
+    precondition(
+      caches[0].blockSize == cacheBlockSize, "blocks of \(caches[0].blockSize) positions")
     let pieces = model.precision.pieces(of: up.type)
     guard
       let launch = DecodeLaunch(
         layers: caches.count, hidden: up.columns, intermediate: up.rows, attention: shape,
-        capacity: capacity, masks: up.gating.masks, planes: up.gating.planes, type: up.type,
-        pieces: pieces,
-        on: context.device)
+        blocksPerSequence: blocksPerSequence, cacheType: cacheType, masks: up.gating.masks,
+        planes: up.gating.planes, type: up.type, pieces: pieces, on: context.device)
     else { return false }
     var arguments = cmglu_cuda_decode()
     arguments.token = token.deviceAddress
     arguments.position = position.deviceAddress
+    arguments.slot = model.slots.deviceAddress
+    arguments.block_tables = model.blockTables.deviceAddress
     arguments.embedding = weights.embedding.address
     arguments.head = weights.head.address
     arguments.norm = weights.norm.weight.deviceAddress
@@ -30,7 +34,7 @@ extension CUDABackend {
     // The epoch, a count of blocks, what layers exchange, and what parts of attention find.
     let words =
       2 + 2 * up.columns + (shape.rowWidth + 255) / 256 * 256 + shape.queryWidth + up.rows
-      + shape.heads * launch.splits * (shape.headSize + 2)
+      + shape.heads * DecodeLaunch.splits * (shape.headSize + 2)
     arguments.words = scratch(.exchange, ofBytes: words * 8)
     arguments.count = Int32(caches.count)
     arguments.hidden = Int32(up.columns)
@@ -38,11 +42,10 @@ extension CUDABackend {
     arguments.vocabulary = Int32(weights.head.rows)
     arguments.heads = Int32(shape.heads)
     arguments.kv_heads = Int32(shape.kvHeads)
-    arguments.capacity = Int32(capacity)
+    arguments.blocks_per_sequence = Int32(blocksPerSequence)
     arguments.pieces = Int32(pieces)
     arguments.activation = up.activation.kernelValue.argument
     arguments.gating = up.gating.kernelValue.argument
-    arguments.splits = Int32(launch.splits)
     arguments.ring_bytes = Int32(launch.ringBytes)
     arguments.stages = Int32(launch.stages)
     arguments.scale = shape.scale

@@ -10,7 +10,7 @@ extension CUDABackend {
       launch(
         "tokens", "embed", grid: grid, block: 256,
         arguments: tokens.deviceAddress, cells.deviceAddress, x.deviceAddress, Int32(x.columns),
-        Int32(table.type == .bfloat16 ? 1 : 0))
+        table.type.dataType.kernelValue.argument)
     } else {
       launch(
         "tokens", "embed_rows", grid: grid, block: 256,

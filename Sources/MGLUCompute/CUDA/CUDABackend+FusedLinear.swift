@@ -1,9 +1,10 @@
 import CMGLUKernels
 
-// FlashMGLU on the GPU: 16-bit weights in cells through fused_linear.cu, float32 ones through plain.cu.
+// FlashMGLU on the GPU: weights in cells through fused_linear.cu, on Hopper through fused_linear_batch.cu
+// for several rows and fused_linear_prompt.cu for those of prompts; float32 ones through plain.cu.
 
 extension CUDABackend {
-  public var typesOfNarrowInputs: Set<WeightType> { [.float16, .bfloat16] }
+  public var typesOfNarrowInputs: Set<WeightType> { [.float16, .bfloat16, .int8] }
 
   public var truncatesSums: Bool { true }
 
@@ -17,17 +18,43 @@ extension CUDABackend {
     precondition(
       routes == nil || routes?.rows == x.rows && routes?.columns == weights.gating.masks,
       "routes \(routes?.shape ?? []) for \(weights.gating.masks) masks")
+    precondition((0...x.rows).contains(promptRows), "\(promptRows) rows of prompts of \(x.rows)")
     if let cells = weights.cells {
       let pieces = precision.pieces(of: weights.type)
-      let (most, isStaged) = FusedLinearVariant.pass(
-        masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
-        width: weights.columns, pieces: pieces, rows: weights.rows, on: context.device)
-      for start in stride(from: 0, to: x.rows, by: most) {
-        let rows = start..<min(x.rows, start + most)
-        pass(
+      let firstPromptRow =
+        FusedLinearPromptVariant.isAvailable(on: context.device) && weights.type != .int8
+        ? x.rows - promptRows : x.rows
+      let isBatch =
+        FusedLinearBatchLaunch.isAvailable(on: context.device)
+        && context.driver.functions.cuTensorMapEncodeTiled != nil
+        && FusedLinearBatchLaunch.serves(rows: firstPromptRow, pieces: pieces)
+      let (most, isStaged) =
+        isBatch
+        ? (FusedLinearBatchLaunch.mostRows, false)
+        : FusedLinearVariant.pass(
+          masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type,
+          width: weights.columns, pieces: pieces, rows: weights.rows, on: context.device)
+      for start in stride(from: 0, to: firstPromptRow, by: most) {
+        let rows = start..<min(firstPromptRow, start + most)
+        let (x, output) = (x[rowsOf: rows], output[rowsOf: rows])
+        let routes = routes.map { $0[rowsOf: rows] }
+        if isBatch {
+          batchPass(
+            over: cells, weights, x, norm: norm, routes: routes, pieces: pieces,
+            accumulate: accumulate, into: output)
+        } else {
+          pass(
+            over: cells, weights, x, norm: norm, routes: routes, pieces: pieces,
+            isStaged: isStaged, accumulate: accumulate, into: output)
+        }
+      }
+      let mostPromptRows = FusedLinearPromptLaunch.mostRows(width: x.columns, pieces: pieces)
+      for start in stride(from: firstPromptRow, to: x.rows, by: mostPromptRows) {
+        let rows = start..<min(x.rows, start + mostPromptRows)
+        promptPass(
           over: cells, weights, x[rowsOf: rows], norm: norm,
-          routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, isStaged: isStaged,
-          accumulate: accumulate, into: output[rowsOf: rows])
+          routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, accumulate: accumulate,
+          into: output[rowsOf: rows])
       }
     } else {
       plain(
@@ -51,6 +78,106 @@ extension CUDABackend {
       let launch = variant.launch(
         rows: weights.rows, isStaged: isStaged, isChained: isChained, on: context.device)
     else { preconditionFailure("no shared memory for \(x.rows) rows") }
+    var arguments = arguments(
+      cells, weights, x, norm: norm, routes: routes, pieces: pieces, accumulate: accumulate,
+      into: output)
+    arguments.stages = Int32(launch.stages)
+    arguments.places = Int32(launch.places)
+    arguments.is_chained = isChained ? 1 : 0
+    if isStaged {
+      arguments.staged = scratch(.stagedInput, ofBytes: variant.columns * variant.inputStride)
+      self.launch(
+        "fused_linear", "stage", options: launch.options, grid: LaunchSize(x.rows), block: 256,
+        arguments: arguments)
+    }
+    self.launch(
+      "fused_linear", "fused_linear", options: launch.options, grid: LaunchSize(launch.grid),
+      block: 256,
+      sharedBytes: launch.sharedBytes, arguments: arguments)
+  }
+
+  /// Several rows, each with the bits that it has alone.
+  private func batchPass(
+    over cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    pieces: Int, accumulate: Bool, into output: Tensor
+  ) {
+    let batch = FusedLinearBatchLaunch(
+      gating: weights.gating, activation: weights.activation, type: weights.type,
+      output: output.dataType, rows: weights.rows, width: weights.columns, batch: x.rows,
+      pieces: pieces, on: context.device)
+    var arguments = arguments(
+      cells, weights, x, norm: norm, routes: routes, pieces: pieces, accumulate: accumulate,
+      into: output)
+    arguments.stages = Int32(batch.stages)
+    let inputType: DataType = weights.type == .bfloat16 ? .bfloat16 : .float16
+    // Rows of whole cells in the weights' type are read where they are.
+    let isStaged =
+      norm != nil || pieces > 1 || x.dataType != inputType || x.columns % 64 != 0
+      || x.deviceAddress % 16 != 0
+    let stride = isStaged ? FusedLinearVariant.inputStride(width: x.columns) : x.columns * 2
+    if isStaged {
+      // Powers of two, for what is outgrown stays.
+      let bytes = x.rows * pieces * stride
+      arguments.staged = scratch(
+        .stagedInput, ofBytes: 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount))
+      let variant = FusedLinearVariant(
+        masks: 0, planes: 1, type: weights.type == .bfloat16 ? .bfloat16 : .float16, batch: 1,
+        pieces: 1, width: x.columns)
+      launch(
+        "fused_linear", "stage", options: variant.options(isStaged: true),
+        grid: LaunchSize(x.rows), block: 256, arguments: arguments)
+    }
+    var map = cmglu_cuda_tensor_map()
+    let isMapped = attempt { () throws(CUDAError) in
+      var functions = context.driver.functions
+      try context.driver.check(
+        cmglu_cuda_map_rows(
+          &functions, &map, isStaged ? arguments.staged : arguments.x, Int32(x.columns),
+          Int32(x.rows), Int64(pieces * stride), Int32(pieces), Int64(stride),
+          Int32(batch.columns)),
+        "cuTensorMapEncodeTiled")
+    }
+    guard isMapped != nil else { return }
+    launch(
+      "fused_linear_batch", "fused_linear_batch", options: batch.options,
+      grid: LaunchSize(batch.grid), block: LaunchSize(FusedLinearBatchLaunch.threads),
+      sharedBytes: batch.sharedBytes, arguments: arguments, map)
+  }
+
+  /// Rows of prompts: x is staged in the order of the tensor cores, then multiplied.
+  private func promptPass(
+    over cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    pieces: Int, accumulate: Bool, into output: Tensor
+  ) {
+    let prompt = FusedLinearPromptLaunch(
+      gating: weights.gating, activation: weights.activation, type: weights.type,
+      isRouted: routes != nil, rows: weights.rows, width: weights.columns, count: x.rows,
+      pieces: pieces, isAccumulating: accumulate && output.dataType == .float32,
+      on: context.device)
+    var arguments = arguments(
+      cells, weights, x, norm: norm, routes: routes, pieces: pieces, accumulate: accumulate,
+      into: output)
+    arguments.segment = Int32(prompt.segment)
+    arguments.is_split = prompt.isSplit ? 1 : 0
+    // Powers of two, for what is outgrown stays.
+    arguments.staged = scratch(
+      .stagedInput,
+      ofBytes: 1 << (Int.bitWidth - (prompt.stagedBytes - 1).leadingZeroBitCount))
+    let options = prompt.variant.options
+    launch(
+      "fused_linear_prompt", "stage_prompt", options: options, grid: LaunchSize(x.rows),
+      block: LaunchSize(FusedLinearPromptVariant.stagingThreads), arguments: arguments)
+    launch(
+      "fused_linear_prompt", "fused_linear_prompt", options: options,
+      grid: LaunchSize(prompt.grid), block: LaunchSize(FusedLinearPromptVariant.threads),
+      sharedBytes: prompt.variant.sharedBytes, arguments: arguments)
+  }
+
+  /// What fused_linear.cu and fused_linear_prompt.cu are told.
+  private func arguments(
+    _ cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
+    pieces: Int, accumulate: Bool, into output: Tensor
+  ) -> cmglu_cuda_fused_linear {
     var arguments = cmglu_cuda_fused_linear()
     arguments.cells = cells.deviceAddress
     arguments.x = x.deviceAddress
@@ -67,20 +194,8 @@ extension CUDABackend {
     arguments.activation = weights.activation.kernelValue.argument
     arguments.gating = weights.gating.kernelValue.argument
     arguments.accumulate = accumulate ? 1 : 0
-    arguments.stages = Int32(launch.stages)
-    arguments.places = Int32(launch.places)
     arguments.epsilon = norm?.epsilon ?? 0
-    arguments.is_chained = isChained ? 1 : 0
-    if isStaged {
-      arguments.staged = scratch(.stagedInput, ofBytes: variant.columns * variant.inputStride)
-      self.launch(
-        "fused_linear", "stage", options: launch.options, grid: LaunchSize(x.rows), block: 256,
-        arguments: arguments)
-    }
-    self.launch(
-      "fused_linear", "fused_linear", options: launch.options, grid: LaunchSize(launch.grid),
-      block: 256,
-      sharedBytes: launch.sharedBytes, arguments: arguments)
+    return arguments
   }
 
   /// A unit or projection over float32 weights.

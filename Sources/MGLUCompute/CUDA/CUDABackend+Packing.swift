@@ -3,13 +3,14 @@ import CMGLUKernels
 // Weights on their way to the GPU: read on the host as they are stored, converted and ordered there.
 
 extension CUDABackend {
-  public var weightTypes: [WeightType] { [.float32, .float16, .bfloat16] }
+  public var weightTypes: [WeightType] { [.float32, .float16, .bfloat16, .int8] }
 
   /// BF16 for float32, whose kernels are there to compare with and ten times as slow.
   public func weightType(for type: WeightType) -> WeightType {
     switch type {
     case .float32, .bfloat16: .bfloat16
-    case .float16, .int8: .float16
+    case .float16: .float16
+    case .int8: .int8
     }
   }
 
@@ -56,20 +57,23 @@ extension CUDABackend {
       as: type)
   }
 
-  /// 16-bit weights in the cells of fused_linear.cu; each plane may be stacked of several matrices.
+  /// Weights of 16 or 8 bits in the cells of fused_linear.cu; each plane may be stacked of several matrices.
   private func cells(
     _ planes: [[StoredMatrix]], masks: Tensor?, rows: Int, gating: Gating,
     activation: Activation, as type: WeightType
   ) -> PackedWeights {
-    precondition(type == .float16 || type == .bfloat16, "\(type) has no cells")
+    precondition(type != .float32, "\(type) has no cells")
     let columns = planes[0][0].columns
-    let cellBytes = FusedLinearVariant.cellBytes(masks: gating.masks, planes: planes.count)
+    let cellBytes = FusedLinearVariant.cellBytes(
+      masks: gating.masks, planes: planes.count, type: type)
     let count = (rows + 15) / 16 * ((columns + 63) / 64)
     let cells = allocate { $0.tensor([count, cellBytes], .uint8) }
     for (plane, matrices) in planes.enumerated() {
       var first = 0
       for matrix in matrices {
-        pack(matrix, into: cells, firstRow: first, plane: plane, type)
+        pack(
+          type == .int8 ? host.converted(matrix, to: .int8) : matrix, into: cells, firstRow: first,
+          plane: plane, type)
         first += matrix.rows
       }
     }
@@ -92,6 +96,14 @@ extension CUDABackend {
       if let scales {
         try stream.copy(
           from: UnsafeRawBufferPointer(scales.bytes), to: staging + UInt64(scalesOffset))
+      }
+      if type == .int8 {
+        try function("pack", "pack_integers", options: []).launch(
+          grid: 1024, block: 256, on: stream,
+          arguments: staging, staging + UInt64(scalesOffset), cells.deviceAddress,
+          Int64(range.count), Int64(matrix.columns), Int64(firstRow + range.lowerBound),
+          Int32(plane), Int32(cells.columns))
+        return
       }
       try function("pack", "pack_plane", options: []).launch(
         grid: 1024, block: 256, on: stream,

@@ -51,7 +51,7 @@ public final class CUDABackend: InferenceBackend, TrainingBackend {
     self.host = host
   }
 
-  /// The GPU's generation: `sm_90`.
+  /// The GPU's generation: `sm_90a`.
   public var kernelSet: String { "\(CUDAArchitecture(context.device.capability))" }
 
   public func fresh() throws(BackendError) -> CUDABackend {

@@ -2,8 +2,6 @@
 package struct DecodeLaunch: Equatable {
   /// NVRTC's options for the variant.
   package let options: [String]
-  /// Parts of the positions that are attended to side by side.
-  package let splits: Int
   /// Bytes of the ring.
   package let ringBytes: Int
   /// Most stages that it holds.
@@ -13,20 +11,25 @@ package struct DecodeLaunch: Equatable {
   /// Blocks.
   package let grid: Int
 
+  /// Parts of the positions that are attended to side by side, those of every kernel of attention.
+  static let splits = AttentionLaunch.splits
   /// Most layers that the kernel's argument has room for.
   static let mostLayers = 48
 
   /// Static shared memory of a block, which holds what attention finds: before dynamic memory that is
   /// aligned to a line, it is whole lines.
-  package static func attendingBytes(queries: Int) -> Int {
-    (((queries + 2) * 64 + FusedLinearVariant.warps * queries * 66) * 4 + 127) / 128 * 128
+  package static func attendingBytes(queries: Int, cacheType: DataType) -> Int {
+    let (row, found) = ((queries + 2) * 64, FusedLinearVariant.warps * queries * 66)
+    return (row * cacheType.byteCount + found * 4 + 127) / 128 * 128
   }
 
-  /// A launch for `layers` layers of 16-bit weights, whose unit has `masks` masks or two `planes`, over
-  /// caches of `capacity` positions, or `nil` where decode.cu is not made for them.
+  /// A launch for `layers` layers of weights in cells, whose unit has `masks` masks or two `planes`, over
+  /// caches of `cacheType`, of which a sequence has `blocksPerSequence` blocks at most, or `nil` where
+  /// decode.cu is not made for them.
   package init?(
-    layers: Int, hidden: Int, intermediate: Int, attention shape: AttentionShape, capacity: Int,
-    masks: Int, planes: Int, type: WeightType, pieces: Int, on device: CUDADevice
+    layers: Int, hidden: Int, intermediate: Int, attention shape: AttentionShape,
+    blocksPerSequence: Int, cacheType: DataType, masks: Int, planes: Int, type: WeightType,
+    pieces: Int, on device: CUDADevice
   ) {
     let (grid, group) = (device.multiprocessorCount, shape.heads / shape.kvHeads)
     // What was tested: others may run too.
@@ -35,12 +38,10 @@ package struct DecodeLaunch: Equatable {
       shape.headSize == 64, hidden <= 4096,
       [hidden, intermediate, shape.queryWidth].allSatisfy({ $0 % 512 == 0 })
     else { return nil }
-    // Split as attention.cu is for one row, so that the sums are the same; as few query heads to a
-    // block as leave none without a block.
-    let splits = max(1, min(capacity / 32, 8))
+    // As few query heads to a block as leave none without a block.
     guard
       let queries = (1...4).first(where: {
-        group % $0 == 0 && shape.heads / $0 * splits <= grid
+        group % $0 == 0 && shape.heads / $0 * Self.splits <= grid
       })
     else { return nil }
 
@@ -49,22 +50,27 @@ package struct DecodeLaunch: Equatable {
     let input = pieces * (max(hidden, intermediate, shape.queryWidth) * 2 + 64)
     let sums = 2 * warps * streams * 16 * pieces * 4
     let residual = (hidden / 16 + grid - 1) / grid * 64
-    let fixed = input + sums + warps * 4 + residual + (layers + 1) * 64
-    let attending = Self.attendingBytes(queries: queries)
+    let fixed =
+      input + sums + warps * 4 + residual + (layers + 1) * 64
+      + (blocksPerSequence + Self.splits - 1) / Self.splits * 4
+    let attending = Self.attendingBytes(queries: queries, cacheType: cacheType)
     // A stage is a cell of every warp or a plane of one, which is the least, and two barriers; the
     // input begins a line of its own.
-    let plane = warps * FusedLinearVariant.cellBytes(masks: 0, planes: 1)
+    func cellBytes(_ masks: Int) -> Int {
+      warps * FusedLinearVariant.cellBytes(masks: masks, planes: 1, type: type)
+    }
+    let plane = cellBytes(0)
     let available = device.sharedBytesPerBlock - attending - fixed - 128
     ringBytes = available * plane / (plane + 16) / 1024 * 1024
     stages = ringBytes / plane
-    guard ringBytes >= 3 * warps * FusedLinearVariant.cellBytes(masks: masks, planes: 1) else {
-      return nil
-    }
+    // A stage of a cache takes as much as a plane of 16 bits.
+    guard ringBytes >= 3 * max(cellBytes(masks), warps * 2048) else { return nil }
     sharedBytes = ringBytes + (stages * 16 + 127) / 128 * 128 + fixed
-    options = [
-      "-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
-      "-DHEAD=64", "-DQUERIES=\(queries)",
-    ]
-    (self.grid, self.splits) = (grid, splits)
+    options =
+      [
+        "-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
+        "-DHEAD=64", "-DQUERIES=\(queries)", "-DBITS=\(cacheType.byteCount * 8)",
+      ] + (type == .int8 ? ["-DINT8=1"] : [])
+    self.grid = grid
   }
 }

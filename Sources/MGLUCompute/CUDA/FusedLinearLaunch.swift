@@ -36,11 +36,14 @@ package struct FusedLinearVariant {
   private var streams: Int { planes == 2 ? 2 : masks + 1 }
   private var tiles: Int { columns > 8 ? 2 : 1 }
 
-  /// Bytes of 16 rows and 64 columns with their bits.
-  static func cellBytes(masks: Int, planes: Int) -> Int { planes * 2048 + masks * 128 }
-  private var cellBytes: Int { Self.cellBytes(masks: masks, planes: planes) }
+  /// Bytes of 16 rows and 64 columns with their bits, and with their scales where they are integers.
+  static func cellBytes(masks: Int, planes: Int, type: WeightType) -> Int {
+    planes * (type == .int8 ? 1024 + 64 : 2048) + masks * 128
+  }
+  private var cellBytes: Int { Self.cellBytes(masks: masks, planes: planes, type: type) }
   /// Bytes from one staged row of x to the next.
-  var inputStride: Int { (width + 63) / 64 * 128 + 64 }
+  var inputStride: Int { Self.inputStride(width: width) }
+  static func inputStride(width: Int) -> Int { (width + 63) / 64 * 128 + 64 }
 
   /// Shared memory with a ring of `stages` cells for every warp.
   private func sharedBytes(stages: Int, places: Int, isStaged: Bool) -> Int {
@@ -54,7 +57,7 @@ package struct FusedLinearVariant {
     [
       "-DMASKS=\(masks)", "-DPLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
       "-DTILES=\(tiles)", "-DSTAGED=\(isStaged ? 1 : 0)",
-    ]
+    ] + (type == .int8 ? ["-DINT8=1"] : [])
   }
 
   /// How it is launched on a device for a matrix of `rows` rows, or `nil` where shared memory cannot

@@ -68,9 +68,12 @@ package struct CUDAArchitecture: Sendable, Equatable, CustomStringConvertible {
     self.isVirtual = isVirtual
   }
 
-  /// As NVRTC names it: `sm_90` or `compute_90`.
+  /// As NVRTC names it: `sm_80` or `compute_80`. Cubins for Hopper may use what is not in later
+  /// generations (`sm_90a`): wgmma.
   package var description: String {
-    (isVirtual ? "compute_" : "sm_") + "\(capability.major)\(capability.minor)"
+    let number = "\(capability.major)\(capability.minor)"
+    return isVirtual
+      ? "compute_" + number : "sm_" + number + (capability == CUDACapability(9, 0) ? "a" : "")
   }
 
   /// The best for a GPU, of what a compiler supports: its own, else PTX of the newest before it.

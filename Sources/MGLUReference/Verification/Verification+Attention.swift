@@ -16,14 +16,46 @@ extension Verification {
       AttentionShape(heads: 2, kvHeads: 2, headSize: $0, window: $1, rotarySize: $2)
     }
 
+  /// Further heads that tensor cores take, with groups of queries that one block serves and with ones that it
+  /// does not.
+  private static let tensorCoreShapes =
+    [(3, 1, 32, nil, 32), (16, 2, 32, 70, 16), (6, 2, 96, nil, 96), (2, 2, 96, 130, 48)].map {
+      AttentionShape(heads: $0, kvHeads: $1, headSize: $2, window: $3, rotarySize: $4)
+    }
+    + [(32, 2, 64, 65, 64), (9, 3, 64, nil, 64), (8, 1, 128, 64, 128)].map {
+      AttentionShape(heads: $0, kvHeads: $1, headSize: $2, window: $3, rotarySize: $4)
+    }
+
   /// Rows of two sequences, whose blocks of the cache lie in any order and which are long enough for
   /// several blocks of a GPU to share a row: prompts in parts, alone and beside rows that decode, single
-  /// rows, the last position. Sums in float32: 1e-5.
-  package func attention() throws(BackendError) -> Finding {
-    var finding = Finding("attention, cached", on: set)
-    for shape in Self.attentionShapes {
+  /// rows, the last position.
+  ///
+  /// Sums in float32: 1e-5. Where the backend has caches of 16 bits, queries, keys, weights and results are
+  /// rounded to them, up to 2^-11 of each (BF16: 2^-8): 2e-3 (1.6e-2) of a row. Rows come in the cache's type, as
+  /// products leave them, or in float32, as norms of heads and biases do.
+  package func attention() throws(BackendError) -> [Finding] {
+    var findings = [try attention(cache: .float32, rows: .float32, bound: 1e-5)]
+    for (weights, type, bound) in [
+      (WeightType.float16, DataType.float16, 2e-3), (.bfloat16, .bfloat16, 1.6e-2),
+    ] where backend.cacheType(weights: weights, precision: .reduced) == type {
+      for rows in [type, .float32] {
+        findings.append(try attention(cache: type, rows: rows, bound: bound))
+      }
+    }
+    return findings
+  }
+
+  private func attention(
+    cache type: DataType, rows rowType: DataType, bound: Double
+  ) throws(BackendError) -> Finding {
+    let isNarrow = type != .float32
+    var finding = Finding(
+      "attention over \(type)\(rowType == type ? "" : " of \(rowType)")", on: set)
+    let narrowShapes = isNarrow ? Self.tensorCoreShapes : []
+    for shape in Self.attentionShapes + narrowShapes {
       var random = Philox(seed: 7, purpose: .synthetic)
-      var sequences = AttentionCase(shape, on: backend, using: &random)
+      var sequences = AttentionCase(
+        shape, cache: type, rows: rowType, on: backend, using: &random)
       for step in AttentionCase.steps {
         let found = try sequences.run(step, on: backend)
         for (row, (sequence, position)) in found.rows.enumerated() {
@@ -33,8 +65,8 @@ extension Verification {
             && found.rows[row + 1].sequence == sequence
           if isInside { continue }
           finding.add(
-            ReferenceMatrix(found.output[row..<row + 1]),
-            expected: sequences.references[sequence].row(position), bound: 1e-5,
+            found.output.rows(row..<row + 1),
+            expected: sequences.references[sequence].row(position), bound: bound,
             "\(shape.label), sequence \(sequence), position \(position)")
         }
       }
@@ -49,22 +81,28 @@ private struct AttentionCase {
 
   /// How many rows of each sequence decode, and how many are a prompt's.
   static let steps: [(decoding: [Int], prompts: [Int])] = [
-    ([], [299, 0]), ([0], [0, 130]), ([0, 1], []), ([1], [7, 0]), ([1, 0], []), ([], [91, 1]),
+    ([], [299, 0]), ([0], [0, 130]), ([0, 1], []), ([1], [7, 0]), ([1, 0], []), ([], [89, 1]),
     ([0], [0, 170]), ([1, 0], []),
   ]
 
   let shape: AttentionShape
   let references: [CachedAttention]
   private let rows: [ReferenceMatrix]
+  private let rowType: DataType
   private let table: RotaryTable
   private let cache: KeyValueBlocks
   private let blockTables: Tensor
   private var positions = [0, 0]
 
-  init(_ shape: AttentionShape, on backend: any InferenceBackend, using random: inout Philox) {
-    self.shape = shape
+  init(
+    _ shape: AttentionShape, cache type: DataType, rows rowType: DataType,
+    on backend: any InferenceBackend, using random: inout Philox
+  ) {
+    (self.shape, self.rowType) = (shape, rowType)
     rows = [0, 1].map { _ in
-      ReferenceMatrix.normal(rows: Self.capacity, columns: shape.rowWidth, using: &random)
+      let wide = ReferenceMatrix.normal(
+        rows: Self.capacity, columns: shape.rowWidth, using: &random)
+      return ReferenceMatrix(widened(narrowed(wide, to: rowType, on: backend), on: backend))
     }
     references = rows.map { CachedAttention($0, shape) }
     let table = backend.host.allocate {
@@ -75,7 +113,7 @@ private struct AttentionCase {
     let size = backend.cacheBlockSize
     let count = (Self.capacity + size - 1) / size
     cache = backend.allocate { layout in
-      KeyValueBlocks(shape, blocks: 2 * count + 1, blockSize: size, type: .float32, in: &layout)
+      KeyValueBlocks(shape, blocks: 2 * count + 1, blockSize: size, type: type, in: &layout)
     }
     // Line 0 belongs to no sequence; the blocks of one sequence ascend, those of the other descend
     // between them.
@@ -89,7 +127,7 @@ private struct AttentionCase {
   /// Computes a step: whose rows it had, and what they found.
   mutating func run(
     _ step: (decoding: [Int], prompts: [Int]), on backend: any InferenceBackend
-  ) throws(BackendError) -> (rows: [(sequence: Int, position: Int)], output: Tensor) {
+  ) throws(BackendError) -> (rows: [(sequence: Int, position: Int)], output: ReferenceMatrix) {
     var entered: [(sequence: Int, position: Int)] = []
     var chunks: [AttentionRows.Chunk] = []
     func enter(_ sequence: Int, _ count: Int) -> Range<Int> {
@@ -103,8 +141,9 @@ private struct AttentionCase {
       chunks.append(
         .init(rows: enter(sequence, count), slot: sequence + 1, position: position))
     }
-    let qkv = backend.host.allocate { $0.tensor([entered.count, shape.rowWidth]) }
-    qkv.assign(entered.flatMap { rows[$0.sequence].rows($0.position..<$0.position + 1).floats })
+    let qkv = ReferenceMatrix(
+      rows: entered.count, columns: shape.rowWidth,
+      elements: entered.flatMap { rows[$0.sequence].rows($0.position..<$0.position + 1).elements })
     let tiles = chunks.flatMap { chunk in
       stride(from: 0, to: chunk.rows.count, by: AttentionRows.tileRows).flatMap { first in
         [
@@ -117,21 +156,38 @@ private struct AttentionCase {
       (
         layout.tensor([entered.count], .int32), layout.tensor([entered.count], .int32),
         layout.tensor([tiles.count / 4, 4], .int32),
-        layout.tensor([entered.count, shape.queryWidth])
+        layout.tensor([entered.count, shape.queryWidth], cache.keys.dataType)
       )
     }
     places.assign(integers: entered.map { Int32($0.position) })
     slots.assign(integers: entered.map { Int32($0.sequence + 1) })
     tileList.assign(integers: tiles)
     backend.attention(
-      backend.toDevice(qkv), shape: shape,
+      backend.toDevice(narrowed(qkv, to: rowType, on: backend)), shape: shape,
       rows: AttentionRows(
         positions: places, slots: slots, blockTables: blockTables,
         decodeRows: step.decoding.count, chunks: chunks, tiles: tiles.isEmpty ? nil : tileList),
       table: table, cache: cache, into: output)
     try backend.finish()
-    return (entered, output)
+    return (entered, ReferenceMatrix(widened(output, on: backend)))
   }
+}
+
+/// A matrix of the host, of float32 or a 16-bit type.
+private func narrowed(
+  _ matrix: ReferenceMatrix, to type: DataType, on backend: any InferenceBackend
+) -> Tensor {
+  guard let stored = WeightType(type) else { preconditionFailure("rows of \(type)") }
+  let wide = backend.host.allocate { $0.tensor([matrix.rows, matrix.columns]) }
+  wide.assign(matrix.floats)
+  return backend.host.converted(StoredMatrix(weights: wide), to: stored).weights
+}
+
+/// The float32 elements of such a tensor.
+private func widened(_ tensor: Tensor, on backend: any InferenceBackend) -> Tensor {
+  let wide = backend.host.allocate { $0.tensor(tensor.shape) }
+  backend.host.dequantize(StoredMatrix(weights: tensor), into: wide)
+  return wide
 }
 
 extension AttentionShape {

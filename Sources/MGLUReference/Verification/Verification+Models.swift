@@ -101,6 +101,7 @@ extension Verification {
     switch (type, precision) {
     case (.bfloat16, .reduced): 2e-2
     case (.float16, .reduced) where backend.typesOfNarrowInputs.contains(type): 2.5e-3
+    case (.int8, .reduced) where backend.typesOfNarrowInputs.contains(type): 2.5e-3
     default: 1e-5
     }
   }

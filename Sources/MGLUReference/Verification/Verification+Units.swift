@@ -16,7 +16,7 @@ extension Verification {
   package static let rows = 7
 
   /// Rows that fill a pass of any kernel, and do not, and need several.
-  package static let batches = [1, 3, 8, 13, 16, 33]
+  package static let batches = [1, 3, 8, 13, 16, 33, 100, 256, 259]
 
   private struct Case {
     var kind: FeedForwardUnitKind

@@ -34,7 +34,8 @@ package struct Verification {
     for type in backend.weightTypes { take(try inferenceUnits(type)) }
     take(trainingUnits())
     take(try models())
-    take([try attention(), try routes(), try largestTokens(), try drawnTokens()])
+    take(try attention())
+    take([try routes(), try largestTokens(), try drawnTokens()])
   }
 
   /// How far a unit over `columns` columns may be from float64.
@@ -51,10 +52,11 @@ package struct Verification {
   func bound(_ type: WeightType, _ precision: InputPrecision, columns: Int) -> Double {
     switch (type, precision) {
     case (.float16, .reduced) where backend.typesOfNarrowInputs.contains(type): 5e-4
+    case (.int8, .reduced) where backend.typesOfNarrowInputs.contains(type): 5e-4
     case (.bfloat16, .reduced): 1e-2
     case (.int8, .reduced): 3e-2
-    case (.float32, _), (.int8, _): 1e-5
-    case (.float16, _), (.bfloat16, _):
+    case (.float32, _): 1e-5
+    case (.float16, _), (.bfloat16, _), (.int8, _):
       1e-5 + (backend.truncatesSums ? Double(columns) / 128 * 0x1p-23 : 0)
     }
   }

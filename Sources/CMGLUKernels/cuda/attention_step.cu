@@ -1,0 +1,72 @@
+// attention_step: what all of attention's kernels take, and a decoding row's own key and value. A part of
+// them, which include it after attention_numbers.cu and attention_rotation.cu.
+
+// Mirrored by cmglu_cuda_attention in cmglu_cuda.h.
+struct Attention {
+  Number *qkv;                   // [rows][(heads + 2 kvHeads) HEAD]
+  Element *keys, *values;        // [blocks][kvHeads][BLOCK][HEAD]
+  Element *output;               // [rows][heads HEAD]
+  const float *cosine, *sine;    // [positions][ROTARY / 2]
+  const int *positions, *slots;  // [rows]
+  const int *blockTables;        // [slots][blocksPerSequence]
+  const int *tiles;              // [tiles][4]: first row, rows, slot, first position
+  float *partial;                // [rows][heads][splits][HEAD + 2]
+  u32 *counters;                 // [rows][heads / QUERIES], zero before and after
+  int heads, kvHeads, blocksPerSequence, window;
+  int firstRow;                  // of those of the launch
+  int decodes;                   // whether these decode: their keys and values are not in the cache yet
+  float scale;
+
+  __device__ __forceinline__ int width() const { return (heads + 2 * kvHeads) * HEAD; }
+  __device__ __forceinline__ int lowest(int position) const {
+    return window > position ? 0 : position + 1 - window;
+  }
+  // The rotated queries of a row of a prompt, as attention_store.cu leaves them: Elements from the row's
+  // beginning on.
+  __device__ __forceinline__ const Element *queries(int row, int head) const {
+    return (const Element *)(qkv + (long long)row * width()) + head * HEAD;
+  }
+  // Where a key-value head's keys, or values, of a block of the cache begin.
+  __device__ __forceinline__ long long at(int block, int kv) const {
+    return ((long long)block * kvHeads + kv) * (BLOCK * HEAD);
+  }
+};
+
+__device__ __forceinline__ void wait_for_input() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ __forceinline__ void launch_dependents() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+// Pair i of a head of a row, rotated for the position.
+__device__ __forceinline__ float2 rotated_pair(
+    const Attention &a, const Number *head, long long position, int i) {
+  float low = to_float(head[low_of(i)]), high = to_float(head[high_of(i)]);
+  if (i < TURNS) rotate(low, high, a.cosine[position * TURNS + i], a.sine[position * TURNS + i]);
+  return make_float2(low, high);
+}
+
+// A decoding row's rotated key and its value go to the cache: of every block that reads them, the
+// same bits, so that none waits for another.
+__device__ __forceinline__ void store_own(
+    const Attention &a, const Number *row, int kv, int position, int block, int thread, int threads) {
+  for (int i = thread; i < HEAD; i += threads) {
+    const bool isKey = i < HALF;
+    const int pair = isKey ? i : i - HALF;
+    const Number *head = row + (a.heads + (isKey ? 0 : a.kvHeads) + kv) * HEAD;
+    const long long to = a.at(block, kv) + position % BLOCK * HEAD;
+    if (isKey) {
+      const float2 key = rotated_pair(a, head, position, pair);
+      a.keys[to + low_of(pair)] = to_element(key.x), a.keys[to + high_of(pair)] = to_element(key.y);
+    } else {
+      a.values[to + low_of(pair)] = to_element(to_float(head[low_of(pair)]));
+      a.values[to + high_of(pair)] = to_element(to_float(head[high_of(pair)]));
+    }
+  }
+}

@@ -1,0 +1,416 @@
+// fused_linear_batch: what fused_linear.cu computes, for steps of many rows on Hopper. Each row gets the
+// bits that it has alone.
+//
+// fused_linear.cu's warps share out the cells of 16 rows, every eighth to a warp: eight slices of the
+// sum, which are added in their order. Here a warp takes rows of its own and walks slice after slice,
+// so x is read once for 64 rows of W, or 128 without masks, by all warps of a block: through shared
+// memory, in stages of a cell's 64 columns, beside those cells. What limits a block is then neither x
+// on its way through the L2 nor sums on their way through shared memory.
+//
+// Work. An item is WM rows of cells by GROUP columns of input. Warp w multiplies row w / 2 of cells, or
+// two, by half of the columns. One warp more fills the stages: weights by bulk copies, before the input
+// is there; x, rounded by `stage` of fused_linear.cu or as it is, by cp.async. Where items are few, a
+// cluster of blocks shares an item: each has some slices, whose sums go to the block that
+// owns the output, through distributed shared memory, and are added there in the order of slices.
+// Exact inputs are pieces that follow one another as fused_linear.cu adds them: one after the other,
+// over the weights anew.
+//
+// Variants MASKS, PLANES, BF16, INT8 as fused_linear.cu; TILES 1...8 of 8 columns for each warp, ROWS 1
+//          or, of one plane without masks, 2; CLUSTER 1, 2, 4 or 8 blocks for an item.
+// Launch   blocks of 384 threads: with CLUSTER 1 any number, else CLUSTER for each item. Compute
+//          capability 9.0 and newer.
+//
+// Measured on an H100 (2026-11-26, FP16, inputs of FP16, cold weights, graph replay), microseconds, and those
+// of the bytes at 3.09 TB/s; in brackets torch's F.linear over W, or over gate and value in one:
+//     rows                  8     16     32     64        128       256   bytes
+//     3072 x 2048         7.7    7.7    8.2    9.8 (8)   13.9      18.3     4.1
+//     2048 x 2048         6.4    6.3    7.9    8.6 (7)   10.8      14.9     2.7
+//     SwiGLU 8192 x 2048 23.5   23.7   24.4   25.7 (29)  29.8 (29) 53.1 (33) 21.7
+//     n_m = 1            15.1   15.1   16.3   19.7       29.0      53.2    11.5
+//     n_m = 4            19.5   19.4   24.3   35.0       63.9     123.6    13.6
+//     2048 x 8192        16.8   16.8   18.2   19.9 (17)  24.9 (19) 37.1 (22) 10.9
+//     50257 x 2048       71.7   72.1   72.9   78.6       96.0     182.6    66.6
+// INT8: SwiGLU 15.7, 16.0, 17.8, 22.4, 41.0, 78.7 of 11.5; n_m = 4 20.1 ... 49.8 at 64 rows of 8.5.
+// Steps on the way, SwiGLU at 64 and 256 rows: one warp that copied a row of cells with each lane, and x by
+// cp.async, which each thread announced, 31.6 and 83.7; copies by a thread each of three warps, x by the copy
+// engine 26.1 and 62.1; a block of columns ahead in registers, 26.3 and 55.1; fast quotients 25.7 and 53.4.
+// Nothing came of the next product's weights on their way to the L2 (1,218 us a step of 64 rows, 1,211).
+// What bounds it: from a block's end to the next kernel's first product, and from its last to its end, 4.5
+// us pass, which no other work hides; then tensor cores, which mma.sync keeps 8.5 cycles busy with a
+// product where it takes 6.5 at best (640 TFLOP/s; this does 330). wgmma has the same bits (measured
+// over a million sums), and would want x permuted, and registers for sums of a slice and of all.
+
+#ifndef CLUSTER
+#define CLUSTER 1
+#endif
+#ifndef ACTIVATION
+#define ACTIVATION CMGLU_IDENTITY
+#endif
+#ifndef GATING
+#define GATING CMGLU_LINEAR
+#endif
+#ifndef OUTPUT
+#define OUTPUT CMGLU_F32
+#endif
+
+#include "cmglu_numbers.h"
+#include "fused_linear_unit.cu"
+
+constexpr int ACROSS = 2;                         // warps that share the columns
+constexpr int CELL_ROWS = WARPS / ACROSS * ROWS;  // rows of cells of an item
+constexpr int GROUP = ACROSS * TILES * 8;         // columns of an item
+constexpr int INPUT_BYTES = GROUP * 128;
+constexpr int STAGE_BYTES = CELL_ROWS * CELL_BYTES + INPUT_BYTES;
+constexpr int SLICES = WARPS;
+constexpr int FILLERS = 4;                        // warps beside those: a group has four
+constexpr int WEIGHT_FILLERS = 2;                 // that fill in weights, and one fills in x
+constexpr int OUTPUTS = ROWS * TILES * 4;        // of a thread
+[[maybe_unused]] constexpr int OWNED = OUTPUTS / CLUSTER;  // those that a block of a cluster owns
+static_assert(OUTPUTS % CLUSTER == 0, "each block of a cluster owns as many outputs");
+
+// Bytes of weights of a block that are on their way before the input is there.
+#ifndef EARLY_BYTES
+#define EARLY_BYTES 131072
+#endif
+constexpr int EARLY = EARLY_BYTES / (CELL_ROWS * CELL_BYTES);
+
+// Anew where it is wanted: a register that lives across the change of their number goes to memory.
+__device__ __forceinline__ int cluster_rank() {
+  int rank = 0;
+#if CLUSTER > 1
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+  return rank;
+}
+
+// Barriers of each stage, and of the sums that a cluster exchanges; the sums lie behind them.
+struct Barriers {
+  u32 full, empty, received;
+
+  __device__ __forceinline__ Barriers(const FusedLinear &f, const unsigned char *memory) {
+    full = shared_address(memory) + f.stages * STAGE_BYTES;
+    empty = full + f.stages * 8, received = empty + f.stages * 8;
+  }
+  __device__ __forceinline__ void init(int stages) const {
+    const auto one = [](u32 barrier, int count) {
+      asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+    };
+    if (threadIdx.x < stages) {
+      one(full + threadIdx.x * 8, WEIGHT_FILLERS + 1), one(empty + threadIdx.x * 8, WARPS);
+      if (threadIdx.x == 0) one(received, WARPS * CLUSTER);
+      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+  }
+};
+
+// How the driver describes x to the copy engine (cuTensorMapEncodeTiled): 16-bit elements
+// [pieces][blocks of 32 columns][batch][32], of which a stage takes boxes of [1][2][GROUP][32].
+struct __align__(64) TensorMap {
+  u64 words[16];
+};
+
+// What a block does: `body(item, piece, slice, cell)` for every cell that it multiplies, in order.
+template <class Body>
+__device__ __forceinline__ void for_cells(const FusedLinear &f, int rank, Body body) {
+  const int cells = (f.columns + 63) / 64, groups = (f.batch + GROUP - 1) / GROUP;
+  const int items = ((f.rows + 15) / 16 + CELL_ROWS - 1) / CELL_ROWS * groups;
+  const int first = rank * (SLICES / CLUSTER);
+  for (int item = blockIdx.x / CLUSTER; item < items; item += gridDim.x / CLUSTER)
+    for (int piece = 0; piece < f.pieces; piece++)
+      for (int slice = first; slice < first + SLICES / CLUSTER; slice++)
+        for (int cell = slice; cell < cells; cell += SLICES) body(item / groups, item % groups, piece, cell);
+}
+
+// A place in the ring of stages, for those who fill it: `turn` is the parity of the phase that ends when
+// a stage has been emptied, which those that were never filled count as.
+struct Place {
+  int stage = 0;
+  u32 turn = 1;
+
+  __device__ __forceinline__ void next(int stages) {
+    if (++stage == stages) stage = 0, turn ^= 1;
+  }
+};
+
+__device__ __forceinline__ void expect(u32 barrier, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+
+// One thread's share of filling the stages: some rows of the cells of each.
+__device__ __forceinline__ void fill_weights(
+    const FusedLinear &f, u32 memory, const Barriers &barriers, int share) {
+  constexpr int MINE = CELL_ROWS / WEIGHT_FILLERS;
+  const long long rowBytes = (long long)((f.columns + 63) / 64) * CELL_BYTES;
+  const int last = (f.rows + 15) / 16 - 1;
+  u64 policy;
+  if (f.batch > GROUP)  // other blocks read them too
+    asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+  else
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  Place place;
+  int early = EARLY;
+  for_cells(f, cluster_rank(), [&](int rows, int, int, int cell) {
+    if (early-- == 0) wait_for_input();
+    barrier_wait(barriers.empty + place.stage * 8, place.turn);
+    const u32 barrier = barriers.full + place.stage * 8;
+    expect(barrier, MINE * CELL_BYTES);
+    const int first = rows * CELL_ROWS + share * MINE;
+    const unsigned char *from = f.cells + first * rowBytes + cell * CELL_BYTES;
+    const u32 to = memory + place.stage * STAGE_BYTES + share * MINE * CELL_BYTES;
+#pragma unroll
+    for (int i = 0; i < MINE; i++)
+      asm volatile(
+          "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
+          " [%0], [%1], %2, [%3], %4;" ::"r"(to + i * CELL_BYTES),
+          "l"(from + (first + i <= last ? i : last - first) * rowBytes), "n"(CELL_BYTES), "r"(barrier),
+          "l"(policy)
+          : "memory");
+    place.next(f.stages);
+  });
+}
+
+// And the thread that fills in x.
+__device__ __forceinline__ void fill_input(
+    const FusedLinear &f, const TensorMap &map, u32 memory, const Barriers &barriers) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+  wait_for_input();
+  Place place;
+  for_cells(f, cluster_rank(), [&](int, int group, int piece, int cell) {
+    barrier_wait(barriers.empty + place.stage * 8, place.turn);
+    const u32 barrier = barriers.full + place.stage * 8;
+    expect(barrier, INPUT_BYTES);
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+        " [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(
+            memory + place.stage * STAGE_BYTES + CELL_ROWS * CELL_BYTES),
+        "l"(&map), "r"(0), "r"(group * GROUP), "r"(cell * 2), "r"(piece), "r"(barrier)
+        : "memory");
+    place.next(f.stages);
+  });
+}
+
+// Adds products over the masks of an output, as the threads of fused_linear.cu do that have one each.
+__device__ __forceinline__ float output_of(const FusedLinear &f, const float (&sums)[STREAMS], int row) {
+  FusedLinear known;
+  known.activation = ACTIVATION, known.gating = GATING;
+  if constexpr (TERMS == 1) {
+    float a = combine(sums[0], sums[STREAMS - 1], known);
+    if (MASKS > 0 && f.routes) a *= f.routes[row];
+    return a;
+  } else {
+    float a[TERMS] = {};
+#pragma unroll
+    for (int mask = 0; mask < MASKS; mask++) {
+      a[mask] = combine(sums[mask], sums[STREAMS - 1], known);
+      if (f.routes) a[mask] = __fmul_rn(a[mask], f.routes[(long long)row * MASKS + mask]);
+    }
+#pragma unroll
+    for (int other = 1; other < TERMS; other *= 2)
+#pragma unroll
+      for (int mask = 0; mask < TERMS; mask += 2 * other)
+        a[mask] = __fadd_rn(a[mask], a[mask + other]);
+    return a[0];
+  }
+}
+
+// Leaves a thread's outputs from the `first` on: of its rows of cells, tiles of columns and places in a
+// tile. What they are added to is read before
+// others are written, some at a time.
+template <int COUNT>
+__device__ __forceinline__ void leave(
+    const FusedLinear &f, int rows, int group, int warp, int lane, int first,
+    const float (&sums)[COUNT][STREAMS]) {
+  const auto row_of = [&](int index) {
+    return (rows * CELL_ROWS + warp / ACROSS * ROWS + index / (TILES * 4)) * 16 + (lane >> 2) +
+           (index >> 1 & 1) * 8;
+  };
+  const auto column_of = [&](int index) {
+    return group * GROUP + (warp % ACROSS * TILES + index / 4 % TILES) * 8 + (lane & 3) * 2 +
+           (index & 1);
+  };
+  constexpr int SOME = COUNT < 16 ? COUNT : 16;
+#pragma unroll
+  for (int start = 0; start < COUNT; start += SOME) {
+    float before[SOME] = {};
+    if (f.accumulate)
+#pragma unroll
+      for (int i = 0; i < SOME && start + i < COUNT; i++) {
+        const int row = row_of(first + start + i), column = column_of(first + start + i);
+        if (row < f.rows && column < f.batch)
+          before[i] = load(f.output, OUTPUT, column * f.outputStride + row);
+      }
+#pragma unroll
+    for (int i = 0; i < SOME && start + i < COUNT; i++) {
+      const int row = row_of(first + start + i), column = column_of(first + start + i);
+      if (row >= f.rows || column >= f.batch) continue;
+      float a = output_of(f, sums[start + i], column);
+      if (f.accumulate) a = __fadd_rn(a, before[i]);
+      store(f.output, OUTPUT, column * f.outputStride + row, a);
+    }
+  }
+}
+
+#if CLUSTER > 1
+__device__ __forceinline__ u32 remote(u32 address, int rank) {
+  u32 there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+  return there;
+}
+#endif
+
+extern "C" __global__ void __launch_bounds__((WARPS + FILLERS) * 32, 1)
+#if CLUSTER > 1
+__cluster_dims__(CLUSTER, 1, 1)
+#endif
+fused_linear_batch(const __grid_constant__ FusedLinear f, const __grid_constant__ TensorMap map) {
+#if __CUDA_ARCH__ == 900  // it is launched nowhere else
+  extern __shared__ __align__(128) unsigned char memory[];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  // [stages][barriers full and empty, and one of the sums][sums pieces x SLICES x OWNED x STREAMS x 256]
+  Barriers(f, memory).init(f.stages);
+  __syncthreads();
+  launch_dependents();
+#if CLUSTER > 1
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+
+  if (warp >= WARPS) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
+    const Barriers barriers(f, memory);
+    if (lane == 0) {
+      if (warp < WARPS + WEIGHT_FILLERS)
+        fill_weights(f, shared_address(memory), barriers, warp - WARPS);
+      else if (warp == WARPS + WEIGHT_FILLERS)
+        fill_input(f, map, shared_address(memory), barriers);
+    }
+#if CLUSTER > 1
+    __syncwarp();
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+    return;
+  }
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 224;");
+  wait_for_input();  // before what is added to is read
+
+  const Barriers barriers(f, memory);
+  const int rank = cluster_rank();
+
+  // This lane's columns of x in a stage, and its warp's cells.
+  const int own = warp / ACROSS * ROWS * CELL_BYTES;
+  const int x = CELL_ROWS * CELL_BYTES + (warp % ACROSS * TILES * 8 + (lane >> 2)) * 64 + (lane & 3) * 16;
+  const int cells = (f.columns + 63) / 64, groups = (f.batch + GROUP - 1) / GROUP;
+  const int items = ((f.rows + 15) / 16 + CELL_ROWS - 1) / CELL_ROWS * groups;
+  const int firstSlice = rank * (SLICES / CLUSTER);
+  int stage = 0;
+  u32 parity = 0;
+  // While a block of 32 columns is multiplied the next one is on its way to registers, also that of the next
+  // cell, of which there are `left`.
+  int left = 0;
+  for_cells(f, rank, [&](int, int, int, int) { left++; });
+  const int stride = ROWS == 2 ? CELL_BYTES : PLANE_BYTES;
+  const unsigned char *from;
+  const auto input = [&](int tile, int block) {
+    return *(const uint4 *)(from + x + (block * GROUP + tile * 8) * 64);
+  };
+  // A unit of work is a block and TOGETHER tiles: weights and inputs of two are in registers.
+  constexpr int HALVES = TILES / TOGETHER, UNITS = 2 * HALVES;
+  BlockWeights weights[2];
+  BlockInputs inputs[2];
+  const auto load_unit = [&](int unit) {
+    if (unit % HALVES == 0) weights[unit / HALVES].load(from + own, stride, unit / HALVES, lane);
+    inputs[unit & 1].load(input, unit / HALVES, unit % HALVES * TOGETHER);
+  };
+  const auto begin_cell = [&] {
+    barrier_wait(barriers.full + stage * 8, parity);
+    from = memory + stage * STAGE_BYTES;
+    load_unit(0);
+  };
+  if (left > 0) begin_cell();
+#if CLUSTER > 1
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+  for (int item = blockIdx.x / CLUSTER; item < items; item += gridDim.x / CLUSTER) {
+#if CLUSTER == 1
+    float total[OUTPUTS][STREAMS] = {};
+#endif
+    for (int piece = 0; piece < f.pieces; piece++)
+      for (int slice = firstSlice; slice < firstSlice + SLICES / CLUSTER; slice++) {
+        CellSums sum = {};
+        for (int cell = slice; cell < cells; cell += SLICES) {
+          const MaskWords words(from + own, lane);
+#pragma unroll
+          for (int unit = 0; unit < UNITS; unit++) {
+            if (unit < UNITS - 1) load_unit(unit + 1);
+            if (unit == UNITS - 1) {
+              __syncwarp();
+              if (lane == 0)
+                asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barriers.empty + stage * 8)
+                             : "memory");
+              if (++stage == f.stages) stage = 0, parity ^= 1;
+              if (--left > 0) begin_cell();
+            }
+            add_block(
+                sum, weights[unit / HALVES], inputs[unit & 1], words, unit / HALVES,
+                unit % HALVES * TOGETHER);
+          }
+        }
+#if CLUSTER == 1
+#pragma unroll
+        for (int index = 0; index < OUTPUTS; index++)
+#pragma unroll
+          for (int stream = 0; stream < STREAMS; stream++) {
+            float &t = total[index][stream];
+            t = __fadd_rn(
+                t, sum[index / (TILES * 4) * STREAMS + stream][index / 4 % TILES][index & 3]);
+          }
+#else
+        // [piece][slice][owned][stream][thread]
+        const u32 place = barriers.received + 8 + ((piece * SLICES + slice) * OWNED * STREAMS * WARPS * 32 +
+                                          (int)threadIdx.x) * 4;
+#pragma unroll
+        for (int owner = 0; owner < CLUSTER; owner++) {
+          const u32 there = remote(place, owner);
+#pragma unroll
+          for (int i = 0; i < OWNED; i++)
+#pragma unroll
+            for (int stream = 0; stream < STREAMS; stream++) {
+              const int index = owner * OWNED + i, part = index / (TILES * 4);
+              asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(
+                               there + (i * STREAMS + stream) * WARPS * 32 * 4),
+                           "f"(sum[part * STREAMS + stream][index / 4 % TILES][index & 3])
+                           : "memory");
+            }
+        }
+#endif
+      }
+#if CLUSTER == 1
+    leave(f, item / groups, item % groups, warp, lane, 0, total);
+#else
+    __syncwarp();
+    if (lane < CLUSTER)
+      asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(
+                       remote(barriers.received, lane))
+                   : "memory");
+    u32 done = 0;
+    while (!done)
+      asm volatile(
+          "{ .reg .pred p; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], 0;"
+          " selp.u32 %0, 1, 0, p; }"
+          : "=r"(done)
+          : "r"(barriers.received)
+          : "memory");
+    const float *found = (const float *)(memory + f.stages * (STAGE_BYTES + 16) + 8) + threadIdx.x;
+    float total[OWNED][STREAMS] = {};
+    for (int slice = 0; slice < f.pieces * SLICES; slice++, found += OWNED * STREAMS * WARPS * 32)
+#pragma unroll
+      for (int i = 0; i < OWNED; i++)
+#pragma unroll
+        for (int stream = 0; stream < STREAMS; stream++)
+          total[i][stream] =
+              __fadd_rn(total[i][stream], found[(i * STREAMS + stream) * WARPS * 32]);
+    leave(f, item / groups, item % groups, warp, lane, rank * OWNED, total);
+#endif
+  }
+#endif
+}
