@@ -80,6 +80,10 @@ extension CUDABackend: BorrowingBackend {
   ) -> Int {
     guard type != .float32 else { return 0 }
     let pieces = precision.pieces(of: type)
+    if batches(rows: n, pieces: pieces) {
+      return FusedLinearBatchLaunch.stagedBytes(
+        rows: min(n, FusedLinearBatchLaunch.mostRows), pieces: pieces, width: columns)
+    }
     let (most, isStaged) = FusedLinearVariant.pass(
       masks: gating.masks, planes: gating.planes, type: type, width: columns, pieces: pieces,
       rows: rows, on: context.device)
@@ -97,12 +101,12 @@ extension CUDABackend: BorrowingBackend {
     _ = functions.cuCtxGetCurrent(&before)
     defer { if before != nil { _ = functions.cuCtxSetCurrent(before) } }
     if !stream.isBorrowed(call.stream) { use(CUDAStream(borrowing: call.stream, on: context)) }
-    (startsEarly, isPreparing) = (call.startsEarly, call.isPreparing)
+    startsEarly = call.startsEarly
     scratches[.stagedInput] =
       call.workspaceByteCount == 0
       ? nil
       : [CUDAMemory(borrowing: UInt64(call.workspace), byteCount: call.workspaceByteCount)]
-    body()
+    if call.isPreparing { prepare(progress: { _, _ in }, body) } else { body() }
     guard let failure else { return }
     self.failure = nil
     throw BackendError(failure)

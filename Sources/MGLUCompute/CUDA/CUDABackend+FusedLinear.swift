@@ -24,10 +24,7 @@ extension CUDABackend {
       let firstPromptRow =
         FusedLinearPromptVariant.isAvailable(on: context.device) && weights.type != .int8
         ? x.rows - promptRows : x.rows
-      let isBatch =
-        FusedLinearBatchLaunch.isAvailable(on: context.device)
-        && context.driver.functions.cuTensorMapEncodeTiled != nil
-        && FusedLinearBatchLaunch.serves(rows: firstPromptRow, pieces: pieces)
+      let isBatch = batches(rows: firstPromptRow, pieces: pieces)
       let (most, isStaged) =
         isBatch
         ? (FusedLinearBatchLaunch.mostRows, false)
@@ -61,6 +58,13 @@ extension CUDABackend {
         weights.plainRows, weights, x, norm: norm, routes: routes, accumulate: accumulate,
         into: output)
     }
+  }
+
+  /// Whether so many rows that decode go through fused_linear_batch.cu.
+  func batches(rows: Int, pieces: Int) -> Bool {
+    FusedLinearBatchLaunch.isAvailable(on: context.device)
+      && context.driver.functions.cuTensorMapEncodeTiled != nil
+      && FusedLinearBatchLaunch.serves(rows: rows, pieces: pieces)
   }
 
   /// One pass over the weights.
@@ -116,10 +120,9 @@ extension CUDABackend {
       || x.deviceAddress % 16 != 0
     let stride = isStaged ? FusedLinearVariant.inputStride(width: x.columns) : x.columns * 2
     if isStaged {
-      // Powers of two, for what is outgrown stays.
-      let bytes = x.rows * pieces * stride
       arguments.staged = scratch(
-        .stagedInput, ofBytes: 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount))
+        .stagedInput,
+        ofBytes: FusedLinearBatchLaunch.stagedBytes(rows: x.rows, pieces: pieces, width: x.columns))
       let variant = FusedLinearVariant(
         masks: 0, planes: 1, type: weights.type == .bfloat16 ? .bfloat16 : .float16, batch: 1,
         pieces: 1, width: x.columns)
@@ -128,7 +131,7 @@ extension CUDABackend {
         grid: LaunchSize(x.rows), block: 256, arguments: arguments)
     }
     var map = cmglu_cuda_tensor_map()
-    let isMapped = attempt { () throws(CUDAError) in
+    let isMapped: Void? = attempt { () throws(CUDAError) in
       var functions = context.driver.functions
       try context.driver.check(
         cmglu_cuda_map_rows(

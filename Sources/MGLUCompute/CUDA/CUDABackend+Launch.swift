@@ -20,7 +20,6 @@ extension CUDABackend {
     isNextOrdered = false
     attempt { () throws(CUDAError) in
       let function = try function(source, kernel, options: options)
-      if isPreparing { return }
       try function.launch(
         grid: grid, block: block, sharedBytes: sharedBytes, cluster: cluster,
         cooperative: cooperative, programmatic: isEarly, on: stream,

@@ -29,8 +29,6 @@ public final class CUDABackend: InferenceBackend, TrainingBackend {
   // when all before it are done.
   nonisolated(unsafe) var cachesInWriting: Set<UInt64> = []
   nonisolated(unsafe) var isNextOrdered = false
-  // Whether kernels are compiled and loaded, and not enqueued.
-  nonisolated(unsafe) var isPreparing = false
   // Recorded steps hold addresses of scratch: what was outgrown stays.
   nonisolated(unsafe) var scratches: [Scratch: [CUDAMemory]] = [:]
   // Made at the first product: inference needs no cuBLASLt.

@@ -32,6 +32,12 @@ package struct FusedLinearBatchLaunch: Equatable {
     rows * pieces > (pieces == 1 ? 4 : FusedLinearVariant.mostColumns)
   }
 
+  /// Bytes for rows of x that are staged: a power of two, for what is outgrown stays.
+  static func stagedBytes(rows: Int, pieces: Int, width: Int) -> Int {
+    let bytes = rows * pieces * FusedLinearVariant.inputStride(width: width)
+    return 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount)
+  }
+
   /// A launch for a unit or projection `[rows, width]` over `batch` rows of x.
   package init(
     gating: Gating, activation: Activation, type: WeightType, output: DataType, rows: Int,
