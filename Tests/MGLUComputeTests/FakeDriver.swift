@@ -126,7 +126,7 @@ enum FakeDriver {
     case "cuFuncGetParamInfo": unsafeBitCast(parameter, to: Pointer.self)
     case "cuLaunchKernelEx": unsafeBitCast(launch, to: Pointer.self)
     case "cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem_v2", "cuCtxSetCurrent",
-      "cuDevicePrimaryCtxRelease_v2", "cuStreamDestroy_v2", "cuModuleUnload":
+      "cuDevicePrimaryCtxRelease_v2", "cuStreamDestroy_v2", "cuStreamQuery", "cuModuleUnload":
       unsafeBitCast(done, to: Pointer.self)
     default: unsafeBitCast(unknown, to: Pointer.self)
     }
