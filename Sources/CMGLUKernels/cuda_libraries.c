@@ -49,7 +49,7 @@ int cmglu_nccl_begin(const cmglu_nccl *nccl, cmglu_nccl_comm *comm, int ranks, c
   cmglu_nccl_config config = {
       .size = sizeof config, .magic = 0xcafebeef, .version = 21800, .blocking = 0,
       .cga_cluster_size = INT_MIN, .min_ctas = INT_MIN, .max_ctas = INT_MIN, .net_name = NULL,
-      .split_share = INT_MIN};
+      .split_share = INT_MIN, .traffic_class = INT_MIN};
   cmglu_nccl_id value;
   memcpy(&value, id, sizeof value);
   return nccl->ncclCommInitRankConfig(comm, ranks, value, rank, &config);

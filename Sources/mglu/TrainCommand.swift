@@ -16,16 +16,15 @@ struct TrainCommand: ParsableCommand {
         mglu train --data input.txt --init mglu --learning-rate 3e-4 --output run
         mglu train --data input.txt --init mglu --distill swiglu --output run
         mglu train --data input.txt --preset paper-small --device cuda --output run
-        mglu train --data input.txt --preset paper-small --gpus all --gradient-accumulation 4 --output run
-        torchrun --no-python --nproc-per-node 4 mglu train --device cuda --gradient-accumulation 4 ...
+        mglu train --data input.txt --gpus all --gradient-accumulation 4 --output run
 
       --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
       token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for \
       validation. Ctrl-C saves a checkpoint; --resume goes on from it, on any number of GPUs.
 
       Several GPUs share the micro-batches of a step, of which there must be as many: the options \
-      decide the result, not the number of GPUs. Under torchrun, srun and mpirun each process is one of \
-      them.
+      decide the result, not the number of GPUs. Under torchrun (--no-python), srun and mpirun each \
+      process is one of them, on one machine or several.
       """)
 
   @Option(help: "Text, JSONL, token shards, or a folder of them.", completion: .file())

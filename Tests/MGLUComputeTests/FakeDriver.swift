@@ -126,8 +126,8 @@ enum FakeDriver {
     case "cuFuncGetParamInfo": unsafeBitCast(parameter, to: Pointer.self)
     case "cuLaunchKernelEx": unsafeBitCast(launch, to: Pointer.self)
     case "cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem_v2", "cuCtxSetCurrent",
-      "cuCtxGetCurrent",
-      "cuDevicePrimaryCtxRelease_v2", "cuStreamDestroy_v2", "cuModuleUnload":
+      "cuCtxGetCurrent", "cuDevicePrimaryCtxRelease_v2", "cuStreamDestroy_v2", "cuStreamQuery",
+      "cuModuleUnload":
       unsafeBitCast(done, to: Pointer.self)
     default: unsafeBitCast(unknown, to: Pointer.self)
     }

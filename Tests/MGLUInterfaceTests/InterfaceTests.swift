@@ -114,9 +114,9 @@ private func numbers(_ count: Int, seed: UInt64) -> [Float] {
     let context = try ProcessorContext()
     var sizes = mglu_sizes()
     func refused(_ change: (inout mglu_unit) -> Void) -> Outcome {
-      var unit = unit(MGLU_MGLU, rows: 8, columns: 8, masks: 2)
-      change(&unit)
-      return Outcome { mglu_packed_sizes(context.pointer, &unit, &sizes, $0) }
+      var changed = unit(MGLU_MGLU, rows: 8, columns: 8, masks: 2)
+      change(&changed)
+      return Outcome { mglu_packed_sizes(context.pointer, &changed, &sizes, $0) }
     }
     #expect(refused { _ in }.code == 0)
     let changes: [(inout mglu_unit) -> Void] = [

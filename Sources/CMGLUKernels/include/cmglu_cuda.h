@@ -252,6 +252,7 @@ typedef struct {
   int blocking, cga_cluster_size, min_ctas, max_ctas;
   const char *net_name;
   int split_share;
+  int traffic_class;  // of 2.25, in what was padding before
 } cmglu_nccl_config;
 _Static_assert(sizeof(void *) != 8 || sizeof(cmglu_nccl_config) == 48, "ncclConfig_t");
 

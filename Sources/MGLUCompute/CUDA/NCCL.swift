@@ -30,7 +30,7 @@ package final class NCCL: Sendable {
     () throws(CommunicationError) in try NCCL()
   }
 
-  private init() throws(CommunicationError) {
+  private convenience init() throws(CommunicationError) {
     // Only NCCL's sends and receives are used here; buffers of its multicasts would be for nothing.
     setenv("NCCL_NVLS_ENABLE", "0", 0)
     let library: SharedLibrary
@@ -41,22 +41,32 @@ package final class NCCL: Sendable {
     } catch {
       throw CommunicationError(.noLibrary, error.message, remedy: Self.remedy)
     }
+    try self.init(
+      path: library.path, library: library.handle,
+      lookup: { library, name in name.flatMap { dlsym(library, $0) } })
+  }
+
+  /// A library whose functions `lookup` finds: for tests of what is passed to it.
+  package init(
+    path: String, library: UnsafeMutableRawPointer? = nil,
+    lookup:
+      @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?)
+      -> UnsafeMutableRawPointer?
+  ) throws(CommunicationError) {
     var functions = cmglu_nccl()
-    if let missing = cmglu_nccl_load(
-      &functions, { library, name in name.flatMap { dlsym(library, $0) } }, library.handle)
-    {
+    if let missing = cmglu_nccl_load(&functions, lookup, library) {
       throw CommunicationError(
-        .noLibrary, "\(library.path) lacks \(String(cString: missing))", remedy: Self.remedy)
+        .noLibrary, "\(path) lacks \(String(cString: missing))", remedy: Self.remedy)
     }
     var version: Int32 = 0
     _ = functions.ncclGetVersion(&version)
     guard version >= 21800 else {
       throw CommunicationError(
-        .noLibrary, "\(library.path) is version \(version): expected 21800 (2.18) or newer",
+        .noLibrary, "\(path) is version \(version): expected 21800 (2.18) or newer",
         remedy: Self.remedy)
     }
     self.version = Int(version)
-    path = library.path
+    self.path = path
     self.functions = functions
   }
 

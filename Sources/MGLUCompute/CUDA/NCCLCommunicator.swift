@@ -28,8 +28,15 @@ public final class NCCLCommunicator: Communicator {
   ///   - group: The ranks.
   ///   - stream: Where transfers are enqueued.
   /// - Throws: ``CommunicationProblem/noLibrary`` where there is no NCCL.
-  public init(_ group: RankGroup, on stream: CUDAStream) throws(CommunicationError) {
-    let library = try NCCL.shared()
+  public convenience init(
+    _ group: RankGroup, on stream: CUDAStream
+  ) throws(CommunicationError) {
+    try self.init(group, on: stream, through: NCCL.shared())
+  }
+
+  package init(
+    _ group: RankGroup, on stream: CUDAStream, through library: NCCL
+  ) throws(CommunicationError) {
     let functions = library.functions
     try Self.makeCurrent(stream)
     var id = cmglu_nccl_id()
