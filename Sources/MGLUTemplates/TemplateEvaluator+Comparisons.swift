@@ -187,8 +187,9 @@ extension TemplateEvaluator {
     case .mapping(let mapping): return mapping.entries[try key(element)] != nil
     case .range(let range):
       guard let number = element.number else { return false }
-      guard case .integer(let value)? = number.big.map({ Number.big($0).value })
-        ?? wholeNumber(number)
+      guard
+        case .integer(let value)? = number.big.map({ Number.big($0).value })
+          ?? wholeNumber(number)
       else { return false }
       let (offset, overflows) = value.subtractingReportingOverflow(range.start)
       guard !overflows, range.count > 0 else { return false }

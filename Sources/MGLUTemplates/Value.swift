@@ -137,7 +137,8 @@ final class RangeValue {
     let isEmpty = step > 0 ? start >= stop : start <= stop
     var count = 0
     if !isEmpty {
-      let (span, overflows) = step > 0
+      let (span, overflows) =
+        step > 0
         ? stop.subtractingReportingOverflow(start) : start.subtractingReportingOverflow(stop)
       guard !overflows, step != .min else { return nil }
       count = (span - 1) / abs(step) + 1
