@@ -193,7 +193,8 @@ extension TemplateEvaluator {
       else { return false }
       let (offset, overflows) = value.subtractingReportingOverflow(range.start)
       guard !overflows, range.count > 0 else { return false }
-      return offset % range.step == 0 && 0..<range.count ~= offset / range.step
+      let (steps, isBeyond) = offset.dividedReportingOverflow(by: range.step)
+      return !isBeyond && steps &* range.step == offset && 0..<range.count ~= steps
     case .object(let object):
       if let view = object as? MappingView {
         switch view.part {

@@ -200,9 +200,10 @@ extension TemplateEvaluator {
       return try tuple(part)
     case .range(let range):
       let (start, stop) = places(range.count)
-      guard
+      let (wide, overflows) = range.step.multipliedReportingOverflow(by: step)
+      guard !overflows,
         let part = RangeValue(
-          range.start + start * range.step, range.start + stop * range.step, range.step * step)
+          range.start &+ start &* range.step, range.start &+ stop &* range.step, wide)
       else { throw fault("a range is too large") }
       return .range(part)
     default: throw fault("a slice of \(described(value))")

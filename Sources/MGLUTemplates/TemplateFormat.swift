@@ -190,7 +190,7 @@ extension TemplateEvaluator {
     _ text: Text, _ arguments: TemplateArguments, _ mapping: Value?, _ automatic: inout Int,
     depth: Int
   ) throws(TemplateError) -> String {
-    guard depth < 2 else { throw fault("a format has fields three deep") }
+    guard depth < 3 else { throw fault("a format has fields three deep") }
     var rest = Array(text.string.unicodeScalars)[...]
     var result = ""
     while let scalar = rest.popFirst() {
