@@ -36,7 +36,8 @@ examples: setup
 # Against transformers and tokenizers, which it fetches into .build/interop. ONLY names a suite.
 interop: setup
 	$(BUILD) --product mglu
-	MGLU=$(abspath $(MGLU)) scripts/interop $(ONLY)
+	$(BUILD) --product RenderTemplates
+	MGLU=$(abspath $(MGLU)) RENDER_TEMPLATES=$(abspath $(dir $(MGLU))RenderTemplates) scripts/interop $(ONLY)
 
 # libmglu.so with its header mglu.h, in .build/libmglu.
 library:

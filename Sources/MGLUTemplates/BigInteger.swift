@@ -53,7 +53,9 @@ struct BigInteger: Equatable, Sendable {
   var machineInteger: Int? {
     guard digits.count <= 2 else { return nil }
     let magnitude = digits.reversed().reduce(UInt(0)) { $0 << 32 | UInt($1) }
-    if isNegative { return magnitude <= Int.min.magnitude ? Int(truncatingIfNeeded: 0 &- magnitude) : nil }
+    if isNegative {
+      return magnitude <= Int.min.magnitude ? Int(truncatingIfNeeded: 0 &- magnitude) : nil
+    }
     return Int(exactly: magnitude)
   }
 
@@ -74,7 +76,9 @@ struct BigInteger: Equatable, Sendable {
     let (high, isExact) = shiftedRight(by: excess)
     var bits = high.reversed().reduce(UInt64(0)) { $0 << 32 | UInt64($1) }
     if !isExact { bits |= 1 }
-    let value = excess > 1100 ? Double.infinity : Double(sign: .plus, exponent: excess, significand: Double(bits))
+    let value =
+      excess > 1100
+      ? Double.infinity : Double(sign: .plus, exponent: excess, significand: Double(bits))
     return isNegative ? -value : value
   }
 
@@ -86,7 +90,8 @@ struct BigInteger: Equatable, Sendable {
       let high = index + 1 < digits.count && bits > 0 ? digits[index + 1] << UInt32(32 - bits) : 0
       result.append(low | high)
     }
-    let lost = digits[..<whole].contains { $0 != 0 }
+    let lost =
+      digits[..<whole].contains { $0 != 0 }
       || bits > 0 && digits[whole] & ((1 << UInt32(bits)) - 1) != 0
     return (result, !lost)
   }
@@ -124,7 +129,9 @@ struct BigInteger: Equatable, Sendable {
     guard !digits.isEmpty else { return "0" }
     // As many digits at once as a 32-bit number holds.
     var (chunk, width) = (UInt32(radix), 1)
-    while let next = UInt32(exactly: UInt64(chunk) * UInt64(radix)) { (chunk, width) = (next, width + 1) }
+    while let next = UInt32(exactly: UInt64(chunk) * UInt64(radix)) {
+      (chunk, width) = (next, width + 1)
+    }
     var (rest, parts) = (digits, [String]())
     while !rest.isEmpty {
       let part = String(Self.divide(&rest, by: chunk), radix: radix)
@@ -229,7 +236,8 @@ extension BigInteger {
     // A quotient of 65 bits or more, whose lowest bit stands for the remainder, rounds once.
     let shift = max(0, 66 + divisor.bitCount - bitCount)
     let magnitude = Self(digits: digits, isNegative: false).shiftedLeft(by: shift)
-    let (quotient, rest) = magnitude.dividedDown(by: Self(digits: divisor.digits, isNegative: false))
+    let (quotient, rest) = magnitude.dividedDown(
+      by: Self(digits: divisor.digits, isNegative: false))
     var exact = quotient.digits
     if !rest.digits.isEmpty { exact[0] |= 1 }
     let scaled = Self(digits: exact, isNegative: false).real

@@ -8,8 +8,11 @@ final class Mapping {
 
   init(_ entries: OrderedDictionary<MappingKey, Value>, in memory: TemplateMemory) {
     (self.entries, self.memory) = (entries, memory)
-    depth = 1 + max(
-      entries.values.lazy.map(\.depth).max() ?? 0, entries.keys.lazy.map(\.value.depth).max() ?? 0)
+    depth =
+      1
+      + max(
+        entries.values.lazy.map(\.depth).max() ?? 0, entries.keys.lazy.map(\.value.depth).max() ?? 0
+      )
     memory.used += 80 * entries.count + 128
   }
 

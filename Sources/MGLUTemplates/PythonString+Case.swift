@@ -73,7 +73,9 @@ extension String {
       case 0x131: String(scalar)
       case 0x13A0...0x13F5: String(scalar)
       case 0x13F8...0x13FD, 0xAB70...0xABBF: scalar.properties.uppercaseMapping
-      default: scalar.properties.uppercaseMapping.unicodeScalars.map(\.properties.lowercaseMapping).joined()
+      default:
+        scalar.properties.uppercaseMapping.unicodeScalars.map(\.properties.lowercaseMapping)
+          .joined()
       }
     }.joined()
   }
@@ -97,7 +99,8 @@ extension String {
       } else if scalar.properties.isLowercase, !isInWord {
         return false
       }
-      isInWord = scalar.properties.isUppercase || scalar.properties.isLowercase || scalar.isTitlecase
+      isInWord =
+        scalar.properties.isUppercase || scalar.properties.isLowercase || scalar.isTitlecase
     }
     return isFound
   }

@@ -9,7 +9,7 @@ package struct Template: Sendable {
     var parser = TemplateParser(tokens: try TemplateLexer.tokens(source))
     statements = try parser.statements()
     blocks = parser.blocks
-    scopes = TemplateScopes(statements, uses: parser.uses, scopes: parser.scopes)
+    scopes = try TemplateScopes(statements, uses: parser.uses, scopes: parser.scopes)
   }
 
   /// The string that the template makes of `variables`.

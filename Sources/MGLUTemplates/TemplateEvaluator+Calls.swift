@@ -47,7 +47,8 @@ extension TemplateEvaluator {
     var rest = arguments
     let (outer, outerLine, wasTopLevel) = (activation, line, isTopLevel)
     defer { (activation, line, isTopLevel) = (outer, outerLine, wasTopLevel) }
-    let inner = Activation(slots: template.scopes.slots[macro.body.scope], parent: object.activation)
+    let inner = Activation(
+      slots: template.scopes.slots[macro.body.scope], parent: object.activation)
     func set(_ use: VariableUse, _ value: Value?) {
       if let place = template.scopes.places[use.id] { inner.slots[place.slot] = value }
     }

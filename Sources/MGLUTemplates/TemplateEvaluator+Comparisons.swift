@@ -187,12 +187,14 @@ extension TemplateEvaluator {
     case .mapping(let mapping): return mapping.entries[try key(element)] != nil
     case .range(let range):
       guard let number = element.number else { return false }
-      guard case .integer(let value)? = number.big.map({ Number.big($0).value })
-        ?? wholeNumber(number)
+      guard
+        case .integer(let value)? = number.big.map({ Number.big($0).value })
+          ?? wholeNumber(number)
       else { return false }
       let (offset, overflows) = value.subtractingReportingOverflow(range.start)
       guard !overflows, range.count > 0 else { return false }
-      return offset % range.step == 0 && 0..<range.count ~= offset / range.step
+      let (steps, isBeyond) = offset.dividedReportingOverflow(by: range.step)
+      return !isBeyond && steps &* range.step == offset && 0..<range.count ~= steps
     case .object(let object):
       if let view = object as? MappingView {
         switch view.part {

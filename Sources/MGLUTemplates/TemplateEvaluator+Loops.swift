@@ -82,7 +82,8 @@ extension TemplateEvaluator {
   /// The tuple of a target's parts.
   private func value(of target: TemplateTarget) throws(TemplateError) -> Value? {
     switch target {
-    case .variable(let use), .member(let use, _): return template.scopes.places[use.id].flatMap(slot)
+    case .variable(let use), .member(let use, _):
+      return template.scopes.places[use.id].flatMap(slot)
     case .parts(let parts):
       var values: [Value] = []
       for part in parts { values.append(try value(of: part) ?? .none) }

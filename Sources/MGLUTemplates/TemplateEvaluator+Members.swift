@@ -3,7 +3,11 @@ import OrderedCollections
 extension TemplateEvaluator {
   /// `value.name`: a member, or else an item.
   func attribute(_ name: String, of value: Value) throws(TemplateError) -> Value {
-    if case .undefined = value { throw fault("\(described(value)), and has no member \(name)") }
+    if case .undefined = value {
+      // Python's own members are out of reach, which is no error.
+      if Self.membersOfAll.contains(name) { return .undefined(name) }
+      throw fault("\(described(value)), and has no member \(name)")
+    }
     return try member(name, of: value) ?? entry(name, of: value) ?? missing(name, of: value)
   }
 
@@ -33,6 +37,13 @@ extension TemplateEvaluator {
     }
     return try member(name, of: value) ?? missing(name, of: value)
   }
+
+  private static let membersOfAll: Set = [
+    "__bool__", "__call__", "__class__", "__doc__", "__eq__", "__getitem__", "__hash__", "__init__",
+    "__iter__", "__len__", "__module__", "__repr__", "__str__", "_undefined_hint",
+    "_undefined_name",
+    "_undefined_obj",
+  ]
 
   private func missing(_ name: String, of value: Value) -> Value {
     .undefined(Undefined("\(value.kind) has no member \(name)"))
@@ -68,7 +79,9 @@ extension TemplateEvaluator {
     case let loop as LoopObject: return try member(name, of: loop)
     case let macro as MacroObject:
       switch name {
-      case "name": return try macro.macro.name.map { name throws(TemplateError) in try text(name) } ?? Value.none
+      case "name":
+        return try macro.macro.name.map { name throws(TemplateError) in try text(name) }
+          ?? Value.none
       case "arguments":
         var names: [Value] = []
         for parameter in macro.macro.parameters { names.append(try text(parameter.name)) }
@@ -187,9 +200,10 @@ extension TemplateEvaluator {
       return try tuple(part)
     case .range(let range):
       let (start, stop) = places(range.count)
-      guard
+      let (wide, overflows) = range.step.multipliedReportingOverflow(by: step)
+      guard !overflows,
         let part = RangeValue(
-          range.start + start * range.step, range.start + stop * range.step, range.step * step)
+          range.start &+ start &* range.step, range.start &+ stop &* range.step, wide)
       else { throw fault("a range is too large") }
       return .range(part)
     default: throw fault("a slice of \(described(value))")

@@ -53,7 +53,9 @@ extension TemplateEvaluator {
     switch value {
     case .string(let string):
       try require(bytes: size(string.string.utf8.count))
-      return try text(String(repeating: string.string, count: string.string.isEmpty ? 0 : count), isMarkup: string.isMarkup)
+      return try text(
+        String(repeating: string.string, count: string.string.isEmpty ? 0 : count),
+        isMarkup: string.isMarkup)
     case .list(let values), .tuple(let values):
       try require(elements: size(values.elements.count))
       var result: [Value] = []
@@ -97,9 +99,13 @@ extension TemplateEvaluator {
     case .remainder: return .real(Self.dividedDown(x, y).remainder)
     case .power:
       guard x != 0 || y >= 0 else { throw fault("0 to a negative power") }
-      guard x >= 0 || !x.isFinite || y == y.rounded() else { throw fault("a power that is complex") }
+      guard x >= 0 || !x.isFinite || y == y.rounded() else {
+        throw fault("a power that is complex")
+      }
       let value = pow(x, y)
-      guard value.isFinite || !x.isFinite || !y.isFinite else { throw fault("a power is too large") }
+      guard value.isFinite || !x.isFinite || !y.isFinite else {
+        throw fault("a power is too large")
+      }
       return .real(value)
     }
   }
@@ -163,7 +169,9 @@ extension TemplateEvaluator {
     return Number.big(value).value
   }
 
-  private func power(_ base: BigInteger, _ exponent: BigInteger) throws(TemplateError) -> BigInteger? {
+  private func power(_ base: BigInteger, _ exponent: BigInteger) throws(TemplateError)
+    -> BigInteger?
+  {
     let one = BigInteger(1)
     if exponent.digits.isEmpty { return one }
     if base.bitCount <= 1 { return base.isNegative && !exponent.isOdd ? -base : base }
@@ -181,7 +189,8 @@ extension TemplateEvaluator {
   }
 
   /// Python's `//` and `%` of floats.
-  private static func dividedDown(_ x: Double, _ y: Double) -> (quotient: Double, remainder: Double) {
+  private static func dividedDown(_ x: Double, _ y: Double) -> (quotient: Double, remainder: Double)
+  {
     var rest = fmod(x, y)
     var quotient = (x - rest) / y
     if rest != 0 {

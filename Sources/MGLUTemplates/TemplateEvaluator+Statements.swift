@@ -78,7 +78,9 @@ extension TemplateEvaluator {
 
   /// Writes what a block's function made, which must be a string.
   private func write(result: Value) throws(TemplateError) {
-    guard let string = result.text else { throw fault("a block makes \(result.kind), not a string") }
+    guard let string = result.text else {
+      throw fault("a block makes \(result.kind), not a string")
+    }
     try write(string)
   }
 

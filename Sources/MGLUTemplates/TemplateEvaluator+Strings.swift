@@ -53,6 +53,9 @@ extension TemplateEvaluator {
   private func represent(_ object: TemplateObject, to result: inout String) throws(TemplateError) {
     switch object {
     case let namespace as Namespace:
+      guard !namespace.isWritten else { return try append("<Namespace {...}>", to: &result) }
+      namespace.isWritten = true
+      defer { namespace.isWritten = false }
       try append("<Namespace ", to: &result)
       try nested { () throws(TemplateError) in
         try represent(namespace.members.elements, to: &result)

@@ -11,7 +11,8 @@ extension TemplateEvaluator {
       return try text(try string(value))
     case .striptags: return try text(try string(value).withoutTags)
     case .urlencode: return try text(try urlencoded(value))
-    case .urlize: return try text(try urlized(try string(value), given), isMarkup: autoescape)
+    case .urlize:
+      return try text(try urlized(try escaped(value).text ?? "", given), isMarkup: autoescape)
     default: return try attributes(value, given)
     }
   }
@@ -24,7 +25,9 @@ extension TemplateEvaluator {
       if case .none = value { continue }
       guard value.isDefined else { continue }
       guard let name = key.value.text,
-        !name.unicodeScalars.contains(where: { $0.isASCII && $0.isBlank || "/>=".unicodeScalars.contains($0) })
+        !name.unicodeScalars.contains(where: {
+          $0.isASCII && $0.isBlank || "/>=".unicodeScalars.contains($0)
+        })
       else { throw fault("xmlattr: \(try string(key.value)) is no name of an attribute") }
       let (name2, text) = (try escaped(key.value).text ?? "", try escaped(value).text ?? "")
       parts.append("\(name2)=\"\(text)\"")
@@ -58,7 +61,10 @@ extension TemplateEvaluator {
     var result: [UInt8] = []
     for byte in string.utf8 {
       let scalar = Unicode.Scalar(byte)
-      if byte < 128, scalar.isLetterOrDigit || "_.-~".unicodeScalars.contains(scalar) || keepsSlash && scalar == "/" {
+      if byte < 128,
+        scalar.isLetterOrDigit || "_.-~".unicodeScalars.contains(scalar)
+          || keepsSlash && scalar == "/"
+      {
         result.append(byte)
       } else if !keepsSlash, scalar == " " {
         result.append(UInt8(ascii: "+"))
@@ -90,7 +96,8 @@ extension String {
 
   private static let entities: [String: Unicode.Scalar] = [
     "amp": "&", "lt": "<", "gt": ">", "quot": "\"", "apos": "'", "nbsp": "\u{a0}", "copy": "©",
-    "reg": "®", "laquo": "«", "raquo": "»", "hellip": "…", "mdash": "—", "ndash": "–", "middot": "·",
+    "reg": "®", "laquo": "«", "raquo": "»", "hellip": "…", "mdash": "—", "ndash": "–",
+    "middot": "·",
     "bull": "•", "times": "×", "euro": "€", "trade": "™", "larr": "←", "rarr": "→", "deg": "°",
   ]
 

@@ -151,7 +151,7 @@ extension TemplateEvaluator {
 
   /// `values`, which keep their order where their keys are equal.
   private func sorted(
-    _ values: [Value], by keys: [[Value]], isReversed: Bool
+    _ values: [Value], by keys: [[Value]], isReversed: Bool, skipsAlike: Bool = false
   ) throws(TemplateError) -> [Value] {
     var order = isReversed ? Array(values.indices.reversed()) : Array(values.indices)
     var width = 1
@@ -168,7 +168,7 @@ extension TemplateEvaluator {
           } else if left == middle {
             merged.append(order[right])
             right += 1
-          } else if try isLess(keys[order[right]], keys[order[left]]) {
+          } else if try isLess(keys[order[right]], keys[order[left]], skipsAlike) {
             merged.append(order[right])
             right += 1
           } else {
@@ -183,9 +183,12 @@ extension TemplateEvaluator {
     return (isReversed ? order.reversed() : order).map { values[$0] }
   }
 
-  private func isLess(_ a: [Value], _ b: [Value]) throws(TemplateError) -> Bool {
+  /// Whether a key goes before another; the parts of keys that are lists may lack an order if alike.
+  private func isLess(
+    _ a: [Value], _ b: [Value], _ skipsAlike: Bool
+  ) throws(TemplateError) -> Bool {
     for (x, y) in zip(a, b) {
-      if a.count > 1, try areAlike(x, y) { continue }
+      if skipsAlike, try areAlike(x, y) { continue }
       return try isLess(x, y)
     }
     return false
@@ -208,7 +211,7 @@ extension TemplateEvaluator {
       }
       keys.append(key)
     }
-    return try list(try sorted(values, by: keys, isReversed: given.isOn(0)))
+    return try list(try sorted(values, by: keys, isReversed: given.isOn(0), skipsAlike: true))
   }
 
   private func extreme(

@@ -1,6 +1,6 @@
 extension TemplateEvaluator {
-  /// `text` with links in place of addresses, as Jinja finds them.
-  func urlized(_ text: String, _ given: FilterArguments) throws(TemplateError) -> String {
+  /// `html` with links in place of addresses, as Jinja finds them.
+  func urlized(_ html: String, _ given: FilterArguments) throws(TemplateError) -> String {
     let limit = if case .none? = given[0] { nil as Int? } else { given[0]?.index }
     var rel = Set(try optionalString(given[3])?.words() ?? [])
     if given.isOn(1) { rel.insert("nofollow") }
@@ -8,21 +8,23 @@ extension TemplateEvaluator {
     let target = try optionalString(given[2])
     var schemes: [String] = []
     if let extra = given[4], extra.isDefined {
-      if case .none = extra {} else {
+      if case .none = extra {
+      } else {
         for scheme in try elements(of: extra) { schemes.append(try string(scheme)) }
       }
     }
     let relText = " rel=\"\(try escapedString(rel.sorted().joined(separator: " ")))\""
-    let targetText = try target.map { name throws(TemplateError) in
-      " target=\"\(try escapedString(name))\""
-    } ?? ""
+    let targetText =
+      try target.map { name throws(TemplateError) in
+        " target=\"\(try escapedString(name))\""
+      } ?? ""
     func trimmed(_ url: String) -> String {
       guard let limit, url.unicodeScalars.count > limit else { return url }
       return String(url.unicodeScalars.prefix(max(0, limit))) + "..."
     }
-    try spend(text.utf8.count / 8)
+    try spend(html.utf8.count / 8)
     var result = ""
-    for part in try escapedString(text).partsWithBlanks {
+    for part in html.partsWithBlanks {
       let (head, middle, tail) = Self.balanced(part)
       let rest = relText + targetText
       if middle.isWebAddress {
@@ -108,8 +110,9 @@ extension String {
     }
     if scheme != nil {
       guard !name.isEmpty else { return false }
-      return isLocal || name.unicodeScalars.allSatisfy { $0.isWordPart || "-.%".unicodeScalars.contains($0) }
-        && (name.contains(".") || name == "localhost")
+      return isLocal
+        || name.unicodeScalars.allSatisfy { $0.isWordPart || "-.%".unicodeScalars.contains($0) }
+          && (name.contains(".") || name == "localhost")
     }
     let labels = name.parts(between: ".")
     guard labels.count > 1, labels.allSatisfy({ !$0.isEmpty }),

@@ -8,7 +8,8 @@ extension TemplateEvaluator {
     case .truncate: return try truncate(value, given)
     case .replace: return try replace(value, given)
     case .pprint: return try text(try pretty(value))
-    case .indent, .wordwrap: guard value.text != nil else { throw fault("\(filter.rawValue) of \(described(value))") }
+    case .indent, .wordwrap:
+      guard value.text != nil else { throw fault("\(filter.rawValue) of \(described(value))") }
     default: break
     }
     let string = try string(value)
@@ -50,7 +51,8 @@ extension TemplateEvaluator {
         let part = try string(try self.part(given[1], of: next))
         if !isFirst { result += between }
         isFirst = false
-        try require(bytes: result.utf8.count + part.utf8.count, new: part.utf8.count + between.utf8.count)
+        try require(
+          bytes: result.utf8.count + part.utf8.count, new: part.utf8.count + between.utf8.count)
         result += part
       }
       return try text(result)

@@ -14,7 +14,8 @@ extension Double {
     return withVaList(arguments) { list in
       var size = 512 + min(max(precision, 0), 1 << 20)
       while true {
-        let text: String? = withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { buffer in
+        let text: String? = withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) {
+          buffer in
           let count = Int(vsnprintf(buffer.baseAddress, size, format, list))
           guard count < size else { return nil }
           return String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
@@ -99,7 +100,8 @@ struct FormatSpecification {
 
   /// A string; `nil` where the specification is one of numbers.
   func string(_ text: String) -> String? {
-    guard kind == nil || kind == "s", sign == "-", !isAlternate, grouping == nil, align != "=" || fill == "0"
+    guard kind == nil || kind == "s", sign == "-", !isAlternate, grouping == nil,
+      align != "=" || fill == "0"
     else { return nil }
     let cut = precision.map { String(text.unicodeScalars.prefix($0)) } ?? text
     var specification = self
@@ -147,7 +149,8 @@ struct FormatSpecification {
     case "o": radix = 8
     case "x", "X": radix = 16
     case "c":
-      guard let code = value.machineInteger, let scalar = UInt32(exactly: code).flatMap(Unicode.Scalar.init)
+      guard let code = value.machineInteger,
+        let scalar = UInt32(exactly: code).flatMap(Unicode.Scalar.init)
       else { return nil }
       return padded(String(scalar), standard: "<")
     default: return nil
@@ -171,7 +174,8 @@ struct FormatSpecification {
       let most = max(precision ?? 0, 1)
       digits = magnitude.formatted("g", precision: most, isFull: isAlternate)
       // Unlike `g`, a float keeps one digit behind the point.
-      let exponent = Int(magnitude.formatted("e", precision: most - 1).drop { $0 != "e" }.dropFirst()) ?? 0
+      let exponent =
+        Int(magnitude.formatted("e", precision: most - 1).drop { $0 != "e" }.dropFirst()) ?? 0
       if magnitude.isFinite, exponent >= most - 1, !digits.contains("e") {
         digits = magnitude.formatted("e", precision: most - 1)
         let mantissa = digits.prefix { $0 != "e" }
@@ -190,7 +194,8 @@ struct FormatSpecification {
       digits = magnitude.formatted(
         letter, precision: letter == "g" ? max(most, 1) : most, isFull: isAlternate)
     case "%":
-      digits = (magnitude * 100).formatted("f", precision: precision ?? 6, isFull: isAlternate) + "%"
+      digits =
+        (magnitude * 100).formatted("f", precision: precision ?? 6, isFull: isAlternate) + "%"
     default: return nil
     }
     if let kind, "EFG".unicodeScalars.contains(kind) { digits = digits.uppercased() }

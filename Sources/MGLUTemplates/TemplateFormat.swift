@@ -33,7 +33,9 @@ extension TemplateEvaluator {
       var (value, isFound) = (0, false)
       while let digit = rest.first, ("0"..."9").contains(digit) {
         (value, isFound) = (value * 10 + Int(digit.value - 48), true)
-        guard value <= FormatSpecification.widest else { throw fault("a width is too large", .limit) }
+        guard value <= FormatSpecification.widest else {
+          throw fault("a width is too large", .limit)
+        }
         rest.removeFirst()
       }
       return isFound ? value : nil
@@ -57,12 +59,18 @@ extension TemplateEvaluator {
           if depth == 0 { break }
           name.append(scalar)
         }
-        guard case .mapping(let mapping) = values else { throw fault("a format with names lacks a mapping") }
-        guard let found = mapping[String(name)] else { throw fault("the format's \(String(name)) is missing") }
+        guard case .mapping(let mapping) = values else {
+          throw fault("a format with names lacks a mapping")
+        }
+        guard let found = mapping[String(name)] else {
+          throw fault("the format's \(String(name)) is missing")
+        }
         (source, isNamed) = (found, true)
       }
       var flags: Set<Unicode.Scalar> = []
-      while let flag = rest.first, "-+ #0".unicodeScalars.contains(flag) { flags.insert(rest.removeFirst()) }
+      while let flag = rest.first, "-+ #0".unicodeScalars.contains(flag) {
+        flags.insert(rest.removeFirst())
+      }
       let width = try number() ?? 0
       var precision: Int?
       if rest.first == "." {
@@ -105,7 +113,9 @@ extension TemplateEvaluator {
     case "s", "r", "a":
       var string = try kind == "s" ? self.string(value) : representation(value)
       if isMarkup { string = try escaped(kind == "s" ? value : try text(string)).text ?? "" }
-      if let precision = specification.precision { string = String(string.unicodeScalars.prefix(precision)) }
+      if let precision = specification.precision {
+        string = String(string.unicodeScalars.prefix(precision))
+      }
       if kind == "a" {
         string = string.unicodeScalars.map { scalar in
           guard !scalar.isASCII else { return String(scalar) }
@@ -121,14 +131,19 @@ extension TemplateEvaluator {
       if let string = value.text, string.unicodeScalars.count == 1 {
         return specification.padded(string, standard: ">")
       }
-      guard let code = value.index.flatMap({ UInt32(exactly: $0) }), let scalar = Unicode.Scalar(code)
+      guard let code = value.index.flatMap({ UInt32(exactly: $0) }),
+        let scalar = Unicode.Scalar(code)
       else { throw fault("%c of \(described(value))") }
       return specification.padded(String(scalar), standard: ">")
     case "d", "i", "u", "o", "x", "X":
-      guard let number = value.number else { throw fault("%\(String(kind)) of \(described(value))") }
+      guard let number = value.number else {
+        throw fault("%\(String(kind)) of \(described(value))")
+      }
       var integer = number.big ?? BigInteger(0)
       if case .real(let real) = number {
-        guard real.isFinite, !["o", "x", "X"].contains(kind) else { throw fault("%\(String(kind)) of a float") }
+        guard real.isFinite, !["o", "x", "X"].contains(kind) else {
+          throw fault("%\(String(kind)) of a float")
+        }
         integer = BigInteger(real)
       }
       specification.kind = ["i", "u"].contains(kind) ? "d" : kind
@@ -141,7 +156,8 @@ extension TemplateEvaluator {
         let text = digits.integer(integer.isNegative ? -integer : integer) ?? ""
         let zeros = String(repeating: "0", count: max(0, precision - text.utf8.count))
         let prefix = specification.isAlternate && kind != "d" ? "0\(String(kind))" : ""
-        let sign = integer.isNegative ? "-" : specification.sign == "-" ? "" : String(specification.sign)
+        let sign =
+          integer.isNegative ? "-" : specification.sign == "-" ? "" : String(specification.sign)
         return specification.padded(
           sign + prefix + zeros + text, standard: ">", prefix: sign.utf8.count + prefix.utf8.count)
       }
@@ -174,7 +190,7 @@ extension TemplateEvaluator {
     _ text: Text, _ arguments: TemplateArguments, _ mapping: Value?, _ automatic: inout Int,
     depth: Int
   ) throws(TemplateError) -> String {
-    guard depth < 2 else { throw fault("a format has fields three deep") }
+    guard depth < 3 else { throw fault("a format has fields three deep") }
     var rest = Array(text.string.unicodeScalars)[...]
     var result = ""
     while let scalar = rest.popFirst() {
@@ -209,11 +225,12 @@ extension TemplateEvaluator {
     _ automatic: inout Int, depth: Int
   ) throws(TemplateError) -> String {
     var open = 0
-    let end = field.unicodeScalars.firstIndex { scalar in
-      if scalar == "[" { open += 1 }
-      if scalar == "]" { open -= 1 }
-      return open == 0 && (scalar == "!" || scalar == ":")
-    } ?? field.endIndex
+    let end =
+      field.unicodeScalars.firstIndex { scalar in
+        if scalar == "[" { open += 1 }
+        if scalar == "]" { open -= 1 }
+        return open == 0 && (scalar == "!" || scalar == ":")
+      } ?? field.endIndex
     var value = try self.value(String(field[..<end]), arguments, mapping, &automatic)
     var rest = field[end...]
     if rest.hasPrefix("!") {

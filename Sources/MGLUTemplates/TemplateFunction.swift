@@ -65,6 +65,7 @@ extension TemplateEvaluator {
     if case .mapping(let mapping)? = arguments.positional.first {
       entries = mapping.entries
     } else if let pairs = arguments.positional.first {
+      guard pairs.isDefined else { throw fault(described(pairs)) }
       let pairs = try iterator(pairs)
       while let pair = try pairs.next() {
         let sides = try elements(of: pair)
@@ -108,7 +109,9 @@ extension TemplateEvaluator {
     let given = try bind(arguments, to: ["n", "html", "min", "max"], of: "lipsum")
     let (count, isHTML) = (given[0]?.index ?? 5, given[1].map(\.isTrue) ?? true)
     let (least, most) = (given[2]?.index ?? 20, given[3]?.index ?? 100)
-    guard least < most, least >= 0 else { throw fault("lipsum: no words between \(least) and \(most)") }
+    guard least < most, least >= 0 else {
+      throw fault("lipsum: no words between \(least) and \(most)")
+    }
     var paragraphs: [String] = []
     for _ in 0..<max(0, count) {
       let length = Int.random(in: least..<most)

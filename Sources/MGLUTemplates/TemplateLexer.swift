@@ -338,5 +338,5 @@ struct TemplateLexer {
 
 extension Unicode.Scalar {
   fileprivate var isDigit: Bool { ("0"..."9").contains(self) }
-  fileprivate var isWord: Bool { self == "_" || isDigit || properties.isAlphabetic }
+  fileprivate var isWord: Bool { isWordPart || properties.isXIDContinue }
 }

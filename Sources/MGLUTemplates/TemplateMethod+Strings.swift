@@ -16,9 +16,10 @@ extension TemplateEvaluator {
       return try search(name, string, arguments)
     case "center", "ljust", "rjust":
       let given = try bind(arguments, to: ["width", "fillchar"], required: 1, of: name)
-      let fill = try given[1].map { value throws(TemplateError) in
-        try required(value, name)
-      } ?? " "
+      let fill =
+        try given[1].map { value throws(TemplateError) in
+          try required(value, name)
+        } ?? " "
       return try kept(
         try padded(
           string, given[0] ?? .none, with: fill,
@@ -176,11 +177,14 @@ extension TemplateEvaluator {
       start = try bound(given[1], 0)
       let end = min(try bound(given[2], count), count)
       isBeyond = start > count || start > end
-      part = isBeyond ? "" : String(String.UnicodeScalarView(scalars.dropFirst(start).prefix(end - start)))
+      part =
+        isBeyond
+        ? "" : String(String.UnicodeScalarView(scalars.dropFirst(start).prefix(end - start)))
     }
     if name == "startswith" || name == "endswith" {
       // A tuple of strings stands for any of them.
-      let parts: [Value?] = if case .tuple(let values)? = given[0] { values.elements } else { [given[0]] }
+      let parts: [Value?] =
+        if case .tuple(let values)? = given[0] { values.elements } else { [given[0]] }
       for affix in parts {
         let affix = try required(affix, name)
         if !isBeyond, name == "startswith" ? part.begins(with: affix) : part.ends(with: affix) {

@@ -44,6 +44,8 @@ final class ValueIterator: TemplateObject {
 /// The members of a `namespace(...)`, which a template may set.
 final class Namespace: TemplateObject {
   var members: OrderedDictionary<MappingKey, Value>
+  /// Whether the namespace is being written: a namespace may be a member of itself.
+  var isWritten = false
 
   init(_ members: OrderedDictionary<MappingKey, Value>) {
     self.members = members
@@ -93,7 +95,9 @@ final class LoopObject: TemplateObject {
   }
 
   init(_ source: Value, _ elements: ValueIterator, recursion: Recursion?, depth0: Int) {
-    (self.source, self.elements, self.recursion, self.depth0) = (source, elements, recursion, depth0)
+    (self.source, self.elements, self.recursion, self.depth0) = (
+      source, elements, recursion, depth0
+    )
     super.init(depth: max(source.depth, elements.depth) + 1)
   }
 

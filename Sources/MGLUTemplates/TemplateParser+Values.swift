@@ -39,8 +39,7 @@ extension TemplateParser {
         return .slice(value, bounds)
       }
     }
-    guard let first = parts.first else { throw expected("a subscript") }
-    return .item(value, parts.count == 1 ? first : .tuple(parts))
+    return .item(value, parts.count == 1 ? parts[0] : .tuple(parts))
   }
 
   /// The three bounds of a slice; without a colon, the expression goes to `parts`.

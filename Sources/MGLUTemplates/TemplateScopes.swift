@@ -27,18 +27,22 @@ struct TemplateScopes: Sendable {
   /// How many slots each scope that is a function has.
   fileprivate(set) var slots: [Int]
 
-  init(_ statements: [TemplateStatement], uses: Int, scopes: Int) {
+  init(_ statements: [TemplateStatement], uses: Int, scopes: Int) throws(TemplateError) {
     places = .init(repeating: nil, count: uses)
     variables = .init(repeating: [], count: scopes)
     slots = .init(repeating: 0, count: scopes)
     let function = ScopeFunction(depth: 0)
-    let symbols = Symbols(parent: nil, function: function)
+    let budget = Symbols.Budget()
+    let symbols = Symbols(parent: nil, function: function, budget: budget)
     symbols.analyze(statements)
     if statements.uses("self") { symbols.declare("self") }
     finish(symbols, scope: 0)
     if statements.uses("self") { selfSlots[0] = symbols.find("self")?.slot }
     bind(statements, symbols)
     slots[0] = function.slots.count
+    guard budget.left > 0 else {
+      throw TemplateError(.limit, "the template has too many variables in too many branches")
+    }
   }
 
   private mutating func finish(_ symbols: Symbols, scope: Int) {
@@ -123,7 +127,8 @@ struct TemplateScopes: Sendable {
       }
     }
     // A recursive loop is a function, which its other branch shares.
-    let outer = loop.isRecursive
+    let outer =
+      loop.isRecursive
       ? Symbols(parent: symbols, function: ScopeFunction(depth: symbols.function.depth + 1))
       : symbols
     bind(loop.body, in: outer) { symbols in
@@ -181,7 +186,7 @@ struct TemplateScopes: Sendable {
             (name, place(of: variable, in: symbols.function))
           }
         }
-        let root = Symbols(parent: nil, function: ScopeFunction(depth: -1))
+        let root = Symbols(parent: nil, function: ScopeFunction(depth: -1), budget: symbols.budget)
         bind(block.body, in: root, isFunction: true) { symbols in
           for name in ["self", "super"] where block.body.statements.uses(name) {
             symbols.declare(name)

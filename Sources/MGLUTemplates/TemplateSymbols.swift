@@ -30,12 +30,22 @@ final class Symbols {
   /// How the body's own variables begin.
   private(set) var starts: [Variable: Start] = [:]
 
-  init(parent: Symbols?, function: ScopeFunction) {
+  /// How much of the work of binding is left; it may grow with the square of a template's size.
+  let budget: Budget
+
+  final class Budget {
+    var left = 20_000_000
+  }
+
+  init(parent: Symbols?, function: ScopeFunction, budget: Budget? = nil) {
     (self.parent, self.function, level) = (parent, function, (parent?.level ?? -1) + 1)
+    self.budget = budget ?? parent?.budget ?? Budget()
   }
 
   private init(copying other: Symbols) {
     (parent, function, level) = (other.parent, other.function, other.level)
+    budget = other.budget
+    budget.left -= other.names.count
     (names, stores, starts) = (other.names, other.stores, other.starts)
   }
 
@@ -96,7 +106,7 @@ final class Symbols {
 
   /// Finds the names of `statements`; bodies with names of their own are left out.
   func analyze(_ statements: [TemplateStatement]) {
-    for statement in statements {
+    for statement in statements where budget.left > 0 {
       switch statement.kind {
       case .data, .leaveLoop, .nextIteration, .autoescape, .block: break
       case .output(let values): for value in values { load(value) }

@@ -97,8 +97,10 @@ extension TemplateEvaluator {
     case (.iterable, _), (.sequence, _): return value.isIndexed
     case (.lower, _): return try string(value).isPythonLowercase
     case (.upper, _): return try string(value).isPythonUppercase
-    case (.filter, _): return value.text.flatMap { TemplateFilter(named: $0) } != nil
-    case (.test, _): return value.text.flatMap { TemplateTest(named: $0) } != nil
+    case (.filter, _), (.test, _):
+      _ = try key(value)
+      guard test == .test else { return value.text.flatMap { TemplateFilter(named: $0) } != nil }
+      return value.text.flatMap { TemplateTest(named: $0) } != nil
     case (.same, _): return value.isSame(as: given[0] ?? .none)
     case (.odd, _), (.even, _), (.divisible, _):
       let divisor = test == .divisible ? given[0] ?? .none : .integer(2)

@@ -137,15 +137,15 @@ final class RangeValue {
     let isEmpty = step > 0 ? start >= stop : start <= stop
     var count = 0
     if !isEmpty {
-      let (span, overflows) = step > 0
-        ? stop.subtractingReportingOverflow(start) : start.subtractingReportingOverflow(stop)
-      guard !overflows, step != .min else { return nil }
-      count = (span - 1) / abs(step) + 1
+      // The span may be larger than any machine integer.
+      let span = UInt(bitPattern: step > 0 ? stop &- start : start &- stop)
+      guard let steps = Int(exactly: (span - 1) / step.magnitude), steps < .max else { return nil }
+      count = steps + 1
     }
     (self.start, self.stop, self.step, self.count) = (start, stop, step, count)
   }
 
-  subscript(index: Int) -> Value { .integer(start + index * step) }
+  subscript(index: Int) -> Value { .integer(start &+ index &* step) }
 }
 
 /// A number of any kind.
