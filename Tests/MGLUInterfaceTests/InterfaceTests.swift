@@ -33,7 +33,7 @@ private final class ProcessorContext {
   deinit { mglu_context_destroy(pointer) }
 }
 
-private func unit(
+private func makeUnit(
   _ kind: Int, rows: Int, columns: Int, masks: Int, type: Int = MGLU_FLOAT32
 ) -> mglu_unit {
   mglu_unit(
@@ -59,7 +59,7 @@ private func numbers(_ count: Int, seed: UInt64) -> [Float] {
       UInt8(truncatingIfNeeded: $0.bitPattern)
     }
     let context = try ProcessorContext()
-    var unit = unit(kind, rows: d, columns: h, masks: masks, type: type)
+    var unit = makeUnit(kind, rows: d, columns: h, masks: masks, type: type)
     var sizes = mglu_sizes()
     #expect(mglu_packed_sizes(context.pointer, &unit, &sizes, nil) == 0)
     let regions = [sizes.weights, sizes.scales, sizes.words].map {
@@ -114,9 +114,9 @@ private func numbers(_ count: Int, seed: UInt64) -> [Float] {
     let context = try ProcessorContext()
     var sizes = mglu_sizes()
     func refused(_ change: (inout mglu_unit) -> Void) -> Outcome {
-      var changed = unit(MGLU_MGLU, rows: 8, columns: 8, masks: 2)
-      change(&changed)
-      return Outcome { mglu_packed_sizes(context.pointer, &changed, &sizes, $0) }
+      var unit = makeUnit(MGLU_MGLU, rows: 8, columns: 8, masks: 2)
+      change(&unit)
+      return Outcome { mglu_packed_sizes(context.pointer, &unit, &sizes, $0) }
     }
     #expect(refused { _ in }.code == 0)
     let changes: [(inout mglu_unit) -> Void] = [
@@ -128,7 +128,7 @@ private func numbers(_ count: Int, seed: UInt64) -> [Float] {
       let outcome = refused(change)
       #expect(outcome.code == MGLU_INVALID_ARGUMENT && !outcome.line.isEmpty)
     }
-    var unit = unit(MGLU_MGLU, rows: 8, columns: 8, masks: 2)
+    var unit = makeUnit(MGLU_MGLU, rows: 8, columns: 8, masks: 2)
     #expect(mglu_packed_sizes(nil, &unit, &sizes, nil) == MGLU_INVALID_ARGUMENT)
     #expect(mglu_packed_sizes(context.pointer, nil, &sizes, nil) == MGLU_INVALID_ARGUMENT)
     var call = mglu_fused_linear_call()
