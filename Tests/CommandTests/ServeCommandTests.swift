@@ -114,17 +114,17 @@
     /// A template that is not understood is told of at once, and everything else is served.
     @Test func templatesThatAreNotUnderstoodAreTold() throws {
       try Self.withModel { _, model in
-        try Data("{{ messages }}\n{% include 'x' %}".utf8)
+        try Data("{{ messages }}\n{% unheard %}".utf8)
           .write(to: URL(fileURLWithPath: model + "/chat_template.jinja"))
         let server = try RunningServer(["--model", model])
         let chat = #"{"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}"#
         let refused = try #require(server.post("/v1/chat/completions", chat).wait())
-        #expect(refused.status == 400 && refused.body.contains("line 2: {% include %}"))
+        #expect(refused.status == 400 && refused.body.contains("line 2: {% unheard %}"))
         let plain = try server.post("/v1/completions", #"{"prompt": "a", "max_tokens": 1}"#).wait()
         #expect(plain?.status == 200)
         server.terminate()
         #expect(server.exitStatus() == 0)
-        #expect(server.errors.contains("line 2: {% include %} is not understood"))
+        #expect(server.errors.contains("line 2: {% unheard %} is not understood"))
       }
     }
   }

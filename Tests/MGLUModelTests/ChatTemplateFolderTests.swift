@@ -25,7 +25,7 @@ import Testing
       #expect(try rendered() == "1")
       try write("chat_template.jinja", "{{ messages[0].role }}{{ '!' if add_generation_prompt }}\n")
       #expect(try rendered() == "user!")
-      try write("chat_template.jinja", "{% import 'x' %}")
+      try write("chat_template.jinja", "{% unheard-of %}")
       #expect(try ChatTemplate(contentsOf: folder).problem?.code == .unsupported)
     }
   }

@@ -102,7 +102,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("{{ messages | sum }}", "the filter sum", "unsupported_chat_template"),
+    ("{{ messages | unheard }}", "the filter unheard", "unsupported_chat_template"),
     ("\n{{ a.b }}", "line 2: a is not defined", "unsupported_chat_template"),
     ("{{ raise_exception('no ' ~ messages[0].role) }}", "no user", "invalid_value"),
     (

@@ -27,7 +27,7 @@ import Testing
   @Test(arguments: [
     "'x' * 10 ** 9", "'x' * 10 ** 30", "'a' | center(10 ** 9)", "'a'.zfill(10 ** 9)",
     "'%1000000000s' % 'a'", "'%*s' % (10 ** 9, 'a')", "lipsum(10 ** 9)", "range(10 ** 9)",
-    "[1] | batch(10 ** 9, 'x') | list", "2 ** 10 ** 9", "'a\\t'.expandtabs(10 ** 9)",
+    "[1] | batch(10 ** 9, 'x') | list", "2 ** (10 ** 9)", "'a\\t'.expandtabs(10 ** 9)",
   ])
   func sizesAreBounded(expression: String) {
     #expect(Self.code("{{ \(expression) }}") != nil)
@@ -39,7 +39,7 @@ import Testing
     "{% set ns = namespace(g=[1]) %}{% for i in range(9999) %}{% set ns.g = namespace(a=ns.g) %}"
       + "{% endfor %}{{ ns.g }}",
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-    "{% macro m() %}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
+    "{% macro m() %}{{ caller }}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
     "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
     "{% set ns = namespace(t=(1,)) %}{% for i in range(60) %}{% set ns.t = (ns.t, ns.t) %}{% endfor %}"
       + "{{ {ns.t: 1} }}",
@@ -57,12 +57,9 @@ import Testing
   }
 
   /// What used to end the process.
-  @Test(arguments: ["namespace().a", "cycler()", "loop", "self", "caller", "dict().a"])
+  @Test(arguments: ["namespace().a", "loop", "caller", "dict().a"])
   func missingMembersAreNoTrap(expression: String) throws {
-    _ = try? Template("{{ \(expression) }}").render([:])
-    #expect(
-      try Template("{{ (\(expression)) is defined }}").render([:]).isEmpty == false
-        || expression == "cycler()")
+    #expect(try Template("{{ (\(expression)) is defined }}").render([:]) == "False")
   }
 
   @Test func namespacesMayHoldThemselves() throws {

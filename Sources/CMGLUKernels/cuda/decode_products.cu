@@ -44,34 +44,38 @@ struct Embedded {
     const int token = max(*d.token, 0);
     tile = d.embedding + (long long)(token >> 4) * (d.hidden / 64) * PLANE, row = token & 15;
   }
-  // Eight elements, from a multiple of eight on.
-  __device__ __forceinline__ void load(int k, float (&value)[8]) const {
-    const unsigned char *cell = tile + (k >> 6) * PLANE;
+  // Where eight elements lie, from a multiple of eight on.
+  __device__ __forceinline__ const unsigned char *chunk(int k) const {
     const int block = k >> 5 & 1, half = row >> 3, lane = (row & 7) * 4 + (k >> 3 & 3);
+    return tile + (k >> 6) * PLANE + (INT8 ? (block * 32 + lane) * 16 + half * 8 : ((block * 2 + half) * 32 + lane) * 16);
+  }
 #if INT8
-    const uint2 bytes = *(const uint2 *)(cell + (block * 32 + lane) * 16 + half * 8);
-    const float scale = projection::half_to_float(
-        ((const projection::u16 *)(cell + projection::INTEGER_BYTES))[(row & 7) * 4 + block * 2 + half]);
+  __device__ __forceinline__ float scale(int k) const {
+    const unsigned char *scales = tile + (k >> 6) * PLANE + projection::INTEGER_BYTES;
+    return projection::half_to_float(
+        ((const projection::u16 *)scales)[(row & 7) * 4 + (k >> 5 & 1) * 2 + (row >> 3)]);
+  }
+  __device__ __forceinline__ void load(int k, float (&value)[8]) const {
+    const uint2 bytes = *(const uint2 *)chunk(k);
 #pragma unroll
     for (int i = 0; i < 8; i++)
-      value[i] = scale * ((int)((i < 4 ? bytes.x : bytes.y) >> i % 4 * 8 & 255) - 128);
+      value[i] = scale(k) * ((int)((i < 4 ? bytes.x : bytes.y) >> i % 4 * 8 & 255) - 128);
+  }
+  __device__ __forceinline__ float operator[](int k) const { return scale(k) * ((int)chunk(k)[k & 7] - 128); }
 #else
-    const uint4 packed = ((const uint4 *)cell)[(block * 2 + half) * 32 + lane];
+  __device__ __forceinline__ void load(int k, float (&value)[8]) const {
+    const uint4 packed = *(const uint4 *)chunk(k);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const float2 pair = projection::widen(projection::component(packed, i));
       value[2 * i] = pair.x, value[2 * i + 1] = pair.y;
     }
-#endif
   }
   __device__ __forceinline__ float operator[](int k) const {
-    float value[8], found = 0.f;
-    load(k & ~7, value);
-#pragma unroll
-    for (int i = 0; i < 8; i++)
-      if (i == (k & 7)) found = value[i];
-    return found;
+    const float2 pair = projection::widen(((const u32 *)chunk(k))[k >> 1 & 3]);
+    return k & 1 ? pair.y : pair.x;
   }
+#endif
 };
 
 // A normalized input, from words or from the embedding: at most as long as the threads can hold.

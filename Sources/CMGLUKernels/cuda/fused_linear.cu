@@ -50,7 +50,7 @@
 #endif
 constexpr int WINDOW = WINDOW_BYTES / (8 * CELL_BYTES) > 1 ? WINDOW_BYTES / (8 * CELL_BYTES) : 1;
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32, MASKS <= 8 && TILES == 1 ? 2 : 1)
+extern "C" __global__ void __launch_bounds__(WARPS * 32, MASKS <= (INT8 ? 4 : 8) && TILES == 1 ? 2 : 1)
 fused_linear(const __grid_constant__ FusedLinear f) {
   extern __shared__ __align__(128) unsigned char memory[];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;

@@ -66,7 +66,9 @@ extension CUDABackend: BorrowingBackend {
           ? nil : borrow(addresses.words, [gating.masks, rows, (columns + 7) / 8], .uint8))
     } else {
       storage = CUDAPackedCells(
-        borrow(addresses.weights, Self.cellsShape(gating, rows: rows, columns: columns, as: type), .uint8))
+        borrow(
+          addresses.weights, Self.cellsShape(gating, rows: rows, columns: columns, as: type),
+          .uint8))
     }
     return PackedWeights(
       rows: rows, columns: columns, type: type, gating: gating, activation: activation,

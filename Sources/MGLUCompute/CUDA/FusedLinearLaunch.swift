@@ -69,7 +69,7 @@ package struct FusedLinearVariant {
     let isSmall =
       tileRows * cells * cellBytes / device.multiprocessorCount < Self.smallBytes
       // The others are compiled for more registers than two blocks have.
-      && masks <= 8 && tiles == 1
+      && masks <= (type == .int8 ? 4 : 8) && tiles == 1
     // A block takes 1 KiB more than it asks for.
     let half = device.sharedBytesPerMultiprocessor / 2 - 1024
     let chained = min(device.sharedBytesPerBlock, Self.chainedBytes)
