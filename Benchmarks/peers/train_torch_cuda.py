@@ -96,15 +96,12 @@ class Model(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
 
-def measure(masks, naive, steps):
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    torch.cuda.reset_peak_memory_stats()
-    model = Model(masks, naive).to(DEVICE)
+def step_seconds(model, steps, device):
+    """The median time of a step of BATCH windows, after five that warm up."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-4, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
     compiled = torch.compile(model)
-    tokens = torch.randint(VOCABULARY, (BATCH, CONTEXT + 1), device=DEVICE)
+    tokens = torch.randint(VOCABULARY, (BATCH, CONTEXT + 1), device=device)
     times = []
     for step in range(steps + 5):
         torch.cuda.synchronize()
@@ -118,7 +115,14 @@ def measure(masks, naive, steps):
         torch.cuda.synchronize()
         if step >= 5:
             times.append(time.perf_counter() - start)
-    seconds = statistics.median(times)
+    return statistics.median(times)
+
+
+def measure(masks, naive, steps):
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    torch.cuda.reset_peak_memory_stats()
+    seconds = step_seconds(Model(masks, naive).to(DEVICE), steps, DEVICE)
     return {"masks": masks, "form": "naive" if naive and masks else "wide" if masks else "GLU",
             "tokens_per_s": BATCH * CONTEXT / seconds, "milliseconds": seconds * 1e3,
             "peak_gib": torch.cuda.max_memory_allocated() / 2**30}

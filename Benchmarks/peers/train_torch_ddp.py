@@ -10,12 +10,9 @@ BF16 autocast, gradients averaged while the backward pass runs, clipping, fused 
 import argparse
 import json
 import os
-import statistics
-import time
 
 import torch
 import torch.distributed as dist
-import torch.nn as nn
 from torch.nn.parallel import DistributedDataParallel
 
 import train_torch_cuda as peer
@@ -30,24 +27,7 @@ def measure(masks, steps, device):
     torch.cuda.reset_peak_memory_stats()
     model = DistributedDataParallel(
         peer.Model(masks, False).to(device), device_ids=[device.index], gradient_as_bucket_view=True)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=1e-4, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
-    compiled = torch.compile(model)
-    tokens = torch.randint(peer.VOCABULARY, (peer.BATCH, peer.CONTEXT + 1), device=device)
-    times = []
-    for step in range(steps + 5):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        with torch.autocast("cuda", torch.bfloat16):
-            loss = compiled(tokens[:, :-1], tokens[:, 1:])
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        torch.cuda.synchronize()
-        if step >= 5:
-            times.append(time.perf_counter() - start)
-    seconds = statistics.median(times)
+    seconds = peer.step_seconds(model, steps, device)
     return {"masks": masks, "gpus": dist.get_world_size(),
             "tokens_per_s": dist.get_world_size() * peer.BATCH * peer.CONTEXT / seconds,
             "milliseconds": seconds * 1e3, "peak_gib": torch.cuda.max_memory_allocated() / 2**30}

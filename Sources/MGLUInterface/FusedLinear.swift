@@ -58,8 +58,8 @@ import MGLU
     var call = try FusedLinearArguments(call, unit, in: context)
     guard context.isGPU else { return }
     call.place.isPreparing = true
-    // Rows share a pass, sixteen at the most: fewer have other kernels.
-    for n in 1...max(1, min(call.n, 16)) {
+    // More rows go through in passes of as many, and fewer have other kernels.
+    for n in 1...max(1, min(call.n, FusedLinearBatchLaunch.mostRows)) {
       call.n = n
       call.promptRows = 0
       call.place.workspaceByteCount = max(1, call.workspaceSize(unit, in: context))
@@ -88,8 +88,9 @@ struct FusedLinearArguments {
   ) throws(InterfaceError) {
     let call = try checked(pointer, \.size, "call")
     n = try count(call.n, "n")
-    promptRows = try count(call.prompt_rows, "prompt rows")
+    let promptRows = try count(call.prompt_rows, "prompt rows")
     guard promptRows <= n else { throw invalid("\(promptRows) rows of prompts, of \(n)") }
+    self.promptRows = context.isGPU ? 0 : promptRows
     xType = try weightType(call.x_type, "x", integers: false)
     outputType = try weightType(call.output_type, "output", integers: false)
     precision = call.narrows_inputs == 0 ? .exact : .reduced

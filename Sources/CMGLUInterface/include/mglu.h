@@ -137,7 +137,7 @@ int32_t mglu_pack(mglu_context *context, const mglu_unit *unit, const mglu_sourc
 typedef struct {
   int64_t size;
   int64_t n;            // rows of x, 0 or more
-  int64_t prompt_rows;  // of these, the last so many may be computed together in another order of sums
+  int64_t prompt_rows;  // of these, the last so many may be computed together on a CPU, in another order of sums
   const void *x;        // [n, h]
   const float *routes;  // p [n, n_m], or NULL for p = 1
   void *output;         // a [n, d]

@@ -131,7 +131,8 @@ extension CUDABackend {
         grid: LaunchSize(x.rows), block: 256, arguments: arguments)
     }
     var map = cmglu_cuda_tensor_map()
-    let isMapped: Void? = attempt { () throws(CUDAError) in
+    // A pass that only says which kernels it needs may have no memory yet.
+    let isMapped: Void? = isPreparing ? () : attempt { () throws(CUDAError) in
       var functions = context.driver.functions
       try context.driver.check(
         cmglu_cuda_map_rows(
