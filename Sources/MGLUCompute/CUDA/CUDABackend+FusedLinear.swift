@@ -132,15 +132,18 @@ extension CUDABackend {
     }
     var map = cmglu_cuda_tensor_map()
     // A pass that only says which kernels it needs may have no memory yet.
-    let isMapped: Void? = isPreparing ? () : attempt { () throws(CUDAError) in
-      var functions = context.driver.functions
-      try context.driver.check(
-        cmglu_cuda_map_rows(
-          &functions, &map, isStaged ? arguments.staged : arguments.x, Int32(x.columns),
-          Int32(x.rows), Int64(pieces * stride), Int32(pieces), Int64(stride),
-          Int32(batch.columns)),
-        "cuTensorMapEncodeTiled")
-    }
+    let isMapped: Void? =
+      isPreparing
+      ? ()
+      : attempt { () throws(CUDAError) in
+        var functions = context.driver.functions
+        try context.driver.check(
+          cmglu_cuda_map_rows(
+            &functions, &map, isStaged ? arguments.staged : arguments.x, Int32(x.columns),
+            Int32(x.rows), Int64(pieces * stride), Int32(pieces), Int64(stride),
+            Int32(batch.columns)),
+          "cuTensorMapEncodeTiled")
+      }
     guard isMapped != nil else { return }
     launch(
       "fused_linear_batch", "fused_linear_batch", options: batch.options,
