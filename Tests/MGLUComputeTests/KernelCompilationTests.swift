@@ -182,8 +182,8 @@ struct KernelCompilationTests {
     return found
   }()
 
-  /// Every tile of units with up to six masks, and the largest of the others, of BF16, of ablations, with
-  /// routes and for every activation.
+  /// Every tile of units with up to six masks, and the largest of the others, of BF16 and INT8, of
+  /// ablations, with routes and for every activation.
   static let promptOptions: [[String]] = {
     func options(
       _ gating: Gating, _ activation: Activation = .silu, _ type: WeightType = .float16,
@@ -204,9 +204,12 @@ struct KernelCompilationTests {
       [
         options(.linear, .identity, .bfloat16), options(.shared), options(.gated, .silu, .bfloat16),
         options(masked(4), .silu, .bfloat16), options(masked(2, .noGateMask)),
+        options(.linear, .identity, .int8), options(.gated, .silu, .int8),
         options(masked(5, .noValueMask)), options(masked(4), isRouted: true),
         options(masked(16), .gelu, isRouted: true),
-      ] + (7...16).map { options(masked($0)) } + Activation.allCases.map { options(.gated, $0) }
+      ] + (7...16).map { options(masked($0)) }
+      + [1, 4, 6, 8, 16].map { options(masked($0), .silu, .int8) }
+      + Activation.allCases.map { options(.gated, $0) }
     return everyTile + largest.map { $0[0] }.filter { !everyTile.contains($0) }
   }()
 

@@ -22,7 +22,7 @@ extension CUDABackend {
     if let cells = weights.cells {
       let pieces = precision.pieces(of: weights.type)
       let firstPromptRow =
-        FusedLinearPromptVariant.isAvailable(on: context.device) && weights.type != .int8
+        FusedLinearPromptVariant.serves(weights.type, precision, on: context.device)
         ? x.rows - promptRows : x.rows
       let isBatch = batches(rows: firstPromptRow, pieces: pieces)
       let (most, isStaged) =

@@ -49,6 +49,12 @@ package struct FusedLinearPromptVariant: Equatable {
     device.capability == CUDACapability(9, 0) && !device.standsForOlder
   }
 
+  /// Whether rows of prompts are computed here: INT8 weights become FP16, which exact products may not.
+  static func serves(_ type: WeightType, _ precision: InputPrecision, on device: CUDADevice) -> Bool
+  {
+    isAvailable(on: device) && (type != .int8 || precision == .reduced)
+  }
+
   /// Rows of W in a tile.
   static let tileRows = 128
   /// Threads of a block: two warpgroups that multiply, and one that copies.
@@ -89,7 +95,7 @@ package struct FusedLinearPromptVariant: Equatable {
   package var options: [String] {
     [
       "-DMASKS=\(masks)", "-DPLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
-      "-DGATING=\(gating.kernelValue.rawValue)",
+      "-DINT8=\(type == .int8 ? 1 : 0)", "-DGATING=\(gating.kernelValue.rawValue)",
       "-DACTIVATION=\(activation.kernelValue.rawValue)", "-DROUTED=\(isRouted ? 1 : 0)",
       "-DCOLUMNS=\(columns)",
     ]
