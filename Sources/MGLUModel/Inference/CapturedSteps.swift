@@ -4,7 +4,7 @@ struct CapturedSteps {
   struct Key: Hashable {
     /// Its rows, of which the last may belong to no sequence.
     let rows: Int
-    /// Which of the two ``SampledTokens`` gets the tokens; `nil` where none are sampled.
+    /// Which of the session's ``SampledTokens`` gets the tokens; `nil` where none are sampled.
     let turn: Int?
   }
 

@@ -30,8 +30,8 @@ struct DecodeBuffers {
 
 /// Where the tokens of a step are sampled to: the settings of each row, and the token.
 ///
-/// A session has two that take turns, because a step may be under way while the host reads the
-/// tokens of the one before.
+/// A session has several that take turns (``InferenceSession/turns``): the tokens of a step are read by the
+/// host, and on the device by the step after it.
 struct SampledTokens {
   let steps: Tensor
   let tokens: Tensor

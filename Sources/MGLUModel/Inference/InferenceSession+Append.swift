@@ -16,8 +16,8 @@ extension InferenceSession {
     }
     try model.check(tokens, at: state.position, capacity: contextLength)
     deviceHasNextRows = false
-    // A step may be under way in the other turn.
-    let free = 1 - turn
+    // A step may be under way in the last turn.
+    let free = nextTurn
     if !state.isStarted { start(state, turn: free) }
     let isPrompt = tokens.count > 1 || state.position == 0
     var remaining = tokens[...]

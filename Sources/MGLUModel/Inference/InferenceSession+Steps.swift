@@ -3,7 +3,7 @@
 extension InferenceSession {
   /// A step that is enqueued.
   struct Step {
-    /// Which of the two ``InputBatch`` and ``SampledTokens`` it has.
+    /// Which ``InputBatch`` and ``SampledTokens`` it has.
     let turn: Int
     /// Whose tokens are sampled, row by row.
     var sampled: [SequenceState] = []
@@ -50,7 +50,7 @@ extension InferenceSession {
     let decoding = running.filter(\.isDecoding)
     let isPrefilling = running.contains(where: \.isPrefilling)
     guard isPrefilling || !decoding.isEmpty else { return nil }
-    turn = 1 - turn
+    turn = nextTurn
     if let previous, !isPrefilling, canFollow(previous, with: decoding) {
       return follow(previous)
     }

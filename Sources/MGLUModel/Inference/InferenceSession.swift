@@ -60,6 +60,12 @@ public final class InferenceSession {
   var lastID: UInt64 = 0
   /// The turn of the step enqueued last.
   var turn = 0
+  /// The turn of the step enqueued next.
+  var nextTurn: Int { (turn + 1) % Self.turns }
+  /// How many steps have memory of their own that the host writes. When one is entered the tokens of the
+  /// last but one are known, so that all before it are done; it may still be under way itself, padding
+  /// included, and the one after it takes tokens from it.
+  static let turns = 3
   /// The step that was enqueued before the tokens that it reads were known.
   var ahead: Step?
   /// Whether the device's first rows are the ones that follow the decode step enqueued last.
@@ -90,11 +96,13 @@ public final class InferenceSession {
     self.prefillChunkSize = plan.prefillChunkSize
     isPipelined = backend.isAsynchronous
     (buffers, logits, gathered) = backend.allocate { plan.buffers(model, in: &$0) }
-    inputs = [0, 1].map { _ in backend.allocateShared { plan.batch(in: &$0) } }
+    inputs = (0..<Self.turns).map { _ in backend.allocateShared { plan.batch(in: &$0) } }
     batch = backend.allocate { plan.batch(in: &$0) }
-    tableLines = [0, 1].map { _ in backend.allocateShared { plan.blockTables(in: &$0) } }
+    tableLines = (0..<Self.turns).map { _ in
+      backend.allocateShared { plan.blockTables(in: &$0) }
+    }
     samples = backend.allocateShared { layout in
-      [0, 1].map { _ in SampledTokens(rows: plan.decodeRows, in: &layout) }
+      (0..<Self.turns).map { _ in SampledTokens(rows: plan.decodeRows, in: &layout) }
     }
     cache = SessionCache(
       model, blocks: plan.cacheBlocks + 1, slots: plan.slots, contextLength: plan.contextLength,

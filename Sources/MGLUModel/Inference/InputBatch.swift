@@ -1,8 +1,8 @@
 /// What the host tells a step: tokens, positions and slots of its rows, and where tokens come from and go
 /// to that only the device knows.
 ///
-/// A session has two in memory that the host writes, which take turns because a step may be under way
-/// while the next is described, and one where the model reads them.
+/// A session has several in memory that the host writes, which take turns (``InferenceSession/turns``), and
+/// one where the model reads them.
 struct InputBatch {
   /// The tokens of rows, int32 `[rows]`.
   let tokens: Tensor
