@@ -66,13 +66,14 @@
     }
   }
 
-  /// Drains the engine when the server has ended.
+  /// Ends the engine when the server has ended.
   private struct EngineService: Service {
     let engine: Engine
 
     func run() async throws {
       try? await gracefulShutdown()
       engine.drain()
+      await engine.waitUntilEnded()
     }
   }
 #endif

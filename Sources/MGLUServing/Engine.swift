@@ -28,6 +28,7 @@ public final class Engine: Sendable {
   private let metrics = EngineMetrics()
   private let queue: Mutex<Queue>
   private let wake = DispatchSemaphore(value: 0)
+  private let thread = DispatchQueue(label: "mglu.engine", qos: .userInitiated)
 
   private struct Queue {
     var requests = RequestQueue()
@@ -73,7 +74,7 @@ public final class Engine: Sendable {
     // Where nothing is compiled the engine is ready at once.
     if !model.backend.isAsynchronous { endLoading(.open) }
     // A thread of its own: a step computes for long and never waits.
-    DispatchQueue(label: "mglu.engine", qos: .userInitiated).async { [self] in
+    thread.async { [self] in
       run(model, plan, progress)
     }
   }
@@ -108,6 +109,15 @@ public final class Engine: Sendable {
     queue.withLock { if $0.state != .failed { $0.state = .draining } }
     endLoading(.draining)
     wake.signal()
+  }
+
+  /// Waits until the engine's thread has ended and let go of the device, which the process must not
+  /// leave behind at work: end the engine first (``drain()``).
+  public func waitUntilEnded() async {
+    // What the thread has held is released before its queue goes on.
+    await withCheckedContinuation { continuation in
+      thread.async { continuation.resume() }
+    }
   }
 
   /// Counts, gauges and latencies in Prometheus's exposition format, labeled with the name `model`.
@@ -181,7 +191,13 @@ public final class Engine: Sendable {
     _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
   ) {
     let scheduler = Scheduler(model, tokenizer: tokenizer, plan, metrics: metrics)
-    do { try scheduler.warmUp(progress: progress) } catch { return fail(error) }
+    // Whoever drains the engine before it is ready waits no longer than for a kernel.
+    let isUnwanted: @Sendable () -> Bool = { [self] in
+      queue.withLock { $0.state == .draining && $0.requests.isEmpty }
+    }
+    do { try scheduler.warmUp(progress: progress, isCancelled: isUnwanted) } catch {
+      return fail(error)
+    }
     endLoading(.open)
     while true {
       let isLast = startQueued(on: scheduler)

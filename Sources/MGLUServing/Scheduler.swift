@@ -21,9 +21,10 @@ final class Scheduler {
 
   /// Computes whatever the first requests would wait for.
   func warmUp(
-    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void,
+    isCancelled: @escaping @Sendable () -> Bool
   ) throws(GenerationError) {
-    try session.warmUp(progress: progress)
+    try session.warmUp(progress: progress, isCancelled: isCancelled)
   }
 
   /// Whether `queued` can start: there are a slot and blocks for as many tokens as it may come to.

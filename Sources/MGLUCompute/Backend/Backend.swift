@@ -59,9 +59,11 @@ public protocol Backend: AnyObject, Sendable {
   ///
   /// - Parameters:
   ///   - progress: Receives how much is ready, of how much, on any thread.
+  ///   - isCancelled: Whether the rest need not be made ready; asked now and then, on any thread.
   ///   - body: Calls operations on tensors of this backend, and waits for none.
   func prepare(
-    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void, _ body: () -> Void)
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void,
+    isCancelled: @escaping @Sendable () -> Bool, _ body: () -> Void)
 
   // Biases and routing, which inference and training share ----------------------------------------
 
@@ -116,8 +118,14 @@ extension Backend {
   public func capture(_ body: @escaping () -> Void) -> () -> Void { body }
 
   public func prepare(
-    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void, _ body: () -> Void
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void,
+    isCancelled: @escaping @Sendable () -> Bool, _ body: () -> Void
   ) {}
+
+  /// Makes ready what the operations of `body` need; see ``prepare(progress:isCancelled:_:)``.
+  public func prepare(_ body: () -> Void) {
+    prepare(progress: { _, _ in }, isCancelled: { false }, body)
+  }
 
   public var benchmarkTraits: BenchmarkTraits { BenchmarkTraits() }
 

@@ -108,7 +108,7 @@ extension CUDABackend: BorrowingBackend {
       call.workspaceByteCount == 0
       ? nil
       : [CUDAMemory(borrowing: UInt64(call.workspace), byteCount: call.workspaceByteCount)]
-    if call.isPreparing { prepare(progress: { _, _ in }, body) } else { body() }
+    if call.isPreparing { prepare(body) } else { body() }
     guard let failure else { return }
     self.failure = nil
     throw BackendError(failure)

@@ -4,7 +4,8 @@ import Synchronization
 
 extension CUDABackend {
   public func prepare(
-    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void, _ body: () -> Void
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void,
+    isCancelled: @escaping @Sendable () -> Bool, _ body: () -> Void
   ) {
     guard failure == nil else { return }
     isPreparing = true
@@ -19,6 +20,7 @@ extension CUDABackend {
     let results = Mutex<[(key: ModuleKey, result: Result<CUDAModule, CUDAError>)]>([])
     progress(0, modules.count)
     host.pool.forEach(modules.count) { index, _ in
+      if isCancelled() { return }
       let key = modules[index]
       let result = Result { () throws(CUDAError) in
         try context.module(source: key.source, options: key.options)

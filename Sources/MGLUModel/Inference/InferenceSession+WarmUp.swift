@@ -5,14 +5,17 @@ extension InferenceSession {
   /// step of each kind, so that no request waits for that. Where the backend computes as it is called
   /// there is nothing to do.
   ///
-  /// - Parameter progress: Receives how many kernels are compiled, of how many; on any thread.
+  /// - Parameters:
+  ///   - progress: Receives how many kernels are compiled, of how many; on any thread.
+  ///   - isCancelled: Whether no request will come, so that the rest is left; on any thread.
   /// - Throws: ``GenerationProblem/backend`` where the device failed.
   /// - Precondition: No sequence has begun.
   public func warmUp(
-    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in },
+    isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(GenerationError) {
     guard isPipelined else { return }
-    model.backend.prepare(progress: progress) {
+    model.backend.prepare(progress: progress, isCancelled: isCancelled) {
       for count in warmUpPrompts { computeRows(decoding: 0, prompt: count) }
       for count in StepSizes.all(upTo: maxSequences) {
         computeRows(decoding: count, prompt: 1)
@@ -20,6 +23,7 @@ extension InferenceSession {
       }
     }
     try model.finish()
+    if isCancelled() { return }
     for count in warmUpPrompts {
       computeRows(decoding: 0, prompt: count)
       try model.finish()
@@ -27,7 +31,7 @@ extension InferenceSession {
     for count in StepSizes.all(upTo: maxSequences) {
       computeRows(decoding: count, prompt: 1)
       try model.finish()
-      for turn in [0, 1] {
+      for turn in 0..<Self.turns {
         for row in 0..<count { samples[turn].prepare(row, .greedy) }
         decode(rows: count, turn: turn)
         try model.finish()
