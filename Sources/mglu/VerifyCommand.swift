@@ -24,7 +24,8 @@ struct VerifyCommand: ParsableCommand {
 
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Option(help: "Threads (default: all processors).") var threads: Int?
-  @Option(help: "One part: inference, or a GPU's training.") var only: Verification.Part?
+  @Option(help: "One part: inference, of it units or models, or a GPU's training.")
+  var only: Verification.Part?
   @Flag(help: "Leave out the matrix of more than 2^31 elements.") var skipLarge = false
   @Flag(help: "Print one JSON document.") var json = false
 

@@ -73,13 +73,30 @@ extension Verification {
   ) throws(BackendError) -> [Finding] {
     let precisions = InputPrecision.allCases
     var findings = precisions.map { Finding(name, on: set, weights: type, activations: $0) }
-    for item in cases {
-      let (d, h, rows) = (item.d, item.h, item.rows)
+    let prepared = cases.map { item in
       let synthetic = SyntheticUnit(
-        .init(hiddenSize: h, intermediateSize: d, unit: item.kind, activation: item.activation),
-        rows: rows)
+        .init(
+          hiddenSize: item.h, intermediateSize: item.d, unit: item.kind,
+          activation: item.activation), rows: item.rows)
       let (unit, reference) = synthetic.inferenceUnit(as: type, on: backend)
-      let (x, expected) = (hostTensor(synthetic.input), reference(synthetic.input))
+      return (item, unit, reference, synthetic.input, x: hostTensor(synthetic.input))
+    }
+    // All kernels at once: one after the other they would be compiled for minutes.
+    backend.prepare {
+      for (item, unit, _, _, x) in prepared {
+        let last = x[item.rows - 1..<item.rows]
+        for precision in precisions {
+          for (x, promptRows) in [(x, 0), (last, 0), (x, item.rows), (last, 1), (x, item.rows / 2)]
+          {
+            // What fails fails again below.
+            _ = try? unit(x, promptRows: promptRows, precision: precision, on: backend)
+          }
+        }
+      }
+    }
+    for (item, unit, reference, input, x) in prepared {
+      let (d, h, rows) = (item.d, item.h, item.rows)
+      let expected = reference(input)
       // One row, or one column, has no mean to average errors in; a row of zeros no scale. Some dozens
       // of outputs have a scattered one.
       let small = d * h < 64 ? 10.0 : d * rows < 64 ? 2 : 1
