@@ -8,6 +8,11 @@ struct ComparisonProgress {
   private var line: ProgressLine
   /// Steps of the runs before this one.
   private var before = 0
+  /// When the first step of this process began, and how many it has done.
+  private let start = ContinuousClock.now
+  private var computed = 0
+  /// The last step of this run.
+  private var lastStep = 0
   private var title = ""
 
   init(_ plan: ComparisonPlan) {
@@ -22,18 +27,24 @@ struct ComparisonProgress {
     switch event {
     case .began(let run, let index):
       before = index * steps
+      lastStep = 0
       title = "\(run.unit), seed \(run.settings.seed)"
       if plan.learningRates.count > 1 {
         title += ", rate \(NumberFormat.scientific(run.settings.learningRate))"
       }
       title += " (\(index + 1) of \(runs))"
     case .training(.step(let report)):
-      let left = Double((runs * steps - before - report.step) * plan.settings.tokensPerStep)
+      computed += report.step - lastStep
+      lastStep = report.step
+      // Validations and checkpoints take time, too.
+      let secondsPerStep = (ContinuousClock.now - start) / .seconds(1) / Double(max(1, computed))
       line.update(
         ProgressLine.State(
           step: before + report.step, loss: report.loss, learningRate: report.learningRate,
-          tokensPerSecond: report.tokensPerSecond, secondsLeft: left / report.tokensPerSecond))
+          tokensPerSecond: report.tokensPerSecond,
+          secondsLeft: secondsPerStep * Double(runs * steps - before - report.step)))
     case .training(.resumed(let step)):
+      lastStep = step
       note("\(title): goes on at step \(NumberFormat.grouped(step))")
     case .training(.notice(let message)): note("\(title): \(message)")
     case .training: break

@@ -109,7 +109,8 @@ struct ConvertCommand: ParsableCommand {
       }
       Output.json(Document(output: output, parameters: configuration.weightCount))
     } else {
-      Output.line("\(output): \(configuration.summary)")
+      let file = try MappedFile(path: to == .gguf ? output : output + "/model.safetensors")
+      Output.line("\(output): \(configuration.summary(fileBytes: file.contents.count))")
     }
   }
 

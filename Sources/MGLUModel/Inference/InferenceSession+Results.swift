@@ -21,6 +21,7 @@ extension InferenceSession {
       outputs.append(
         output(of: state, token: token, logprob, reason: finishReason(of: state, token)))
       state.generated += 1
+      state.sampler.processor?.append(token)
       state.lastToken = token
     }
     for output in outputs where output.isLast { remove(output.id) }
@@ -51,7 +52,8 @@ extension InferenceSession {
 
   /// Why a sequence ends with `token`, if it does.
   func finishReason(of state: SequenceState, _ token: Int32) -> FinishReason? {
-    if !state.request.ignoresEOS, model.configuration.eosTokenIDs.contains(token) { return .stop }
+    let eosTokenIDs = model.configuration.eosTokenIDs
+    if state.request.isEnd(token, eosTokenIDs: eosTokenIDs) { return .stop }
     return state.generated + 1 == state.limit ? .length : nil
   }
 

@@ -12,6 +12,7 @@ extension InferenceSession {
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(GenerationError) {
     guard isPipelined else { return }
+    allocateAdjustedLogits()
     model.backend.prepare(progress: progress) {
       for count in warmUpPrompts { computeRows(decoding: 0, prompt: count) }
       for count in StepSizes.all(upTo: maxSequences) {
@@ -74,6 +75,7 @@ extension InferenceSession {
     model.backend.gather(
       buffers.residual, at: batch.sampledRows[0..<decoding], into: gathered[0..<decoding])
     model.logits(of: gathered[0..<decoding], into: logits[0..<decoding])
+    _ = adjusted(logits[0..<decoding], for: [])
     copyToHost(logits[0..<decoding])
   }
 }

@@ -36,6 +36,7 @@ package struct Verification {
     take(try models())
     take(try attention())
     take([try routes(), try largestTokens(), try drawnTokens()])
+    take([try adjustedLogits()])
   }
 
   /// How far a unit over `columns` columns may be from float64.
