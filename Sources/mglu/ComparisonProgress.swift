@@ -8,11 +8,8 @@ struct ComparisonProgress {
   private var line: ProgressLine
   /// Steps of the runs before this one.
   private var before = 0
-  /// When the first step of this process began, and how many it has done.
   private let start = ContinuousClock.now
-  private var computed = 0
-  /// The last step of this run.
-  private var lastStep = 0
+  private var pace = Pace()
   private var title = ""
 
   init(_ plan: ComparisonPlan) {
@@ -27,24 +24,23 @@ struct ComparisonProgress {
     switch event {
     case .began(let run, let index):
       before = index * steps
-      lastStep = 0
+      pace.begin(at: 0)
       title = "\(run.unit), seed \(run.settings.seed)"
       if plan.learningRates.count > 1 {
         title += ", rate \(NumberFormat.scientific(run.settings.learningRate))"
       }
       title += " (\(index + 1) of \(runs))"
     case .training(.step(let report)):
-      computed += report.step - lastStep
-      lastStep = report.step
-      // Validations and checkpoints take time, too.
-      let secondsPerStep = (ContinuousClock.now - start) / .seconds(1) / Double(max(1, computed))
+      pace.reach(report.step)
       line.update(
         ProgressLine.State(
           step: before + report.step, loss: report.loss, learningRate: report.learningRate,
           tokensPerSecond: report.tokensPerSecond,
-          secondsLeft: secondsPerStep * Double(runs * steps - before - report.step)))
+          secondsLeft: pace.seconds(
+            for: runs * steps - before - report.step,
+            after: (ContinuousClock.now - start) / .seconds(1))))
     case .training(.resumed(let step)):
-      lastStep = step
+      pace.begin(at: step)
       note("\(title): goes on at step \(NumberFormat.grouped(step))")
     case .training(.notice(let message)): note("\(title): \(message)")
     case .training: break

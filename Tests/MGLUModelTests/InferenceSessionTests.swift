@@ -29,20 +29,27 @@ import Testing
     for _ in 0..<request.maxTokens {
       let step = sampler.nextStep()
       var logits = try session.append(unread, to: sequence).array
-      penalize(&logits, request, tokens)
+      penalize(&logits, request, tokens, ends: model.configuration.eosTokenIDs)
       let token = host.token(of: logits.span, by: step)
       tokens.append(token)
       if model.configuration.eosTokenIDs.contains(token), !request.ignoresEOS { break }
+      if request.stopTokenIDs.contains(token) { break }
       unread = [token]
     }
     return tokens
   }
 
-  /// Changes logits as the definitions of a request's penalties say.
+  /// Changes logits as the definitions of a request's biases, penalties and ends say.
   private static func penalize(
-    _ logits: inout [Float], _ request: GenerationRequest, _ tokens: [Int32]
+    _ logits: inout [Float], _ request: GenerationRequest, _ tokens: [Int32], ends: [Int32]
   ) {
     let sampling = request.sampling
+    for (id, bias) in sampling.logitBias { logits[Int(id)] += bias }
+    if tokens.count < request.minTokens {
+      for id in request.stopTokenIDs + (request.ignoresEOS ? [] : ends) {
+        logits[Int(id)] = -.infinity
+      }
+    }
     for id in logits.indices {
       let count = tokens.count { $0 == Int32(id) }
       if count > 0 || request.prompt.contains(Int32(id)) {
@@ -74,6 +81,12 @@ import Testing
         request.sampling.repetitionPenalty = 1.25
         request.sampling.presencePenalty = 0.5
         request.sampling.frequencyPenalty = 0.25
+      }
+      if $0 % 4 == 3 {
+        // Half of all tokens end the sequence, and must not for a while.
+        request.minTokens = 4
+        request.stopTokenIDs = (0..<128).map { 2 * $0 }
+        if $0 == 7 { request.sampling.logitBias = [7: 4, 9: -100] }
       }
       return request
     }

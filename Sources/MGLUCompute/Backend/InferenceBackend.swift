@@ -108,7 +108,8 @@ public protocol InferenceBackend: Backend {
   ///     shared with the host.
   ///   - adjusted: The changed logits.
   func adjust(
-    _ logits: Tensor, vocabulary: Int, by adjustments: Tensor, starts: Tensor, into adjusted: Tensor)
+    _ logits: Tensor, vocabulary: Int, by adjustments: Tensor, starts: Tensor, into adjusted: Tensor
+  )
 
   /// Samples the next token of each of n rows: tokens (int32 `[n]`) from logits `[n, >= vocabulary]`,
   /// of which only the first `vocabulary` columns are logits, under `steps` `[n, 5]`, the elements of

@@ -10,16 +10,20 @@ struct LogitsProcessor {
   private let minTokens: Int
   private var generated = 0
 
+  private let hasPenalty: Bool
+  /// Whether nothing changes any more: the ends may come, and that was all.
+  var isSpent: Bool { generated >= minTokens && !hasPenalty && sampling.logitBias.isEmpty }
+
   /// What `request` changes for a model of `configuration`; `nil` where it changes nothing.
   init?(_ request: GenerationRequest, _ configuration: ModelConfiguration) {
     let sampling = request.sampling
     let ends =
       request.minTokens > 0
       ? request.stopTokenIDs + (request.ignoresEOS ? [] : configuration.eosTokenIDs) : []
-    guard
+    hasPenalty =
       sampling.repetitionPenalty != 1 || sampling.presencePenalty != 0
-        || sampling.frequencyPenalty != 0 || !sampling.logitBias.isEmpty || !ends.isEmpty
-    else { return nil }
+      || sampling.frequencyPenalty != 0
+    guard hasPenalty || !sampling.logitBias.isEmpty || !ends.isEmpty else { return nil }
     self.sampling = sampling
     self.ends = ends
     minTokens = request.minTokens
@@ -42,9 +46,6 @@ struct LogitsProcessor {
         change(end) { $0.bias = bias }
       }
     }
-    let hasPenalty =
-      sampling.repetitionPenalty != 1 || sampling.presencePenalty != 0
-      || sampling.frequencyPenalty != 0
     guard hasPenalty else { return }
     let count = counts[token, default: 0] + 1
     counts[token] = count

@@ -22,6 +22,7 @@ extension InferenceSession {
         output(of: state, token: token, logprob, reason: finishReason(of: state, token)))
       state.generated += 1
       state.sampler.processor?.append(token)
+      if state.sampler.processor?.isSpent == true { state.sampler.processor = nil }
       state.lastToken = token
     }
     for output in outputs where output.isLast { remove(output.id) }
