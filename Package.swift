@@ -52,7 +52,11 @@ let package = Package(
       ]),
     .target(name: "MGLUTraining", dependencies: ["MGLUModel"]),
     .target(name: "MGLUServing", dependencies: ["MGLUModel"]),
-    .target(name: "MGLUServerAPI", dependencies: ["MGLUServing"]),
+    .target(
+      name: "MGLUServerAPI",
+      dependencies: [
+        "MGLUServing", .product(name: "OrderedCollections", package: "swift-collections"),
+      ]),
     .target(
       name: "MGLUServer",
       dependencies: [
@@ -64,8 +68,12 @@ let package = Package(
           condition: .when(traits: ["Server"])),
         .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Server"])),
         .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Server"])),
+        .product(name: "NIOHTTP1", package: "swift-nio", condition: .when(traits: ["Server"])),
         .product(
           name: "NIOHTTPTypes", package: "swift-nio-extras", condition: .when(traits: ["Server"])),
+        .product(
+          name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras",
+          condition: .when(traits: ["Server"])),
       ]),
     .target(
       name: "MGLUReference",

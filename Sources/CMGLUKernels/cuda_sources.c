@@ -110,6 +110,9 @@ static const char fused_linear_prompt_wgmma_cu[] = {
 static const char fused_linear_unit_cu[] = {
 #embed "cuda/fused_linear_unit.cu" suffix(, 0)
 };
+static const char logits_cu[] = {
+#embed "cuda/logits.cu" suffix(, 0)
+};
 static const char pack_cu[] = {
 #embed "cuda/pack.cu" suffix(, 0)
 };
@@ -168,7 +171,7 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
     SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_input),
     SOURCE(fused_linear_prompt_wgmma), SOURCE(fused_linear_unit),
-    SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
+    SOURCE(logits), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_bias), SOURCE(training_difference), SOURCE(training_embedding),
     SOURCE(training_loss), SOURCE(training_norm),
     SOURCE(training_optimizer), SOURCE(training_rows), SOURCE(training_units),

@@ -9,7 +9,8 @@
       _ request: Request, context: ConnectionContext,
       next: (Request, ConnectionContext) async throws -> Response
     ) async throws -> Response {
-      guard settings.admits(authorization: request.headers[.authorization]) else {
+      let key = request.headers.first { $0.name.canonicalName == "x-api-key" }?.value
+      guard settings.admits(authorization: request.headers[.authorization], key: key) else {
         throw APIError.unauthorized
       }
       return try await next(request, context)

@@ -13,6 +13,9 @@
   /// The computation for a client is canceled as soon as the client disconnects. The handler does that
   /// itself, on the connection's thread, because tasks may be busy. (Hummingbird's own observation of
   /// the inbound side (2.28.1) traps if the body was read before and the client closes.)
+  ///
+  /// A client that only ends its own side gets the response to a request it has sent. From here it looks like
+  /// one that is gone: a computation goes on for a second, or until a write fails once a response is begun.
   final class ConnectionTimeoutHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
@@ -42,6 +45,10 @@
     /// Whether the end of the last request has not arrived.
     private var isReceiving = false
     private var isStopping = false
+    /// Whether the client has ended its side.
+    private var isHalfClosed = false
+    /// Whether the head of the current response is written.
+    private var hasBegunResponse = false
     /// Cancels the computation for the client.
     private var cancel: (() -> Void)?
 
@@ -116,13 +123,18 @@
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
       guard case .end = unwrapOutboundIn(data) else {
+        if case .head(let head) = unwrapOutboundIn(data) {
+          hasBegunResponse = head.status.kind != .informational
+        }
         return context.write(data, promise: promise)
       }
+      hasBegunResponse = false
       // A response is sent when the operating system has accepted its last bytes.
       let sent = promise ?? context.eventLoop.makePromise()
       sent.futureResult.assumeIsolated().whenSuccess {
         self.pendingResponses = max(0, self.pendingResponses - 1)
         (self.responseDeadline, self.phase) = (nil, nil)
+        if self.isHalfClosed, self.pendingResponses == 0 { return context.close(promise: nil) }
         self.update(context)
       }
       context.write(data, promise: sent)
@@ -135,7 +147,7 @@
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
       if event as? ChannelEvent == .inputClosed {
-        context.close(promise: nil)
+        endInput(context)
       } else if event is ChannelShouldQuiesceEvent {
         // Hummingbird must not see the event: it would close before everything is sent.
         (isStopping, phase) = (true, nil)
@@ -143,6 +155,16 @@
       } else {
         context.fireUserInboundEventTriggered(event)
       }
+    }
+
+    /// Finishes the response to a client that sends nothing more.
+    private func endInput(_ context: ChannelHandlerContext) {
+      guard pendingResponses == 1, !isReceiving else { return context.close(promise: nil) }
+      isHalfClosed = true
+      context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) {
+        if !self.hasBegunResponse, self.cancel != nil { context.close(promise: nil) }
+      }
+      context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
     }
 
     /// Finds the current phase, and sets its timer if the phase has changed.

@@ -45,7 +45,7 @@
       }
     }
 
-    private static func response(_ error: APIError) -> Response {
+    static func response(_ error: APIError) -> Response {
       var response = JSONBody.encode(error).response(
         type: "application/json", status: .init(code: error.status))
       if let seconds = error.retryAfter { response.headers[.retryAfter] = "\(seconds)" }

@@ -37,7 +37,8 @@
         server: .http1(
           configuration: .init(
             additionalChannelHandlers: [
-              ConnectionTimeoutHandler(clientTimeout: clientTimeout, timeLimit: timeLimit)
+              HTTPVersionHandler.Installer(),
+              ConnectionTimeoutHandler(clientTimeout: clientTimeout, timeLimit: timeLimit),
             ])),
         configuration: .init(
           address: .hostname(settings.host, port: settings.port), serverName: "mglu"),

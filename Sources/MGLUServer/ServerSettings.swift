@@ -19,12 +19,20 @@ public struct ServerSettings: Sendable {
   /// How long the server waits for the rest of a request's body, and for a client to read a response;
   /// at most the engine's time limit. It waits a quarter longer for the next request of a connection.
   public var clientTimeout: Duration
+  /// Names under which requests may ask for this server, beside the names and addresses of this machine;
+  /// `*` for any. They are looked at only without a key.
+  public var allowedHosts: [String]
+  /// Origins whose web pages may use this server, such as `http://localhost:5173`, beside its own page;
+  /// `*` for any.
+  public var corsOrigins: [String]
 
   /// Creates settings.
   public init(
     host: String = "127.0.0.1", port: Int = 8080, apiKey: String? = nil, maxBytes: Int = 4 << 20,
-    clientTimeout: Duration = .seconds(60)
+    clientTimeout: Duration = .seconds(60), allowedHosts: [String] = [], corsOrigins: [String] = []
   ) {
+    self.allowedHosts = allowedHosts
+    self.corsOrigins = corsOrigins
     self.host = host
     self.port = port
     self.apiKey = apiKey
@@ -47,10 +55,15 @@ public struct ServerSettings: Sendable {
     return key
   }
 
-  /// Throws if the port is out of range, or if a header cannot hold the key.
+  /// Throws if the port is out of range, if a header cannot hold the key, or if an origin is none.
   public func validate() throws(ServerError) {
     guard (0...65_535).contains(port) else {
       throw ServerError(.address, "port \(port): expected 0 to 65535")
+    }
+    for origin in corsOrigins where !Self.isOrigin(origin) {
+      throw ServerError(
+        .origin, "origin \(origin): expected * or a scheme, a host and a port",
+        remedy: "write it as a browser does, such as http://localhost:5173")
     }
     guard apiKey?.isEmpty != true else {
       throw ServerError(
@@ -64,16 +77,20 @@ public struct ServerSettings: Sendable {
     }
   }
 
-  /// Whether an `Authorization` header has the key. The time does not depend on how much of a key of
-  /// the right length is right.
-  package func admits(authorization: String?) -> Bool {
+  /// Whether an `Authorization` header, or `X-Api-Key`, has the key. The time does not depend on how much
+  /// of a key of the right length is right.
+  package func admits(authorization: String?, key: String? = nil) -> Bool {
     guard let apiKey else { return true }
+    if let key, Self.areEqual(Array(key.utf8)[...], Array(apiKey.utf8)) { return true }
     let header = Array((authorization ?? "").utf8)
     // The name of a scheme is not case-sensitive, and any number of blanks may follow it.
     let scheme = header.prefix { $0 != UInt8(ascii: " ") }
     guard String(decoding: scheme, as: UTF8.self).lowercased() == "bearer" else { return false }
     let found = header[scheme.endIndex...].drop { $0 == UInt8(ascii: " ") }
-    let expected = Array(apiKey.utf8)
+    return Self.areEqual(found, Array(apiKey.utf8))
+  }
+
+  private static func areEqual(_ found: ArraySlice<UInt8>, _ expected: [UInt8]) -> Bool {
     var difference = UInt8(found.count == expected.count ? 0 : 1)
     for (a, b) in zip(found, expected) { difference |= a ^ b }
     return difference == 0
@@ -88,6 +105,8 @@ public enum ServerProblem: Sendable {
   case emptyKey
   /// The API key cannot be read, or a header cannot hold it.
   case key
+  /// An origin of other web pages is none.
+  case origin
   /// The program was built without the trait `Server`.
   case unavailable
 }

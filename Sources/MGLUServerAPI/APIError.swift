@@ -33,6 +33,14 @@ package struct APIError: Error, Sendable, Equatable {
     APIError(status: 500, message: message, type: "server_error", code: "internal_error")
   }
 
+  /// A prompt is longer than the model's context. Clients know the error by its code, or by these words.
+  package static func contextLength(limit: Int, found: Int, field: String) -> APIError {
+    .invalid(
+      "This model's maximum context length is \(limit) tokens. However, your \(field) resulted in "
+        + "\(found) tokens. Please reduce the length of the \(field).",
+      param: field, code: "context_length_exceeded")
+  }
+
   package static let queueFull = APIError(
     status: 429, message: "too many requests wait; try again in a moment",
     type: "rate_limit_error", code: "queue_full", retryAfter: 1)

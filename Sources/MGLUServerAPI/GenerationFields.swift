@@ -1,112 +1,154 @@
-/// The fields that completions and chats share. Unknown fields are ignored. A known field that is not
-/// supported is an error, unless its value changes nothing.
-struct GenerationFields: Decodable {
-  private let temperature: Float?
-  private let topP: Float?
-  private let topK: Int?
-  private let minP: Float?
-  private let seed: Int?
-  private let n: Int?
-  private let stop: OneOrMore<String>?
-  private let stream: Bool?
-  private let streamOptions: StreamOptions?
-  private let presencePenalty: Float?
-  private let frequencyPenalty: Float?
-  private let logitBias: [String: Float]?
-  private let responseFormat: ResponseFormat?
-  private let ignoreEOS: Bool?
+/// The fields that completions and chats share.
+struct GenerationFields {
+  let isStreamed: Bool
+  let includesUsage: Bool
+  /// How many sequences each prompt gets.
+  let count: Int
+  /// The stop sequences, without empty ones.
+  let stopSequences: [String]
+  private let sampling: SamplingParameters
+  private let seed: UInt64?
+  private let minTokens: Int
+  private let stopTokenIDs: [Int32]
+  private let ignoresEOS: Bool
 
-  private struct StreamOptions: Decodable {
-    let includeUsage: Bool?
-    enum CodingKeys: String, CodingKey { case includeUsage = "include_usage" }
-  }
-
-  private struct ResponseFormat: Decodable { let type: String }
-
-  enum CodingKeys: String, CodingKey {
-    case temperature
-    case topP = "top_p"
-    case topK = "top_k"
-    case minP = "min_p"
-    case seed
-    case n
-    case stop
-    case stream
-    case streamOptions = "stream_options"
-    case presencePenalty = "presence_penalty"
-    case frequencyPenalty = "frequency_penalty"
-    case logitBias = "logit_bias"
-    case responseFormat = "response_format"
-    case ignoreEOS = "ignore_eos"
-  }
+  /// The names of the fields.
+  static let names: Set<String> = [
+    "temperature", "top_p", "top_k", "min_p", "seed", "n", "stop", "stream", "stream_options",
+    "presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias", "min_tokens",
+    "stop_token_ids", "ignore_eos", "max_tokens",
+  ]
 
   /// Maximum number of sequences of a request.
   static let maxSequences = 1024
   /// Maximum number of stop sequences: every token costs a search for each.
   private static let maxStopSequences = 256
 
-  var isStreamed: Bool { stream ?? false }
-  /// Whether generation goes on after an EOS token, as vLLM has it.
-  var ignoresEOS: Bool { ignoreEOS ?? false }
-  var includesUsage: Bool { streamOptions?.includeUsage ?? false }
-
-  /// The stop sequences, without empty ones.
-  func stopSequences() throws(APIError) -> [String] {
-    let stops = (stop?.values ?? []).filter { !$0.isEmpty }
-    guard stops.count <= Self.maxStopSequences else {
+  /// Reads the fields of a request to a model of `vocabularySize` tokens.
+  init(_ fields: RequestFields, vocabularySize: Int) throws(APIError) {
+    isStreamed = try fields.boolean("stream") ?? false
+    includesUsage = try Self.includesUsage(fields)
+    count = try fields.integer("n") ?? 1
+    guard (1...Self.maxSequences).contains(count) else {
+      throw .invalid("n is \(count): expected 1 to \(Self.maxSequences)", param: "n")
+    }
+    stopSequences = try Self.stopSequences(fields)
+    seed = try fields.integer("seed").map { UInt64(bitPattern: Int64($0)) }
+    sampling = try Self.sampling(fields, vocabularySize: vocabularySize)
+    minTokens = try fields.integer("min_tokens") ?? 0
+    guard minTokens >= 0 else {
+      throw .invalid("min_tokens is \(minTokens): expected 0 or more", param: "min_tokens")
+    }
+    ignoresEOS = try fields.boolean("ignore_eos") ?? false
+    stopTokenIDs = try fields.tokens("stop_token_ids") ?? []
+    if let id = stopTokenIDs.first(where: { !(0..<vocabularySize).contains(Int($0)) }) {
       throw .invalid(
-        "\(stops.count) stop sequences: expected at most \(Self.maxStopSequences)", param: "stop")
+        "stop_token_ids has \(id): expected 0 to \(vocabularySize - 1)", param: "stop_token_ids")
+    }
+  }
+
+  private static func includesUsage(_ fields: RequestFields) throws(APIError) -> Bool {
+    guard let options = try fields.object("stream_options") else { return false }
+    for name in options.names
+    where name != "include_usage" && name != "include_obfuscation" {
+      if case .boolean(false)? = options[name] { continue }
+      throw RequestPolicy.unsupported(options.path(name))
+    }
+    return try options.boolean("include_usage") ?? false
+  }
+
+  private static func stopSequences(_ fields: RequestFields) throws(APIError) -> [String] {
+    var stops: [String] = []
+    switch fields["stop"] {
+    case nil: break
+    case .string(let stop)?: stops = [stop]
+    case .list(let values)?:
+      for value in values {
+        guard case .string(let stop) = value else {
+          throw fields.wrong("stop", expected: "a string, or a list of strings")
+        }
+        stops.append(stop)
+      }
+    default: throw fields.wrong("stop", expected: "a string, or a list of strings")
+    }
+    stops.removeAll(where: \.isEmpty)
+    guard stops.count <= maxStopSequences else {
+      throw .invalid(
+        "\(stops.count) stop sequences: expected at most \(maxStopSequences)", param: "stop")
     }
     return stops
   }
 
-  /// How many sequences each prompt gets.
-  func count() throws(APIError) -> Int {
-    let count = n ?? 1
-    guard (1...Self.maxSequences).contains(count) else {
-      throw .invalid("n is \(count): expected 1 to \(Self.maxSequences)", param: "n")
-    }
-    return count
-  }
-
-  /// How the tokens of the sequence `index` of a prompt are sampled.
-  func sampling(_ index: Int, defaultSeed: UInt64) throws(APIError) -> SamplingParameters {
-    for (name, isWanted) in [
-      ("presence_penalty", presencePenalty ?? 0 != 0),
-      ("frequency_penalty", frequencyPenalty ?? 0 != 0),
-      ("logit_bias", logitBias?.values.contains { $0 != 0 } == true),
-      ("response_format", responseFormat.map { $0.type != "text" } == true),
-    ] where isWanted {
-      throw .invalid("\(name) is not supported", param: name, code: "unsupported_parameter")
-    }
+  private static func sampling(
+    _ fields: RequestFields, vocabularySize: Int
+  ) throws(APIError) -> SamplingParameters {
     // In vLLM, -1 means all tokens.
-    let topK = topK == -1 ? 0 : topK ?? 0
-    let first = seed.map { UInt64(bitPattern: Int64($0)) } ?? defaultSeed
-    let configuration = SamplingParameters(
-      temperature: temperature ?? 1, topK: topK, topP: topP ?? 1, minP: minP ?? 0,
-      seed: first &+ UInt64(index))
-    do { try configuration.validate() } catch { throw .invalid(error.message) }
-    return configuration
+    let topK = try fields.integer("top_k") ?? 0
+    var sampling = SamplingParameters(
+      temperature: try fields.number("temperature") ?? 1, topK: topK == -1 ? 0 : topK,
+      topP: try fields.number("top_p") ?? 1, minP: try fields.number("min_p") ?? 0)
+    sampling.repetitionPenalty = try fields.number("repetition_penalty") ?? 1
+    sampling.presencePenalty = try fields.number("presence_penalty") ?? 0
+    sampling.frequencyPenalty = try fields.number("frequency_penalty") ?? 0
+    if let biases = try fields.object("logit_bias") {
+      for name in biases.names {
+        guard let id = Int32(name), (0..<vocabularySize).contains(Int(id)) else {
+          throw .invalid(
+            "logit_bias of \(name): expected token ids from 0 to \(vocabularySize - 1)",
+            param: "logit_bias", code: "invalid_value")
+        }
+        if let bias = try biases.number(name), bias != 0 { sampling.logitBias[id] = bias }
+      }
+    }
+    do { try sampling.validate() } catch {
+      throw .invalid(error.message, param: Self.name(of: error), code: "invalid_value")
+    }
+    return sampling
   }
 
-  /// `count`, which the request has as `max_tokens`, if it is valid.
-  static func maxTokens(_ count: Int) throws(APIError) -> Int {
-    guard count >= 0 else {
-      throw .invalid("max_tokens is \(count): expected 0 or more", param: "max_tokens")
+  /// The field that an error of sampling parameters speaks of.
+  private static func name(of error: GenerationError) -> String? {
+    [
+      "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty",
+      "frequency_penalty", "logit_bias",
+    ].first { name in
+      let words = name.replacing("_", with: " ")
+      return error.message.replacing("-", with: " ").hasPrefix(words)
     }
-    return count
   }
-}
 
-/// A value, or a list of such values.
-struct OneOrMore<Value: Decodable>: Decodable {
-  let values: [Value]
-
-  init(from decoder: any Decoder) throws {
-    if let list = try? [Value](from: decoder) {
-      values = list
-    } else {
-      values = [try decoder.singleValueContainer().decode(Value.self)]
+  /// The sequences that continue `prompt`.
+  ///
+  /// - Parameters:
+  ///   - prompt: The tokens of the prompt.
+  ///   - maxTokens: Most tokens of each sequence.
+  ///   - defaultSeed: The seed of the first sequence, unless the request has one.
+  func sequences(
+    _ prompt: [Int32], maxTokens: Int, defaultSeed: UInt64, topLogprobs: Int? = nil,
+    promptLogprobs: Bool = false
+  ) throws(APIError) -> [GenerationRequest] {
+    guard maxTokens >= 0 else {
+      throw .invalid("max_tokens is \(maxTokens): expected 0 or more", param: "max_tokens")
     }
+    guard minTokens <= maxTokens else {
+      throw .invalid(
+        "min_tokens is \(minTokens): expected at most max_tokens, \(maxTokens)",
+        param: "min_tokens")
+    }
+    return (0..<count).map { index in
+      var sampling = sampling
+      sampling.seed = (seed ?? defaultSeed) &+ UInt64(index)
+      var request = GenerationRequest(
+        prompt: prompt, maxTokens: maxTokens, sampling: sampling, topLogprobs: topLogprobs,
+        promptLogprobs: promptLogprobs, ignoresEOS: ignoresEOS)
+      request.stopTokenIDs = stopTokenIDs
+      request.minTokens = minTokens
+      return request
+    }
+  }
+
+  /// The stop sequences of a chat: those of the template end a response as EOS tokens do.
+  func stopSequences(_ template: ChatTemplate) -> [String] {
+    stopSequences + (ignoresEOS ? [] : template.stopSequences)
   }
 }

@@ -1,12 +1,21 @@
 /// The numbers of tokens that a request took.
 struct Usage: Encodable {
+  /// Tokens of the prompts, each of which counts once.
   let promptTokens: Int
+  /// How many of them had been read before.
+  var cachedTokens = 0
   var completionTokens = 0
 
   private enum CodingKeys: String, CodingKey {
     case promptTokens = "prompt_tokens"
     case completionTokens = "completion_tokens"
     case totalTokens = "total_tokens"
+    case promptDetails = "prompt_tokens_details"
+  }
+
+  private struct PromptDetails: Encodable {
+    let cachedTokens: Int
+    private enum CodingKeys: String, CodingKey { case cachedTokens = "cached_tokens" }
   }
 
   func encode(to encoder: any Encoder) throws {
@@ -14,6 +23,7 @@ struct Usage: Encodable {
     try values.encode(promptTokens, forKey: .promptTokens)
     try values.encode(completionTokens, forKey: .completionTokens)
     try values.encode(promptTokens + completionTokens, forKey: .totalTokens)
+    try values.encode(PromptDetails(cachedTokens: cachedTokens), forKey: .promptDetails)
   }
 }
 

@@ -3,13 +3,19 @@ struct ResponseWriter<Formatter: ResponseFormatter>: Sendable {
   private var formatter: Formatter
   private let head: ResponseHead
   private let count: Int
+  private let perPrompt: Int
   private var usage: Usage
 
-  init(_ formatter: Formatter, _ head: ResponseHead, sequences: [GenerationRequest]) {
+  /// A writer of the response to a request for `perPrompt` sequences after each prompt.
+  init(
+    _ formatter: Formatter, _ head: ResponseHead, sequences: [GenerationRequest], perPrompt: Int
+  ) {
     self.formatter = formatter
     self.head = head
     count = sequences.count
-    usage = Usage(promptTokens: sequences.reduce(0) { $0 + $1.prompt.count })
+    self.perPrompt = perPrompt
+    let first = stride(from: 0, to: sequences.count, by: perPrompt)
+    usage = Usage(promptTokens: first.reduce(0) { $0 + sequences[$1].prompt.count })
   }
 
   /// The whole response, once all sequences have finished.
@@ -61,7 +67,9 @@ struct ResponseWriter<Formatter: ResponseFormatter>: Sendable {
   private mutating func delta(_ event: RequestHandle.Element) -> ResponseDelta {
     let index = event.sequence
     switch event.event {
-    case .prompt(let logprobs):
+    case .prompt(let logprobs, let cachedTokens):
+      // The others of a prompt take what the first has read.
+      if index % perPrompt == 0 { usage.cachedTokens += cachedTokens }
       return ResponseDelta(index: index, text: formatter.prefix(index), logprobs: logprobs)
     case .token(_, let text, let logprob):
       usage.completionTokens += 1

@@ -7,9 +7,10 @@
 /// OpenAI's API over an engine: JSON in, JSON or events out, without HTTP.
 public struct ServerAPI: Sendable {
   package let engine: Engine
-  /// The name that clients see.
-  let model: String
+  /// The names that clients know the model by; responses have the first.
+  let models: [String]
   let template: ChatTemplate
+  let longWork = LongWork()
   private let created: Int
 
   /// A response that is not an error.
@@ -23,55 +24,76 @@ public struct ServerAPI: Sendable {
       send: @Sendable (_ write: (String) async throws -> Void) async throws -> Void)
   }
 
-  /// The API of a model that `engine` runs and clients know as `model`.
-  public init(_ engine: Engine, model: String, template: ChatTemplate = .init()) {
+  /// The API of a model that `engine` runs.
+  ///
+  /// - Parameters:
+  ///   - engine: The engine.
+  ///   - model: The name of the model in responses.
+  ///   - aliases: Further names that clients may ask for.
+  ///   - template: What makes a prompt of a chat.
+  public init(
+    _ engine: Engine, model: String, aliases: [String] = [], template: ChatTemplate = .init()
+  ) {
     self.engine = engine
-    self.model = model
+    models = [model] + aliases.filter { $0 != model }
     self.template = template
     created = Self.now
   }
 
   private static var now: Int { Int(Date().timeIntervalSince1970) }
 
-  /// `/v1/completions`.
-  package func completions(_ body: [UInt8]) async throws(APIError) -> Reply {
-    let request = try JSONBody.decode(CompletionRequest.self, from: body)
-    let sequences = try request.sequences(tokenizer, seed: .random(in: 0 ... .max))
-    let count = sequences.count / request.prompts.count
+  /// `/v1/completions`. The engine is fair to clients of different names.
+  package func completions(
+    _ body: [UInt8], client: String = ""
+  ) async throws(APIError) -> Reply {
+    let (request, sequences) = try await longWork.run(body.count) {
+      [tokenizer, vocabularySize] () throws(APIError) in
+      let request = try CompletionRequest(
+        try JSONBody.read(body), vocabularySize: vocabularySize)
+      return (request, try request.sequences(tokenizer, seed: .random(in: 0 ... .max)))
+    }
     let echoes: [String]? =
       request.echoes
       ? request.prompts.flatMap { prompt in
-        [String](repeating: prompt.echo(tokenizer), count: count)
+        [String](repeating: prompt.echo(tokenizer), count: request.fields.count)
       } : nil
     let formatter = CompletionFormatter(
       echoes: echoes, wantsLogprobs: request.logprobs != nil, spelling: spelling)
     return try await respond(
-      sequences, request.fields, stopSequences: request.fields.stopSequences(), formatter,
-      prefix: "cmpl-")
+      sequences, request.fields, stopSequences: request.fields.stopSequences, formatter,
+      prefix: "cmpl-", client: client, field: "prompt")
   }
 
-  /// `/v1/chat/completions`.
-  package func chat(_ body: [UInt8]) async throws(APIError) -> Reply {
-    let request = try JSONBody.decode(ChatRequest.self, from: body)
-    let sequences = try request.sequences(template, tokenizer, seed: .random(in: 0 ... .max))
-    let formatter = ChatFormatter(
-      topLogprobs: request.wantsLogprobs ? request.topLogprobs : nil, spelling: spelling)
+  /// `/v1/chat/completions`. The engine is fair to clients of different names.
+  package func chat(_ body: [UInt8], client: String = "") async throws(APIError) -> Reply {
+    let (request, sequences) = try await longWork.run(body.count) {
+      [tokenizer, vocabularySize, template] () throws(APIError) in
+      let request = try ChatRequest(
+        try JSONBody.read(body), template, vocabularySize: vocabularySize)
+      return (request, try request.sequences(template, tokenizer, seed: .random(in: 0 ... .max)))
+    }
+    let formatter = ChatFormatter(topLogprobs: request.topLogprobs, spelling: spelling)
     return try await respond(
-      sequences, request.fields,
-      stopSequences: request.fields.stopSequences() + template.stopSequences, formatter,
-      prefix: "chatcmpl-")
+      sequences, request.fields, stopSequences: request.fields.stopSequences(template), formatter,
+      prefix: "chatcmpl-", client: client, field: "messages")
   }
 
   private func respond(
     _ sequences: [GenerationRequest], _ fields: GenerationFields, stopSequences: [String],
-    _ formatter: some ResponseFormatter, prefix: String
+    _ formatter: some ResponseFormatter, prefix: String, client: String, field: String
   ) async throws(APIError) -> Reply {
+    let limit = engine.contextLength
+    if let count = sequences.map(\.prompt.count).max(), count > limit {
+      throw .contextLength(limit: limit, found: count, field: field)
+    }
     let id = String(UInt64.random(in: 0 ... .max), radix: 36)
     let head = ResponseHead(
-      id: prefix + id, created: Self.now, model: model, chunksHaveUsage: fields.includesUsage)
-    var writer = ResponseWriter(formatter, head, sequences: sequences)
+      id: prefix + id, created: Self.now, model: models[0], chunksHaveUsage: fields.includesUsage)
+    var writer = ResponseWriter(formatter, head, sequences: sequences, perPrompt: fields.count)
     let request: RequestHandle
-    do { request = try engine.submit(sequences, stopSequences: stopSequences) } catch {
+    do {
+      request = try engine.submit(sequences, stopSequences: stopSequences, client: client)
+    } catch {
       throw APIError(error)
     }
     guard fields.isStreamed else { return .json(try await writer.document(request)) }
@@ -101,21 +123,27 @@ public struct ServerAPI: Sendable {
     }
   }
 
-  private var description: Model {
-    Model(id: model, created: created, maxLength: engine.contextLength)
+  private func description(_ name: String) -> Model {
+    Model(id: name, created: created, maxLength: engine.contextLength)
   }
 
   /// `/v1/models`.
-  package func models() -> Reply {
+  package func modelList() -> Reply {
     struct List: Encodable {
       let object = "list"
       let data: [Model]
     }
-    return .json(JSONBody.encode(List(data: [description])))
+    return .json(JSONBody.encode(List(data: models.map(description))))
   }
 
-  /// `/v1/models/ID`. Every id means the model.
-  package func modelInfo() -> Reply { .json(JSONBody.encode(description)) }
+  /// `/v1/models/ID`, of an ID without escapes.
+  package func modelInfo(_ id: String) throws(APIError) -> Reply {
+    guard models.contains(id) else {
+      throw .invalid(
+        "The model `\(id)` does not exist", param: "model", code: "model_not_found", status: 404)
+    }
+    return .json(JSONBody.encode(description(id)))
+  }
 
   /// `/health`.
   package func health() throws(APIError) -> Reply {
@@ -132,9 +160,13 @@ public struct ServerAPI: Sendable {
 
   /// `/metrics`.
   package func metrics() -> Reply {
-    .body(engine.prometheusMetrics(model: model), type: "text/plain; version=0.0.4; charset=utf-8")
+    .body(
+      engine.prometheusMetrics(model: models[0]), type: "text/plain; version=0.0.4; charset=utf-8")
   }
 
+  /// Whether chats are written by a template of the model's own.
+  package var hasTemplate: Bool { template.source != nil && template.problem == nil }
   var tokenizer: Tokenizer { engine.tokenizer }
-  private var spelling: TokenSpelling { TokenSpelling(tokenizer: tokenizer) }
+  private var vocabularySize: Int { engine.configuration.vocabularySize }
+  var spelling: TokenSpelling { TokenSpelling(tokenizer: tokenizer) }
 }

@@ -128,10 +128,14 @@ public final class Engine: Sendable {
   /// A sequence ends with an EOS token of the model, with the first of `stopSequences`, which is not
   /// part of its text, with `GenerationRequest.maxTokens` tokens, or at the end of the context.
   ///
+  /// Clients of different names get equal shares of the engine while they wait, whatever one of them
+  /// asks for. Where the queue is full, a client that waits with less displaces the last request of the
+  /// one that waits with most (``ServingProblem/queueFull``).
+  ///
   /// Throws if a sequence cannot be generated, the queue is full, or the engine has ended. Errors that
   /// occur later end the iteration over the handle.
   public func submit(
-    _ sequences: [GenerationRequest], stopSequences: [String] = []
+    _ sequences: [GenerationRequest], stopSequences: [String] = [], client: String = ""
   ) throws(ServingError) -> RequestHandle {
     let (request, handle) = RequestState.make(
       sequences: sequences.count, timeLimit: settings.timeLimit, metrics: metrics)
@@ -156,8 +160,12 @@ public final class Engine: Sendable {
       case .failed: return .deviceFailed
       }
       queue.requests.removeEnded(at: .now)
-      guard queue.requests.count < settings.maxQueued else { return .queueFull }
-      queue.requests.append(request, queued)
+      if queue.requests.count >= settings.maxQueued {
+        guard let displaced = queue.requests.makeRoom(for: client) else { return .queueFull }
+        metrics.countRejection()
+        displaced.fail(.queueFull)
+      }
+      queue.requests.append(request, queued, client: client)
       return nil
     }
     if let error {

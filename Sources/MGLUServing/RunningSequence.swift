@@ -5,6 +5,7 @@ final class RunningSequence {
   private var detokenizer: StreamingDetokenizer
   private var stops: StopSequences
   private var isFinished = false
+  private var tokenCount = 0
   private var lastToken: ContinuousClock.Instant?
 
   init(
@@ -28,16 +29,22 @@ final class RunningSequence {
     if let logprobs = output.promptLogprobs {
       metrics.countPrompt(queued.generation.prompt.count)
       metrics.countShared(output.sharedPromptTokens)
-      queued.send(.prompt(logprobs))
+      queued.send(.prompt(logprobs, cachedTokens: output.sharedPromptTokens))
     }
     if let id = output.token {
       countToken()
-      // An EOS token has no text.
+      // A token that ends the sequence has no text.
       let isEOS = output.finishReason == .stop
-      let text = isEOS ? "" : stops.append(detokenizer.append(id))
+      let text = isEOS ? "" : checked(detokenizer.append(id))
       queued.send(.token(id: id, text: text, logprob: output.logprob))
     }
     if let reason = stops.isFound ? .stop : output.finishReason { finish(reason) }
+  }
+
+  /// The part of `text` that belongs to no stop sequence. The text of the first tokens, which may not
+  /// end the sequence, is not looked at.
+  private func checked(_ text: String) -> String {
+    tokenCount <= queued.generation.minTokens ? text : stops.append(text)
   }
 
   private func finish(_ reason: FinishReason) {
@@ -48,6 +55,7 @@ final class RunningSequence {
   }
 
   private func countToken() {
+    tokenCount += 1
     let now = ContinuousClock.now
     if let lastToken {
       metrics.countToken(secondsSinceLast: (now - lastToken) / .seconds(1))

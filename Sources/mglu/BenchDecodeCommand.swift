@@ -63,7 +63,7 @@ struct DecodeBenchmarkCommand: ParsableCommand {
           machine: backend.summary, readGbPerS: measured.readGBPerS, results: measured.results))
     }
     Output.line("\(backend.summary); reads \(NumberFormat.fixed(measured.readGBPerS, 1)) GB/s\n")
-    for line in table(measured.results, threads: backend.host.threadCount) { Output.line(line) }
+    write(measured.results, threads: backend.host.threadCount)
   }
 
   private func entries(on backend: any InferenceBackend) throws -> [DecodeBenchmark.Entry] {
@@ -113,25 +113,34 @@ struct DecodeBenchmarkCommand: ParsableCommand {
       bytes, for: "timing this model", remedy: "choose a smaller shape or narrower --weights")
   }
 
-  private func table(_ results: [DecodeBenchmark.Result], threads: Int) -> [String] {
+  /// Columns as wide as the terminal, or lines of Markdown without one.
+  private func write(_ results: [DecodeBenchmark.Result], threads: Int) {
     let titles = [
       "model", "size", "params", "weights", "threads", "test", "batch", "t/s", "of bound",
       "speed-up",
     ]
-    func row(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
-    return [row(titles), row(titles.map { _ in "---" })]
-      + results.map { result in
-        row([
-          result.model, NumberFormat.fixed(Double(result.sizeBytes) / 0x1p20, 2) + " MiB",
-          NumberFormat.fixed(Double(result.parameters) / 1e6, 2) + " M", result.weights,
-          "\(threads)", result.test, "\(result.batch)",
-          NumberFormat.fixed(result.tokensPerS, 2) + " ± "
-            + NumberFormat.fixed(result.standardDeviation, 2),
-          result.boundTokensPerS.map {
-            NumberFormat.fixed(100 * result.tokensPerS / $0, 1) + " %"
-          } ?? "",
-          NumberFormat.fixed(result.speedup, 3),
-        ])
+    let rows = results.map { result in
+      [
+        result.model, NumberFormat.fixed(Double(result.sizeBytes) / 0x1p20, 2) + " MiB",
+        NumberFormat.fixed(Double(result.parameters) / 1e6, 2) + " M", result.weights,
+        "\(threads)", result.test, "\(result.batch)",
+        NumberFormat.fixed(result.tokensPerS, 2) + " ± "
+          + NumberFormat.fixed(result.standardDeviation, 2),
+        result.boundTokensPerS.map {
+          NumberFormat.fixed(100 * result.tokensPerS / $0, 1) + " %"
+        } ?? "",
+        NumberFormat.fixed(result.speedup, 3),
+      ]
+    }
+    guard Terminal.output.isInteractive else {
+      for cells in [titles, titles.map { _ in "---" }] + rows {
+        Output.line("| " + cells.joined(separator: " | ") + " |")
       }
+      return
+    }
+    var table = Table(
+      titles.map { .init($0, ["model", "weights", "test"].contains($0) ? .left : .right) })
+    for row in rows { table.append(row) }
+    Output.table(table)
   }
 }

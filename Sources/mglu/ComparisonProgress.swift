@@ -8,6 +8,8 @@ struct ComparisonProgress {
   private var line: ProgressLine
   /// Steps of the runs before this one.
   private var before = 0
+  private let start = ContinuousClock.now
+  private var pace = Pace()
   private var title = ""
 
   init(_ plan: ComparisonPlan) {
@@ -22,18 +24,23 @@ struct ComparisonProgress {
     switch event {
     case .began(let run, let index):
       before = index * steps
+      pace.begin(at: 0)
       title = "\(run.unit), seed \(run.settings.seed)"
       if plan.learningRates.count > 1 {
         title += ", rate \(NumberFormat.scientific(run.settings.learningRate))"
       }
       title += " (\(index + 1) of \(runs))"
     case .training(.step(let report)):
-      let left = Double((runs * steps - before - report.step) * plan.settings.tokensPerStep)
+      pace.reach(report.step)
       line.update(
         ProgressLine.State(
           step: before + report.step, loss: report.loss, learningRate: report.learningRate,
-          tokensPerSecond: report.tokensPerSecond, secondsLeft: left / report.tokensPerSecond))
+          tokensPerSecond: report.tokensPerSecond,
+          secondsLeft: pace.seconds(
+            for: runs * steps - before - report.step,
+            after: (ContinuousClock.now - start) / .seconds(1))))
     case .training(.resumed(let step)):
+      pace.begin(at: step)
       note("\(title): goes on at step \(NumberFormat.grouped(step))")
     case .training(.notice(let message)): note("\(title): \(message)")
     case .training: break

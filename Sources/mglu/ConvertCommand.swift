@@ -24,8 +24,9 @@ struct ConvertCommand: ParsableCommand {
 
       llama: a stock model of the family that it came from (Llama, Mistral, Qwen2, Qwen3, SmolLM3 or \
       Phi-3). An MGLU of n masks becomes a GLU n times as wide, with the masks as zeros: exact, and \
-      larger. Routed, ablated and ungated models are refused. llama.cpp takes SiLU only; \
-      transformers takes every activation.
+      larger. Routed, ablated and ungated models are refused. transformers takes every activation. \
+      llama.cpp takes SiLU only, and its converter only the tokenizers of models that it knows: \
+      for others there is gguf.
 
       mglu: the same model with matrices as --dtype says. Masks stay as they are, so that it can be \
       trained further, here or in transformers (trust_remote_code=True). With --masks and \
@@ -109,7 +110,8 @@ struct ConvertCommand: ParsableCommand {
       }
       Output.json(Document(output: output, parameters: configuration.weightCount))
     } else {
-      Output.line("\(output): \(configuration.summary)")
+      let file = try MappedFile(path: to == .gguf ? output : output + "/model.safetensors")
+      Output.line("\(output): \(configuration.summary(fileBytes: file.byteCount))")
     }
   }
 

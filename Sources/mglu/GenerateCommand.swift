@@ -1,49 +1,67 @@
 import ArgumentParser
-import MGLUTraining
+import MGLUServer
 
 /// `mglu generate`.
 struct GenerateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Continue a prompt.",
+    abstract: "Continue a prompt, or answer it with a chat model.",
     discussion: """
       Examples:
         mglu generate --model run --prompt "To be, or "
         mglu generate --model run --prompt "" --max-tokens 500 --seed 3
         mglu generate --model run --prompt "KING:" --temperature 0 --weights bf16
-        mglu generate --model model.Q8_0.gguf --prompt "Gravity is"
+        mglu generate --model model.Q8_0.gguf --prompt "Gravity is" --raw
+        mglu generate --model chat --system "Be brief." < question.txt
 
-      Only the text goes to standard output, as it is written; with the same seed it is the same.
+      A model with a chat template gets the prompt as the message of a user, and its answer alone is \
+      written; with --raw, as with other models, it continues the prompt. Only text goes to standard \
+      output, as it is generated; with the same seed it is the same.
       """)
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var inference: InferenceOptions
-  @Option(help: "Text to continue; empty starts a new sequence.") var prompt: String
-  @Option(help: "Maximum tokens to generate.") var maxTokens = 256
   @Option(
-    name: [.long, .customLong("temp")], help: "Divides the logits; 0 takes the most probable.")
-  var temperature: Float = 0.8
-  @Option(help: "Choose among the K most probable; 0 for all.") var topK = 0
-  @Option(help: "Choose among the most probable that sum to P.") var topP: Float = 1
-  @Option(help: "Leave out tokens less probable than P times the most probable one.")
-  var minP: Float = 0
-  @Option(help: "Seed of the choice.") var seed: UInt64 = 0
+    help: "Text to continue or answer (default: standard input); empty starts a new sequence.")
+  var prompt: String?
+  @Option(help: "Instructions before the prompt, for a chat model.") var system: String?
+  @Flag(help: "Continue the prompt itself, without the model's chat template.") var raw = false
+  @OptionGroup var sampling: SamplingOptions
   @Flag(help: "Print one JSON document.") var json = false
 
+  func validate() throws {
+    if raw, system != nil { throw ValidationError("--raw and --system exclude each other") }
+  }
+
   func run() async throws {
-    let sampling = SamplingParameters(
-      temperature: temperature, topK: topK, topP: topP, minP: minP, seed: seed)
-    try sampling.validate()
+    _ = try sampling.parameters()
     let (model, tokenizer) = try model.load(inference)
-    let generator = try TokenGenerator(
-      model, tokenizer: tokenizer, prompt: prompt, maximumTokens: maxTokens, sampling: sampling)
-    if json { return try await printDocument(generator) }
-    Output.write(prompt)
-    for try await token in TokenStream(generator) { Output.write(token.text) }
+    let template = try ChatTemplate(contentsOf: ModelFolder.locate(self.model.model))
+    let chats = !raw && template.source != nil
+    if !chats, system != nil {
+      throw ValidationError("--system: this model has no chat template")
+    }
+    let prompt = try prompt ?? Input.text()
+    let generator: TokenGenerator
+    var stops = sampling.stop
+    if chats {
+      let messages =
+        (system.map { [ChatMessage(role: "system", content: $0)] } ?? [])
+        + [ChatMessage(role: "user", content: prompt)]
+      generator = try TokenGenerator(model, tokenizer, template, messages: messages, sampling)
+      stops += template.stopSequences
+    } else {
+      generator = try TokenGenerator(
+        model, tokenizer: tokenizer, prompt: prompt, maximumTokens: sampling.maxTokens,
+        sampling: try sampling.parameters())
+    }
+    if json { return try await printDocument(generator, stops) }
+    if !chats { Output.write(prompt) }
+    _ = try await generator.write(until: stops, to: Output.write)
     Output.write("\n")
   }
 
-  private func printDocument(_ generator: TokenGenerator) async throws {
+  private func printDocument(_ generator: TokenGenerator, _ stops: [String]) async throws {
     struct Document: Encodable {
       let text: String
       let tokens: Int
@@ -51,11 +69,8 @@ struct GenerateCommand: AsyncParsableCommand {
       let tokensPerSecond: Double
     }
     let start = ContinuousClock.now
-    var (text, count) = ("", 0)
-    for try await token in TokenStream(generator) {
-      text += token.text
-      count += 1
-    }
+    var text = ""
+    let count = try await generator.write(until: stops) { text += $0 }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     Output.json(
       Document(

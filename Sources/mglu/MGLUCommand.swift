@@ -8,8 +8,8 @@ struct MGLUCommand: AsyncParsableCommand {
     abstract: "Train, look into and run language models with Masked Gated Linear Units.",
     version: "0.1.0-dev",
     subcommands: [
-      TrainCommand.self, CompareCommand.self, GenerateCommand.self, EvaluateCommand.self,
-      PlanCommand.self,
+      TrainCommand.self, CompareCommand.self, GenerateCommand.self, ChatCommand.self,
+      EvaluateCommand.self, PlanCommand.self,
       LogitsCommand.self, InspectCommand.self, ConvertCommand.self, TokenizerCommand.self,
       DataCommand.self, DemoCommand.self, ServeCommand.self, BenchCommand.self,
       VerifyCommand.self, DevicesCommand.self,

@@ -44,6 +44,9 @@ enum Output {
     if let data = try? encoder.encode(value) { line(String(decoding: data, as: UTF8.self)) }
   }
 
+  /// Writes to standard error what stands before an input.
+  static func ask(_ text: String) { Terminal.error.write(text) }
+
   /// Writes a line to standard error.
   static func note(_ message: String) { Terminal.error.write(message + "\n") }
 }

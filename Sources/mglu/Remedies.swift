@@ -73,6 +73,7 @@ enum Remedies {
   private static func remedy(_ problem: ServerProblem) -> String? {
     switch problem {
     case .address: "choose another --host or --port"
+    case .origin: "write --cors-origin as a browser does, such as http://localhost:5173"
     case .emptyKey: "give one, or neither --api-key, --api-key-file nor MGLU_API_KEY"
     case .key, .unavailable: nil
     }

@@ -23,6 +23,10 @@ struct ServeCommand: AsyncParsableCommand {
       compiled and requests are computed at once. The page at / is for trying a prompt. Ctrl-C and SIGTERM finish the accepted requests \
       and end the server; a second signal ends it at once.
 
+      Web pages of others can neither use nor read the server: --cors-origin names those that may. \
+      Without a key, requests must ask for this machine by an address, localhost or a name that \
+      --allow-host gives. Clients that wait get equal shares, told apart by their addresses.
+
       Give a key that every request must have in a file (--api-key-file) or in the environment \
       (MGLU_API_KEY): others on the machine can read the arguments of a process, --api-key among \
       them.
@@ -46,6 +50,14 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: "Share of the GPU's memory to use, weights included.")
   var gpuMemoryUtilization = 0.9
   @Option(help: "Maximum seconds that a request may take, waiting included.") var timeLimit = 600
+  @Option(
+    name: [.customLong("served-model-name"), .customLong("model-alias")],
+    help: "Name of the model for clients (default: that of its folder); repeat it for more names.")
+  var servedModelName: [String] = []
+  @Option(help: "A further name of this machine that requests may have; * for any.")
+  var allowHost: [String] = []
+  @Option(help: "Origin of web pages that may use the server; * for any.")
+  var corsOrigin: [String] = []
   @Option(help: "The key that requests must have as Authorization: Bearer.") var apiKey: String?
   @Option(help: "A file whose first line is the key.", completion: .file())
   var apiKeyFile: String?
@@ -69,7 +81,8 @@ struct ServeCommand: AsyncParsableCommand {
   #if Server
     func run() async throws {
       let key = try apiKey ?? ServerSettings.apiKey(file: apiKeyFile)
-      let settings = ServerSettings(host: host, port: port, apiKey: key)
+      let settings = ServerSettings(
+        host: host, port: port, apiKey: key, allowedHosts: allowHost, corsOrigins: corsOrigin)
       try settings.validate()
       let folder = try ModelFolder.locate(model.model)
       let (model, tokenizer) = try model.load(inference)
@@ -85,13 +98,15 @@ struct ServeCommand: AsyncParsableCommand {
           cacheBytes: kvCacheMemoryBytes?.value, memoryUtilization: gpuMemoryUtilization,
           timeLimit: .seconds(timeLimit)), progress: CompilationProgress().update)
       let given = Folder.name(of: self.model.model)
-      let name =
+      let folderName =
         ["", ".", ".."].contains(given) ? Folder.name(of: Folder.resolved(self.model.model)) : given
+      let name = servedModelName.first ?? folderName
       let template = try ChatTemplate(contentsOf: folder)
       if let problem = template.problem {
         Output.note("\(problem); /v1/chat/completions will refuse, the rest is served")
       }
-      let api = ServerAPI(engine, model: name, template: template)
+      let api = ServerAPI(
+        engine, model: name, aliases: Array(servedModelName.dropFirst()), template: template)
       let secondSignal = Task {
         for await signal in await UnixSignalsSequence(trapping: .sigint, .sigterm).dropFirst() {
           Interrupt.endProcess(after: signal.rawValue)
@@ -108,6 +123,10 @@ struct ServeCommand: AsyncParsableCommand {
         }
         group.addTask {
           for await port in ports {
+            if !settings.isLocal, key == nil {
+              Output.note(
+                "warning: without a key, everyone who reaches \(settings.host) can use this server")
+            }
             try await engine.waitUntilReady()
             Output.note("serving \(name) at http://\(host):\(port)")
           }

@@ -23,14 +23,28 @@ extension EvaluationResult {
     "loss \(NumberFormat.fixed(loss, 4)) nats per token, perplexity \(NumberFormat.fixed(perplexity, 3)), "
       + "\(NumberFormat.fixed(bitsPerByte, 4)) bits per byte (\(NumberFormat.grouped(tokens)) tokens)"
   }
+
+  /// The result in what is left of a line of 80 columns beside the name of a step.
+  var shortSentence: String {
+    "loss \(NumberFormat.fixed(loss, 4)), perplexity \(NumberFormat.fixed(perplexity, 3)), "
+      + "\(NumberFormat.fixed(bitsPerByte, 4)) bits/byte"
+  }
 }
 
 extension ModelConfiguration {
   /// Unit and sizes in a line.
   var summary: String {
     let mebibytes = Double(deployedByteCount) / 1_048_576
-    return "\(feedForward.name): \(layers) layers, h \(hiddenSize), "
-      + "d \(feedForward.intermediateSize), \(NumberFormat.grouped(weightCount)) parameters, "
-      + "\(NumberFormat.fixed(mebibytes, 2)) MiB as FP16 and 1-bit masks"
+    return shape + ", \(NumberFormat.fixed(mebibytes, 2)) MiB as FP16 and 1-bit masks"
+  }
+
+  /// The same with the size of the file that holds the model.
+  func summary(fileBytes: Int) -> String {
+    shape + ", \(NumberFormat.fixed(Double(fileBytes) / 1_048_576, 2)) MiB"
+  }
+
+  private var shape: String {
+    "\(feedForward.name): \(layers) layers, h \(hiddenSize), "
+      + "d \(feedForward.intermediateSize), \(NumberFormat.grouped(weightCount)) parameters"
   }
 }

@@ -127,6 +127,10 @@ extension TrainCommand {
   /// The settings of a run over windows of at most `contextLength` tokens.
   private func settings(contextLength: Int) throws -> TrainingConfiguration {
     var settings = try training.configuration(contextLength: contextLength)
+    // The warm-up that follows from the steps is that of the run's beginning.
+    if resume, training.warmupSteps == nil, let begun = TrainingConfiguration(ofRunIn: output) {
+      settings.warmupSteps = begun.warmupSteps
+    }
     if distill != nil {
       let usual = Distillation()
       settings.distillation = Distillation(

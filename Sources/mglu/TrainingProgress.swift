@@ -23,7 +23,7 @@ struct TrainingProgress {
     case .notice(let message): note(message)
     case .resumed(let step): note("resumed at step \(NumberFormat.grouped(step))")
     case .saved(let step, let path): note("step \(step): saved \(path)")
-    case .validation(let step, let result): note("step \(step): validation \(result.sentence)")
+    case .validation(let step, let result): note("step \(step): validation \(result.shortSentence)")
     case .step(let report):
       line.update(
         ProgressLine.State(

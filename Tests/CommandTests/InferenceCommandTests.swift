@@ -157,7 +157,10 @@ import Testing
       #expect(try most.json()["tokens"] as? Int ?? 0 < 5000)
       for (arguments, words) in [
         (["Line", "--max-tokens=-1"], "-1"),
-        (["Line", "--temperature=-1"], "temperature"), (["Line", "--top-p", "0"], "top-p"),
+        (["Line", "--temperature=-1"], "temperature"), (["Line", "--top-p", "2"], "top-p"),
+        (["Line", "--repetition-penalty", "0"], "repetition penalty"),
+        (["Line", "--system", "Be brief."], "no chat template"),
+        (["Line", "--raw", "--system", "Be brief."], "exclude each other"),
         (["Line", "--min-p", "2"], "min-p"), (["Line", "--top-k=-2"], "top-k"),
         ([String(repeating: "long ", count: 2000)], "at most"),
       ] {

@@ -15,10 +15,11 @@ struct CommandResult {
 }
 
 /// Runs the built `mglu`, or sends it a signal once something has happened. A limit on the size of
-/// files fails writes as a full disk does; what goes to `output`, a file, is not in the result.
+/// files fails writes as a full disk does; what goes to `output`, a file, is not in the result; `input` is
+/// a short text for standard input.
 func mglu(
   _ arguments: [String], killOnce hasHappened: (() -> Bool)? = nil, with signal: Int32 = SIGKILL,
-  fileBlocks: Int? = nil, output: String? = nil
+  fileBlocks: Int? = nil, output: String? = nil, input: String? = nil
 ) throws -> CommandResult {
   let process = Process()
   let program = productFolder.appendingPathComponent("mglu")
@@ -41,6 +42,12 @@ func mglu(
     ?? files[0].1
   process.standardError = files[1].1
   process.standardInput = FileHandle.nullDevice
+  if let input {
+    let pipe = Pipe()
+    process.standardInput = pipe
+    try pipe.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+    try pipe.fileHandleForWriting.close()
+  }
   try process.run()
   if let hasHappened {
     while process.isRunning, !hasHappened() { usleep(2000) }

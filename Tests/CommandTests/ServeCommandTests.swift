@@ -228,6 +228,7 @@
       request.timeoutInterval = 600
       request.httpMethod = "POST"
       request.httpBody = Data(body.utf8)
+      request.setValue("application/json", forHTTPHeaderField: "Content-Type")
       return Answer(to: request)
     }
 

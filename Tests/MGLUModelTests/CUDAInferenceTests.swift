@@ -41,7 +41,7 @@ struct CUDAInferenceTests {
     let verification = Verification(on: backend)
     expect([
       try verification.routes(), try verification.largestTokens(),
-      try verification.drawnTokens(),
+      try verification.drawnTokens(), try verification.adjustedLogits(),
     ])
   }
 

@@ -169,7 +169,7 @@ import Testing
     }
   }
 
-  /// The end of a text that the tokenizer's files alone name.
+  /// The end of a text that the tokenizer's files alone name, beside those that others name.
   @Test(arguments: [
     (#"{"eos_token":"</s>","added_tokens_decoder":{"7":{"content":"</s>"}}}"#, "{}"),
     (#"{"eos_token":{"content":"</s>"}}"#, #"{"added_tokens":[{"id":7,"content":"</s>"}]}"#),
@@ -182,9 +182,15 @@ import Testing
       try AtomicFile.write(Array(configuration.utf8), to: folder + "/tokenizer_config.json")
       try AtomicFile.write(Array(tokenizer.utf8), to: folder + "/tokenizer.json")
       #expect(try ModelFolder.configuration(in: folder).eosTokenIDs == [7])
+      let path = folder + "/config.json"
+      let written = try MappedFile(path: path).contents
+      let text = String(decoding: written, as: UTF8.self)
+      try AtomicFile.write(
+        Array(("{\"eos_token_id\":3," + text.drop { $0 != "{" }.dropFirst()).utf8), to: path)
+      #expect(try ModelFolder.configuration(in: folder).eosTokenIDs == [3, 7])
       try AtomicFile.write(
         Array(#"{"eos_token_id":[5]}"#.utf8), to: folder + "/generation_config.json")
-      #expect(try ModelFolder.configuration(in: folder).eosTokenIDs == [5])
+      #expect(try ModelFolder.configuration(in: folder).eosTokenIDs == [5, 7])
     }
   }
 

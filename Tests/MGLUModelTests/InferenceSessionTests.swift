@@ -28,14 +28,38 @@ import Testing
     var (tokens, unread) = ([Int32](), request.prompt)
     for _ in 0..<request.maxTokens {
       let step = sampler.nextStep()
-      let token = try session.append(unread, to: sequence).withFloats {
-        host.token(of: $0, by: step)
-      }
+      var logits = try session.append(unread, to: sequence).array
+      penalize(&logits, request, tokens, ends: model.configuration.eosTokenIDs)
+      let token = host.token(of: logits.span, by: step)
       tokens.append(token)
       if model.configuration.eosTokenIDs.contains(token), !request.ignoresEOS { break }
+      if request.stopTokenIDs.contains(token) { break }
       unread = [token]
     }
     return tokens
+  }
+
+  /// Changes logits as the definitions of a request's biases, penalties and ends say.
+  private static func penalize(
+    _ logits: inout [Float], _ request: GenerationRequest, _ tokens: [Int32], ends: [Int32]
+  ) {
+    let sampling = request.sampling
+    for (id, bias) in sampling.logitBias { logits[Int(id)] += bias }
+    if tokens.count < request.minTokens {
+      for id in request.stopTokenIDs + (request.ignoresEOS ? [] : ends) {
+        logits[Int(id)] = -.infinity
+      }
+    }
+    for id in logits.indices {
+      let count = tokens.count { $0 == Int32(id) }
+      if count > 0 || request.prompt.contains(Int32(id)) {
+        let x = logits[id]
+        logits[id] = x > 0 ? x / sampling.repetitionPenalty : x * sampling.repetitionPenalty
+      }
+      if count > 0 {
+        logits[id] -= sampling.presencePenalty + Float(count) * sampling.frequencyPenalty
+      }
+    }
   }
 
   /// Every output of `sequences`, by sequence, until none is left.
@@ -49,10 +73,22 @@ import Testing
 
   static func requests(ignoresEOS: Bool = true) -> [GenerationRequest] {
     [(3, 12), (540, 5), (1, 20), (256, 9), (257, 3), (40, 0), (7, 1), (512, 8)].enumerated().map {
-      GenerationRequest(
+      var request = GenerationRequest(
         prompt: prompt($1.0, $0), maxTokens: $1.1,
         sampling: .init(temperature: $0 % 3 == 0 ? 0 : 1.5, topK: 40, seed: UInt64($0)),
         ignoresEOS: ignoresEOS)
+      if $0 % 3 == 2 {
+        request.sampling.repetitionPenalty = 1.25
+        request.sampling.presencePenalty = 0.5
+        request.sampling.frequencyPenalty = 0.25
+      }
+      if $0 % 4 == 3 {
+        // Half of all tokens end the sequence, and must not for a while.
+        request.minTokens = 4
+        request.stopTokenIDs = (0..<128).map { 2 * $0 }
+        if $0 == 7 { request.sampling.logitBias = [7: 4, 9: -100] }
+      }
+      return request
     }
   }
 
@@ -231,7 +267,7 @@ import Testing
     #expect(code(.init(prompt: Self.prompt(25, 0), maxTokens: 1)) == .contextLength)
     #expect(code(.init(prompt: [257], maxTokens: 1)) == .tokenID)
     #expect(code(.init(prompt: [1], maxTokens: -1)) == .sampling)
-    #expect(code(.init(prompt: [1], maxTokens: 1, sampling: .init(topP: 0))) == .sampling)
+    #expect(code(.init(prompt: [1], maxTokens: 1, sampling: .init(topP: -0.5))) == .sampling)
     let id = try session.insert(.init(prompt: [1], maxTokens: 1))
     #expect(code(.init(prompt: [1], maxTokens: 1)) == .sequences)
     let error = #expect(throws: GenerationError.self) { try session.append([1], to: id) }

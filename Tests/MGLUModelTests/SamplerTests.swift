@@ -104,7 +104,7 @@ import Testing
 
   @Test(arguments: [
     SamplingParameters(temperature: -1), SamplingParameters(temperature: .nan),
-    SamplingParameters(topK: -1), SamplingParameters(topP: 0),
+    SamplingParameters(topK: -1), SamplingParameters(topP: -0.5),
     SamplingParameters(topP: 1.5), SamplingParameters(minP: -0.1),
     SamplingParameters(minP: 2),
   ])

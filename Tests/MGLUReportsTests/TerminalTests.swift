@@ -37,6 +37,17 @@ import Testing
     #expect(ShareBar.bar(share, width: 4) == text)
   }
 
+  /// Two runs of 30 steps of which 40 are done, 10 of them in an earlier process.
+  @Test func whatIsLeftTakesAsLongAsWhatWas() {
+    var pace = Pace()
+    #expect(pace.seconds(for: 30, after: 2) == 60)
+    pace.begin(at: 10)
+    for step in 11...30 { pace.reach(step) }
+    pace.begin(at: 0)
+    for step in 1...10 { pace.reach(step) }
+    #expect(pace.seconds(for: 20, after: 90) == 60)
+  }
+
   @Test func columnsAlignAndLinesEndWithoutSpaces() {
     var table = Table([.init("name"), .init("count", .right), .init("note")])
     table.append(["a", "1"])

@@ -159,5 +159,81 @@
       #expect(responses.map(\.status) == [0, 0, 503, 200])
       #expect(responses[3].body.contains("finish_reason"))
     }
+
+    /// Clients of HTTP/1.0 get no chunks, and a connection that closes unless they ask for more.
+    @Test func oldClientsAreAnswered() async throws {
+      try await ServerTests.withServer { port, _ in
+        let health = "GET /health HTTP/1.0\r\n"
+        var connection = try HTTPConnection(port: port)
+        connection.send(Array((health + "\r\n").utf8))
+        let response = connection.receiveAll()
+        #expect(response.hasPrefix("HTTP/1.0 200 ") && response.hasSuffix(#"{"status":"ok"}"#))
+
+        connection = try HTTPConnection(port: port)
+        for _ in 0..<2 {
+          connection.send(Array((health + "Connection: Keep-Alive\r\n\r\n").utf8))
+          let response = connection.receiveResponse()
+          #expect(response.status == 200 && response.head.lowercased().contains("keep-alive"))
+        }
+
+        for keepAlive in ["", "Connection: keep-alive\r\n"] {
+          connection = try HTTPConnection(port: port)
+          connection.send(
+            Array(
+              ("POST /v1/completions HTTP/1.0\r\n\(keepAlive)Content-Length: "
+                + "\(Self.streamed.utf8.count)\r\n\r\n\(Self.streamed)").utf8))
+          let streamed = HTTPResponse(connection.receiveAll())
+          #expect(streamed.status == 200 && streamed.body.hasPrefix("data: {"))
+          #expect(streamed.body.hasSuffix("data: [DONE]\n\n"))
+          #expect(!streamed.head.lowercased().contains("chunked"))
+        }
+      }
+    }
+
+    /// A client that waits for leave to send its body gets it at once, or the error in its place.
+    @Test func bodiesAreSentAfterLeave() async throws {
+      try await ServerTests.withServer(settings: .init(port: 0, maxBytes: 1000)) { port, _ in
+        func head(_ length: Int, _ expectation: String) -> [UInt8] {
+          Array(
+            ("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nExpect: \(expectation)\r\n"
+              + "Content-Length: \(length)\r\n\r\n").utf8)
+        }
+        let connection = try HTTPConnection(port: port)
+        connection.send(head(Self.short.utf8.count, "100-continue"))
+        #expect(connection.receiveResponse().status == 100)
+        connection.send(Array(Self.short.utf8))
+        #expect(connection.receiveResponse().status == 200)
+        for (length, expectation, status) in [
+          (5000, "100-continue", 413), (10, "200-maybe", 417),
+        ] {
+          let connection = try HTTPConnection(port: port)
+          connection.send(head(length, expectation))
+          #expect(connection.receiveResponse().status == status)
+        }
+      }
+    }
+
+    /// A client that ends its own side gets its response.
+    @Test func halfClosedClientsAreAnswered() async throws {
+      try await ServerTests.withServer { port, engine in
+        for (method, path, body) in [
+          ("GET", "/health", ""), ("POST", "/v1/completions", Self.short),
+          ("POST", "/v1/completions", Self.streamed), ("POST", "/tokenize", #"{"prompt": "a"}"#),
+        ] {
+          let connection = try HTTPConnection(port: port)
+          connection.request(method, path, body)
+          connection.endOutput()
+          let response = HTTPResponse(connection.receiveAll())
+          #expect(response.status == 200, "\(path) \(response)")
+          #expect(!body.contains("stream") || response.body.contains("[DONE]"))
+        }
+        // What takes long is canceled: the client may be gone.
+        let connection = try HTTPConnection(port: port)
+        connection.request("POST", "/v1/completions", Self.long(streams: false))
+        connection.endOutput()
+        #expect(connection.receiveAll().isEmpty)
+        #expect(Self.waitUntilIdle(engine))
+      }
+    }
   }
 #endif

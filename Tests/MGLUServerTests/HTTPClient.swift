@@ -55,6 +55,9 @@
       return Array(buffer.prefix(max(0, count)))
     }
 
+    /// Sends nothing more, and goes on to receive.
+    func endOutput() { shutdown(descriptor, Int32(SHUT_WR)) }
+
     /// Sends a request, and leaves the connection open.
     func request(_ method: String, _ path: String, _ body: String = "") {
       send(
@@ -114,11 +117,12 @@
 
     /// The response of the server at `port` to a request by a connection of its own.
     init(
-      _ method: String, _ path: String, _ body: [UInt8] = [], headers: String = "", port: Int
+      _ method: String, _ path: String, _ body: [UInt8] = [], headers: String = "",
+      host: String = "localhost", port: Int
     ) throws {
       let connection = try HTTPConnection(port: port)
       let head =
-        "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(headers)"
+        "\(method) \(path) HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\(headers)"
         + "Content-Length: \(body.count)\r\n\r\n"
       connection.send(Array(head.utf8) + body)
       self.init(connection.receiveAll())

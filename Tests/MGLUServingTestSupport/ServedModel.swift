@@ -93,7 +93,7 @@ package struct RecordedEvents {
 
   /// The prompt's tokens of a sequence, or `nil` if its prompt was not read.
   package func promptLogprobs(of sequence: Int) -> [TokenLogprob]? {
-    for case (sequence, .prompt(let logprobs)) in all { return logprobs }
+    for case (sequence, .prompt(let logprobs, _)) in all { return logprobs }
     return nil
   }
 

@@ -65,6 +65,11 @@ import Testing
       }
       #expect(html.contains("seed 2, rate 1.0e30 diverged: step"))
       #expect(html.contains(">2 diverged</td>") && html.contains(">diverged</text>"))
+      // Where the page is narrow every figure has its title beside it.
+      for title in ["validation loss", "perplexity", "runs"] {
+        let cells = html.components(separatedBy: "<td data-title=\"\(title)\"").count - 1
+        #expect(cells == results.summaries.count)
+      }
       let marks = spiked.reduce(0) { $0 + $1.spikes.count }
       // Once in the training curves, once in the validation curves.
       #expect(html.components(separatedBy: "<circle").count == 1 + 2 * marks)

@@ -121,12 +121,30 @@ import Testing
     ("a.jsonl", Array("nonsense".utf8), .malformed, "line 1"),
     ("a.txt", [0x61, 0xff], .malformed, "UTF-8"), ("a.txt", [], .empty, "no text"),
     ("a.jsonl", Array("\n\n".utf8), .empty, "no text"),
+    ("a.json", Array(#"{"train": ["a"]}"#.utf8), .malformed, "a list of texts"),
+    ("a.json", Array(#"["a", 1]"#.utf8), .malformed, "a list of texts"),
+    ("a.txt", [0x1f, 0x8b, 8, 0], .malformed, "gzip"),
   ])
   func textThatIsNoneIsRefused(
     name: String, bytes: [UInt8], problem: DataProblem, words: String
   ) throws {
     let error = #expect(throws: DataError.self) { try tokens(bytes, name: name) }
     #expect(error?.code == problem && error?.message.contains(words) == true)
+  }
+
+  /// Files of texts as data sets come: lists, lines under another name, numbers that are none, and a mark of
+  /// byte order.
+  @Test(arguments: [
+    ("a.json", #"["a", {"text": "b", "id": NaN}]"#),
+    ("a.json", "{\"text\":\"a\"}\n{\"text\":\"b\"}"),
+    ("a.jsonl", "{\"score\":NaN,\"text\":\"a\"}\n{\"text\":\"b\",\"score\":-Infinity}"),
+    ("a.jsonl", "\u{feff}{\"text\":\"a\"}\n{\"text\":\"b\"}"),
+  ])
+  func textsOfDataSetsAreRead(name: String, content: String) throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write(Array(content.utf8), to: folder + "/" + name)
+      #expect(try Corpus.encode(textAt: folder + "/" + name, tokenizer: .bytes) == [97, 256, 98])
+    }
   }
 
   @Test func missingAndEmptyPathsAreRefused() throws {

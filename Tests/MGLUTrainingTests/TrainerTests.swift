@@ -17,20 +17,21 @@ import Testing
   /// A tiny run in `folder`.
   static func trainer(
     _ unit: FeedForwardUnitKind = .mglu(.init(count: 3)), in folder: String?,
-    _ configuration: TrainingConfiguration = configuration(), text: String = proverbs
+    _ configuration: TrainingConfiguration = configuration(), text: String = proverbs,
+    tokenizer: Tokenizer = .bytes
   ) throws -> Trainer {
     let shape = ModelConfiguration(
-      vocabularySize: Tokenizer.bytes.vocabularySize, layers: 2,
+      vocabularySize: tokenizer.vocabularySize, layers: 2,
       attention: .init(heads: 2, kvHeads: 1, headSize: 6),
       feedForward: .init(hiddenSize: 12, intermediateSize: 17, unit: unit), contextLength: 8)
     let model = try LanguageModel(shape, on: CPUBackend(threads: 2))
     model.initialize(seed: 5)
-    let ids = Tokenizer.bytes.encode(text)
+    let ids = tokenizer.encode(text)
     let corpus = Corpus(
       training: TokenSequence(Array(ids.dropLast(50))),
       validation: TokenSequence(Array(ids.suffix(50))))
     return try Trainer(
-      model, tokenizer: .bytes, corpus: corpus, configuration: configuration, output: folder)
+      model, tokenizer: tokenizer, corpus: corpus, configuration: configuration, output: folder)
   }
 
   static let proverbs = String(
@@ -260,21 +261,49 @@ import Testing
       let first = try Self.trainer(in: folder)
       try first.prepareOutput(resume: false) { _ in }
       _ = try first.run()
-      func code(_ trainer: Trainer, resume: Bool) -> TrainingProblem? {
+      func error(_ trainer: Trainer, resume: Bool = true) -> TrainingError? {
         #expect(throws: TrainingError.self) {
           try trainer.prepareOutput(resume: resume) { _ in }
-        }?.code
+        }
       }
-      #expect(code(try Self.trainer(in: folder), resume: false) == .outputExists)
+      #expect(error(try Self.trainer(in: folder), resume: false)?.code == .outputExists)
       var other = Self.configuration()
       other.seed = 8
-      #expect(code(try Self.trainer(in: folder, other), resume: true) == .disagreement)
-      let otherData = try Self.trainer(in: folder, text: Self.proverbs.uppercased())
-      #expect(code(otherData, resume: true) == .disagreement)
-      let otherModel = try Self.trainer(.glu, in: folder)
-      #expect(throws: CheckpointError.self) {
-        try otherModel.prepareOutput(resume: true) { _ in }
+      var merging = BPETrainer()
+      merging.add(Self.proverbs)
+      let longer = try merging.train(vocabularySize: 258)
+      let cases: [(Trainer, String)] = [
+        (try Self.trainer(in: folder, other), "other settings: seed 8, not 7"),
+        (
+          try Self.trainer(in: folder, text: Self.proverbs.uppercased()),
+          "other settings: other training data; other validation data"
+        ),
+        (try Self.trainer(.glu, in: folder), "num_masks none, not 3"),
+        (
+          try Self.trainer(.mglu(.init(count: 2)), in: folder),
+          "other settings: num_masks 2, not 3"
+        ),
+        (
+          try Self.trainer(in: folder, tokenizer: longer),
+          "other settings: vocab_size 258, not 257; another tokenizer"
+        ),
+      ]
+      for (trainer, words) in cases {
+        let found = error(trainer)
+        #expect(found?.code == .disagreement)
+        #expect(found?.message.contains(words) == true, "\(found?.message ?? "")")
       }
+    }
+  }
+
+  /// The settings of a run are known to who resumes it.
+  @Test func settingsOfRunsAreFound() throws {
+    try withTemporaryFolder { folder in
+      #expect(TrainingConfiguration(ofRunIn: folder) == nil)
+      let trainer = try Self.trainer(in: folder)
+      try trainer.prepareOutput(resume: false) { _ in }
+      _ = try trainer.run()
+      #expect(TrainingConfiguration(ofRunIn: folder)?.warmupSteps == 3)
     }
   }
 

@@ -96,6 +96,21 @@ public protocol InferenceBackend: Backend {
 
   // Sampling -------------------------------------------------------------------------------------
 
+  /// Copies logits `[n, >= vocabulary]` to adjusted, of the same shape, and changes those of the tokens that
+  /// each row names.
+  ///
+  /// - Parameters:
+  ///   - logits: The logits; rows begin at multiples of ``logitsAlignment`` bytes.
+  ///   - vocabulary: How many columns are logits; a change of another token changes nothing.
+  ///   - adjustments: The elements of ``LogitAdjustment``, int32 `[m, 4]`, each token once in a row;
+  ///     shared with the host.
+  ///   - starts: Where in `adjustments` those of a row begin, and where the last row's end, int32 `[n + 1]`;
+  ///     shared with the host.
+  ///   - adjusted: The changed logits.
+  func adjust(
+    _ logits: Tensor, vocabulary: Int, by adjustments: Tensor, starts: Tensor, into adjusted: Tensor
+  )
+
   /// Samples the next token of each of n rows: tokens (int32 `[n]`) from logits `[n, >= vocabulary]`,
   /// of which only the first `vocabulary` columns are logits, under `steps` `[n, 5]`, the elements of
   /// a ``SamplingStep`` each. Where no logit of a row is a number its token is -1. With `next` the

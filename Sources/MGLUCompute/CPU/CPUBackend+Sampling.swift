@@ -1,6 +1,21 @@
 // The sampling of tokens from logits.
 
 extension CPUBackend {
+  public func adjust(
+    _ logits: Tensor, vocabulary: Int, by adjustments: Tensor, starts: Tensor, into adjusted: Tensor
+  ) {
+    copy(logits, into: adjusted)
+    let words = adjustments.integers
+    for row in 0..<logits.rows {
+      let first = row * logits.columns
+      for index in Int(starts.integers[row])..<Int(starts.integers[row + 1]) {
+        let change = LogitAdjustment(elements: words + index * LogitAdjustment.elementCount)
+        guard case let token = Int(change.token), 0..<vocabulary ~= token else { continue }
+        adjusted.floats[first + token] = change.applied(to: logits.floats[first + token])
+      }
+    }
+  }
+
   public func sample(
     _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
     preparing next: NextRows?

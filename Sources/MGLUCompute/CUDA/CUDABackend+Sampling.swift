@@ -3,6 +3,15 @@ import CMGLUKernels
 // The sampling of tokens from logits, and the host's waiting for them.
 
 extension CUDABackend {
+  public func adjust(
+    _ logits: Tensor, vocabulary: Int, by adjustments: Tensor, starts: Tensor, into adjusted: Tensor
+  ) {
+    launch(
+      "logits", "adjust", grid: LaunchSize(logits.rows), block: 512,
+      arguments: logits.deviceAddress, starts.deviceAddress, adjustments.deviceAddress,
+      adjusted.deviceAddress, Int32(vocabulary), Int32(logits.columns))
+  }
+
   public func sample(
     _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
     preparing next: NextRows?

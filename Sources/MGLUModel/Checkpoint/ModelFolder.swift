@@ -42,7 +42,8 @@ public enum ModelFolder {
   public static let checkpointPrefix = "checkpoint-"
 
   /// The configuration that `config.json` in `folder` describes; the ends of text of a
-  /// `generation_config.json` override its own, and where neither has any the tokenizer's is taken.
+  /// `generation_config.json` override its own. The tokenizer's is one more: chat models are tuned to end
+  /// with it, and their files do not always say so elsewhere.
   public static func configuration(
     in folder: String
   ) throws(CheckpointError) -> ModelConfiguration {
@@ -68,8 +69,10 @@ public enum ModelFolder {
     {
       configuration.eosTokenIDs = ids.ids
     }
-    if configuration.eosTokenIDs.isEmpty, let id = eosTokenID(ofTokenizerOf: parts) {
-      configuration.eosTokenIDs = [id]
+    if let id = eosTokenID(ofTokenizerOf: parts), !configuration.eosTokenIDs.contains(id),
+      (0..<configuration.vocabularySize).contains(Int(id))
+    {
+      configuration.eosTokenIDs.append(id)
     }
     return configuration
   }
@@ -117,11 +120,13 @@ public enum ModelFolder {
     // The family is how a file spells it, not what it is.
     var own = model.configuration
     own.family = configuration.family
-    // A model without ends of text takes the tokenizer's when it is read.
-    if own.eosTokenIDs.isEmpty { own.eosTokenIDs = configuration.eosTokenIDs }
+    // What ends a text is no parameter's matter, and a model takes the tokenizer's when it is read.
+    own.eosTokenIDs = configuration.eosTokenIDs
     guard configuration == own else {
+      let differences = configuration.differences(from: own)
       throw CheckpointError(
-        .disagreement, "\(folder) holds a model of another configuration",
+        .disagreement,
+        "\(folder) holds a model of another configuration: \(differences.joined(separator: "; "))",
         remedy: "give the settings that it was made with")
     }
     try load(tensors, into: model)

@@ -13,6 +13,10 @@ public struct GenerationRequest: Sendable {
   public var promptLogprobs: Bool
   /// Whether generation goes on after an EOS token.
   public var ignoresEOS: Bool
+  /// Tokens that end the sequence beside the model's EOS tokens.
+  public var stopTokenIDs: [Int32] = []
+  /// No token that ends the sequence is sampled before there are as many tokens.
+  public var minTokens = 0
 
   /// A request to continue `prompt`.
   public init(
@@ -27,6 +31,11 @@ public struct GenerationRequest: Sendable {
     self.ignoresEOS = ignoresEOS
   }
 
+  /// Whether a sequence ends with `token`, where the model has `eosTokenIDs`.
+  func isEnd(_ token: Int32, eosTokenIDs: [Int32]) -> Bool {
+    !ignoresEOS && eosTokenIDs.contains(token) || stopTokenIDs.contains(token)
+  }
+
   /// Whether the prefill of `other` computes all that this one's does.
   func sharesPrefill(with other: GenerationRequest) -> Bool {
     topLogprobs == other.topLogprobs && promptLogprobs == other.promptLogprobs
@@ -36,7 +45,8 @@ public struct GenerationRequest: Sendable {
 
 /// Why a sequence ended.
 public enum FinishReason: String, Sendable {
-  /// The model generated an EOS token, or a caller found a stop sequence.
+  /// The model generated an EOS token or a token that the request ends at, or a caller found a stop
+  /// sequence.
   case stop
   /// The sequence has its maximum number of tokens, or fills the context.
   case length

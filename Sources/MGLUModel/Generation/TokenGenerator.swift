@@ -27,7 +27,7 @@ public final class TokenGenerator {
   ///
   /// The sequence begins with the tokens that the tokenizer's template puts there. Without such
   /// tokens, an empty prompt stands for an EOS token, if the tokenizer has one.
-  public init(
+  public convenience init(
     _ model: InferenceModel, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
     sampling: SamplingParameters = .init()
   ) throws(GenerationError) {
@@ -35,6 +35,22 @@ public final class TokenGenerator {
     let start = tokenizer.textStart
     var tokens = prompt.starts(with: start) ? prompt : start + prompt
     if tokens.isEmpty, let start = tokenizer.eosTokenID { tokens = [start] }
+    try self.init(
+      model, tokenizer: tokenizer, tokens: tokens, maximumTokens: maximumTokens, sampling: sampling)
+  }
+
+  /// Prepares to write at most `maximumTokens` tokens after `tokens`, and nothing before them.
+  ///
+  /// - Parameters:
+  ///   - model: The model.
+  ///   - tokenizer: Turns tokens into text.
+  ///   - tokens: The prompt, such as a chat template makes it of messages.
+  ///   - maximumTokens: Most tokens to generate.
+  ///   - sampling: How tokens are sampled. Penalties count what the context holds.
+  public init(
+    _ model: InferenceModel, tokenizer: Tokenizer, tokens: [Int32], maximumTokens: Int,
+    sampling: SamplingParameters = .init()
+  ) throws(GenerationError) {
     let context = model.configuration.contextLength
     guard tokens.count <= context else {
       throw GenerationError(

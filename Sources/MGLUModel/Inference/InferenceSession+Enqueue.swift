@@ -41,7 +41,9 @@ extension InferenceSession {
     prepareSamples(step, rows: count)
     let logits = logits[0..<count]
     model.logits(of: residuals(of: step, count), into: logits)
-    sample(logits, turn: step.turn, leavesNextRows: false)
+    sample(
+      step.adjustsLogits ? adjusted(logits, for: step.sampled) : logits, turn: step.turn,
+      leavesNextRows: false)
     if step.readsLogits { copyToHost(logits[0..<step.sampled.count]) }
   }
 
@@ -66,7 +68,14 @@ extension InferenceSession {
   func decode(_ step: Step) {
     let rows = padded(step.decodeRows)
     prepareSamples(step, rows: rows)
-    decode(rows: rows, turn: step.turn)
+    if step.adjustsLogits {
+      // What changes from step to step is not in the captured one.
+      decode(rows: rows, turn: nil)
+      sample(
+        adjusted(logits[0..<rows], for: step.sampled), turn: step.turn, leavesNextRows: true)
+    } else {
+      decode(rows: rows, turn: step.turn)
+    }
     deviceHasNextRows = true
     if step.readsLogits { copyToHost(logits[0..<step.decodeRows]) }
   }

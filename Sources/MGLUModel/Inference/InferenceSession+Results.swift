@@ -21,6 +21,8 @@ extension InferenceSession {
       outputs.append(
         output(of: state, token: token, logprob, reason: finishReason(of: state, token)))
       state.generated += 1
+      state.sampler.processor?.append(token)
+      if state.sampler.processor?.isSpent == true { state.sampler.processor = nil }
       state.lastToken = token
     }
     for output in outputs where output.isLast { remove(output.id) }
@@ -51,7 +53,8 @@ extension InferenceSession {
 
   /// Why a sequence ends with `token`, if it does.
   func finishReason(of state: SequenceState, _ token: Int32) -> FinishReason? {
-    if !state.request.ignoresEOS, model.configuration.eosTokenIDs.contains(token) { return .stop }
+    let eosTokenIDs = model.configuration.eosTokenIDs
+    if state.request.isEnd(token, eosTokenIDs: eosTokenIDs) { return .stop }
     return state.generated + 1 == state.limit ? .length : nil
   }
 

@@ -20,6 +20,8 @@ extension InferenceSession {
     /// Rows whose logits say how probable a token of a prompt is.
     var scored: [(state: SequenceState, row: Int, token: Int32)] = []
 
+    /// Whether logits are changed before tokens are sampled from them.
+    var adjustsLogits: Bool { sampled.contains { $0.sampler.processor != nil } }
     /// Whether the host reads the logits of sampled rows.
     var readsLogits: Bool { sampled.contains { $0.request.topLogprobs != nil } }
   }
@@ -39,9 +41,10 @@ extension InferenceSession {
   }
 
   /// Whether a step can be enqueued before the host has read the tokens of `step`. They tell the host that
-  /// `step` is done; the logits of a step are read before those of another take their place.
+  /// `step` is done; the logits of a step are read before those of another take their place, and are
+  /// changed by what was sampled before.
   private func canGoAhead(of step: Step) -> Bool {
-    !step.sampled.isEmpty && !running.contains(where: \.readsLogits)
+    !step.sampled.isEmpty && !running.contains(where: \.needsHost)
   }
 
   /// Enqueues a step over what is to be read, decode rows first; `nil` where there is nothing. The tokens

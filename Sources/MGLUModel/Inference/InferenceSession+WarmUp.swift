@@ -15,6 +15,7 @@ extension InferenceSession {
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(GenerationError) {
     guard isPipelined else { return }
+    allocateAdjustedLogits()
     model.backend.prepare(progress: progress, isCancelled: isCancelled) {
       for count in warmUpPrompts { computeRows(decoding: 0, prompt: count) }
       for count in StepSizes.all(upTo: maxSequences) {
@@ -78,6 +79,7 @@ extension InferenceSession {
     model.backend.gather(
       buffers.residual, at: batch.sampledRows[0..<decoding], into: gathered[0..<decoding])
     model.logits(of: gathered[0..<decoding], into: logits[0..<decoding])
+    _ = adjusted(logits[0..<decoding], for: [])
     copyToHost(logits[0..<decoding])
   }
 }

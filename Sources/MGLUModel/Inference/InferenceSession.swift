@@ -49,6 +49,8 @@ public final class InferenceSession {
     if logits.arena.isHostVisible { return logits }
     return model.backend.allocateShared { $0.tensor(logits.shape) }
   }()
+  /// Where logits are changed, from the first step that needs it on.
+  var adjustedLogits: AdjustedLogits?
   let scorer: LogprobScorer
 
   let cache: SessionCache
@@ -150,6 +152,7 @@ public final class InferenceSession {
     }
     var sampler = try Sampler(request.sampling)
     for _ in 0..<draws { _ = sampler.nextStep() }
+    sampler.processor = LogitsProcessor(request, model.configuration)
     let state = try makeState(request, sampler, reservation(for: request))
     running.append(state)
     return state.id

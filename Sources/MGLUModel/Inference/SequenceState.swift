@@ -52,6 +52,9 @@ final class SequenceState {
     request.topLogprobs != nil || request.promptLogprobs && !hasReadPrompt
   }
 
+  /// Whether a step that samples for this sequence has to wait until the host has read the one before.
+  var needsHost: Bool { readsLogits || sampler.processor != nil }
+
   /// Whether another sequence can wait for this one's prefill in place of reading the same.
   func canLead(_ request: GenerationRequest) -> Bool {
     !isStarted && !isFollowing && self.request.sharesPrefill(with: request)

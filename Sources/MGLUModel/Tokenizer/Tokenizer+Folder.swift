@@ -46,6 +46,9 @@ extension Tokenizer {
     return (document, place)
   }
 
+  /// The `tokenizer.json` that describes this tokenizer.
+  package var json: [UInt8] { document ?? ModelFolder.json(TrainedTokenizerFile(self)) }
+
   /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, and returns the CRC-32C
   /// of each.
   @discardableResult
@@ -65,7 +68,7 @@ extension Tokenizer {
     let end = eosTokenID.flatMap { id in addedTokens.first { $0.id == id }?.content }
     try Folder.create(folder)
     let files = [
-      "tokenizer.json": document ?? ModelFolder.json(TrainedTokenizerFile(self)),
+      "tokenizer.json": json,
       "tokenizer_config.json": ModelFolder.json(
         Configuration(eosToken: end, bosToken: end)),
     ]

@@ -61,10 +61,13 @@ extension Verification {
 
   private static func requests(context: Int) -> [GenerationRequest] {
     [1, context - 30, context / 2, context / 2, 5].enumerated().map { index, count in
-      GenerationRequest(
+      var request = GenerationRequest(
         prompt: (0..<Int32(count)).map { ($0 * 17 + Int32(count)) % 41 }, maxTokens: 8 + index,
         sampling: .init(temperature: index % 2 == 0 ? 1 : 0, seed: UInt64(index)), ignoresEOS: true
       )
+      // The logits of one of two with the same prompt are changed before its tokens are sampled.
+      if index == 3 { request.sampling.repetitionPenalty = 1.5 }
+      return request
     }
   }
 

@@ -95,6 +95,61 @@ extension Verification {
     return finding
   }
 
+  /// Biases, penalties and exclusions of some tokens of each row, and nothing else: one addition, one
+  /// multiplication or division and one subtraction in float32.
+  package func adjustedLogits() throws(BackendError) -> Finding {
+    var finding = Finding("logits, adjusted", on: set)
+    for count in [1, 7, 512, 4099, 50_257] {
+      var random = Philox(seed: 17, purpose: .synthetic)
+      let columns = (count + 3) / 4 * 4
+      let rows = 3
+      let source = (0..<rows * columns).map { _ in 3 * random.nextNormal() }
+      // No change in the first row; some in the second; of every third token in the last.
+      let changes: [[LogitAdjustment]] = [
+        [],
+        Set([0, count / 2, count - 1]).map {
+          .init(token: Int32($0), bias: 1.5, penalty: 1.3, subtracted: 0.7)
+        },
+        stride(from: 0, to: count, by: 3).map {
+          .init(
+            token: Int32($0), bias: $0 % 2 == 0 ? -.infinity : random.nextNormal(), penalty: 0.8,
+            subtracted: -random.nextUniform())
+        },
+      ]
+      let logits = backend.host.allocate { $0.tensor([rows, columns]) }
+      logits.assign(source)
+      let words = changes.joined().flatMap(\.elements)
+      let (adjustments, starts, result) = backend.allocateShared { layout in
+        (
+          layout.tensor([words.count / LogitAdjustment.elementCount, 4], .int32),
+          layout.tensor([rows + 1], .int32), layout.tensor([rows, columns])
+        )
+      }
+      adjustments.assign(integers: words)
+      starts.assign(
+        integers: (0...rows).map { row in Int32(changes.prefix(row).reduce(0) { $0 + $1.count }) })
+      backend.adjust(
+        backend.toDevice(logits), vocabulary: count, by: adjustments, starts: starts, into: result)
+      try backend.finish()
+      let found = result.array
+      for row in 0..<rows {
+        var expected = (0..<count).map { Double(source[row * columns + $0]) }
+        for change in changes[row] {
+          let y = expected[Int(change.token)] + Double(change.bias)
+          let penalty = Double(change.penalty)
+          expected[Int(change.token)] =
+            (y > 0 ? y / penalty : y * penalty) - Double(change.subtracted)
+        }
+        let error = (0..<count).map { index in
+          let (own, wanted) = (Double(found[row * columns + index]), expected[index])
+          return own == wanted ? 0 : abs(own - wanted) / max(1, abs(wanted))
+        }.max()
+        finding.add(error: error ?? .infinity, bound: 1e-6, "row \(row) of \(count) logits")
+      }
+    }
+    return finding
+  }
+
   private static let greedyAndDrawn = [0, 1].map {
     SamplingStep(temperature: $0, topK: 0, topP: 1, minP: 0, uniform: 0.5)
   }

@@ -30,13 +30,16 @@ extension ComparisonReport {
   }
 
   private var rows: String {
-    func row(_ cells: [String], _ tag: String) -> String {
+    func row(_ cells: [String], _ tag: String, _ title: (String) -> String) -> String {
       let cells = zip(cells, table.columns).map { cell, column in
-        "<\(tag)\(column.isNumber ? " class=\"number\"" : "")>\(SVG.escape(cell))</\(tag)>"
+        "<\(tag)\(title(column.title))\(column.isNumber ? " class=\"number\"" : "")>"
+          + "\(SVG.escape(cell))</\(tag)>"
       }
       return "<tr>\(cells.joined())</tr>"
     }
-    let body = table.rows.map { row($0, "td") }.joined(separator: "\n")
-    return "<thead>\(row(table.columns.map(\.title), "th"))</thead>\n<tbody>\n\(body)\n</tbody>"
+    // Where a page is narrow the title stands beside the figure.
+    let body = table.rows.map { row($0, "td") { " data-title=\"\(SVG.escape($0))\"" } }
+    let head = row(table.columns.map(\.title), "th") { _ in "" }
+    return "<thead>\(head)</thead>\n<tbody>\n\(body.joined(separator: "\n"))\n</tbody>"
   }
 }

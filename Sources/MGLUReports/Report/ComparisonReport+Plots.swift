@@ -31,14 +31,14 @@ extension ComparisonReport {
 
   /// All drawings, in the order of the page.
   var plots: [String] {
-    [bars] + rates.flatMap { [trainingCurves(rate: $0), validationCurves(rate: $0)] }
+    [lossesAtTheEnd] + rates.flatMap { [trainingCurves(rate: $0), validationCurves(rate: $0)] }
       + [maskShares, maskFlips].compactMap { $0 }
   }
 
-  private var bars: String {
-    BarPlot(
+  private var lossesAtTheEnd: String {
+    DotPlot(
       title: "validation loss at the end, nats per token",
-      bars: results.summaries.map { row in
+      marks: results.summaries.map { row in
         .init(
           title: UnitSpecification.title(of: row.unit) + suffix(rate: row.learningRate),
           color: color(row.unit), value: row.validationLoss,

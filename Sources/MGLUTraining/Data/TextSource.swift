@@ -1,12 +1,7 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// Documents from a text file, a JSONL file, or a folder of them.
 ///
-/// A text file is one document; a JSONL file has one in the `text` of each line. A folder is read
+/// A text file is one document; a JSONL file has one in the `text` of each line, and a `.json` file the
+/// same, or a list of texts or of objects with a `text`. A folder is read
 /// recursively in the order of its names, hidden ones left out, for files with one of
 /// ``folderExtensions``.
 public enum TextSource {
@@ -80,30 +75,77 @@ public enum TextSource {
   private static func content(ofFile path: String) throws(DataError) -> String {
     let file: MappedFile
     do { file = try MappedFile(path: path) } catch { throw DataError(reading: error) }
-    guard let content = String(validating: file.bytes, as: UTF8.self) else {
+    for (start, name, program) in compressions where file.bytes.starts(with: start) {
+      throw DataError(
+        .malformed, "\(path): compressed by \(name), expected text",
+        remedy: "decompress it before, with \(program)")
+    }
+    let bytes = file.bytes.starts(with: byteOrderMark) ? file.bytes.dropFirst(3) : file.bytes[...]
+    guard let content = String(validating: bytes, as: UTF8.self) else {
       throw DataError(
         .malformed, "\(path): not UTF-8 text", remedy: "convert it, for example with iconv")
     }
     return content
   }
 
+  /// How files of compressed text begin, and what reads them.
+  private static let compressions: [(start: [UInt8], name: String, program: String)] = [
+    ([0x1f, 0x8b], "gzip", "gunzip"), ([0x28, 0xb5, 0x2f, 0xfd], "zstd", "unzstd"),
+  ]
+
+  /// What some editors put before UTF-8; no part of the text.
+  private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
+
   private static func documents(
     of content: String, file: String, _ body: (UnsafeBufferPointer<UInt8>) -> Void
   ) throws(DataError) {
     var content = content
-    guard file.hasSuffix(".jsonl") else { return content.withUTF8(body) }
-    struct Line: Decodable { let text: String }
-    let model = JSONDecoder()
+    if file.hasSuffix(".json"), let value = try? TemplateValue(parsing: content.utf8) {
+      guard let texts = texts(of: value) else {
+        throw DataError(
+          .malformed, "\(file): expected a list of texts, or of objects with a \"text\"",
+          remedy: "write one object with a \"text\" a line, in a .jsonl file")
+      }
+      for var text in texts { text.withUTF8(body) }
+      return
+    }
+    guard file.hasSuffix(".jsonl") || file.hasSuffix(".json") else {
+      return content.withUTF8(body)
+    }
     var number = 0
     for line in content.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     {
       number += 1
       if line.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) { continue }
-      guard var document = (try? model.decode(Line.self, from: Data(line)))?.text else {
+      guard var document = (try? TemplateValue(parsing: line)).flatMap(text) else {
         throw DataError(
           .malformed, "\(file), line \(number): expected a JSON object with a \"text\"")
       }
       document.withUTF8(body)
     }
+  }
+
+  /// The documents of a whole JSON document, if it has such.
+  private static func texts(of value: TemplateValue) -> [String]? {
+    guard case .list(let values) = value else { return text(of: value).map { [$0] } }
+    var texts: [String] = []
+    for value in values {
+      if case .string(let text) = value {
+        texts.append(text)
+      } else if let text = text(of: value) {
+        texts.append(text)
+      } else {
+        return nil
+      }
+    }
+    return texts
+  }
+
+  /// The `text` of an object.
+  private static func text(of value: TemplateValue) -> String? {
+    guard case .mapping(let members) = value, case .string(let text)? = members["text"] else {
+      return nil
+    }
+    return text
   }
 }

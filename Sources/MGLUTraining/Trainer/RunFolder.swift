@@ -109,11 +109,13 @@ struct RunFolder {
   ///
   /// - Parameters:
   ///   - model: Takes up the parameters.
+  ///   - tokenizer: That of the run that is to go on.
   ///   - moments: Take up those of the optimizer.
   ///   - expected: Settings and data of the run that is to go on.
   ///   - report: Told of every checkpoint that cannot be used, and why.
   func restore(
-    _ model: LanguageModel, moments: AdamW.HostMoments, expected: State, report: (String) -> Void
+    _ model: LanguageModel, tokenizer: Tokenizer, moments: AdamW.HostMoments, expected: State,
+    report: (String) -> Void
   ) throws -> (state: State, masks: [UInt8]?)? {
     let checkpoints = ModelFolder.checkpoints(in: path)
     for checkpoint in checkpoints.reversed() {
@@ -124,7 +126,11 @@ struct RunFolder {
         report("\(error.message): falling back to the checkpoint before")
         continue
       }
-      try check(state, expected: expected, checkpoint: checkpoint)
+      var expected = expected
+      expected.files["tokenizer.json"] = CRC32C.checksum(tokenizer.json)
+      let differences = try model.configuration.differences(
+        from: ModelFolder.configuration(in: checkpoint))
+      try check(state, expected: expected, differences, checkpoint: checkpoint)
       try ModelFolder.loadParameters(of: model, from: checkpoint)
       let file = try SafeTensors(path: "\(checkpoint)/\(Self.optimizerName)")
       for (name, tensor) in moments.named { try file.load(name, into: tensor) }
@@ -158,13 +164,22 @@ struct RunFolder {
     return state
   }
 
+  /// Throws where a checkpoint is of another run: in the keys of its model, in its settings or its data.
   private func check(
-    _ state: State, expected: State, checkpoint: String
+    _ state: State, expected: State, _ modelDifferences: [String], checkpoint: String
   ) throws(TrainingError) {
-    var differences = expected.configuration.differences(from: state.configuration)
-    if state.trainingData != expected.trainingData { differences.append("other training data") }
-    if state.validationData != expected.validationData {
-      differences.append("other validation data")
+    var differences =
+      modelDifferences + expected.configuration.differences(from: state.configuration)
+    let isSame = [
+      state.trainingData == expected.trainingData, state.validationData == expected.validationData,
+    ]
+    let name = "tokenizer.json"
+    if isSame.contains(false), state.files[name] != expected.files[name] {
+      // The data are its tokens.
+      differences.append("another tokenizer")
+    } else {
+      if !isSame[0] { differences.append("other training data") }
+      if !isSame[1] { differences.append("other validation data") }
     }
     guard differences.isEmpty else {
       throw TrainingError(
@@ -184,5 +199,18 @@ struct RunFolder {
         "\(checkpoint) is beyond the \(expected.configuration.steps) steps asked "
           + "for", remedy: "ask for more steps")
     }
+  }
+}
+
+extension TrainingConfiguration {
+  /// The settings of the newest checkpoint of the run in `folder` whose state can be read, if there is one.
+  package init?(ofRunIn folder: String) {
+    for checkpoint in ModelFolder.checkpoints(in: folder).reversed() {
+      let path = "\(checkpoint)/\(RunFolder.stateName)"
+      guard let state = try? ModelFolder.decode(RunFolder.State.self, path: path) else { continue }
+      self = state.configuration
+      return
+    }
+    return nil
   }
 }

@@ -157,7 +157,9 @@ public final class Trainer {
 
   private func restore(from output: RunFolder, observe: (TrainingEvent) -> Void) throws {
     let moments = optimizer.hostMoments(model)
-    let found = try output.restore(model, moments: moments, expected: state) {
+    let found = try output.restore(
+      model, tokenizer: tokenizer, moments: moments, expected: state
+    ) {
       observe(.notice($0))
     }
     guard let found else {

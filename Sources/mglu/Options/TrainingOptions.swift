@@ -10,7 +10,8 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Learning rate after the warm-up.") var learningRate = 1e-3
   @Option(help: "Learning rate at the end (default: a tenth of it).")
   var minLearningRate: Double?
-  @Option(help: "Steps over which the learning rate rises.") var warmupSteps = 100
+  @Option(help: "Steps over which the learning rate rises (default: 100, at most a tenth).")
+  var warmupSteps: Int?
   @Option(help: "Decoupled weight decay of everything but norms.") var weightDecay: Float = 0.1
   @Option(help: "Decay of AdamW's first moment.") var beta1: Float = 0.9
   @Option(help: "Decay of AdamW's second moment.") var beta2: Float = 0.99
@@ -27,7 +28,8 @@ struct TrainingOptions: ParsableArguments {
     let configuration = TrainingConfiguration(
       steps: steps, batchSize: batchSize, contextLength: context ?? contextLength,
       gradientAccumulation: gradientAccumulation, learningRate: learningRate,
-      minimumLearningRate: minLearningRate ?? learningRate / 10, warmupSteps: warmupSteps,
+      minimumLearningRate: minLearningRate ?? learningRate / 10,
+      warmupSteps: warmupSteps ?? min(100, max(0, steps / 10)),
       optimizer: AdamW.Settings(
         beta1: beta1, beta2: beta2, weightDecay: weightDecay, clipNorm: clipNorm),
       seed: seed, evaluateEvery: evalEvery, evaluationTokens: evalTokens, saveEvery: saveEvery,

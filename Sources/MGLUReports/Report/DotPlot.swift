@@ -1,7 +1,8 @@
-/// Horizontal bars with their standard deviations, as SVG that scales with the page.
-struct BarPlot {
-  /// A bar in one of the page's colors.
-  struct Bar {
+/// Means with their standard deviations on one axis, as SVG that scales with the page. Their places matter
+/// and the axis need not begin at zero, so they are no bars.
+struct DotPlot {
+  /// A mean in one of the page's colors.
+  struct Mark {
     let title: String
     let color: Int
     let value: Double?
@@ -9,30 +10,30 @@ struct BarPlot {
   }
 
   let title: String
-  let bars: [Bar]
+  let marks: [Mark]
 
   private static let width = 400.0
   private static let rowHeight = 40.0
 
-  /// The drawing. The axis does not begin at zero: the differences matter.
+  /// The drawing.
   var svg: String {
-    let ends = bars.flatMap { bar in
-      bar.value.map { [$0 - (bar.deviation ?? 0), $0 + (bar.deviation ?? 0)] } ?? []
+    let ends = marks.flatMap { mark in
+      mark.value.map { [$0 - (mark.deviation ?? 0), $0 + (mark.deviation ?? 0)] } ?? []
     }
     let low = ends.min() ?? 0
     let axis = Axis([low - ((ends.max() ?? 1) - low) * 0.25] + ends, ticks: 3)
     let (left, right, top) = (16.0, Self.width - 72, 34.0)
-    let bottom = top + Self.rowHeight * Double(bars.count)
+    let bottom = top + Self.rowHeight * Double(marks.count)
     func column(_ value: Double) -> Double { left + axis.place(value) * (right - left) }
     var parts = [SVG.label(title, x: left, y: 18, class: "title")]
     for tick in axis.ticks {
       parts.append(SVG.line(column(tick), top, column(tick), bottom, class: "grid"))
       parts.append(SVG.label(axis.label(tick), x: column(tick), y: bottom + 16, anchor: "middle"))
     }
-    for (index, bar) in bars.enumerated() {
+    for (index, mark) in marks.enumerated() {
       let y = top + Self.rowHeight * Double(index)
-      parts.append(SVG.label(bar.title, x: left, y: y + 13))
-      guard let value = bar.value else {
+      parts.append(SVG.label(mark.title, x: left, y: y + 13))
+      guard let value = mark.value else {
         parts.append(SVG.label("diverged", x: right + 6, y: y + 30))
         continue
       }
@@ -40,11 +41,10 @@ struct BarPlot {
         SVG.element(
           "rect",
           [
-            "x": SVG.number(left), "y": SVG.number(y + 18),
-            "width": SVG.number(column(value) - left), "height": "16",
-            "class": "bar s\(bar.color)",
+            "x": SVG.number(column(value) - 5), "y": SVG.number(y + 21), "width": "10",
+            "height": "10", "class": "dot s\(mark.color)",
           ]))
-      if let deviation = bar.deviation {
+      if let deviation = mark.deviation {
         let (from, to) = (column(value - deviation), column(value + deviation))
         parts.append(SVG.line(from, y + 26, to, y + 26, class: "whisker"))
         for end in [from, to] { parts.append(SVG.line(end, y + 21, end, y + 31, class: "whisker")) }

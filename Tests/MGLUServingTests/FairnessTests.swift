@@ -1,0 +1,61 @@
+import MGLUServing
+import MGLUServingTestSupport
+import Testing
+
+/// Clients that wait get equal shares of an engine.
+@Suite struct FairnessTests {
+  private static func request(_ maxTokens: Int = 20) -> GenerationRequest {
+    GenerationRequest(prompt: [72, 105], maxTokens: maxTokens)
+  }
+
+  /// One client's flood of sequences holds up another for about one of them.
+  @Test func aFloodDelaysNobodyForLong() async throws {
+    let engine = try ServedModel(settings: .init(maxSequences: 1)).engine
+    var flood: [RequestHandle] = []
+    for _ in 0..<100 {
+      flood.append(
+        try engine.submit(Array(repeating: Self.request(), count: 1024), client: "a"))
+    }
+    try engine.wait(until: "num_requests_running", is: 1)
+    for client in ["b", "c", "b"] {
+      let events = await RecordedEvents(try engine.submit([Self.request()], client: client))
+      #expect(events.error == nil && events.ids(of: 0).count == 20)
+    }
+    // Of 102,400 sequences few were computed meanwhile.
+    #expect((engine.metric("num_requests_waiting") ?? 0) > 100_000)
+    for handle in flood { handle.cancel() }
+    engine.drain()
+  }
+
+  /// A request of many sequences does not hold up the same client's later ones.
+  @Test func aClientsOwnRequestsTakeTurns() async throws {
+    let engine = try ServedModel(settings: .init(maxSequences: 1)).engine
+    let large = try engine.submit(Array(repeating: Self.request(), count: 4096), client: "a")
+    try engine.wait(until: "num_requests_running", is: 1)
+    let events = await RecordedEvents(try engine.submit([Self.request()], client: "a"))
+    #expect(events.ids(of: 0).count == 20)
+    #expect(engine.metric("request_success_total") == 1)
+    large.cancel()
+    engine.drain()
+  }
+
+  /// Where the queue is full, the newcomer takes the place of the last request of who waits with most.
+  @Test func aFullQueueHasRoomForOthers() async throws {
+    let engine = try ServedModel(settings: .init(maxSequences: 1, maxQueued: 4)).engine
+    let running = try engine.submit([Self.request(590)], client: "a")
+    try engine.wait(until: "num_requests_running", is: 1)
+    let waiting = try (0..<4).map { _ in try engine.submit([Self.request()], client: "a") }
+    let error = #expect(throws: ServingError.self) {
+      try engine.submit([Self.request()], client: "a")
+    }
+    #expect(error?.code == .queueFull)
+    let other = try engine.submit([Self.request()], client: "b")
+    running.cancel()
+    #expect(await RecordedEvents(other).ids(of: 0).count == 20)
+    #expect(await RecordedEvents(waiting[3]).error?.code == .queueFull)
+    for handle in waiting.dropLast() {
+      #expect(await RecordedEvents(handle).ids(of: 0).count == 20)
+    }
+    engine.drain()
+  }
+}
