@@ -21,9 +21,7 @@ extension CUDABackend {
     precondition((0...x.rows).contains(promptRows), "\(promptRows) rows of prompts of \(x.rows)")
     if let cells = weights.cells {
       let pieces = precision.pieces(of: weights.type)
-      let firstPromptRow =
-        FusedLinearPromptVariant.isAvailable(on: context.device) && weights.type != .int8
-        ? x.rows - promptRows : x.rows
+      let firstPromptRow = multipliesPrompts(of: weights.type) ? x.rows - promptRows : x.rows
       let isBatch = batches(rows: firstPromptRow, pieces: pieces)
       let (most, isStaged) =
         isBatch
@@ -58,6 +56,11 @@ extension CUDABackend {
         weights.plainRows, weights, x, norm: norm, routes: routes, accumulate: accumulate,
         into: output)
     }
+  }
+
+  /// Whether rows of prompts go through fused_linear_prompt.cu; others compute them as they compute any.
+  func multipliesPrompts(of type: WeightType) -> Bool {
+    FusedLinearPromptVariant.isAvailable(on: context.device) && type != .int8 && type != .float32
   }
 
   /// Whether so many rows that decode go through fused_linear_batch.cu.
@@ -166,10 +169,7 @@ extension CUDABackend {
       into: output)
     arguments.segment = Int32(prompt.segment)
     arguments.is_split = prompt.isSplit ? 1 : 0
-    // Powers of two, for what is outgrown stays.
-    arguments.staged = scratch(
-      .stagedInput,
-      ofBytes: 1 << (Int.bitWidth - (prompt.stagedBytes - 1).leadingZeroBitCount))
+    arguments.staged = scratch(.stagedInput, ofBytes: prompt.scratchBytes)
     let options = prompt.variant.options
     launch(
       "fused_linear_prompt", "stage_prompt", options: options, grid: LaunchSize(x.rows),

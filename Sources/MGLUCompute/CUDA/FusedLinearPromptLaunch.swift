@@ -146,6 +146,9 @@ package struct FusedLinearPromptLaunch: Equatable {
     stagedBytes = staged + (isSplit ? tiles * 8 : 0)
   }
 
+  /// Bytes of scratch memory for them: a power of two, for what is outgrown stays.
+  var scratchBytes: Int { 1 << (Int.bitWidth - (stagedBytes - 1).leadingZeroBitCount) }
+
   /// 4096 columns.
   private static let segmentCells = 64
 
