@@ -103,7 +103,7 @@ func weightType(
 }
 
 /// A unit as a caller describes it.
-struct UnitArgument {
+struct UnitArgument: Equatable {
   let rows: Int
   let columns: Int
   let gating: Gating
@@ -119,10 +119,6 @@ struct UnitArgument {
     activation = try Activation(number: unit.activation)
     type = try weightType(unit.type, "weights", integers: true)
     _ = try product(rows, columns, 34, of: "a unit")
-    guard type != .int8 || !context.isGPU else {
-      throw InterfaceError(
-        .unsupported, "INT8 weights on a GPU: this interface packs FP32, FP16 and BF16 there")
-    }
     if !context.backend.weightTypes.contains(type) {
       do throws(BackendError) { try context.backend.check(type) } catch {
         throw InterfaceError(error)

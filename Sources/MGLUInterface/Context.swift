@@ -12,20 +12,22 @@ import MGLU
 /// What a caller holds as `mglu_context`: a backend, which calls use one after the other.
 final class Context: @unchecked Sendable {
   let backend: any BorrowingBackend
+  /// The backend where it is a processor's.
+  let processor: CPUBackend?
   let isGPU: Bool
   private var lock: UnsafeMutablePointer<pthread_mutex_t>
   private let renewal = ForkRenewal()
-  // Rows of a processor's calls in float32; used under the lock.
-  private var rows: UnsafeMutableRawPointer?
-  private var rowsSize = 0
+  // Descriptions of weights that were used before, each at a place that its addresses say: making one costs
+  // as much as a small pass. Used under the lock.
+  private var descriptions = [Description?](repeating: nil, count: 64)
 
   init(_ backend: any BorrowingBackend, isGPU: Bool) {
     (self.backend, self.isGPU) = (backend, isGPU)
+    processor = backend as? CPUBackend
     lock = Self.makeLock()
   }
 
   deinit {
-    rows?.deallocate()
     pthread_mutex_destroy(lock)
     lock.deallocate()
   }
@@ -61,16 +63,26 @@ final class Context: @unchecked Sendable {
     }
   }
 
-  /// Memory for `count` float32 numbers, the same until more are asked for; under the lock.
-  func floats(_ count: Int) -> UInt {
-    let size = count * 4
-    if rowsSize < size {
-      rows?.deallocate()
-      rows = .allocate(byteCount: size, alignment: 64)
-      rowsSize = size
+  /// The weights of a unit at `regions`; under the lock.
+  func packedWeights(_ unit: UnitArgument, at regions: PackedRegions) -> PackedWeights {
+    let hash = (regions.weights ^ regions.words &* 3) &* 0x9E37_79B9_7F4A_7C15
+    let place = Int(hash >> (UInt.bitWidth - 6))
+    if let found = descriptions[place], found.unit == unit, found.regions == regions {
+      return found.weights
     }
-    return UInt(bitPattern: rows)
+    let weights = backend.packedWeights(
+      rows: unit.rows, columns: unit.columns, gating: unit.gating, activation: unit.activation,
+      as: unit.type, at: regions)
+    descriptions[place] = Description(unit: unit, regions: regions, weights: weights)
+    return weights
   }
+}
+
+/// Packed weights, and where they lie.
+private struct Description {
+  let unit: UnitArgument
+  let regions: PackedRegions
+  let weights: PackedWeights
 }
 
 /// `mglu_abi_version` of mglu.h.

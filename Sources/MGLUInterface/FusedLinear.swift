@@ -58,14 +58,18 @@ import MGLU
     var call = try FusedLinearArguments(call, unit, in: context)
     guard context.isGPU else { return }
     call.place.isPreparing = true
-    // More rows go through in passes of as many, and fewer have other kernels.
-    for n in 1...max(1, min(call.n, FusedLinearBatchLaunch.mostRows)) {
-      call.n = n
-      call.promptRows = 0
+    let regions = PackedRegions(weights: 256, words: 256)
+    func prepare(_ n: Int, promptRows: Int) throws(InterfaceError) {
+      (call.n, call.promptRows) = (n, promptRows)
       call.place.workspaceByteCount = max(1, call.workspaceSize(unit, in: context))
-      try context.perform(call.place) {
-        call.enqueue(unit, PackedRegions(weights: 256, words: 256), 256, 256, in: context)
-      }
+      try context.perform(call.place) { call.enqueue(unit, regions, 256, 256, in: context) }
+    }
+    let (n, promptRows) = (call.n, call.promptRows)
+    // More rows go through in passes of as many, and fewer have other kernels.
+    for n in 1...max(1, min(n, FusedLinearBatchLaunch.mostRows)) { try prepare(n, promptRows: 0) }
+    // Kernels for prompts differ in the rows of their tiles, the smallest of which has 32.
+    for n in stride(from: 32, to: promptRows + 32, by: 32) {
+      try prepare(min(n, promptRows), promptRows: min(n, promptRows))
     }
   }
 }
@@ -88,9 +92,8 @@ struct FusedLinearArguments {
   ) throws(InterfaceError) {
     let call = try checked(pointer, \.size, "call")
     n = try count(call.n, "n")
-    let promptRows = try count(call.prompt_rows, "prompt rows")
+    promptRows = try count(call.prompt_rows, "prompt rows")
     guard promptRows <= n else { throw invalid("\(promptRows) rows of prompts, of \(n)") }
-    self.promptRows = context.isGPU ? 0 : promptRows
     xType = try weightType(call.x_type, "x", integers: false)
     outputType = try weightType(call.output_type, "output", integers: false)
     precision = call.narrows_inputs == 0 ? .exact : .reduced
@@ -129,41 +132,33 @@ struct FusedLinearArguments {
 
   func workspaceSize(_ unit: UnitArgument, in context: Context) -> Int {
     context.backend.workspaceSize(
-      rows: unit.rows, columns: unit.columns, n: max(n, 1), gating: unit.gating, as: unit.type,
-      precision: precision)
+      rows: unit.rows, columns: unit.columns, n: max(n, 1), promptRows: promptRows,
+      gating: unit.gating, as: unit.type, precision: precision)
   }
 
-  /// Enqueues the pass. A processor's kernels take float32: its rows are converted on the way.
+  /// Enqueues the pass.
   @inline(__always)
   func enqueue(
     _ unit: UnitArgument, _ regions: PackedRegions, _ xAddress: UInt, _ outputAddress: UInt,
     in context: Context
   ) {
+    let weights = context.packedWeights(unit, at: regions)
+    if let processor = context.processor {
+      let rows = FusedLinearRows(
+        count: n, x: UnsafeRawPointer(bitPattern: xAddress)!, xType: xType.dataType,
+        routes: routes?.assumingMemoryBound(to: Float.self),
+        output: UnsafeMutableRawPointer(bitPattern: outputAddress)!,
+        outputType: outputType.dataType,
+        outputStride: weights.rows)
+      return processor.fusedLinear(weights, rows, promptRows: promptRows, precision: precision)
+    }
     let backend = context.backend
-    let weights = backend.packedWeights(
-      rows: unit.rows, columns: unit.columns, gating: unit.gating, activation: unit.activation,
-      as: unit.type, at: regions)
-    let xOfCaller = backend.borrow(xAddress, [n, unit.columns], xType.dataType)
-    let outputOfCaller = backend.borrow(outputAddress, [n, unit.rows], outputType.dataType)
-    var (x, output) = (xOfCaller, outputOfCaller)
-    let processor = backend as? CPUBackend
-    if processor != nil, xType != .float32 || outputType != .float32 {
-      let inputs = (n * unit.columns + 15) / 16 * 16
-      let floats = context.floats(inputs + n * unit.rows)
-      if xType != .float32 {
-        x = backend.borrow(floats, [n, unit.columns], .float32)
-        processor?.dequantize(StoredMatrix(weights: xOfCaller), into: x)
-      }
-      if outputType != .float32 {
-        output = backend.borrow(floats + UInt(inputs * 4), [n, unit.rows], .float32)
-      }
-    }
     backend.fusedLinear(
-      weights, x, norm: nil,
-      routes: routes.map { backend.borrow(UInt(bitPattern: $0), [n, unit.masks], .float32) },
-      promptRows: promptRows, precision: precision, accumulate: false, into: output)
-    if outputType != .float32 {
-      processor?.quantize(output, into: StoredMatrix(weights: outputOfCaller))
-    }
+      weights, backend.borrow(xAddress, [n, weights.columns], xType.dataType), norm: nil,
+      routes: routes.map {
+        backend.borrow(UInt(bitPattern: $0), [n, unit.masks], .float32)
+      },
+      promptRows: promptRows, precision: precision, accumulate: false,
+      into: backend.borrow(outputAddress, [n, weights.rows], outputType.dataType))
   }
 }

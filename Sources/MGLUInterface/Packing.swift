@@ -36,8 +36,9 @@ import MGLU
     guard !isMasksOnly || !context.isGPU || unit.type == .float32 else {
       throw invalid("matrices: NULL, but a GPU packs them with their masks")
     }
-    guard unit.type != .float32 || type == .float32 || !context.isGPU else {
-      throw InterfaceError(.unsupported, "float32 weights of a GPU are packed of float32 matrices")
+    guard !context.isGPU || type == unit.type || unit.type != .float32 && unit.type != .int8 else {
+      throw InterfaceError(
+        .unsupported, "\(unit.type) weights of a GPU are packed of \(unit.type) matrices")
     }
     var matrices: [(weights: UInt, scales: UInt)] = []
     if !isMasksOnly {
@@ -100,7 +101,7 @@ extension Context {
       // Cells are read 16 bytes at a time.
       let alignment = isGPU ? 16 : UInt(unit.type.dataType.byteCount)
       regions.weights = try address(packed.weights, "packed weights", alignment: alignment)
-      if unit.type == .int8 {
+      if unit.type == .int8, !isGPU {
         regions.scales = try address(packed.scales, "packed scales", alignment: 2)
       }
     }

@@ -1,10 +1,5 @@
-import Dispatch
-import Foundation
+import MGLU
 import MGLUServer
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#endif
 
 #if canImport(Glibc)
   import Glibc
@@ -57,8 +52,13 @@ struct ClientLoad {
   /// A streamed completion, on a thread that may wait.
   private func stream(prompt: [Int]) async throws -> Times {
     try await withCheckedThrowingContinuation { continuation in
-      Thread.detachNewThread {
+      let code = SystemThread.start {
         continuation.resume(with: Result { try complete(prompt) })
+      }
+      guard code == 0 else {
+        let reason = String(cString: strerror(code))
+        return continuation.resume(
+          throwing: ServerError(.address, "a client's thread did not start: \(reason)"))
       }
     }
   }

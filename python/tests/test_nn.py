@@ -14,7 +14,7 @@ import torch
 
 import mglu
 from mglu import packed, reference
-from mglu.units import unit
+from mglu.units import ROWS_SHIFT, unit
 
 
 class Layers(unittest.TestCase):
@@ -90,7 +90,7 @@ class Layers(unittest.TestCase):
         flash = mglu.nn.FlashMGLU.from_module(layer, torch.bfloat16)
         p, op = flash.packed, mglu.ops.fused_linear
         x = torch.randn(2, 64)
-        good = [x, p.weight, p.words, p.scales, p.nothing, 32, p.number, 0]
+        good = [x, p.weight, p.words, p.scales, p.nothing, p.number]
         with torch.no_grad():
             op(*good)
             wrong = {
@@ -101,8 +101,10 @@ class Layers(unittest.TestCase):
                 2: [p.words[:31], p.nothing, p.words.short()],
                 3: [torch.ones(1).half()],
                 4: [torch.rand(2, 3), torch.rand(2, 2).double()],
-                5: [0, -1, 31, 2**40], 6: [-1, 2**40, 0, 1, 6, 3, 3 | 17 << 8, 3 | 7 << 4 | 2 << 8],
-                7: [-1, 3],
+                5: [number | rows << ROWS_SHIFT for number, rows in (
+                    (p.number & 0xffff, 0), (p.number & 0xffff, 31), (p.number & 0xffff, 2**40),
+                    (0, 32), (1, 32), (6, 32), (3, 32), (3 | 17 << 8, 32), (3 | 7 << 4 | 2 << 8, 32))
+                    ] + [-1, -p.number],
             }
             for place, values in wrong.items():
                 for value in values:

@@ -8,8 +8,9 @@ from torch.library import opcheck
 
 import mglu
 from mglu import functional as F, packed, reference
-from mglu.units import ABLATIONS, ACTIVATIONS, NARROW, unit
+from mglu.units import ABLATIONS, ACTIVATIONS, unit
 
+TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 # Largest error beside the largest element: rounding of the type, and of the sums of float32.
 BOUND = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
@@ -23,6 +24,17 @@ def units():
         yield unit("mglu", masks, "silu", ablation)
     for activation in ACTIVATIONS:
         yield unit("mglu", 2, activation)
+
+
+def units_to_infer(device):
+    """A GPU's kernels are compiled for each unit: there some stand for all."""
+    if device == "cpu":
+        yield from units()
+    else:
+        yield unit("glu")
+        yield unit("mglu", 1)
+        yield unit("mglu", 3, "gelu", "no_value_mask")
+        yield unit("mglu", 4)
 
 
 def random_unit(found, d, h, device, dtype=torch.float32):
@@ -44,15 +56,13 @@ class Operators(unittest.TestCase):
     def setUp(self):
         torch.manual_seed(0)
 
-    def packed_arguments(self, x, pack, routes=None, narrow=False, prompt=0):
+    def packed_arguments(self, x, pack, routes=None):
         return (x, pack.weight, pack.words, pack.scales,
-                pack.nothing if routes is None else routes, pack.rows,
-                pack.number | NARROW * narrow, prompt)
+                pack.nothing if routes is None else routes, pack.number)
 
     def test_opcheck_fused_linear(self):
         for device in DEVICES:
-            types = [torch.float32, torch.float16, torch.bfloat16] + [torch.int8] * (device == "cpu")
-            for dtype, found in itertools.product(types, (unit("glu"), unit("mglu", 3))):
+            for dtype, found in itertools.product(TYPES, (unit("glu"), unit("mglu", 3))):
                 weight, logits = random_unit(found, 24, 40, device)
                 bits = None if logits is None else reference.pack_bits(logits > 0)
                 pack = packed.pack(found, weight, bits, dtype=dtype)
@@ -61,9 +71,11 @@ class Operators(unittest.TestCase):
                         continue
                     x = torch.randn(3, 40, device=device).to(x_type)
                     with self.subTest(device=device, weights=dtype, x=x_type, unit=found.kind):
-                        arguments = self.packed_arguments(x, pack)
-                        opcheck(mglu.ops.fused_linear, arguments)
-                        if dtype is not torch.int8:
+                        routes = torch.rand(3, found.masks, device=device) if found.masks else None
+                        for p in (None, routes) if found.masks else (None,):
+                            arguments = self.packed_arguments(x, pack, p)
+                            opcheck(mglu.ops.fused_linear, arguments)
+                        if pack.scales.numel() == 0:
                             opcheck(mglu.ops.fused_linear_plain, arguments[:3] + arguments[5:])
 
     def test_opcheck_training(self):
@@ -81,9 +93,8 @@ class Operators(unittest.TestCase):
                 opcheck(mglu.ops.combine_backward, (gradient, streams, p, 3, 2, 1))
 
     def test_flash(self):
-        for device, found in itertools.product(DEVICES, units()):
-            types = [torch.float32, torch.float16, torch.bfloat16] + [torch.int8] * (device == "cpu")
-            for (d, h), dtype in itertools.product(((37, 70), (64, 128)), types):
+        for device, found in ((d, u) for d in DEVICES for u in units_to_infer(d)):
+            for (d, h), dtype in itertools.product(((37, 70), (64, 128)), TYPES):
                 weight, logits = random_unit(found, d, h, device)
                 bits = None if logits is None else reference.pack_bits(logits > 0)
                 pack = packed.pack(found, weight, bits, dtype=dtype)
@@ -91,8 +102,12 @@ class Operators(unittest.TestCase):
                 self.assertTrue(bits is None or torch.equal(bits, unpacked_bits))
                 if dtype is not torch.int8:
                     self.assertTrue(torch.equal(unpacked, weight.to(dtype)))
+                elif device == "cuda":  # the integers and scales of a processor
+                    self.assertTrue(torch.equal(unpacked.cpu(), packed.pack(
+                        found, weight.cpu(), None if bits is None else bits.cpu(),
+                        dtype=dtype).unpack()[0]))
                 masks = None if bits is None else reference.unpack_bits(bits, h).double() - 0.5
-                for rows in (1, 3, 33):
+                for rows in (1, 3, 33) if device == "cpu" else (1, 3, 33, 300):
                     x = torch.randn(rows, h, device=device)
                     routes = torch.rand(rows, found.masks, device=device) if found.masks else None
                     for p in (None, routes) if found.masks else (None,):
@@ -108,6 +123,29 @@ class Operators(unittest.TestCase):
                             self.assertEqual(y.dtype, torch.bfloat16)
                             bound = 4e-2 if dtype is torch.int8 else 2e-2
                             self.assertLess(error(y, expected), bound)
+
+    def test_gradients_of_packed_weights(self):
+        for device, dtype, routed in itertools.product(DEVICES, TYPES, (False, True)):
+            found = unit("mglu", 3)
+            weight, logits = random_unit(found, 24, 40, device)
+            pack = packed.pack(found, weight, reference.pack_bits(logits > 0), dtype=dtype)
+            unpacked, bits = pack.unpack()
+            masks = reference.unpack_bits(bits, 40).double() - 0.5
+            x = torch.randn(2, 7, 40, device=device)
+            leaves = [x] + [torch.rand(2, 7, 3, device=device)] * routed
+            upstream = torch.randn(2, 7, 24, device=device)
+
+            def gradients(function, dtype):
+                inputs = [t.to(dtype).requires_grad_() for t in leaves]
+                a = function(*inputs)
+                return torch.autograd.grad(a, inputs, upstream.to(a.dtype))
+
+            expected = gradients(lambda x, p=None: reference.apply(
+                x, unpacked.double(), found, masks, p), torch.float64)
+            result = gradients(lambda x, p=None: F.flash(x, pack, p), torch.float32)
+            for r, e in zip(result, expected):
+                with self.subTest(device=device, dtype=dtype, routed=routed):
+                    self.assertLess(error(r, e), 4 * BOUND[product_type(device)])
 
     def test_gradients(self):
         for device, found, routed in itertools.product(DEVICES, units(), (False, True)):

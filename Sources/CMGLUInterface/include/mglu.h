@@ -100,7 +100,7 @@ typedef struct {
   int32_t kind;        // MGLU_LU ...
   int32_t masks;       // n_m, 1 to 16, of units with masks; else 0
   int32_t activation;  // MGLU_SIGMOID ...
-  int32_t type;        // of the packed weights; a GPU has no MGLU_INT8
+  int32_t type;        // of the packed weights
 } mglu_unit;
 
 // Packed weights, whose layout only the device knows: regions of mglu_packed_sizes bytes each. Of one
@@ -110,7 +110,7 @@ typedef struct {
 // a caller has them so, they may be used in place, and only the words of masks be packed.
 typedef struct {
   void *weights;
-  void *scales;  // of MGLU_INT8: FP16, one for 32 elements along a row
+  void *scales;  // of MGLU_INT8 on a processor: FP16, one for 32 elements along a row
   void *words;
 } mglu_packed;
 
@@ -130,26 +130,27 @@ typedef struct {
   void *stream;            // CUstream, or NULL
 } mglu_source;
 
-// Converts and orders matrices and bits into `packed`. Rounds to nearest, ties to even.
+// Converts and orders matrices and bits into `packed`. Rounds to nearest, ties to even. A GPU packs MGLU_INT8
+// of MGLU_INT8, and MGLU_FLOAT32 of MGLU_FLOAT32.
 int32_t mglu_pack(mglu_context *context, const mglu_unit *unit, const mglu_source *source,
                   const mglu_packed *packed, mglu_error *error);
 
 typedef struct {
   int64_t size;
   int64_t n;            // rows of x, 0 or more
-  int64_t prompt_rows;  // of these, the last so many may be computed together on a CPU, in another order of sums
+  int64_t prompt_rows;  // of these, the last so many may be computed together, in another order of sums
   const void *x;        // [n, h]
   const float *routes;  // p [n, n_m], or NULL for p = 1
   void *output;         // a [n, d]
   int32_t x_type, output_type;  // not MGLU_INT8; of float32 weights on a GPU both MGLU_FLOAT32
   int32_t narrows_inputs;  // 1: products see x as narrow as the weights (INT8: in groups of 8-bit integers)
   int32_t starts_early;    // 1: a GPU may read weights before what was enqueued earlier is done
-  void *workspace;         // mglu_workspace_size bytes, zero at first; calls on one stream may share them
+  void *workspace;         // mglu_workspace_size bytes; calls on one stream may share them
   int64_t workspace_size;
   void *stream;  // CUstream, or NULL for the default stream
 } mglu_fused_linear_call;
 
-// Bytes of workspace that a call with these n, types and inputs needs.
+// Bytes of workspace that a call with these n, prompt_rows, types and inputs needs.
 int32_t mglu_workspace_size(mglu_context *context, const mglu_unit *unit,
                             const mglu_fused_linear_call *call, int64_t *size, mglu_error *error);
 
@@ -158,8 +159,8 @@ int32_t mglu_workspace_size(mglu_context *context, const mglu_unit *unit,
 int32_t mglu_fused_linear(mglu_context *context, const mglu_unit *unit, const mglu_packed *packed,
                           const mglu_fused_linear_call *call, mglu_error *error);
 
-// Compiles and loads what calls with up to call->n rows need, so that they may be captured in a graph;
-// pointers may be NULL.
+// Compiles and loads what calls with up to call->n rows, and up to call->prompt_rows of prompts, need, so
+// that they may be captured in a graph; with routes where call->routes is not NULL. Nothing is read.
 int32_t mglu_prepare(mglu_context *context, const mglu_unit *unit, const mglu_fused_linear_call *call,
                      mglu_error *error);
 
@@ -209,7 +210,8 @@ int32_t mglu_route(mglu_context *context, int64_t n, int32_t masks, int32_t top_
 // PyTorch --------------------------------------------------------------------------------------------
 
 // Implements the operators mglu::fused_linear, fused_linear_plain, stack, unstack, combine and
-// combine_backward, whose schemas the caller has defined, for processors and GPUs, through the stable C interface of torch 2.9 and newer:
+// combine_backward, whose schemas the caller has defined, for processors and GPUs, through the stable C
+// interface of torch 2.9 and newer:
 // MGLU_UNSUPPORTED where it is not there. `libraries` is the folder of libtorch_cpu, which the process
 // has loaded; `nvrtc` is as in mglu_context_options.
 int32_t mglu_torch_register(const char *libraries, const char *nvrtc, mglu_error *error);

@@ -11,7 +11,7 @@ package protocol BorrowingBackend: InferenceBackend, TrainingBackend {
     rows: Int, columns: Int, gating: Gating, as type: WeightType
   ) -> PackedRegions
   /// Packs matrices and bits of borrowed memory into memory at `addresses`; without matrices the words
-  /// of masks alone, where they lie apart.
+  /// of masks alone, where they lie apart. A GPU packs integers of integers alone.
   func pack(
     _ planes: [StoredMatrix], masks: Tensor?, rows: Int, columns: Int, gating: Gating,
     as type: WeightType, at addresses: PackedRegions)
@@ -21,9 +21,11 @@ package protocol BorrowingBackend: InferenceBackend, TrainingBackend {
     at addresses: PackedRegions
   ) -> PackedWeights
 
-  /// Bytes that a pass over such weights with `n` rows of x needs beside its tensors.
+  /// Bytes that a pass over such weights with `n` rows of x, the last of them of prompts, needs beside its
+  /// tensors.
   func workspaceSize(
-    rows: Int, columns: Int, n: Int, gating: Gating, as type: WeightType, precision: InputPrecision
+    rows: Int, columns: Int, n: Int, promptRows: Int, gating: Gating, as type: WeightType,
+    precision: InputPrecision
   ) -> Int
   /// Calls `body`, whose operations are enqueued on the stream of that handle in plain order and use
   /// `workspace`, or, to prepare, are compiled and not enqueued.
@@ -33,7 +35,7 @@ package protocol BorrowingBackend: InferenceBackend, TrainingBackend {
 }
 
 /// The parts of packed weights: their sizes in bytes, or their addresses; 0 where there is none.
-package struct PackedRegions {
+package struct PackedRegions: Equatable {
   /// Matrices, with the bits of masks where these do not lie apart.
   package var weights: UInt
   /// Scales of integers.
@@ -51,7 +53,7 @@ package struct PackedRegions {
 package struct BorrowedCall {
   /// The stream's handle; 0 is the default stream.
   package var stream: UInt = 0
-  /// Where memory of ``BorrowingBackend/workspaceSize(rows:columns:n:gating:as:precision:)`` lies.
+  /// Where memory of ``BorrowingBackend/workspaceSize(rows:columns:n:promptRows:gating:as:precision:)`` lies.
   package var workspace: UInt = 0
   /// Its size in bytes.
   package var workspaceByteCount = 0

@@ -74,7 +74,7 @@ extension CPUBackend: BorrowingBackend {
 
   /// A call's rows lie in memory of the backend.
   package func workspaceSize(
-    rows: Int, columns: Int, n: Int, gating: Gating, as type: WeightType,
+    rows: Int, columns: Int, n: Int, promptRows: Int, gating: Gating, as type: WeightType,
     precision: InputPrecision
   ) -> Int { 0 }
 

@@ -18,35 +18,63 @@ extension CPUBackend {
     precision: InputPrecision, accumulate: Bool, into output: Tensor
   ) {
     checkSizes(weights, x, routes: routes, promptRows: promptRows, output)
-    guard x.rows > 0 else { return }
+    fusedLinear(
+      weights,
+      FusedLinearRows(
+        count: x.rows, x: x.floats, routes: routes?.floats, output: output.floats,
+        outputStride: output.columns),
+      norm: norm, promptRows: promptRows, precision: precision, accumulate: accumulate)
+  }
+
+  /// The same over rows of any type, which are widened as they are prepared; what is accumulated, or has a
+  /// norm, is float32.
+  package func fusedLinear(
+    _ weights: PackedWeights, _ rows: FusedLinearRows, norm: RMSNorm? = nil, promptRows: Int,
+    precision: InputPrecision, accumulate: Bool = false
+  ) {
+    guard rows.count > 0 else { return }
     let (type, precision) = (weights.type.dataType.kernelValue, precision.kernelValue)
     let multipliesPrompts = withUnsafePointer(to: fusedLinearKernels) {
       cmglu_multiplies_prompts($0, type, precision)
     }
-    let firstPromptRow = multipliesPrompts ? x.rows - promptRows : x.rows
-    let size = Int(cmglu_prepared_size(Int64(x.columns)))
-    let (inputs, columns) = (x.floats, x.columns)
+    let (count, columns) = (rows.count, weights.columns)
+    let firstPromptRow = multipliesPrompts ? count - promptRows : count
+    let size = Int(cmglu_prepared_size(Int64(columns)))
     let parts = weights.cpuParts
     // Inputs of prompts fill half of a prepared row, and panels of weights are made once for a step.
     let step = max(16, Self.preparedBytes / size)
     let promptStep = min(512, max(64, 4 * Self.preparedBytes / size / 32 * 32))
-    // Prepared rows, then, with a norm, rows of x normalized and what each was divided by, then each
-    // thread's own memory.
-    let preparedBytes = size * (x.rows + Int(CMGLU_PROMPT_ROWS))
-    let normedBytes = norm == nil ? 0 : (x.rows * (columns + 1) * 4 + 63) / 64 * 64
+    // Prepared rows, then float32 rows of x where it is narrower, or, with a norm, normalized and what each
+    // was divided by, then float32 outputs where they become narrower, then each thread's own memory.
+    let preparedBytes = size * (count + Int(CMGLU_PROMPT_ROWS))
+    let isWidened = rows.xType != .float32
+    let wideBytes = norm == nil && !isWidened ? 0 : (count * (columns + 1) * 4 + 63) / 64 * 64
+    let isNarrowed = rows.outputType != .float32
+    let outputBytes = isNarrowed ? (count * weights.rows * 4 + 63) / 64 * 64 : 0
     let ownBytes =
       multipliesPrompts ? promptScratch(weights, parts, rows: min(promptStep, promptRows)) : 0
-    let prepared = scratch(ofBytes: preparedBytes + normedBytes + ownBytes * threadCount)
-    let normed = (prepared + preparedBytes).assumingMemoryBound(to: Float.self)
-    pool.forEachRange(of: x.rows, grain: max(1, 65_536 / columns)) { rows in
+    let prepared = scratch(
+      ofBytes: preparedBytes + wideBytes + outputBytes + ownBytes * threadCount)
+    let wide = (prepared + preparedBytes).assumingMemoryBound(to: Float.self)
+    let inputs = isWidened ? UnsafePointer(wide) : rows.x.assumingMemoryBound(to: Float.self)
+    let outputs = prepared + preparedBytes + wideBytes
+    let (output, stride) =
+      isNarrowed
+      ? (outputs.assumingMemoryBound(to: Float.self), weights.rows)
+      : (rows.output.assumingMemoryBound(to: Float.self), rows.outputStride)
+    let narrow = rows.kernelValue(columns: columns)
+    pool.forEachRange(of: count, grain: max(1, 65_536 / columns)) { range in
       if let norm {
         kernels.rms_norm(
-          inputs, norm.weight.floats, norm.epsilon, normed, normed + x.count,
+          inputs, norm.weight.floats, norm.epsilon, wide, wide + count * columns,
           cmglu_norm_parts(count: 1, stride: Int64(columns)), Int64(columns),
-          Int64(rows.lowerBound), Int64(rows.upperBound))
+          Int64(range.lowerBound), Int64(range.upperBound))
       }
-      for row in rows {
-        let (from, to) = ((norm == nil ? inputs : normed) + row * columns, prepared + row * size)
+      var narrow = narrow
+      for row in range {
+        let from = (norm == nil ? inputs : UnsafePointer(wide)) + row * columns
+        let to = prepared + row * size
+        if isWidened { fusedLinearKernels.unpack(&narrow, Int64(row), wide + row * columns) }
         if row < firstPromptRow {
           fusedLinearKernels.prepare(type, precision, from, Int64(columns), to)
         } else {
@@ -59,16 +87,24 @@ extension CPUBackend {
         over: weights, parts,
         FusedLinearInput(
           prepared: prepared + start * size, rows: end - start, isPrompt: start >= firstPromptRow,
-          precision: precision, routes: routes.map { $0.floats + start * $0.columns },
-          accumulates: accumulate, output: output.floats + start * output.columns,
-          stride: output.columns, scratch: prepared + preparedBytes + normedBytes,
-          scratchBytes: ownBytes))
+          precision: precision, routes: rows.routes.map { $0 + start * weights.gating.masks },
+          accumulates: accumulate, output: output + start * stride, stride: stride,
+          scratch: outputs + outputBytes, scratchBytes: ownBytes))
     }
-    for start in stride(from: 0, to: firstPromptRow, by: step) {
+    for start in Swift.stride(from: 0, to: firstPromptRow, by: step) {
       pass(start, upTo: min(start + step, firstPromptRow))
     }
-    for start in stride(from: firstPromptRow, to: x.rows, by: promptStep) {
-      pass(start, upTo: min(start + promptStep, x.rows))
+    for start in Swift.stride(from: firstPromptRow, to: count, by: promptStep) {
+      pass(start, upTo: min(start + promptStep, count))
+    }
+    guard isNarrowed else { return }
+    let (outputType, width) = (rows.outputType.kernelValue, weights.rows)
+    pool.forEachRange(of: count, grain: max(1, 32_768 / width)) { range in
+      for row in range {
+        fusedLinearKernels.pack(
+          outputType, output + row * width, Int64(width), rows.output + row * rows.outputStride * 2,
+          nil)
+      }
     }
   }
 
@@ -136,13 +172,45 @@ extension CPUBackend {
   }
 }
 
+/// Rows of x and of the output, of float32 or 16 bits, where a caller has them.
+package struct FusedLinearRows {
+  let count: Int
+  let x: UnsafeRawPointer
+  let xType: DataType
+  let routes: UnsafePointer<Float>?
+  let output: UnsafeMutableRawPointer
+  let outputType: DataType
+  /// Elements from one row of the output to the next.
+  let outputStride: Int
+
+  /// `count` rows of x `[count, h]`, routes `[count, n_m]` or none, and the output `[count, d]`.
+  package init(
+    count: Int, x: UnsafeRawPointer, xType: DataType = .float32, routes: UnsafePointer<Float>?,
+    output: UnsafeMutableRawPointer, outputType: DataType = .float32, outputStride: Int
+  ) {
+    (self.count, self.x, self.xType, self.routes) = (count, x, xType, routes)
+    (self.output, self.outputType, self.outputStride) = (output, outputType, outputStride)
+  }
+
+  /// x as a matrix whose rows become float32.
+  fileprivate func kernelValue(columns: Int) -> cmglu_packed {
+    var value = cmglu_packed()
+    value.type = xType.kernelValue
+    value.gating = Gating.linear.kernelValue
+    value.activation = Activation.identity.kernelValue
+    (value.rows, value.columns) = (Int64(count), Int64(columns))
+    value.weights.0 = x
+    return value
+  }
+}
+
 /// Prepared rows of x, and where their results go.
 private struct FusedLinearInput {
   let prepared: UnsafeMutableRawPointer
   let rows: Int
   let isPrompt: Bool
   let precision: cmglu_precision
-  let routes: UnsafeMutablePointer<Float>?
+  let routes: UnsafePointer<Float>?
   let accumulates: Bool
   let output: UnsafeMutablePointer<Float>
   let stride: Int

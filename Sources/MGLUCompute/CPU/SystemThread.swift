@@ -7,14 +7,14 @@
 #endif
 
 /// Threads of the system, outside Swift's pool: they may spin and wait.
-enum SystemThread {
+package enum SystemThread {
   private final class Start {
     let body: @Sendable () -> Void
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
   }
 
   /// Runs `body` on a thread of its own; returns the system's error, 0 for none.
-  static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
+  package static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
     let start = Unmanaged.passRetained(Start(body)).toOpaque()
     #if canImport(Darwin)
       var thread: pthread_t?

@@ -75,13 +75,34 @@ extension CUDABackend: BorrowingBackend {
       storage: storage)
   }
 
-  /// Rows of x in the type of the weights, where shared memory cannot hold them.
+  /// Staged rows of x: those of prompts, those of batches, and those that shared memory cannot hold.
   package func workspaceSize(
-    rows: Int, columns: Int, n: Int, gating: Gating, as type: WeightType,
+    rows: Int, columns: Int, n: Int, promptRows: Int, gating: Gating, as type: WeightType,
     precision: InputPrecision
   ) -> Int {
     guard type != .float32 else { return 0 }
     let pieces = precision.pieces(of: type)
+    let promptRows = multipliesPrompts(of: type, at: precision) ? promptRows : 0
+    var prompts = 0
+    let most = FusedLinearPromptLaunch.mostRows(width: columns, pieces: pieces)
+    for start in stride(from: 0, to: promptRows, by: most) {
+      let launch = FusedLinearPromptLaunch(
+        gating: gating, activation: .identity, type: type, rows: rows, width: columns,
+        count: min(most, promptRows - start), pieces: pieces, isAccumulating: false,
+        on: context.device)
+      prompts = max(prompts, launch.scratchBytes)
+    }
+    let decoding =
+      n > promptRows
+      ? workspaceSize(
+        rows: rows, columns: columns, n: n - promptRows, gating: gating, as: type, pieces: pieces)
+      : 0
+    return max(prompts, decoding)
+  }
+
+  private func workspaceSize(
+    rows: Int, columns: Int, n: Int, gating: Gating, as type: WeightType, pieces: Int
+  ) -> Int {
     if batches(rows: n, pieces: pieces) {
       return FusedLinearBatchLaunch.stagedBytes(
         rows: min(n, FusedLinearBatchLaunch.mostRows), pieces: pieces, width: columns)

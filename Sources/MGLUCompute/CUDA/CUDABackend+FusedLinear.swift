@@ -22,8 +22,7 @@ extension CUDABackend {
     if let cells = weights.cells {
       let pieces = precision.pieces(of: weights.type)
       let firstPromptRow =
-        FusedLinearPromptVariant.serves(weights.type, precision, on: context.device)
-        ? x.rows - promptRows : x.rows
+        multipliesPrompts(of: weights.type, at: precision) ? x.rows - promptRows : x.rows
       let isBatch = batches(rows: firstPromptRow, pieces: pieces)
       let (most, isStaged) =
         isBatch
@@ -58,6 +57,13 @@ extension CUDABackend {
         weights.plainRows, weights, x, norm: norm, routes: routes, accumulate: accumulate,
         into: output)
     }
+  }
+
+  /// Whether rows of prompts go through fused_linear_prompt.cu, where INT8 weights become FP16, which exact
+  /// products may not; others compute them as they compute any.
+  func multipliesPrompts(of type: WeightType, at precision: InputPrecision) -> Bool {
+    FusedLinearPromptVariant.isAvailable(on: context.device) && type != .float32
+      && (type != .int8 || precision == .reduced)
   }
 
   /// Whether so many rows that decode go through fused_linear_batch.cu.
@@ -166,10 +172,7 @@ extension CUDABackend {
       into: output)
     arguments.segment = Int32(prompt.segment)
     arguments.is_split = prompt.isSplit ? 1 : 0
-    // Powers of two, for what is outgrown stays.
-    arguments.staged = scratch(
-      .stagedInput,
-      ofBytes: 1 << (Int.bitWidth - (prompt.stagedBytes - 1).leadingZeroBitCount))
+    arguments.staged = scratch(.stagedInput, ofBytes: prompt.scratchBytes)
     let options = prompt.variant.options
     launch(
       "fused_linear_prompt", "stage_prompt", options: options, grid: LaunchSize(x.rows),

@@ -49,12 +49,6 @@ package struct FusedLinearPromptVariant: Equatable {
     device.capability == CUDACapability(9, 0) && !device.standsForOlder
   }
 
-  /// Whether rows of prompts are computed here: INT8 weights become FP16, which exact products may not.
-  static func serves(_ type: WeightType, _ precision: InputPrecision, on device: CUDADevice) -> Bool
-  {
-    isAvailable(on: device) && (type != .int8 || precision == .reduced)
-  }
-
   /// Rows of W in a tile.
   static let tileRows = 128
   /// Threads of a block: two warpgroups that multiply, and one that copies.
@@ -151,6 +145,9 @@ package struct FusedLinearPromptLaunch: Equatable {
     let staged = cells * ((count + variant.columns - 1) / variant.columns) * variant.columns * 128
     stagedBytes = staged + (isSplit ? tiles * 8 : 0)
   }
+
+  /// Bytes of scratch memory for them: a power of two, for what is outgrown stays.
+  var scratchBytes: Int { 1 << (Int.bitWidth - (stagedBytes - 1).leadingZeroBitCount) }
 
   /// 4096 columns.
   private static let segmentCells = 64

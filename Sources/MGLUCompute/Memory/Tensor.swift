@@ -26,7 +26,12 @@ public struct Tensor: Sendable {
   /// The innermost size: the length of a row.
   public var columns: Int { shape.last ?? 1 }
   /// How many rows of ``columns`` elements there are.
-  public var rows: Int { shape.dropLast().reduce(1, *) }
+  public var rows: Int {
+    // A slice of the shape would be another reference to count.
+    var rows = 1
+    for index in 0..<max(0, shape.count - 1) { rows *= shape[index] }
+    return rows
+  }
 
   /// The sub-tensor of `range` along the outermost dimension.
   ///

@@ -6,6 +6,7 @@ enum TransformersFiles {
   /// `auto_map` of config.json: which classes of which files.
   static let autoMap = [
     "AutoConfig": "configuration_mglu.MGLUConfig",
+    "AutoModel": "modeling_mglu.MGLUModel",
     "AutoModelForCausalLM": "modeling_mglu.MGLUForCausalLM",
   ]
 

@@ -58,7 +58,7 @@ def apply(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     `down_proj` without biases).
 
     model  such as `AutoModelForCausalLM.from_pretrained(...)` returns; `generate` works as before.
-    dtype  the type of the blocks' weights: float16, bfloat16, on a CPU int8 too; None keeps theirs.
+    dtype  the type of the blocks' weights: float16, bfloat16 or int8; None keeps theirs.
 
     Returns the model. Raises ValueError where no block is known.
     """

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import _library, ops
+from .units import NARROW, NARROW_UNLESS_WIDE, ROWS_SHIFT
 
 _at = ctypes.addressof
 
@@ -27,57 +28,89 @@ def _address(tensor: Tensor, name: str, like: Tensor, dtype: torch.dtype | None 
     return tensor.data_ptr()
 
 
-def _type(tensor: Tensor, name: str) -> int:
-    if tensor.dtype not in ops.TYPES:
-        raise RuntimeError(f"{name}: {tensor.dtype}, expected float32, float16 or bfloat16")
-    return ops.TYPES[tensor.dtype]
+class _Pass:
+    """What calls of a unit with the same types have in common."""
+
+    def __init__(self, unit: int, columns: int, x_type: torch.dtype, weight: Tensor):
+        if x_type not in ops.TYPES or weight.dtype not in ops.TYPES or x_type is torch.int8:
+            raise RuntimeError(
+                f"x of {x_type} and weights of {weight.dtype}: expected float32, float16 or bfloat16")
+        self.device, self.is_cuda = weight.device, weight.is_cuda
+        self.context = ops.context(weight.device)
+        self.columns, self.rows = columns, unit >> ROWS_SHIFT
+        self.masks = unit >> 8 & 255
+        self.type = ops.TYPES[x_type]
+        self.narrow = int(bool(unit & NARROW or (unit & NARROW_UNLESS_WIDE and self.type)))
+        self.unit = _library.Unit(
+            rows=self.rows, columns=columns, kind=unit & 15, masks=self.masks,
+            activation=unit >> 4 & 15, type=ops.TYPES[weight.dtype])
+        self.unit_address = _at(self.unit)
+        sizes = _library.Sizes()
+        _library.call("mglu_packed_sizes", self.context, self.unit_address, _at(sizes))
+        self.words_type = torch.uint8 if self.is_cuda else torch.int64
+        self.numels = (sizes.weights // weight.element_size(), sizes.scales // 2,
+                       sizes.words // self.words_type.itemsize)
+        self.prompt_rows = ops.PROMPT_ROWS[weight.device.type]
+
+    def workspace(self, n: int, prompt_rows: int) -> Tensor | None:
+        call = _library.FusedLinearCall(
+            n=n, prompt_rows=prompt_rows, x_type=self.type, output_type=self.type,
+            narrows_inputs=self.narrow)
+        size = ctypes.c_int64()
+        _library.call("mglu_workspace_size", self.context, self.unit_address, _at(call), _at(size))
+        return torch.empty(size.value, dtype=torch.uint8, device=self.device) if size.value else None
 
 
-def fused_linear_plain(x, weight, words, rows, unit, prompt_rows):
-    nothing = x.new_empty(0)
-    return fused_linear(x, weight, words, nothing, nothing, rows, unit, prompt_rows)
+# At most so many passes are remembered.
+_PASSES = 4096
+_passes: dict[tuple, _Pass] = {}
 
 
-def fused_linear(x, weight, words, scales, routes, rows, unit, prompt_rows):
-    if not 0 <= unit < 1 << 17:
-        raise RuntimeError("a unit of another number")
-    kind, activation, masks, narrow = unit & 15, unit >> 4 & 15, unit >> 8 & 255, unit >> 16
-    if x.dim() == 0 or x.device.type not in ("cpu", "cuda") or not x.is_contiguous():
-        raise RuntimeError("x: expected contiguous rows on a CPU or an NVIDIA GPU")
-    context = ops.context(weight.device)
-    columns = x.shape[-1]
-    unit = _library.Unit(rows=rows, columns=columns, kind=kind, masks=masks,
-                         activation=activation, type=_type(weight, "weight"))
-    sizes = _library.Sizes()
-    _library.call("mglu_packed_sizes", context, _at(unit), _at(sizes))
-    found = tuple(t.numel() * t.element_size() for t in (weight, scales, words))
-    if found != (sizes.weights, sizes.scales, sizes.words):
+def fused_linear_plain(x, weight, words, unit):
+    return _fused_linear(x, weight, words, None, None, unit)
+
+
+def fused_linear(x, weight, words, scales, routes, unit):
+    return _fused_linear(x, weight, words, scales, routes if routes.numel() else None, unit)
+
+
+def _fused_linear(x, weight, words, scales, routes, unit):
+    device = weight.device
+    key = (unit, x.shape[-1] if x.dim() else 0, x.dtype, weight.dtype, device)
+    found = _passes.get(key)
+    if found is None:
+        if len(_passes) >= _PASSES:
+            _passes.clear()
+        found = _Pass(unit, key[1], x.dtype, weight)
+        _passes[key] = found
+    weights, scale_count, word_count = found.numels
+    if (weight.numel() != weights or words.numel() != word_count
+            or (0 if scales is None else scales.numel()) != scale_count
+            or (word_count and (words.dtype is not found.words_type or words.device != device))
+            or (scale_count and (scales.dtype is not torch.float16 or scales.device != device))):
         raise RuntimeError("packed weights of another unit or another device")
-    if scales.numel() and scales.dtype != torch.float16 or words.numel() and words.dtype != (
-            torch.uint8 if words.is_cuda else torch.int64):
-        raise RuntimeError("packed weights of other types")
-    n = x.numel() // columns
-    if x.is_cuda and x.data_ptr() % 16:
-        x = x.clone()
-    packed = _library.Packed(
-        weights=_address(weight, "weight", x), scales=_address(scales, "scales", x),
-        words=_address(words, "words", x))
-    output = x.new_empty((*x.shape[:-1], rows))
-    call = _library.FusedLinearCall(
-        n=n, prompt_rows=prompt_rows, x=_address(x, "x", weight),
-        routes=_address(routes, "routes", x, torch.float32, n * masks), output=output.data_ptr(),
-        x_type=_type(x, "x"), output_type=_type(x, "x"), narrows_inputs=int(narrow),
-        stream=ops.stream(x))
+    if x.device != device or not (x.is_contiguous() and weight.is_contiguous() and words.is_contiguous()):
+        raise RuntimeError(f"x on {x.device}: expected contiguous rows and weights on {device}")
+    if scale_count and not scales.is_contiguous():
+        raise RuntimeError("scales: expected contiguous memory")
+    output = x.new_empty((*x.shape[:-1], found.rows))
+    n = x.numel() // found.columns
     if n == 0:
         return output
-    workspace = None
-    if x.is_cuda:
-        size = ctypes.c_int64()
-        _library.call("mglu_workspace_size", context, _at(unit), _at(call), _at(size))
-        if size.value:
-            workspace = torch.zeros(size.value, dtype=torch.uint8, device=x.device)
-            call.workspace, call.workspace_size = workspace.data_ptr(), size.value
-    _library.call("mglu_fused_linear", context, _at(unit), _at(packed), _at(call))
+    p = 0 if routes is None else _address(routes, "routes", x, torch.float32, n * found.masks)
+    prompt_rows = n if n >= found.prompt_rows else 0
+    at, place, size, stream = x.data_ptr(), 0, 0, 0
+    if found.is_cuda:
+        if at % 16:
+            x = x.clone()
+            at = x.data_ptr()
+        workspace, stream = found.workspace(n, prompt_rows), ops.stream(x)
+        if workspace is not None:
+            place, size = workspace.data_ptr(), workspace.numel()
+    _library.fused_linear(
+        found.context, found.unit_address,
+        (weight.data_ptr(), scales.data_ptr() if scale_count else 0, words.data_ptr()), n, prompt_rows,
+        at, p, output.data_ptr(), found.type, found.narrow, place, size, stream)
     return output
 
 

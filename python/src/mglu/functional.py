@@ -9,22 +9,16 @@ Without gradients: `flash`, over weights that `mglu.packed.pack` has packed.
 
 from __future__ import annotations
 
+import ctypes
+
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.nn import functional as F
 
-from . import ops, reference
+from . import _library, ops, reference
 from .packed import Packed
-from .units import NARROW, Unit, unit as _unit
-
-# From so many rows on the processor makes panels of weights for all of them, where it has matrix
-# instructions.
-PROMPT_ROWS = 16
-# From so many rows on, and as many for each mask, a GPU's product with weights unpacked for it is faster than
-# passes of up to 16 rows: unpacking 14336 x 4096 takes an H100 2.6 ms with 1 mask and 9.2 ms with 4, a row
-# in a pass 4.7 and 6.8 us (2026-11-26).
-DENSE_ROWS = 256
-
+from .units import NARROW, NARROW_UNLESS_WIDE, Unit, unit as _unit
 
 def _has_kernels(x: Tensor, weight: Tensor) -> bool:
     return (
@@ -175,29 +169,83 @@ def flash(x: Tensor, packed: Packed, routes: Tensor | None = None,
     narrow  whether products see x as narrow as the weights are: BF16 for BF16, groups of 32 8-bit
             integers for INT8. None is yes unless x is float32.
 
-    Returns a [..., d] of x's type. Where a gradient of x is asked for, and where the library has no
-    kernel, `mglu.reference` computes it over unpacked weights.
+    Returns a [..., d] of x's type, the first derivative in x and routes too, which unpacks the weights in
+    the backward pass. Where the library has no kernel, torch's product over unpacked weights computes it.
     """
-    unit, rows, columns, weight, scales, words, number, nothing = packed
-    shape, dtype = x.shape, x.dtype
-    if shape[-1] != columns:
-        raise ValueError(f"x {tuple(shape)}: expected [..., {columns}]")
-    if dtype not in ops.TYPES or (x.requires_grad and torch.is_grad_enabled()):
+    if (x.requires_grad or routes is not None and routes.requires_grad) and torch.is_grad_enabled():
+        return _differentiable(x, packed, routes, narrow)
+    if routes is None and narrow is None and packed.is_short and not is_compiling():
+        # What is wrong with x the kernel says, or what follows does.
+        try:
+            if x.size(-1) == packed.columns:
+                return ops.call_fused_linear_plain(x, packed.weight, packed.words, packed.number)
+        except (RuntimeError, IndexError):
+            if x.dtype in ops.TYPES and x.is_contiguous() and x.dim():
+                raise
+    _check_columns(x, packed.columns)
+    if x.dtype not in ops.TYPES or _is_dense(x, packed):
         return _dense(x, packed, routes)
-    n = x.numel() // columns
-    if n >= DENSE_ROWS and x.is_cuda and n >= DENSE_ROWS * (1 + unit.masks):
-        return _dense(x, packed, routes)
-    if narrow or (narrow is None and dtype is not torch.float32):
-        number |= NARROW
-    prompt_rows = n if n >= PROMPT_ROWS else 0
-    if routes is None and weight.dtype is not torch.int8:
-        return ops.fused_linear_plain(x.contiguous(), weight, words, rows, number, prompt_rows)
+    number = packed.number
+    if narrow is not None:
+        number = number & ~NARROW_UNLESS_WIDE | NARROW * narrow
+    x = x.contiguous()
     if routes is None:
-        routes = nothing
-    elif routes.shape != (*shape[:-1], unit.masks):
-        raise ValueError(f"routes {tuple(routes.shape)}: expected {(*shape[:-1], unit.masks)}")
+        if not packed.scales.numel():
+            return ops.fused_linear_plain(x, packed.weight, packed.words, number)
+        routes = packed.nothing
+    elif routes.shape != (*x.shape[:-1], packed.unit.masks):
+        raise ValueError(
+            f"routes {tuple(routes.shape)}: expected {(*x.shape[:-1], packed.unit.masks)}")
     return ops.fused_linear(
-        x.contiguous(), weight, words, scales, routes.contiguous(), rows, number, prompt_rows)
+        x, packed.weight, packed.words, packed.scales, routes.contiguous(), number)
+
+
+def _is_dense(x: Tensor, packed: Packed) -> bool:
+    """Whether a product over unpacked weights is faster."""
+    return packed.dense_rows is not None and x.numel() >= packed.dense_rows * packed.columns
+
+
+@torch.no_grad()
+def prepare(packed: Packed, rows: int, dtype: torch.dtype, is_routed: bool = False) -> None:
+    """Compiles and loads a GPU's kernels of `flash` over up to `rows` rows of x of a type."""
+    unit = ops.library_unit(packed.unit, packed.rows, packed.columns, packed.weight.dtype)
+    call = _library.FusedLinearCall(
+        n=rows, prompt_rows=rows if rows >= ops.PROMPT_ROWS["cuda"] else 0, x_type=ops.TYPES[dtype],
+        output_type=ops.TYPES[dtype], narrows_inputs=int(dtype is not torch.float32),
+        routes=packed.weight.data_ptr() if is_routed else None, stream=ops.stream(packed.weight))
+    _library.call("mglu_prepare", ops.context(packed.weight.device), ctypes.addressof(unit),
+                  ctypes.addressof(call))
+
+
+class _Flash(torch.autograd.Function):
+    """The pass, whose gradients are those of unpacked weights."""
+
+    @staticmethod
+    def forward(ctx, x, packed, routes, narrow):
+        ctx.save_for_backward(x, routes)
+        ctx.packed = packed
+        return flash(x, packed, routes, narrow)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        x, routes = ctx.saved_tensors
+        needed = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
+        x = x.detach().requires_grad_(needed[0])
+        routes = None if routes is None else routes.detach().requires_grad_(needed[1])
+        with torch.enable_grad():
+            a = _dense(x, ctx.packed, routes)
+        leaves = [t for t, is_needed in zip((x, routes), needed) if is_needed]
+        gradients = iter(torch.autograd.grad(a, leaves, gradient))
+        found = [next(gradients) if is_needed else None for is_needed in needed]
+        return found[0], None, found[1], None
+
+
+def _differentiable(x: Tensor, packed: Packed, routes: Tensor | None, narrow: bool | None) -> Tensor:
+    _check_columns(x, packed.columns)
+    if is_compiling() or x.dtype not in ops.TYPES or _is_dense(x, packed):
+        return _dense(x, packed, routes)
+    return _Flash.apply(x, packed, routes, narrow)
 
 
 def _dense(x: Tensor, packed: Packed, routes: Tensor | None) -> Tensor:
@@ -207,7 +255,7 @@ def _dense(x: Tensor, packed: Packed, routes: Tensor | None) -> Tensor:
     weight = weight.to(dtype)
     if masks is not None:
         weight = reference.stack(weight, reference.unpack_bits(masks, packed.columns))
-    streams = F.linear(x, weight)
+    streams = F.linear(x.to(dtype), weight)
     unit = packed.unit
     if streams.dtype == ops.product_type(x.device) and ops.supports(x.device) and streams.numel():
         p = packed.nothing if routes is None else routes

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from . import functional, packed as _packed, reference
 from .units import Unit, unit as _unit
@@ -177,26 +178,25 @@ class _Flash(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """a [..., d] of x [..., h], of x's type."""
-        routes = None
         if self.router_top_k is not None:
             routes = functional.route(x, self.router, self.router_top_k)
-        packed = self.packed if torch.compiler.is_compiling() else self._packed
-        return functional.flash(x, packed, routes)
+            return functional.flash(x, self.packed, routes)
+        return functional.flash(x, self.packed if is_compiling() else self._packed)
 
     @torch.no_grad()
     def prepare(self, rows: int = 16, dtype: torch.dtype | None = None) -> None:
-        """Compiles and loads a GPU's kernels for up to `rows` rows of x of a type, so that calls may be
-        captured in a CUDA graph. On a CPU there is nothing to prepare."""
+        """Compiles and loads a GPU's kernels for up to `rows` rows of x of a type, by default of the weights'
+        (of INT8, bfloat16), so that calls may be captured in a CUDA graph. On a CPU there is nothing to
+        prepare."""
         if self._weight.is_cuda:
-            for n in range(1, min(rows, 16) + 1):
-                self(torch.zeros(
-                    n, self.hidden_size, dtype=dtype or self.dtype, device=self._weight.device))
-            torch.cuda.synchronize(self._weight.device)
+            default = torch.bfloat16 if self.dtype is torch.int8 else self.dtype
+            functional.prepare(
+                self.packed, rows, dtype or default, is_routed=self.router_top_k is not None)
 
     @classmethod
     def from_module(cls, module: nn.Module, dtype: torch.dtype | None = None):
         """The same function as a trained module's of this unit, with weights of a type (by default the
-        module's): float32, float16, bfloat16, or on a CPU int8."""
+        module's): float32, float16, bfloat16 or int8."""
         if getattr(module, "unit", None) is None or module.unit.kind != cls._kind:
             raise ValueError(f"expected a trained {cls._kind}, found {type(module).__name__}")
         masks = getattr(module, "mask_logits", None)

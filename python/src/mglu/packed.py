@@ -16,6 +16,7 @@ from . import _library, ops
 from .units import Unit
 
 GROUP = 32  # elements of INT8 that share a scale
+INTEGER_PLANE = 16 * 64 + 16 * 2 * 2  # bytes of a plane of INT8 in a GPU's cell, with its scales
 
 
 class Packed(NamedTuple):
@@ -29,6 +30,8 @@ class Packed(NamedTuple):
     words: Tensor
     number: int  # of the unit, for the operators
     nothing: Tensor  # an empty tensor
+    dense_rows: int | None  # from so many rows on torch's product over unpacked weights is faster
+    is_short: bool  # whether the operator without scales serves any number of rows
 
     def unpack(self) -> tuple[Tensor, Tensor | None]:
         """W [planes d, h], float32 of INT8, and the bits [n_m, d, ceil(h / 8)] of an MGLU."""
@@ -39,7 +42,20 @@ class Packed(NamedTuple):
 def packed(unit: Unit, rows: int, columns: int, weight: Tensor, scales: Tensor, words: Tensor,
            nothing: Tensor) -> Packed:
     """The parts as one; `nothing` is an empty float32 tensor."""
-    return Packed(unit, rows, columns, weight, scales, words, unit.pass_number, nothing)
+    dense_rows = _dense_rows(unit, weight)
+    return Packed(
+        unit, rows, columns, weight, scales, words, unit.pass_number(rows), nothing, dense_rows,
+        dense_rows is None and scales.numel() == 0)
+
+
+def _dense_rows(unit: Unit, weight: Tensor) -> int | None:
+    """GPUs other than Hopper's have no kernels for many rows. On those a product with weights unpacked for it
+    is faster from so many rows on: unpacking 14336 x 4096 takes an H100 2.6 ms with 1 mask and 9.2 ms with
+    4, a row in passes of 16 rows 4.7 and 6.8 us (2026-11-26)."""
+    if not weight.is_cuda:
+        return None
+    has_kernels = torch.cuda.get_device_capability(weight.device) == (9, 0)
+    return None if has_kernels and weight.dtype is not torch.float32 else 256 * (1 + unit.masks)
 
 
 def empty(unit: Unit, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> Packed:
@@ -51,10 +67,9 @@ def empty(unit: Unit, rows: int, columns: int, dtype: torch.dtype, device: torch
         raise ValueError(f"weights of {dtype}: expected one of {tuple(ops.TYPES)}")
     groups = -(-columns // GROUP)
     if device.type == "cuda" and dtype is not torch.float32:
-        if dtype is torch.int8:
-            raise ValueError("weights of torch.int8 on a GPU: expected float16 or bfloat16")
-        cells, size = -(-rows // 16) * -(-columns // 64), unit.planes * 1024 + unit.masks * 64
-        weight = torch.empty(cells, size, dtype=dtype, device=device)
+        plane = INTEGER_PLANE if dtype is torch.int8 else 2048
+        cells, size = -(-rows // 16) * -(-columns // 64), unit.planes * plane + unit.masks * 128
+        weight = torch.empty(cells, size // dtype.itemsize, dtype=dtype, device=device)
         words = torch.empty(0, dtype=torch.int64, device=device)
     else:
         weight = torch.empty(unit.planes, rows, columns, dtype=dtype, device=device)
@@ -62,9 +77,9 @@ def empty(unit: Unit, rows: int, columns: int, dtype: torch.dtype, device: torch
             torch.empty(unit.masks, rows, -(-columns // 8), dtype=torch.uint8, device=device)
             if device.type == "cuda" else
             torch.empty(rows, -(-columns // 64), unit.masks, dtype=torch.int64, device=device))
+    has_scales = dtype is torch.int8 and device.type != "cuda"
     scales = torch.empty(
-        (unit.planes, rows, groups) if dtype is torch.int8 else 0, dtype=torch.float16,
-        device=device)
+        (unit.planes, rows, groups) if has_scales else 0, dtype=torch.float16, device=device)
     return packed(unit, rows, columns, weight, scales, words,
                   torch.empty(0, dtype=torch.float32, device=device))
 
@@ -77,8 +92,8 @@ def pack(unit: Unit, weight: Tensor, masks: Tensor | None = None, scales: Tensor
     weight  W [planes d, h] of float32, float16, bfloat16, or int8 with scales.
     masks   bits uint8 [n_m, d, ceil(h / 8)] of an MGLU, least significant first.
     scales  of int8: float16 [planes d, ceil(h / 32)].
-    dtype   what it becomes; on a CPU float32, float16, bfloat16 or int8 (groups of 32 with a scale), on a
-            GPU not int8. By default the weight's.
+    dtype   what it becomes: float32, float16, bfloat16 or int8 (groups of 32 with a scale). By default the
+            weight's.
     """
     weight = weight.detach().contiguous()
     rows, columns = weight.shape[0] // unit.planes, weight.shape[1]
@@ -93,6 +108,8 @@ def pack(unit: Unit, weight: Tensor, masks: Tensor | None = None, scales: Tensor
     result = empty(unit, rows, columns, dtype or weight.dtype, weight.device)
     if not ops.supports(weight.device):
         raise ValueError(f"weights on {weight.device}: expected a CPU or an NVIDIA GPU")
+    if weight.is_cuda and result.weight.dtype is torch.int8 and scales is None:
+        weight, scales = quantize(weight)
     if scales is not None:
         scales = scales.to(torch.float16).contiguous()
     size = weight.element_size() * rows * columns
@@ -127,6 +144,17 @@ def words_of(unit: Unit, masks: Tensor, columns: int) -> Tensor:
     return words
 
 
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 [d, h] and float16 scales [d, ceil(h / 32)] of a matrix [d, h], as the library rounds on a CPU."""
+    rows, columns = weight.shape
+    groups = torch.nn.functional.pad(weight.float(), (0, -columns % GROUP)).view(rows, -1, GROUP)
+    # By a tensor: a quotient by a number may become a product with its inverse.
+    scales = (groups.abs().amax(-1) / groups.new_full((1,), 127)).half()
+    steps = (groups / scales.float().unsqueeze(-1)).nan_to_num(0).round().clamp(-127, 127)
+    whole = steps.masked_fill(scales.unsqueeze(-1) == 0, 0).to(torch.int8)
+    return whole.view(rows, -1)[:, :columns].contiguous(), scales
+
+
 def dequantize(weight: Tensor, scales: Tensor) -> Tensor:
     """float32 [d, h] of int8 [d, h] and float16 [d, ceil(h / 32)]."""
     wide = scales.float().repeat_interleave(GROUP, -1)[..., : weight.shape[-1]]
@@ -136,8 +164,7 @@ def dequantize(weight: Tensor, scales: Tensor) -> Tensor:
 def unpack(packed: Packed) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """W [planes d, h], the scales [planes d, ceil(h / 32)] of INT8, and mask bits, portably."""
     if packed.weight.is_cuda and packed.weight.dtype is not torch.float32:
-        weight, masks = _unpack_cells(packed)
-        return weight, None, masks
+        return _unpack_cells(packed)
     weight = packed.weight.reshape(-1, packed.columns)
     scales = packed.scales.reshape(weight.shape[0], -1) if packed.scales.numel() else None
     if not packed.unit.masks:
@@ -150,23 +177,43 @@ def unpack(packed: Packed) -> tuple[Tensor, Tensor | None, Tensor | None]:
     return weight, scales, bits[..., : -(-packed.columns // 8)].contiguous()
 
 
-def _unpack_cells(packed: Packed) -> tuple[Tensor, Tensor | None]:
+def _unpack_cells(packed: Packed) -> tuple[Tensor, Tensor | None, Tensor | None]:
     unit, rows, columns = packed.unit, packed.rows, packed.columns
     tiles, across, planes = -(-rows // 16), -(-columns // 64), unit.planes
     cells = packed.weight.view(tiles, across, -1)
-    # [tile, cell, plane, block, half, row, quarter, element]
-    parts = cells[..., : planes * 1024].reshape(tiles, across, planes, 2, 2, 8, 4, 8)
-    weight = parts.permute(2, 0, 4, 5, 1, 3, 6, 7).reshape(planes, tiles * 16, across * 64)
+    scales = None
+    if cells.dtype is torch.int8:
+        matrices = cells[..., : planes * INTEGER_PLANE].reshape(tiles, across, planes, INTEGER_PLANE)
+        # [tile, cell, plane, block, row, quarter, half, element], of weights + 128
+        parts = matrices[..., :1024].reshape(tiles, across, planes, 2, 8, 4, 2, 8)
+        order = (2, 0, 6, 4, 1, 3, 5, 7)
+        parts = parts ^ -128
+        # [tile, cell, plane, row, block, half]
+        halves = matrices[..., 1024:].contiguous().view(torch.float16)
+        halves = halves.view(tiles, across, planes, 8, 2, 2).permute(2, 0, 5, 3, 1, 4)
+        scales = halves.reshape(planes, tiles * 16, across * 2)
+        scales = scales[:, :rows, : -(-columns // GROUP)].reshape(planes * rows, -1)
+    else:
+        # [tile, cell, plane, block, half, row, quarter, element]
+        parts = cells[..., : planes * 1024].reshape(tiles, across, planes, 2, 2, 8, 4, 8)
+        order = (2, 0, 4, 5, 1, 3, 6, 7)
+    weight = parts.permute(order).reshape(planes, tiles * 16, across * 64)
     weight = weight[:, :rows, :columns].reshape(planes * rows, columns)
-    if not unit.masks:
-        return weight, None
-    vector = next(v for v in (4, 2, 1) if unit.masks % v == 0)
-    words = cells[..., planes * 1024 :].contiguous().view(torch.int32)
+    masks = _unpack_masks(packed, cells, tiles, across) if unit.masks else None
+    return weight, scales, masks
+
+
+def _unpack_masks(packed: Packed, cells: Tensor, tiles: int, across: int) -> Tensor:
+    """Mask bits uint8 [n_m, d, ceil(h / 8)] of a GPU's cells."""
+    count = packed.unit.masks
+    vector = next(v for v in (4, 2, 1) if count % v == 0)
+    first = cells.shape[-1] - count * 128 // cells.dtype.itemsize
+    words = cells[..., first:].contiguous().view(torch.int32)
     # [mask, tile, cell, row, quarter]
-    words = words.view(tiles, across, unit.masks // vector, 32, vector).permute(2, 4, 0, 1, 3)
-    words = words.reshape(unit.masks, tiles, across, 8, 4)
+    words = words.view(tiles, across, count // vector, 32, vector).permute(2, 4, 0, 1, 3)
+    words = words.reshape(count, tiles, across, 8, 4)
     bits = torch.empty(
-        unit.masks, tiles, 2, 8, across, 2, 4, 2, 2, 2, dtype=torch.bool, device=cells.device)
+        count, tiles, 2, 8, across, 2, 4, 2, 2, 2, dtype=torch.bool, device=cells.device)
     for register in range(16):
         block, step, high, half = register >> 3, register >> 2 & 1, register >> 1 & 1, register & 1
         for i in range(2):
@@ -175,5 +222,5 @@ def _unpack_cells(packed: Packed) -> tuple[Tensor, Tensor | None]:
             bits[:, :, half, :, :, block, :, step, high, i] = (word == 0).permute(0, 1, 3, 2, 4)
     from .reference import pack_bits
 
-    dense = bits.reshape(unit.masks, tiles * 16, across * 64)[:, :rows, :columns]
-    return weight, pack_bits(dense)
+    return pack_bits(
+        bits.reshape(count, tiles * 16, across * 64)[:, : packed.rows, : packed.columns])

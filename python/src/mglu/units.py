@@ -40,10 +40,11 @@ class Unit(NamedTuple):
         """Its activation's number in mglu.h."""
         return ACTIVATIONS.index(self.activation)
 
-    @property
-    def pass_number(self) -> int:
-        """The unit as one number of the operators fused_linear."""
-        return self.number | self.activation_number << 4 | self.masks << 8
+    def pass_number(self, rows: int) -> int:
+        """The unit of d = rows as one number of the operators fused_linear: products see x as narrow as the
+        weights unless it is float32."""
+        return (self.number | self.activation_number << 4 | self.masks << 8 | NARROW_UNLESS_WIDE
+                | rows << ROWS_SHIFT)
 
     @property
     def planes(self) -> int:
@@ -56,8 +57,8 @@ class Unit(NamedTuple):
         return {"glu": 2, "mglu": self.masks + 1}.get(self.kind, 1)
 
 
-# Added to `Unit.pass_number` where products see x as narrow as the weights.
-NARROW = 1 << 16
+# In `Unit.pass_number`: products see x as narrow as the weights; or they do unless x is float32.
+NARROW, NARROW_UNLESS_WIDE, ROWS_SHIFT = 1 << 16, 1 << 17, 18
 
 
 def unit(kind: str, masks: int = 0, activation: str = "silu", ablation: str | None = None) -> Unit:
