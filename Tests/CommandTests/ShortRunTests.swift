@@ -20,7 +20,7 @@ import Testing
       }
       #expect(rates.count == 30 && abs((rates.max() ?? 0) - 0.01) < 1e-6)
       #expect(rates.prefix(3) == rates.prefix(3).sorted()[...])
-      for line in first.errors.split(separator: "\n") where line.contains("validation") {
+      for line in first.errors.split(separator: "\n") where line.contains("validation loss") {
         #expect(line.count <= 80, "\(line)")
       }
       let more = try mglu(arguments + ["--steps", "60", "--resume"])

@@ -8,12 +8,14 @@ import unittest
 
 import gguf
 import numpy as np
+import tokenizers
 import torch
 from transformers import (
     AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config,
     Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, SmolLM3Config, SmolLM3ForCausalLM)
 
 from support import TOLERANCE, difference, mglu, token_ids
+from texts import mixed_text
 
 try:
     import llama_cpp
@@ -191,6 +193,21 @@ class GGUF(unittest.TestCase):
                             "generate", "--model", path, "--prompt", prompt, "--temperature", 0,
                             "--max-tokens", 40, "--json"))["text"]
                         self.assertEqual(found, expected)
+
+    @unittest.skipUnless(llama_cpp, "llama-cpp-python is not installed")
+    def test_llama_cpp_takes_tokenizers_of_ours(self):
+        """A tokenizer that was trained here, in llama.cpp: the same tokens."""
+        text = self.folder / "mixed.txt"
+        text.write_text(mixed_text(60_000), encoding="utf-8")
+        mglu("tokenizer", "train", "--data", text, "--vocabulary-size", 600, "--output", self.folder / "tokenizer")
+        mglu("train", "--data", text, "--tokenizer", self.folder / "tokenizer", "--steps", 1, "--layers", 1,
+             "--hidden-size", 32, "--heads", 2, "--intermediate-size", 48, "--output", self.folder / "own")
+        path = self.folder / "own.gguf"
+        mglu("convert", "--model", self.folder / "own", "--to", "gguf", "--output", path)
+        theirs = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+        ours = tokenizers.Tokenizer.from_file(str(self.folder / "own/tokenizer.json"))
+        for line in filter(None, mixed_text(20_000, seed=5).split("\n")):
+            self.assertEqual(theirs.tokenize(line.encode(), add_bos=False), ours.encode(line).ids, line)
 
 
 def tokenizer(folder, size):
