@@ -12,12 +12,9 @@ struct PlanCommand: ParsableCommand {
       Examples:
         mglu plan --preset paper-small --batch-size 16 --device cuda
         mglu plan --preset paper-large --masks 4 --ffn swimglu --recompute
-        mglu plan --preset paper-large --device cuda --gpus 64 --gradient-accumulation 64
 
       The time is predicted from the rates of one large product and of a copy, which are measured \
-      here; it is meant for large models, where nothing else counts. --gpus tells of as many GPUs as \
-      this one, whether they are there or not: memory is that of one, and links are as fast as the \
-      options say. Ranks do not compute while they exchange gradients.
+      here; it is meant for large models, where nothing else counts.
       """)
 
   @OptionGroup(title: "Model") var shape: ShapeOptions
@@ -25,12 +22,6 @@ struct PlanCommand: ParsableCommand {
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step.") var gradientAccumulation = 1
   @Flag(help: "Compute activations again in the backward pass.") var recompute = false
-  @Option(help: "GPUs that share a step; at most as many as it has micro-batches.") var gpus = 1
-  @Option(help: "GPUs of a host.") var gpusPerHost = 8
-  @Option(help: "GB/s that a GPU sends, and receives, within its host (default: NVLink 4).")
-  var linkBandwidth = 330.0
-  @Option(help: "The same between hosts (default: 400 Gbit/s).") var networkBandwidth = 45.0
-  @Option(help: "Microseconds until a message between GPUs arrives.") var linkLatency = 8.0
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Flag(help: "Print one JSON document.") var json = false
@@ -38,23 +29,9 @@ struct PlanCommand: ParsableCommand {
   func validate() throws {
     for (name, value) in [
       ("batch-size", batchSize), ("context", context ?? 1),
-      ("gradient-accumulation", gradientAccumulation), ("gpus", gpus),
-      ("gpus-per-host", gpusPerHost),
+      ("gradient-accumulation", gradientAccumulation),
     ] where !(1...1 << 20).contains(value) {
       throw ValidationError("--\(name) \(value): expected 1 to \(1 << 20)")
-    }
-    guard gpus <= gradientAccumulation else {
-      throw ValidationError(
-        "--gpus \(gpus): expected at most \(gradientAccumulation), the micro-batches of a step "
-          + "(--gradient-accumulation)")
-    }
-    for (name, value) in [
-      ("link-bandwidth", linkBandwidth), ("network-bandwidth", networkBandwidth),
-    ] where !(value > 0 && value.isFinite) {
-      throw ValidationError("--\(name) \(value): expected more than 0")
-    }
-    guard linkLatency >= 0, linkLatency.isFinite else {
-      throw ValidationError("--link-latency \(linkLatency): expected 0 or more")
     }
   }
 
@@ -68,8 +45,7 @@ struct PlanCommand: ParsableCommand {
     let backend = try device.trainingBackend(threads: threads)
     let memory = TrainingMemory(
       configuration, sequences: batchSize, length: length,
-      purpose: recompute ? .recomputingTraining : .training,
-      microBatches: gradientAccumulation, ranks: gpus, on: backend)
+      purpose: recompute ? .recomputingTraining : .training, on: backend)
     let benchmark = TrainingBenchmark(
       configuration, units: [], batchSize: batchSize, steps: 1, purpose: .training, on: backend)
     let (productRate, copyRate) = (
@@ -79,14 +55,14 @@ struct PlanCommand: ParsableCommand {
     let step = StepPrediction(
       configuration, memory: memory, tokens: tokens, length: length,
       accumulation: gradientAccumulation, recomputes: recompute, productRate: productRate,
-      copyRate: copyRate, interconnect: gpus > 1 ? interconnect : nil)
+      copyRate: copyRate)
     let tokensPerS = Double(tokens * gradientAccumulation) / step.total
     if json {
       Output.json(
         Document(
           machine: backend.summary, bytes: .init(memory), productTflopPerS: productRate,
-          copyGbPerS: copyRate / 1e9, gpus: gpus, millisecondsPerStep: step.total * 1e3,
-          exchangeMilliseconds: step.exchange * 1e3, tokensPerS: tokensPerS))
+          copyGbPerS: copyRate / 1e9, millisecondsPerStep: step.total * 1e3,
+          tokensPerS: tokensPerS))
     } else {
       Output.line("\(configuration.summary)")
       Output.line(backend.summary)
@@ -100,21 +76,11 @@ struct PlanCommand: ParsableCommand {
       Output.table(table)
       Output.line("")
       Output.line(
-        "a step of \(NumberFormat.grouped(tokens * gradientAccumulation)) tokens"
-          + (gpus > 1 ? " on \(NumberFormat.grouped(gpus)) GPUs" : "") + ": about "
+        "a step of \(NumberFormat.grouped(tokens * gradientAccumulation)) tokens: about "
           + "\(NumberFormat.fixed(step.total * 1e3, 1)) ms, "
           + "\(NumberFormat.grouped(Int(tokensPerS))) tokens/s")
-      if gpus > 1 {
-        Output.line("of them \(NumberFormat.fixed(step.exchange * 1e3, 1)) ms between GPUs")
-      }
     }
     try memory.check(on: backend)
-  }
-
-  private var interconnect: Interconnect {
-    Interconnect(
-      ranks: gpus, ranksPerHost: gpusPerHost, linkRate: linkBandwidth * 1e9,
-      networkRate: networkBandwidth * 1e9, latency: linkLatency * 1e-6)
   }
 }
 
@@ -142,8 +108,6 @@ private struct Document: Encodable {
   let bytes: Bytes
   let productTflopPerS: Double
   let copyGbPerS: Double
-  let gpus: Int
   let millisecondsPerStep: Double
-  let exchangeMilliseconds: Double
   let tokensPerS: Double
 }

@@ -17,35 +17,6 @@ import Testing
     #expect(fewer["moments"] == bytes["moments"])
   }
 
-  /// What GPUs exchange is known: the gradient once for each round, and what passes read of the parameters.
-  @Test func stepsOfManyGPUsArePredicted() throws {
-    func plan(_ gpus: Int, _ others: String...) throws -> [String: Any] {
-      let result = try mglu(
-        ["plan", "--gpus", "\(gpus)", "--gradient-accumulation", "16", "--json"] + others)
-      #expect(result.status == 0, "\(result.errors)")
-      return try result.json()
-    }
-    func exchange(_ plan: [String: Any]) throws -> Double {
-      try #require(plan["exchange_milliseconds"] as? Double)
-    }
-    let one = try plan(1)
-    #expect(try exchange(one) == 0)
-    let parameters = try #require((one["bytes"] as? [String: Int])?["parameters"])
-    // On a CPU passes read float32 parameters: 7 / 8 of these go both ways in each of two rounds, and
-    // once more.
-    let eight = try plan(8, "--link-bandwidth", "1", "--link-latency", "0")
-    let expected = 3 * 7.0 / 8 * Double(parameters) / 1e9 * 1e3
-    #expect(abs(try exchange(eight) / expected - 1) < 1e-3)
-    // Sixteen on two hosts are bound by the network, and have one round: 8 of 15 others are far.
-    let sixteen = try plan(16, "--network-bandwidth", "0.1", "--link-latency", "0")
-    #expect(
-      abs(try exchange(sixteen) / (2 * 8.0 / 16 * Double(parameters) / 1e8 * 1e3) - 1) < 1e-3)
-    let late = try plan(16, "--network-bandwidth", "0.1", "--link-latency", "1000")
-    #expect(abs(try exchange(late) - exchange(sixteen) - 30) < 1e-6, "15 messages, twice")
-    #expect(try mglu(["plan", "--gpus", "17", "--gradient-accumulation", "16"]).status == 64)
-    #expect(try mglu(["plan", "--link-bandwidth", "0"]).status == 64)
-  }
-
   @Test func whatCannotFitIsRefusedWithTheFlagsThatHelp() throws {
     let plan = try mglu(["plan", "--preset", "llama-3.1-8b"])
     #expect(plan.status == 1 && plan.output.contains("activations"))

@@ -4,7 +4,7 @@ extension LanguageModel {
   /// What passes read of each rank's share: the narrow copies of what products read where there are
   /// any, and float32 of everything else. An MGLU reads W itself, under its masks.
   func parametersRead(in shares: ParameterShares) -> [[Tensor]] {
-    let exact = productCopies == nil ? [weights.productBytes] : weights.maskedWeightBytes
+    let exact = productCopies == nil ? [weights.productBytes] : maskedWeightBytes
     var narrow: [Range<Int>] = []
     if productCopies != nil {
       var end = weights.productBytes.lowerBound
@@ -24,6 +24,13 @@ extension LanguageModel {
     }
   }
 
+  /// W of every MGLU, in the order of memory.
+  private var maskedWeightBytes: [Range<Int>] {
+    weights.layers.compactMap(\.unit.masked).map { unit in
+      unit.weight.byteOffset..<unit.weight.byteOffset + unit.weight.byteCount
+    }.sorted { $0.lowerBound < $1.lowerBound }
+  }
+
   /// Completes the float32 parameters on every rank from the shares of all.
   func gatherMasters(in shares: ParameterShares, through communicator: any Communicator) throws {
     communicator.allGather(shares.bytes.map { [masterParameters.floats(inBytes: $0)] })
@@ -37,14 +44,5 @@ extension LanguageModel {
       (0..<communicator.group.size).map { $0 == 0 ? [all] : [] })
     try communicator.finish()
     roundCopies()
-  }
-}
-
-extension ModelWeights {
-  /// W of every MGLU, in the order of memory.
-  var maskedWeightBytes: [Range<Int>] {
-    layers.compactMap(\.unit.masked).map { unit in
-      unit.weight.byteOffset..<unit.weight.byteOffset + unit.weight.byteCount
-    }.sorted { $0.lowerBound < $1.lowerBound }
   }
 }

@@ -11,11 +11,6 @@ public struct TrainingMemory: Sendable, Equatable {
   /// Activations and their gradients; validation uses the same.
   public let activations: Int
 
-  /// What passes read of the trained parameters, of all ranks together: what these gather after a step.
-  public let gathered: Int
-  /// The trained parameters, and so the gradient of a micro-batch, which ranks exchange.
-  public let trained: Int
-
   /// All together.
   public var total: Int { parameters + copies + gradients + moments + activations }
 
@@ -40,14 +35,10 @@ public struct TrainingMemory: Sendable, Equatable {
       weights = ModelWeights(
         configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
     }
-    trained = weights?.vectorBytes.upperBound ?? 0
+    let trained = weights?.vectorBytes.upperBound ?? 0
     let productBytes = weights?.productBytes.count ?? 0
     copies =
       backend.productType == .float32 ? 0 : productBytes / 4 * backend.productType.byteCount
-    let masked = weights?.maskedWeightBytes.reduce(0) { $0 + $1.count } ?? 0
-    gathered =
-      copies == 0
-      ? trained : trained - (productBytes - masked) / 4 * (4 - backend.productType.byteCount)
     let block = type(of: backend).squareBlock
     gradients =
       trained
