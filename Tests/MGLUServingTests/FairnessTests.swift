@@ -21,8 +21,8 @@ import Testing
       let events = await RecordedEvents(try engine.submit([Self.request()], client: client))
       #expect(events.error == nil && events.ids(of: 0).count == 20)
     }
-    // Of 102,400 sequences few were computed meanwhile.
-    #expect((engine.metric("num_requests_waiting") ?? 0) > 100_000)
+    // Few of 102,400 sequences were computed meanwhile; in order of arrival it would be all.
+    #expect((engine.metric("num_requests_waiting") ?? 0) > 51_200)
     for handle in flood { handle.cancel() }
     engine.drain()
   }
@@ -30,7 +30,8 @@ import Testing
   /// A request of many sequences does not hold up the same client's later ones.
   @Test func aClientsOwnRequestsTakeTurns() async throws {
     let engine = try ServedModel(settings: .init(maxSequences: 1)).engine
-    let large = try engine.submit(Array(repeating: Self.request(), count: 4096), client: "a")
+    // Millions of tokens: they are not done when this test has seen that the other is.
+    let large = try engine.submit(Array(repeating: Self.request(590), count: 4096), client: "a")
     try engine.wait(until: "num_requests_running", is: 1)
     let events = await RecordedEvents(try engine.submit([Self.request()], client: "a"))
     #expect(events.ids(of: 0).count == 20)
