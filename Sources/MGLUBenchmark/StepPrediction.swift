@@ -13,10 +13,12 @@ package struct StepPrediction {
 
   /// Seconds in products.
   package let products: Double
-  /// Seconds in everything else.
+  /// Seconds in what runs between them.
   package let passes: Double
+  /// Seconds of the optimizer.
+  package let optimizer: Double
   /// Seconds of a step.
-  package var total: Double { products + passes }
+  package var total: Double { products + passes + optimizer }
 
   /// The prediction for `accumulation` passes over `tokens` tokens.
   ///
@@ -31,8 +33,8 @@ package struct StepPrediction {
     let flop = configuration.trainingFLOP(length: length) * Double(tokens * accumulation) * again
     products = Self.productOverhead * flop / (productRate * 1e12)
     let kept = 2 * (memory.parameters + memory.gradients + memory.moments) + memory.copies
-    passes =
-      (Self.activationPasses * Double(memory.activations * accumulation) + Double(kept)) / copyRate
+    passes = Self.activationPasses * Double(memory.activations * accumulation) / copyRate
+    optimizer = Double(kept) / copyRate
   }
 
   /// Bytes a second that a copy reads and writes together.

@@ -12,12 +12,20 @@ struct PlanCommand: ParsableCommand {
       Examples:
         mglu plan --preset paper-small --batch-size 16 --device cuda
         mglu plan --preset paper-large --masks 4 --ffn swimglu --recompute
+        mglu plan --preset paper-small --batch-size 16 --device cuda --gpus 2,8,64
 
       The time is predicted from the rates of one large product and of a copy, which are measured \
-      here; it is meant for large models, where nothing else counts.
+      here; it is meant for large models, where nothing else counts. Several GPUs have a batch each \
+      and are connected by a link: an NVLink of an H100 moves about 350 GB/s, a network card of \
+      400 Gb/s some 45.
       """)
 
   @OptionGroup(title: "Model") var shape: ShapeOptions
+  @Option(help: "Predict steps on these numbers of GPUs, with commas between them.")
+  var gpus: CountList?
+  @Option(help: "GB a second that leave a GPU, and as many that reach it.")
+  var linkBandwidth = 350.0
+  @Option(help: "Microseconds of a message beside its bytes.") var linkLatency = 10.0
   @Option(help: "Sequences of a micro-batch.") var batchSize = 12
   @Option(help: "Tokens of a window (default: the preset's).") var context: Int?
   @Option(help: "Micro-batches whose gradients make one step.") var gradientAccumulation = 1
@@ -32,6 +40,14 @@ struct PlanCommand: ParsableCommand {
       ("gradient-accumulation", gradientAccumulation),
     ] where !(1...1 << 20).contains(value) {
       throw ValidationError("--\(name) \(value): expected 1 to \(1 << 20)")
+    }
+    for count in gpus?.values ?? [] where !(1...1 << 20).contains(count) {
+      throw ValidationError("--gpus \(count): expected 1 to \(1 << 20)")
+    }
+    guard linkBandwidth > 0, linkBandwidth.isFinite, linkLatency >= 0, linkLatency.isFinite else {
+      throw ValidationError(
+        "a link of \(linkBandwidth) GB/s and \(linkLatency) microseconds: expected more than 0, and 0 "
+          + "or more")
     }
   }
 
@@ -57,12 +73,20 @@ struct PlanCommand: ParsableCommand {
       accumulation: gradientAccumulation, recomputes: recompute, productRate: productRate,
       copyRate: copyRate)
     let tokensPerS = Double(tokens * gradientAccumulation) / step.total
+    let link = LinkPrediction(bandwidth: linkBandwidth * 1e9, latency: linkLatency / 1e6)
+    let scaling = (gpus?.values ?? []).map { count in
+      let seconds = link.seconds(of: step, configuration, ranks: count)
+      return Scaling(
+        gpus: count, millisecondsPerStep: seconds * 1e3,
+        tokensPerS: Double(count * tokens * gradientAccumulation) / seconds,
+        percentOfLinear: 100 * step.total / seconds)
+    }
     if json {
       Output.json(
         Document(
           machine: backend.summary, bytes: .init(memory), productTflopPerS: productRate,
           copyGbPerS: copyRate / 1e9, millisecondsPerStep: step.total * 1e3,
-          tokensPerS: tokensPerS))
+          tokensPerS: tokensPerS, scaling: gpus == nil ? nil : scaling))
     } else {
       Output.line("\(configuration.summary)")
       Output.line(backend.summary)
@@ -79,6 +103,21 @@ struct PlanCommand: ParsableCommand {
         "a step of \(NumberFormat.grouped(tokens * gradientAccumulation)) tokens: about "
           + "\(NumberFormat.fixed(step.total * 1e3, 1)) ms, "
           + "\(NumberFormat.grouped(Int(tokensPerS))) tokens/s")
+      if !scaling.isEmpty {
+        Output.line("")
+        var table = Table([
+          .init("GPUs", .right), .init("ms a step", .right), .init("tokens/s", .right),
+          .init("of linear", .right),
+        ])
+        for row in scaling {
+          table.append([
+            NumberFormat.grouped(row.gpus), NumberFormat.fixed(row.millisecondsPerStep, 1),
+            NumberFormat.grouped(Int(row.tokensPerS)),
+            NumberFormat.fixed(row.percentOfLinear, 1) + " %",
+          ])
+        }
+        Output.table(table)
+      }
     }
     try memory.check(on: backend)
   }
@@ -110,4 +149,13 @@ private struct Document: Encodable {
   let copyGbPerS: Double
   let millisecondsPerStep: Double
   let tokensPerS: Double
+  let scaling: [Scaling]?
+}
+
+/// A step on several GPUs.
+private struct Scaling: Encodable {
+  let gpus: Int
+  let millisecondsPerStep: Double
+  let tokensPerS: Double
+  let percentOfLinear: Double
 }

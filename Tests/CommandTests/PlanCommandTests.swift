@@ -17,6 +17,27 @@ import Testing
     #expect(fewer["moments"] == bytes["moments"])
   }
 
+  /// A link of any speed leaves what ranks save; one of none leaves nothing of it.
+  @Test func severalGPUsArePredictedOverALink() throws {
+    func milliseconds(_ bandwidth: String, _ latency: String) throws -> [Double] {
+      let result = try mglu([
+        "plan", "--batch-size", "2", "--gpus", "1,2,1024", "--link-bandwidth", bandwidth,
+        "--link-latency", latency, "--json",
+      ])
+      #expect(result.status == 0, "\(result.errors)")
+      let json = try result.json()
+      let rows = try #require(json["scaling"] as? [[String: Any]])
+      #expect(rows.map { $0["gpus"] as? Int } == [1, 2, 1024])
+      let one = try #require(json["milliseconds_per_step"] as? Double)
+      return try rows.map { try #require($0["milliseconds_per_step"] as? Double) / one }
+    }
+    let fast = try milliseconds("1e12", "0")
+    #expect(abs(fast[0] - 1) < 1e-9 && fast[1] < 1 && fast[2] < fast[1])
+    let slow = try milliseconds("1e-3", "1000")
+    #expect(abs(slow[0] - 1) < 1e-9 && slow[1] > 2 && slow[2] > slow[1])
+    #expect(try mglu(["plan", "--gpus", "2", "--link-bandwidth", "0"]).status == 64)
+  }
+
   @Test func whatCannotFitIsRefusedWithTheFlagsThatHelp() throws {
     let plan = try mglu(["plan", "--preset", "llama-3.1-8b"])
     #expect(plan.status == 1 && plan.output.contains("activations"))
