@@ -5,6 +5,7 @@ import MGLUTraining
 struct ComparisonProgress {
   private let plan: ComparisonPlan
   private let runs: Int
+  private let isLine: Bool
   private var line: ProgressLine
   /// Steps of the runs before this one.
   private var before = 0
@@ -12,8 +13,10 @@ struct ComparisonProgress {
   private var pace = Pace()
   private var title = ""
 
-  init(_ plan: ComparisonPlan) {
+  /// Of a plan; of several processes one alone has the line, and all say what they have done.
+  init(_ plan: ComparisonPlan, isLine: Bool = true) {
     self.plan = plan
+    self.isLine = isLine
     runs = plan.runs.count
     line = ProgressLine(total: runs * plan.settings.steps)
   }
@@ -31,6 +34,7 @@ struct ComparisonProgress {
       }
       title += " (\(index + 1) of \(runs))"
     case .training(.step(let report)):
+      guard isLine else { break }
       pace.reach(report.step)
       line.update(
         ProgressLine.State(

@@ -11,6 +11,7 @@ struct EvaluateCommand: ParsableCommand {
         mglu evaluate --model run --data other.txt
         mglu evaluate --model run --data valid.bin --json
         mglu evaluate --model run --data other.txt --device cuda
+        mglu evaluate --model run --data other.txt --gpus all
 
       Every token but the first is predicted, in consecutive windows of --context tokens. The loss \
       is in nats per token; bits per byte compare models of different tokenizers.
@@ -21,11 +22,20 @@ struct EvaluateCommand: ParsableCommand {
   var data: String
   @Option(help: "Tokens of a window (default: the model's context, at most 1024).")
   var context: Int?
+  @OptionGroup var ranks: RankOptions
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Flag(help: "Print one JSON document.") var json = false
 
   func run() throws {
-    let (model, tokenizer) = try model.load(on: device.trainingBackend(threads: model.threads))
+    if try ranks.startRanks(on: device) { return }
+    try RankProcess.run(of: self) { try evaluate($0, $1) }
+  }
+
+  private func evaluate(_ launch: RankLaunch?, _ group: RankGroup?) throws {
+    let isLeader = group?.isLeader ?? true
+    let backend = try ranks.device(device, of: launch).trainingBackend(
+      threads: ranks.threads(model.threads, of: launch), notes: isLeader)
+    let (model, tokenizer) = try model.load(on: backend)
     let longest = model.configuration.contextLength
     let length = context ?? min(longest, 1024)
     guard (1...longest).contains(length) else {
@@ -35,7 +45,8 @@ struct EvaluateCommand: ParsableCommand {
     Interrupt.listen()
     let evaluator = Evaluator(
       model, tokenizer: tokenizer,
-      activations: model.makeActivations(sequences: 16, length: length, purpose: .evaluation))
+      activations: model.makeActivations(sequences: 16, length: length, purpose: .evaluation),
+      ranks: group)
     guard let result = try evaluator.evaluate(tokens, isCancelled: { Interrupt.isRequested })
     else { throw ExitCode(Interrupt.exitStatus) }
     guard result.loss.isFinite else {
@@ -44,6 +55,7 @@ struct EvaluateCommand: ParsableCommand {
         "the loss is no finite number: neither are weights of the model, or what follows "
           + "from them", remedy: "see mglu inspect, or take an earlier checkpoint")
     }
+    guard isLeader else { return }
     if json {
       Output.json(EvaluationDocument(result))
     } else {

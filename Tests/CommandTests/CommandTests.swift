@@ -27,6 +27,10 @@ import Testing
 
       let evaluate = ["evaluate", "--data", text, "--json"]
       let own = try mglu(evaluate + ["--model", run]).json()
+      // One thread each: another number of them may add up in another order.
+      let single = evaluate + ["--model", run, "--threads", "1"]
+      let (one, two) = (try mglu(single).json(), try mglu(single + ["--ranks", "2"]).json())
+      #expect(one["loss"] as? Double == two["loss"] as? Double)
       #expect(Set(own.keys) == ["loss", "perplexity", "bits_per_byte", "tokens"])
       let converted = try mglu(
         ["convert", "--model", run, "--to", "llama", "--output", folder + "/llama"])

@@ -64,6 +64,31 @@ import Testing
     }
   }
 
+  /// Several processes do runs side by side, each what no other is at, and may be stopped: the results are
+  /// those of one process.
+  @Test func runsSideBySideHaveTheSameResults() throws {
+    try withText { folder, text in
+      let arguments = try command(
+        folder, text,
+        [
+          "--units", "gelu,swiglu,swimglu:2", "--seeds", "1,2", "--steps", "120",
+          "--save-every", "30",
+        ])
+      #expect(try mglu(arguments + ["--output", folder + "/one"]).status == 0)
+      let several = arguments + ["--output", folder + "/several", "--ranks"]
+      let stopped = try mglu(
+        several + ["3"], killOnce: { holds(folder + "/several", "checkpoint-000060") },
+        with: SIGINT)
+      #expect(stopped.status == 130, "\(stopped.errors)")
+      let ended = try mglu(several + ["2"])
+      #expect(ended.status == 0 && ended.output.contains("report.html"), "\(ended.errors)")
+      let results = try ["one", "several"].map {
+        try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0)/results.json"))
+      }
+      #expect(results[0] == results[1])
+    }
+  }
+
   /// The steps that a first call found are those of every later call, whatever the clock says then:
   /// the results are those of a plain comparison of so many steps.
   @Test func stepsFromMinutesAreKept() throws {

@@ -8,7 +8,8 @@ public enum ComparisonEvent: Sendable {
   case finished(ComparisonPlan.Run, RunResult, before: Bool)
 }
 
-/// Trains the runs of a plan one after the other, each in a folder of its own.
+/// Trains the runs of a plan one after the other, each in a folder of its own. Several processes do so
+/// side by side: each takes up what nobody has done or is at.
 ///
 /// A finished run is not run again and a killed one goes on, so that the same call ends with the
 /// same results, however often it was stopped.
@@ -20,11 +21,21 @@ public struct Comparison {
   private let backend: any TrainingBackend
   private let output: String
   private let tensorBoard: Bool
+  private let group: RankGroup?
 
   /// A comparison whose files go to `output`; refuses a folder with runs under other conditions.
+  ///
+  /// - Parameters:
+  ///   - plan: The units and their runs.
+  ///   - tokenizer: Makes tokens of text; stored beside the models.
+  ///   - corpus: The tokens to learn from and to validate on.
+  ///   - backend: What computes.
+  ///   - output: The folder of all runs.
+  ///   - tensorBoard: Whether event files lie next to the metrics.
+  ///   - group: The processes that share the runs, each of which makes the same comparison; `nil` for one.
   public init(
     _ plan: ComparisonPlan, tokenizer: Tokenizer, corpus: Corpus, on backend: any TrainingBackend,
-    output: String, tensorBoard: Bool = false
+    output: String, tensorBoard: Bool = false, sharing group: RankGroup? = nil
   ) throws {
     try plan.validate()
     self.plan = plan
@@ -33,15 +44,24 @@ public struct Comparison {
     self.backend = backend
     self.output = output
     self.tensorBoard = tensorBoard
+    self.group = group
     for run in plan.runs { try run.checkMemory(on: backend) }
+    // The others find what rank 0 has written.
+    if let group, !group.isLeader { _ = try group.any(false) }
     try ComparisonConditions(plan, corpus).establish(in: output)
+    if let group, group.isLeader { _ = try group.any(false) }
   }
 
   /// Does the remaining runs and writes `results.json`, `results.csv` and `timings.json`. Returns
-  /// `nil` when `isCancelled` became true first.
+  /// `nil` when `isCancelled` became true first, here or on another rank.
   public func run(
     observe: (ComparisonEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
   ) throws -> ComparisonResults? {
+    if let group {
+      let isOver = try !doShare(group, observe: observe, isCancelled: isCancelled)
+      if try group.any(isOver) { return nil }
+      // What all have done is put together below.
+    }
     var results: [RunResult] = []
     var timings: [RunTiming] = []
     for (index, run) in plan.runs.enumerated() {
@@ -52,7 +72,7 @@ public struct Comparison {
         // Units may have been spelled otherwise then.
         found.unit = run.unit.description
         results.append(found)
-        observe(.finished(run, found, before: true))
+        if group == nil { observe(.finished(run, found, before: true)) }
       } else {
         observe(.began(run, index: index))
         guard
@@ -69,8 +89,45 @@ public struct Comparison {
       }
     }
     let all = ComparisonResults(plan, results, timings)
-    try all.write(to: output)
+    if group?.isLeader ?? true { try all.write(to: output) }
     return all
+  }
+
+  /// Does what other ranks have not done and are not at; `false` if it was asked to stop.
+  private func doShare(
+    _ group: RankGroup, observe: (ComparisonEvent) -> Void, isCancelled: () -> Bool
+  ) throws -> Bool {
+    for (index, run) in plan.runs.enumerated() {
+      let folder = "\(output)/\(run.folderName)"
+      func isDone() throws -> Bool {
+        try ExperimentFile.read(RunResult.self, from: "\(folder)/\(RunResult.fileName)") != nil
+      }
+      if try isDone() || Self.isInUse(folder) { continue }
+      observe(.began(run, index: index))
+      do {
+        guard
+          let result = try train(
+            run, folder: folder, observe: { observe(.training($0)) }, isCancelled: isCancelled)
+        else { return false }
+        observe(.finished(run, result, before: false))
+      } catch {
+        // Between the question and the lock another may have begun it, or even ended it.
+        if (error as? FileError)?.code == .inUse { continue }
+        guard try isDone(), group.failure == nil else { throw error }
+      }
+    }
+    return true
+  }
+
+  private static func isInUse(_ folder: String) throws(FileError) -> Bool {
+    guard Folder.kind(of: folder) != nil else { return false }
+    do throws(FileError) {
+      _ = try FolderLock(folder)
+      return false
+    } catch {
+      if error.code == .inUse { return true }
+      throw error
+    }
   }
 
   /// The JSON of `results.json` in `folder`.

@@ -1,12 +1,12 @@
 import ArgumentParser
 import MGLUTraining
 
-/// How many processes train together: `--gpus` and `--ranks` start them on this machine; under torchrun,
-/// Slurm and Open MPI this process is one of them.
+/// How many processes work together: `--gpus` and `--ranks` start them on this machine; under torchrun, Slurm
+/// and Open MPI this process is one of them.
 struct RankOptions: ParsableArguments {
-  @Option(help: "Train on this many GPUs of this machine, or on all: a process for each.")
+  @Option(help: "Work on this many GPUs of this machine, or on all: a process for each.")
   var gpus: GPUCount?
-  @Option(help: "Train in this many processes of this machine, on the CPU.") var ranks: Int?
+  @Option(help: "Work in this many processes of this machine, on the CPU.") var ranks: Int?
 
   /// A number of GPUs.
   enum GPUCount: ExpressibleByArgument, Equatable {
