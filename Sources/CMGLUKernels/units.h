@@ -116,17 +116,20 @@ static void stack_masked(const float *w, const float *logits, float *stack, int6
 }
 
 static void unstack_gradient(const float *w, const float *logits, const float *dstack, float *dw,
-                             float *dlogits, int64_t masks, int64_t size, int64_t begin,
-                             int64_t end) {
+                             float *dlogits, bool accumulates, int64_t masks, int64_t size,
+                             int64_t begin, int64_t end) {
   FOR_VECTORS(j, m, end - begin) {
     const int64_t k = begin + j;
     vf weight = load(w + k, m);
-    vf total = load(dw + k, m) + load(dstack + masks * size + k, m);
+    vf total = load(dstack + masks * size + k, m);
+    if (accumulates) total = load(dw + k, m) + total;
     for (int64_t i = 0; i < masks; i++) {
       const int64_t at = i * size + k;
       vf gradient = load(dstack + at, m);
       total += masked(load(logits + at, m), gradient);
-      if (dlogits) store(dlogits + at, load(dlogits + at, m) + weight * gradient, m);
+      if (!dlogits) continue;
+      gradient *= weight;
+      store(dlogits + at, accumulates ? load(dlogits + at, m) + gradient : gradient, m);
     }
     store(dw + k, total, m);
   }

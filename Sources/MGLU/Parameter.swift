@@ -72,15 +72,20 @@ extension Parameter {
   /// Draws the initial values into `tensor`, which has this parameter's shape.
   ///
   /// Each parameter has a stream of its own, keyed by its name: models of different units that are
-  /// drawn from one seed share every parameter they both have.
-  package func initialize(_ tensor: Tensor, seed: UInt64) {
+  /// drawn from one seed share every parameter they both have. Parts of a stream are drawn side by side.
+  package func initialize(_ tensor: Tensor, seed: UInt64, on host: CPUBackend? = nil) {
     guard let deviation = initialDeviation else {
       return tensor.assign(repeatElement(role == .norm ? 1 : 0, count: tensor.count))
     }
-    var random = Philox(seed: seed, purpose: .initialization, step: stableHash(name))
-    tensor.withMutableFloats { elements in
-      for index in elements.indices { elements[index] = random.nextNormal() * deviation }
+    let (stream, elements) = (stableHash(name), tensor.floats)
+    func draw(_ range: Range<Int>) {
+      var random = Philox(
+        seed: seed, purpose: .initialization, step: stream,
+        skippingBlocks: UInt64(range.lowerBound / 4))
+      for index in range { elements[index] = random.nextNormal() * deviation }
     }
+    guard let host else { return draw(0..<tensor.count) }
+    host.pool.forEachRange(of: tensor.count, unit: 4, grain: 1 << 13, draw)
   }
 
   /// FNV-1a of a name: a key that no change of order or of standard library alters.

@@ -42,7 +42,7 @@ package struct TrainingBenchmark {
   package let steps: Int
   package let purpose: ActivationPurpose
   package let backend: any TrainingBackend
-  private let communicator: (any Communicator)?
+  package let communicator: (any Communicator)?
 
   /// A benchmark of `shape` under each of `units`; `steps` are timed after three that are not.
   /// With a `communicator` each rank computes a batch of every step.
@@ -77,7 +77,9 @@ package struct TrainingBenchmark {
     let numbers = backend.host.allocate { $0.tensor([size, size]) }
     var random = Philox(seed: 1, purpose: .synthetic)
     numbers.withMutableFloats { span in
-      for index in span.indices { span[index] = random.nextNormal() }
+      for index in span.indices {
+        span[index] = index < 1 << 20 ? random.nextNormal() : span[index - (1 << 20)]
+      }
     }
     let narrow = backend.host.converted(
       StoredMatrix(weights: numbers), to: backend.productType == .float32 ? .float32 : .bfloat16)
@@ -130,15 +132,18 @@ package struct TrainingBenchmark {
       let duration = try ContinuousClock().measure {
         activations.tokens.assign(integers: ids.dropLast())
         activations.targets.assign(integers: ids.dropFirst())
-        model.lossAndGradients(
-          activations, into: optimizer.sum.gradients(ofRound: 0), scale: scale)
-        optimizer.sum.add(round: 0)
+        optimizer.computeGradients(round: 0) { gradients, completed in
+          model.lossAndGradients(activations, into: gradients, scale: scale, completed: completed)
+        }
         optimizer.step(model, learningRate: 1e-4, step: step)
         try communicator?.finish()
         try backend.finish()
       }
       if step > 3 { times.append(duration / .seconds(1)) }
     }
+    model.completeParameters()
+    try communicator?.finish()
+    communicator?.forget()
     times.sort()
     let median = times[times.count / 2]
     let flop = configuration.trainingFLOP(length: length) * tokens

@@ -71,7 +71,8 @@ struct TrainingBenchmarkCommand: ParsableCommand {
     Output.json(
       Document(
         machine: backend.summary, preset: preset.rawValue, batchSize: batchSize,
-        context: shape.contextLength, steps: steps, ranks: group?.size ?? 1, recompute: recompute,
+        context: shape.contextLength, steps: steps, ranks: group?.size ?? 1,
+        transport: benchmark.communicator?.summary, recompute: recompute,
         productTflopPerS: rate,
         results: results))
   }
@@ -95,6 +96,7 @@ private struct Document: Encodable {
   let context: Int
   let steps: Int
   let ranks: Int
+  let transport: String?
   let recompute: Bool
   let productTflopPerS: Double
   let results: [TrainingBenchmark.Result]

@@ -98,7 +98,9 @@ struct TrainCommand: ParsableCommand {
 
     var progress = TrainingProgress(settings, isShown: isLeader)
     try trainer.prepareOutput(resume: resume) { progress.show($0) }
-    progress.note(backend.summary + (group.map { ", \($0.size) ranks" } ?? ""))
+    progress.note(
+      backend.summary
+        + (communicator.map { ", \($0.group.size) ranks over \($0.summary)" } ?? ""))
     let count = NumberFormat.grouped
     let isPart = training.evalTokens > 0 && training.evalTokens < corpus.validation.count - 1
     progress.note(

@@ -28,6 +28,15 @@ import Testing
     #expect(Philox.block(counter: known.counter, key: known.key) == known.answer)
   }
 
+  /// Parts of a stream drawn side by side are those of the stream.
+  @Test(arguments: [0, 1, 3]) func aStreamGoesOnBehindItsFirstBlocks(blocks: Int) {
+    var whole = Philox(seed: 42, purpose: .synthetic, step: 7)
+    var rest = Philox(
+      seed: 42, purpose: .synthetic, step: 7, skippingBlocks: UInt64(blocks))
+    let draws = (0..<4 * blocks + 9).map { _ in whole.nextNormal() }
+    #expect((0..<9).map { _ in rest.nextNormal() } == Array(draws.dropFirst(4 * blocks)))
+  }
+
   /// Mean and variance of n draws scatter by 1 / sqrt(n) and sqrt(2 / n): five of those.
   @Test func normalsHaveMeanZeroAndVarianceOne() {
     let count = 100_000

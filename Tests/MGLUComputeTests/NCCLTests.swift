@@ -107,8 +107,9 @@ private enum FakeNCCL {
 
 @Suite(.serialized) struct NCCLTests {
   private static func communicator(_ group: RankGroup) throws -> NCCLCommunicator {
-    try NCCLCommunicator(
-      group, on: CUDAStream(on: FakeDriver.context()),
+    let stream = try CUDAStream(on: FakeDriver.context())
+    return try NCCLCommunicator(
+      group, on: { stream },
       through: NCCL(path: "fake", lookup: FakeNCCL.lookup))
   }
 

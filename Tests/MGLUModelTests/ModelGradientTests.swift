@@ -50,6 +50,45 @@ import Testing
     let measured = (loss(at: 0.00025) - loss(at: -0.00025)) / 0.0005
     #expect(abs(measured - predicted) < 1e-3 * abs(predicted))
   }
+
+  /// Gradients that do not accumulate take the place of whatever is there, with the same numbers, and
+  /// layers are complete from the last to the first.
+  @Test(arguments: units, [ActivationPurpose.training, .recomputingTraining])
+  func gradientsTakeThePlaceOfOthers(unit: FeedForwardUnitKind, purpose: ActivationPurpose) throws {
+    let configuration = ModelConfiguration(
+      vocabularySize: 23, layers: 3, attention: .init(heads: 4, kvHeads: 2, headSize: 6),
+      feedForward: .init(hiddenSize: 19, intermediateSize: 29, unit: unit), contextLength: 11,
+      hasQKNorm: true, tiesEmbeddings: purpose == .training)
+    let model = try LanguageModel(configuration, seed: 3, on: CPUBackend(threads: 2))
+    let activations = model.makeActivations(sequences: 2, length: 11, purpose: purpose)
+    activations.tokens.assign(integers: (0..<22).map { Int32($0 * 7 % 23) })
+    activations.targets.assign(integers: (0..<22).map { Int32($0 * 5 % 23) })
+    let added = GradientMemory(model).gradients
+    model.lossAndGradients(activations, into: added, scale: 1)
+    let replaced = Gradients(arena: GradientMemory(model).gradients.arena, accumulates: false)
+    let all = replaced.arena.floats
+    all.assign(repeatElement(.nan, count: all.count))
+    var layers: [Int] = []
+    model.lossAndGradients(activations, into: replaced, scale: 1) { layers.append($0) }
+    #expect(layers == [2, 1, 0])
+    for parameter in model.trainedParameters {
+      #expect(
+        replaced[parameter.tensor].array == added[parameter.tensor].array, "\(parameter.name)")
+    }
+  }
+
+  /// Every thread draws a part of a parameter; together they draw what one does.
+  @Test func anyNumberOfThreadsDrawsTheSameParameters() throws {
+    let configuration = ModelConfiguration(
+      vocabularySize: 403, layers: 1, attention: .init(heads: 2, kvHeads: 1, headSize: 30),
+      feedForward: .init(hiddenSize: 61, intermediateSize: 149, unit: .mglu(.init(count: 2))),
+      contextLength: 8)
+    let one = try LanguageModel(configuration, seed: 3, on: CPUBackend(threads: 1))
+    let three = try LanguageModel(configuration, seed: 3, on: CPUBackend(threads: 3))
+    for (a, b) in zip(one.namedParameters, three.namedParameters) {
+      #expect(a.tensor.array == b.tensor.array, "\(a.name)")
+    }
+  }
 }
 
 /// Gradient memory of a model's layout.

@@ -39,7 +39,6 @@ import Testing
               learningRate: 0.02 / Float(step), beta1: 0.9, beta2: 0.99, epsilon: 1e-8,
               weightDecay: decay, step: step, clipNorm: 1))
           backend.synchronize()
-          #expect(t[1].array.allSatisfy { $0 == 0 })
           let expected = try vector("\(parameter)/\(step)")
           let found = ReferenceMatrix(
             rows: start.rows, columns: start.columns, elements: t[0].array.map(Double.init))
@@ -86,9 +85,6 @@ import Testing
       ) { $0.hasSuffix("norm.weight") ? 0 : Double(settings.weightDecay) }
       #expect(abs(norm - expectedNorm) < Self.bound * expectedNorm)
       #expect((expectedNorm > 20) == (step != 2), "clipping must be on in 1 and 3, off in 2")
-      for parameter in trained {
-        #expect(optimizer.gradients[parameter.tensor].array.allSatisfy { $0 == 0 })
-      }
     }
     let found = ReferenceModel(model).parameters
     for (name, before) in start {

@@ -4,8 +4,8 @@
 // Any grid of blocks of 256 threads, four elements to a thread. `step` is rate / c1, `shrink` is
 // 1 - rate decay, `unbias` 1 / c2. A squared norm that is not finite leaves everything as it is.
 extern "C" __global__ void __launch_bounds__(256) adamw(
-    float *__restrict__ weights, float *__restrict__ gradient, float *__restrict__ first_moment,
-    float *__restrict__ second_moment, u16 *__restrict__ copy,
+    float *__restrict__ weights, const float *__restrict__ gradient,
+    float *__restrict__ first_moment, float *__restrict__ second_moment, u16 *__restrict__ copy,
     const double *__restrict__ squared_norm, i64 count, float step, float shrink, float unbias,
     float beta1, float beta2, float epsilon, float clip_norm) {
   // One thread asks what may be the host's memory.
@@ -15,7 +15,7 @@ extern "C" __global__ void __launch_bounds__(256) adamw(
   const double norm = norm_of_all;
   if (!isfinite(norm)) return;
   const float scale = clip_norm > 0.f && norm > (double)clip_norm ? clip_norm / (float)norm : 1.f;
-  auto update = [&](float &w, float &g, float &m, float &v) {
+  auto update = [&](float &w, float g, float &m, float &v) {
     g *= scale;
     m = beta1 * m + (1.f - beta1) * g;
     v = beta2 * v + (1.f - beta2) * g * g;
@@ -25,20 +25,18 @@ extern "C" __global__ void __launch_bounds__(256) adamw(
   const i64 thread = blockIdx.x * (i64)blockDim.x + threadIdx.x;
   const i64 fours = WIDE ? count / 4 : 0;
   for (i64 i = thread; i < fours; i += stride) {
-    float4 w = ((float4 *)weights)[i], g = ((float4 *)gradient)[i];
+    float4 w = ((float4 *)weights)[i], g = ((const float4 *)gradient)[i];
     float4 m = ((float4 *)first_moment)[i], v = ((float4 *)second_moment)[i];
     update(w.x, g.x, m.x, v.x), update(w.y, g.y, m.y, v.y);
     update(w.z, g.z, m.z, v.z), update(w.w, g.w, m.w, v.w);
     ((float4 *)weights)[i] = w;
     ((float4 *)first_moment)[i] = m;
     ((float4 *)second_moment)[i] = v;
-    ((float4 *)gradient)[i] = make_float4(0.f, 0.f, 0.f, 0.f);
     if (copy)
       ((uint2 *)copy)[i] = make_uint2(training::narrow(w.x, w.y), training::narrow(w.z, w.w));
   }
   for (i64 i = fours * 4 + thread; i < count; i += stride) {
     update(weights[i], gradient[i], first_moment[i], second_moment[i]);
-    gradient[i] = 0.f;
     if (copy) copy[i] = (u16)training::narrow(weights[i], 0.f);
   }
 }

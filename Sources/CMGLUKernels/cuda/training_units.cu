@@ -9,7 +9,8 @@
 //     du = dA p g'(u) v      dv = dA p g(u)      dp = sum over columns of dA g(u) v
 //
 // stack_masked      stack = [M_1 (.) W; ...; M_m (.) W; W], M_i = 1 where L_i > 0.
-// unstack_gradient  dW += sum_i M_i (.) P_i + Q, dL_i += W (.) P_i, stack gradient [P_1; ...; Q].
+// unstack_gradient  dW += sum_i M_i (.) P_i + Q, dL_i += W (.) P_i, stack gradient [P_1; ...; Q]; = in place
+//                   of += unless it accumulates.
 // combine           a from the streams.
 // combine_backward  the streams' gradient, which may take the place of the streams, and dp.
 // route_backward    dlogits = p (.) (dp - sum_k p_k dp_k).
@@ -185,21 +186,21 @@ extern "C" __global__ void __launch_bounds__(256) stack_masked(
 extern "C" __global__ void __launch_bounds__(256) unstack_gradient(
     const float *__restrict__ stack_gradient, const float *__restrict__ weight,
     const float *__restrict__ logits, float *__restrict__ weight_gradient,
-    float *__restrict__ logits_gradient, i64 size, int masks) {
+    float *__restrict__ logits_gradient, i64 size, int masks, int accumulates) {
   using namespace units;
   const i64 at = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * 4, live = size - at;
   if (live <= 0) return;
-  float w[4], total[4], dw[4];
+  float w[4], total[4], dw[4] = {};
   load(weight + at, w, live);
-  load(weight_gradient + at, dw, live);
+  if (accumulates) load(weight_gradient + at, dw, live);
   load(stack_gradient + masks * size + at, total, live);
 #pragma unroll
   for (int k = 0; k < 4; k++) total[k] += dw[k];
   for (int i = 0; i < masks; i++) {
-    float p[4], l[4], dl[4];
+    float p[4], l[4], dl[4] = {};
     load(stack_gradient + i * size + at, p, live);
     load(logits + i * size + at, l, live);
-    if (logits_gradient) load(logits_gradient + i * size + at, dl, live);
+    if (logits_gradient && accumulates) load(logits_gradient + i * size + at, dl, live);
 #pragma unroll
     for (int k = 0; k < 4; k++) {
       total[k] += l[k] > 0.f ? p[k] : 0.f;

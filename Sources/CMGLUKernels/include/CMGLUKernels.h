@@ -39,10 +39,10 @@ typedef struct {
   void (*stack_masked)(const float *w, const float *logits, float *stack, int64_t masks,
                        int64_t size, int64_t begin, int64_t end);
   // dW += sum_i M_i (.) P_i + Q and, unless dlogits is NULL, dL_i += W (.) P_i,
-  // from dstack = [P_1; ...; P_n; Q].
+  // from dstack = [P_1; ...; P_n; Q]; = in place of += unless it `accumulates`.
   void (*unstack_gradient)(const float *w, const float *logits, const float *dstack, float *dw,
-                           float *dlogits, int64_t masks, int64_t size, int64_t begin,
-                           int64_t end);
+                           float *dlogits, bool accumulates, int64_t masks, int64_t size,
+                           int64_t begin, int64_t end);
   // routes = softmax over the k largest of logits[row, masks], 0 elsewhere; ties: lower index.
   void (*route)(const float *logits, float *routes, int64_t masks, int64_t k, int64_t begin,
                 int64_t end);

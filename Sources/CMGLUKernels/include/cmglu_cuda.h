@@ -20,6 +20,11 @@ typedef struct CUevent_st *cmglu_cuda_event;
 typedef struct CUgraph_st *cmglu_cuda_graph;
 typedef struct CUgraphExec_st *cmglu_cuda_graph_exec;
 
+// CUipcMemHandle: passed by value.
+typedef struct {
+  char bytes[64];
+} cmglu_cuda_ipc_handle;
+
 // CUlaunchAttribute: the value is a union of 64 bytes, whose used members all begin with words.
 typedef struct {
   uint32_t id;
@@ -87,9 +92,22 @@ _Static_assert(sizeof(void *) != 8 || offsetof(cmglu_cuda_launch, attribute_coun
   FUNCTION(cuMemsetD32Async, "cuMemsetD32Async",                                                   \
            (cmglu_cuda_address to, unsigned value, size_t count, cmglu_cuda_stream stream))        \
   FUNCTION(cuStreamCreate, "cuStreamCreate", (cmglu_cuda_stream *stream, unsigned flags))          \
+  FUNCTION(cuStreamCreateWithPriority, "cuStreamCreateWithPriority",                               \
+           (cmglu_cuda_stream *stream, unsigned flags, int priority))                              \
   FUNCTION(cuStreamDestroy, "cuStreamDestroy_v2", (cmglu_cuda_stream stream))                      \
   FUNCTION(cuStreamSynchronize, "cuStreamSynchronize", (cmglu_cuda_stream stream))                 \
   FUNCTION(cuStreamQuery, "cuStreamQuery", (cmglu_cuda_stream stream))                             \
+  FUNCTION(cuStreamWriteValue32, "cuStreamWriteValue32_v2",                                        \
+           (cmglu_cuda_stream stream, cmglu_cuda_address to, unsigned value, unsigned flags))      \
+  FUNCTION(cuStreamWaitValue32, "cuStreamWaitValue32_v2",                                          \
+           (cmglu_cuda_stream stream, cmglu_cuda_address at, unsigned value, unsigned flags))      \
+  FUNCTION(cuIpcGetMemHandle, "cuIpcGetMemHandle",                                                 \
+           (cmglu_cuda_ipc_handle * handle, cmglu_cuda_address address))                           \
+  FUNCTION(cuIpcOpenMemHandle, "cuIpcOpenMemHandle_v2",                                            \
+           (cmglu_cuda_address * address, cmglu_cuda_ipc_handle handle, unsigned flags))           \
+  FUNCTION(cuIpcCloseMemHandle, "cuIpcCloseMemHandle", (cmglu_cuda_address address))               \
+  FUNCTION(cuStreamWaitEvent, "cuStreamWaitEvent",                                                 \
+           (cmglu_cuda_stream stream, cmglu_cuda_event event, unsigned flags))                     \
   FUNCTION(cuStreamBeginCapture, "cuStreamBeginCapture_v2", (cmglu_cuda_stream stream, int mode))  \
   FUNCTION(cuStreamEndCapture, "cuStreamEndCapture",                                               \
            (cmglu_cuda_stream stream, cmglu_cuda_graph *graph))                                    \

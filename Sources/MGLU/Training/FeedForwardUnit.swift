@@ -72,7 +72,7 @@ extension FeedForwardConfiguration {
   }
 }
 
-/// The gradient of the wide weights: parameters accumulate, a scratch stack is overwritten.
+/// The gradient of the wide weights: parameters may accumulate, a scratch stack is overwritten.
 public struct WideGradient: Sendable {
   /// `[streams * d, h]`.
   public let tensor: Tensor
@@ -169,8 +169,8 @@ extension FeedForwardUnit {
       into: saved.output)
   }
 
-  /// From the gradient of the intermediate activation `[n, d]`: adds to the parameters' gradients
-  /// and writes dX `[n, h]`. `saved` is used up.
+  /// From the gradient of the intermediate activation `[n, d]`: adds to the parameters' gradients, or
+  /// takes their place where they do not accumulate, and writes dX `[n, h]`. `saved` is used up.
   ///
   /// Cost: 4 n streams d h operations in two products; nothing is allocated.
   public func backward(
@@ -193,7 +193,9 @@ extension FeedForwardUnit {
       backend.routeBackward(routing, routes: routes, logitsGradient: logitsGradient)
       backend.multiply(logitsGradient, router.weight, into: xGradient, adding: xGradient)
       let weightGradient = gradients[router.weight]
-      backend.multiply(logitsGradient.transposed, x, into: weightGradient, adding: weightGradient)
+      backend.multiply(
+        logitsGradient.transposed, x, into: weightGradient,
+        adding: gradients.accumulates ? weightGradient : nil)
     }
   }
 

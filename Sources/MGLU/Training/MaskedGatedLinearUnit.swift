@@ -80,6 +80,7 @@ public struct MaskedGatedLinearUnit: FeedForwardUnit {
   ) {
     backend.unstackGradient(
       wide.tensor, weight: weight, logits: maskLogits, weightGradient: gradients[weight],
-      logitsGradient: maskKind == .learned ? gradients[maskLogits] : nil)
+      logitsGradient: maskKind == .learned ? gradients[maskLogits] : nil,
+      accumulates: gradients.accumulates)
   }
 }

@@ -32,7 +32,7 @@ public struct UnmaskedUnit: FeedForwardUnit {
   }
 
   public func wideGradient(_ gradients: Gradients, scratch: StackScratch) -> WideGradient {
-    WideGradient(tensor: gradients[weight], accumulates: true)
+    WideGradient(tensor: gradients[weight], accumulates: gradients.accumulates)
   }
 
   public func finishGradient(

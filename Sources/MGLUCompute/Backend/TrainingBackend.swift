@@ -35,10 +35,11 @@ public protocol TrainingBackend: Backend {
   func stackMasked(_ weight: Tensor, logits: Tensor, into stack: Tensor)
 
   /// dW += sum_i M_i (.) P_i + Q and dL_i += W (.) P_i (straight-through), where
-  /// stackGradient is [P_1; ...; P_m; Q]. Without `logitsGradient` the masks stay as they are.
+  /// stackGradient is [P_1; ...; P_m; Q], or = in place of += unless it `accumulates`. Without
+  /// `logitsGradient` the masks stay as they are.
   func unstackGradient(
     _ stackGradient: Tensor, weight: Tensor, logits: Tensor, weightGradient: Tensor,
-    logitsGradient: Tensor?)
+    logitsGradient: Tensor?, accumulates: Bool)
 
   /// a `[n, d]` from streams `[n, streams d]`, and route weights `[n, m]` where there is a router.
   func combine(
@@ -116,10 +117,10 @@ public protocol TrainingBackend: Backend {
 
   // Optimizer ------------------------------------------------------------------------------------
 
-  /// One step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) over `weights`,
-  /// whose gradient it leaves zero.
+  /// One step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) over `weights`; the
+  /// gradient stays as it is.
   ///
-  /// A squared norm (float64 `[1]`) that is not finite changes nothing, the gradient included.
+  /// A squared norm (float64 `[1]`) that is not finite changes nothing.
   /// `copy`, where given, is what products read: it becomes the weights in its own type.
   func adamW(
     _ weights: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
@@ -137,6 +138,16 @@ public protocol TrainingBackend: Backend {
 
   // Several ranks --------------------------------------------------------------------------------
 
+  /// Enqueues what `body` asks for beside what is asked for afterwards: it waits for all that was asked
+  /// for before, here and aside, and nothing waits for it but ``wait(for:)``. A backend without a queue
+  /// just computes.
+  ///
+  /// - Parameter body: Asks for exchanges, and for operations over elements, whose memory no others write
+  ///   meanwhile.
+  func aside(_ body: () -> Void) -> Milestone
+  /// Lets what is asked for from now on wait until what was enqueued aside is done.
+  func wait(for milestone: Milestone)
+
   /// What moves this backend's tensors between the ranks of `group`. All ranks must call it.
   func communicator(of group: RankGroup) throws(CommunicationError) -> any Communicator
 
@@ -150,8 +161,24 @@ public protocol TrainingBackend: Backend {
   func convert(_ source: Tensor, into target: Tensor)
 }
 
+/// The end of what a backend was asked for aside.
+public struct Milestone: Sendable {
+  /// What the backend knows it by; `nil` where nothing is left to wait for.
+  let event: (any AnyObject & Sendable)?
+
+  /// One that nothing has to wait for.
+  public static let reached = Milestone(event: nil)
+}
+
 // What a backend need not implement.
 extension TrainingBackend {
+  public func aside(_ body: () -> Void) -> Milestone {
+    body()
+    return .reached
+  }
+
+  public func wait(for milestone: Milestone) {}
+
   public var productType: DataType { .float32 }
 
   public var vocabularyMultiple: Int { 1 }
@@ -176,6 +203,19 @@ extension TrainingBackend {
 extension TrainingBackend {
   /// The elements that ``sumsOfSquares(_:into:)`` adds up at a time.
   public static var squareBlock: Int { 1 << 14 }
+}
+
+extension TrainingBackend {
+  /// Adds to the gradients; see
+  /// ``unstackGradient(_:weight:logits:weightGradient:logitsGradient:accumulates:)``.
+  public func unstackGradient(
+    _ stackGradient: Tensor, weight: Tensor, logits: Tensor, weightGradient: Tensor,
+    logitsGradient: Tensor?
+  ) {
+    unstackGradient(
+      stackGradient, weight: weight, logits: logits, weightGradient: weightGradient,
+      logitsGradient: logitsGradient, accumulates: true)
+  }
 }
 
 extension TrainingBackend {

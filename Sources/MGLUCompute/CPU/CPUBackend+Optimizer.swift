@@ -17,7 +17,6 @@ extension CPUBackend {
         corrections.first,
         corrections.second, scale, Int64(range.lowerBound), Int64(range.upperBound))
     }
-    clear(gradient)
   }
 
   public func sumsOfSquares(_ x: Tensor, into sums: Tensor) {

@@ -14,7 +14,7 @@ extension CPUBackend {
 
   public func unstackGradient(
     _ stackGradient: Tensor, weight: Tensor, logits: Tensor, weightGradient: Tensor,
-    logitsGradient: Tensor?
+    logitsGradient: Tensor?, accumulates: Bool
   ) {
     let masks = logits.count / weight.count
     precondition(
@@ -23,8 +23,8 @@ extension CPUBackend {
     pool.forEachRange(of: weight.count, unit: 16, grain: 1 << 13) { range in
       kernels.unstack_gradient(
         weight.floats, logits.floats, stackGradient.floats, weightGradient.floats,
-        logitsGradient?.floats, Int64(masks), Int64(weight.count), Int64(range.lowerBound),
-        Int64(range.upperBound))
+        logitsGradient?.floats, accumulates, Int64(masks), Int64(weight.count),
+        Int64(range.lowerBound), Int64(range.upperBound))
     }
   }
 

@@ -80,10 +80,4 @@ extension CUDABackend {
       grid: LaunchSize((source.count + 2047) / 2048), block: 256, programmatic: false,
       arguments: source.deviceAddress, target.deviceAddress, Int64(source.count))
   }
-
-  public func communicator(
-    of group: RankGroup
-  ) throws(CommunicationError) -> any Communicator {
-    try NCCLCommunicator(group, on: stream)
-  }
 }

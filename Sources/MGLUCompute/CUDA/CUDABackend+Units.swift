@@ -17,7 +17,7 @@ extension CUDABackend {
 
   public func unstackGradient(
     _ stackGradient: Tensor, weight: Tensor, logits: Tensor, weightGradient: Tensor,
-    logitsGradient: Tensor?
+    logitsGradient: Tensor?, accumulates: Bool
   ) {
     let (size, masks) = (weight.count, logits.count / weight.count)
     precondition(
@@ -28,7 +28,8 @@ extension CUDABackend {
       options: rowOptions(size, stackGradient, weight, logits, weightGradient, logitsGradient),
       grid: LaunchSize((size + 1023) / 1024), block: 256, programmatic: false,
       arguments: stackGradient.deviceAddress, weight.deviceAddress, logits.deviceAddress,
-      weightGradient.deviceAddress, logitsGradient?.deviceAddress ?? 0, Int64(size), Int32(masks))
+      weightGradient.deviceAddress, logitsGradient?.deviceAddress ?? 0, Int64(size), Int32(masks),
+      Int32(accumulates ? 1 : 0))
   }
 
   public func combine(

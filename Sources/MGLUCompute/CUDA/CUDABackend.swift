@@ -34,6 +34,8 @@ public final class CUDABackend: InferenceBackend, TrainingBackend {
   // Made at the first product: inference needs no cuBLASLt.
   nonisolated(unsafe) var products: CUDAProducts?
   nonisolated(unsafe) var chosen: [String: String] = [:]
+  // Made when something is first asked for aside.
+  nonisolated(unsafe) var side: CUDAStream?
   // Made at the first measurement.
   nonisolated(unsafe) var stopwatch: (start: CUDAEvent, end: CUDAEvent)?
 

@@ -55,7 +55,7 @@ final class CUDAProducts {
   }
 
   static let workspaceBytes = 32 << 20
-  private static let candidates = 8
+  private static let candidates = 16
 
   private let library: CUBLASLt
   private let context: CUDAContext

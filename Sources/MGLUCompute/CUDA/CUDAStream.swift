@@ -13,12 +13,19 @@ public final class CUDAStream: Sendable {
     (self.context, bits, isBorrowed) = (context, handle, true)
   }
 
-  /// Creates an empty stream.
-  public init(on context: CUDAContext) throws(CUDAError) {
+  /// Creates an empty stream, whose work starts before that of others where it `isFirst`.
+  public init(on context: CUDAContext, isFirst: Bool = false) throws(CUDAError) {
     var stream: OpaquePointer?
-    let nonBlocking: UInt32 = 1
-    try context.driver.check(
-      context.current().cuStreamCreate(&stream, nonBlocking), "cuStreamCreate")
+    let (nonBlocking, highest): (UInt32, Int32) = (1, -5)
+    if isFirst {
+      // Priorities beyond those of a GPU are its highest.
+      try context.driver.check(
+        context.current().cuStreamCreateWithPriority(&stream, nonBlocking, highest),
+        "cuStreamCreateWithPriority")
+    } else {
+      try context.driver.check(
+        context.current().cuStreamCreate(&stream, nonBlocking), "cuStreamCreate")
+    }
     self.context = context
     bits = UInt(bitPattern: stream)
     isBorrowed = false
@@ -46,6 +53,27 @@ public final class CUDAStream: Sendable {
       try context.driver.check(result, "cuStreamQuery")
       return true
     }
+  }
+
+  /// Lets what is enqueued from now on wait for an event, as it was last recorded.
+  func wait(for event: CUDAEvent) throws(CUDAError) {
+    try context.driver.check(
+      context.current().cuStreamWaitEvent(handle, event.handle, 0), "cuStreamWaitEvent")
+  }
+
+  /// Writes a word of 32 bits that this GPU reaches, another's too, after all that was enqueued.
+  func write(_ value: UInt32, to address: UInt64) throws(CUDAError) {
+    try context.driver.check(
+      context.current().cuStreamWriteValue32(handle, address, value, 0), "cuStreamWriteValue32")
+  }
+
+  /// Lets what is enqueued from now on wait until a word has reached `value`, counted on from 0 again
+  /// behind the largest.
+  func wait(until address: UInt64, reaches value: UInt32) throws(CUDAError) {
+    let greaterOrEqual: UInt32 = 0
+    try context.driver.check(
+      context.current().cuStreamWaitValue32(handle, address, value, greaterOrEqual),
+      "cuStreamWaitValue32")
   }
 
   /// Copies host memory to the GPU. Memory that is not pinned may be changed when this returns;
@@ -98,10 +126,12 @@ public final class CUDAEvent: Sendable {
   private let bits: UInt
   var handle: OpaquePointer? { OpaquePointer(bitPattern: bits) }
 
-  /// Creates an event.
-  public init(on context: CUDAContext) throws(CUDAError) {
+  /// Creates an event, which knows when it was reached unless it is not `isTimed`.
+  public init(on context: CUDAContext, isTimed: Bool = true) throws(CUDAError) {
     var event: OpaquePointer?
-    try context.driver.check(context.current().cuEventCreate(&event, 0), "cuEventCreate")
+    let disableTiming: UInt32 = 2
+    try context.driver.check(
+      context.current().cuEventCreate(&event, isTimed ? 0 : disableTiming), "cuEventCreate")
     self.context = context
     bits = UInt(bitPattern: event)
   }

@@ -9,15 +9,19 @@ import Synchronization
   import Darwin
 #endif
 
-/// Moves tensors between GPUs through NCCL, on the stream of a backend. Of NCCL it uses sends and
-/// receives alone: NCCL's own sums depend on algorithm, protocol and the number of GPUs.
+/// Moves tensors between GPUs through NCCL, on the stream that a backend is using. Of NCCL it uses sends and
+/// receives alone: NCCL's own sums depend on algorithm, protocol and the number of GPUs. Named exchanges
+/// between GPUs of one machine that reach each other's memory may be ``PeerCopies``.
 ///
 /// No call waits for another rank without looking whether one was lost.
 public final class NCCLCommunicator: Communicator {
   public let group: RankGroup
   private let library: NCCL
-  private let stream: CUDAStream
+  private let currentStream: @Sendable () -> CUDAStream
+  private var stream: CUDAStream { currentStream() }
   private let handle: UInt
+  // Touched by the one thread that drives the backend.
+  private nonisolated(unsafe) let peers: PeerCopies?
   private let failure = Mutex<CommunicationError?>(nil)
   private let isAborted = Mutex(false)
   private var communicator: OpaquePointer? { OpaquePointer(bitPattern: handle) }
@@ -26,24 +30,28 @@ public final class NCCLCommunicator: Communicator {
   ///
   /// - Parameters:
   ///   - group: The ranks.
-  ///   - stream: Where transfers are enqueued.
+  ///   - stream: Says where transfers are enqueued.
   /// - Throws: ``CommunicationProblem/noLibrary`` where there is no NCCL.
   public convenience init(
-    _ group: RankGroup, on stream: CUDAStream
+    _ group: RankGroup, on stream: @escaping @Sendable () -> CUDAStream
   ) throws(CommunicationError) {
     try self.init(group, on: stream, through: NCCL.shared())
   }
 
   package init(
-    _ group: RankGroup, on stream: CUDAStream, through library: NCCL
+    _ group: RankGroup, on stream: @escaping @Sendable () -> CUDAStream, through library: NCCL
   ) throws(CommunicationError) {
     let functions = library.functions
-    try Self.makeCurrent(stream)
+    try Self.makeCurrent(stream())
     var id = cmglu_nccl_id()
     if group.isLeader {
       let result = functions.ncclGetUniqueId(&id)
       if result != 0 { throw library.error(result, "ncclGetUniqueId") }
     }
+    // Not measured against NCCL's own yet.
+    peers =
+      Environment.value("MGLU_PEER_COPIES") == "1"
+      ? try PeerCopies(group, on: stream().context) : nil
     let bytes = try group.broadcast(withUnsafeBytes(of: id) { Array($0) })
     guard bytes.count == MemoryLayout<cmglu_nccl_id>.size else {
       throw CommunicationError(.transport, "rank 0 sent no id of NCCL's")
@@ -57,7 +65,7 @@ public final class NCCLCommunicator: Communicator {
     }
     self.group = group
     self.library = library
-    self.stream = stream
+    currentStream = stream
     handle = UInt(bitPattern: communicator)
     guard result == CMGLU_NCCL_SUCCESS || result == CMGLU_NCCL_IN_PROGRESS else {
       throw library.error(result, "ncclCommInitRankConfig")
@@ -96,10 +104,20 @@ public final class NCCLCommunicator: Communicator {
     }
   }
 
-  public func exchange(sends: [Transfer], receives: [Transfer]) {
+  public var summary: String { peers == nil ? "NCCL" : "copy engines and NCCL" }
+
+  public func forget() { peers?.forget() }
+
+  public func exchange(sends: [Transfer], receives: [Transfer], named name: String?) {
     guard failure.withLock({ $0 == nil }) else { return }
     do throws(CommunicationError) {
+      let stream = stream
       try Self.makeCurrent(stream)
+      if let name, let peers,
+        try peers.exchange(sends: sends, receives: receives, named: name, on: stream)
+      {
+        return
+      }
       let functions = library.functions
       func check(_ result: Int32, _ call: String) throws(CommunicationError) {
         guard result == CMGLU_NCCL_SUCCESS || result == CMGLU_NCCL_IN_PROGRESS else {

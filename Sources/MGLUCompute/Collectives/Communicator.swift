@@ -42,6 +42,8 @@ public struct Transfer: Sendable {
 public protocol Communicator: AnyObject, Sendable {
   /// The ranks.
   var group: RankGroup { get }
+  /// What moves tensors, in a few words.
+  var summary: String { get }
 
   /// Sends and receives side by side, in order with the operations of the backend. What one rank sends
   /// another is received in the order of the lists, and each pair has equal sizes on both ends.
@@ -51,7 +53,13 @@ public protocol Communicator: AnyObject, Sendable {
   /// - Parameters:
   ///   - sends: Tensors of this rank, unchanged until ``finish()``.
   ///   - receives: Tensors to fill.
-  func exchange(sends: [Transfer], receives: [Transfer])
+  ///   - name: Where given, the same tensors of every rank are meant each time, until ``forget()``, and
+  ///     all ranks call it: what they tell each other once need not be told again.
+  func exchange(sends: [Transfer], receives: [Transfer], named name: String?)
+
+  /// Lets go of the tensors of named exchanges, whose memory may then be freed. All ranks must call it,
+  /// once their exchanges are done.
+  func forget()
 
   /// Waits for every exchange, and every operation of the backend before it.
   ///
@@ -60,14 +68,24 @@ public protocol Communicator: AnyObject, Sendable {
 }
 
 extension Communicator {
+  public func forget() {}
+
+  /// An exchange of tensors that may be others each time.
+  public func exchange(sends: [Transfer], receives: [Transfer]) {
+    exchange(sends: sends, receives: receives, named: nil)
+  }
+
   /// Gives the tensors of each rank to all others, which have them at the same places.
   ///
-  /// - Parameter pieces: The tensors that each rank has, by rank; empty ones are left out.
-  public func allGather(_ pieces: [[Tensor]]) {
+  /// - Parameters:
+  ///   - pieces: The tensors that each rank has, by rank; empty ones are left out.
+  ///   - name: See ``exchange(sends:receives:named:)``.
+  public func allGather(_ pieces: [[Tensor]], named name: String? = nil) {
     let pieces = pieces.map { $0.filter { $0.count > 0 } }
     let others = (0..<group.size).filter { $0 != group.rank }
     exchange(
       sends: pieces[group.rank].flatMap { piece in others.map { Transfer(piece, peer: $0) } },
-      receives: others.flatMap { peer in pieces[peer].map { Transfer($0, peer: peer) } })
+      receives: others.flatMap { peer in pieces[peer].map { Transfer($0, peer: peer) } },
+      named: name)
   }
 }

@@ -57,11 +57,13 @@ public final class SocketCommunicator: Communicator {
     self.sockets = sockets
   }
 
+  public var summary: String { "TCP" }
+
   public func finish() throws(CommunicationError) {
     if let failure = failure.withLock({ $0 }) ?? group.failure { throw failure }
   }
 
-  public func exchange(sends: [Transfer], receives: [Transfer]) {
+  public func exchange(sends: [Transfer], receives: [Transfer], named name: String?) {
     guard failure.withLock({ $0 == nil }) else { return }
     var flows = (0..<group.size).compactMap { peer in
       sockets[peer].map { Flow(peer: peer, socket: $0, sends: sends, receives: receives) }

@@ -33,10 +33,24 @@ public struct Philox: RandomNumberGenerator, Sendable {
 
   /// The stream of `purpose` at `step` under `seed`.
   public init(seed: UInt64, purpose: RandomPurpose, step: UInt64 = 0) {
+    self.init(seed: seed, purpose: purpose, step: step, skippingBlocks: 0)
+  }
+
+  /// The same stream behind its first blocks, of four words or four normal numbers each: parts of it may
+  /// be drawn side by side.
+  ///
+  /// - Parameters:
+  ///   - seed: The seed.
+  ///   - purpose: What the numbers are for.
+  ///   - step: Which stream of that purpose.
+  ///   - blocks: How many blocks are skipped.
+  package init(
+    seed: UInt64, purpose: RandomPurpose, step: UInt64, skippingBlocks blocks: UInt64
+  ) {
     let purposeKey = UInt64(purpose.rawValue) &* 0x9e37_79b9_7f4a_7c15
     key = Self.halves(seed ^ purposeKey)
-    let step = Self.halves(step)
-    counter = SIMD4(0, 0, step.x, step.y)
+    let (step, block) = (Self.halves(step), Self.halves(blocks))
+    counter = SIMD4(block.x, block.y, step.x, step.y)
   }
 
   private static func halves(_ x: UInt64) -> SIMD2<UInt32> {

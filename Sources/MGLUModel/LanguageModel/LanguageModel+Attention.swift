@@ -77,7 +77,7 @@ extension LanguageModel {
       backend.addBiasBackward(d.residual, biasGradient: gradients[bias])
     }
     backend.multiply(d.residual, layer.output, into: d.attention.output)
-    multiply(d.residual, a.output, addingTo: gradients[layer.output])
+    multiply(d.residual, a.output, gradientOf: layer.output, gradients)
     backend.attentionBackward(
       d.attention.output, qkv: a.qkv, output: a.output, logSumExp: a.logSumExp, shape: shape,
       length: activations.length, qkvGradient: d.attention.qkv)
@@ -89,7 +89,7 @@ extension LanguageModel {
       backend.addBiasBackward(d.attention.projected, biasGradient: gradients[bias])
     }
     backend.multiply(d.attention.projected, layer.qkv, into: d.normed)
-    multiply(d.attention.projected, a.normed, addingTo: gradients[layer.qkv])
+    multiply(d.attention.projected, a.normed, gradientOf: layer.qkv, gradients)
     backend.rmsNormBackward(
       d.normed, x: x, weight: layer.inputNorm, inverseRMS: a.inverseRMS, xGradient: d.residual,
       weightGradient: gradients[layer.inputNorm])

@@ -1,23 +1,37 @@
 extension LanguageModel {
   /// One forward and backward pass: the losses into `activations.losses`, and `scale` times the
-  /// gradient of their sum added to `gradients`. With a `teacher` the losses are those of its
-  /// `Distillation`.
+  /// gradient of their sum added to `gradients`, or in their place where they do not accumulate.
   ///
   /// Cost: three times the forward pass. Nothing is allocated.
+  ///
+  /// - Parameters:
+  ///   - activations: The batch, and memory of the pass.
+  ///   - gradients: Where the gradients go.
+  ///   - scale: What the gradient of the sum of losses is multiplied by.
+  ///   - teacher: Whose `Distillation` the losses are then those of.
+  ///   - completed: Called with the index of each layer, last to first, once what computes the gradients
+  ///     of its matrices and mask logits is enqueued.
   public func lossAndGradients(
     _ activations: ModelActivations, into gradients: Gradients, scale: Float,
-    teacher: Teacher? = nil
+    teacher: Teacher? = nil, completed: (_ layer: Int) -> Void = { _ in }
   ) {
     guard let d = activations.gradients else {
       preconditionFailure("activations laid out for evaluation were used for training")
     }
     let weights = deviceWeights
+    if !gradients.accumulates {
+      // Norms and biases always add to theirs, and so does the embedding, below a head of its own.
+      backend.clear(gradients.arena.floats(inBytes: weights.vectorBytes))
+      if weights.stack.untiedHead != nil { backend.clear(gradients[weights.embedding]) }
+    }
     hidden(activations)
     teacher?.read(activations.batch)
     // The head: its logits become their own gradient, chunk by chunk.
     losses(activations, gradientScale: scale, teacher: teacher) { rows, logits in
       backend.multiply(logits, weights.head, into: d.normed[rows])
-      multiply(logits, activations.normed[rows], addingTo: gradients[weights.head])
+      multiply(
+        logits, activations.normed[rows], gradientOf: weights.head, gradients,
+        isFirst: rows.lowerBound == 0)
     }
     backend.clear(d.residual)
     backend.rmsNormBackward(
@@ -29,14 +43,21 @@ extension LanguageModel {
       }
       backward(
         weights.layers[index], activations.layers[index], d, gradients, activations: activations)
+      completed(index)
     }
     backend.embedBackward(
       d.residual, tokens: activations.resident.tokens, tableGradient: gradients[weights.embedding])
   }
 
-  /// dW += dY^T X.
-  func multiply(_ upstream: Tensor, _ x: Tensor, addingTo gradient: Tensor) {
-    backend.multiply(upstream.transposed, x, into: gradient, adding: gradient)
+  /// dW += dY^T X, or dW = dY^T X where it is the first part of gradients that do not accumulate.
+  func multiply(
+    _ upstream: Tensor, _ x: Tensor, gradientOf weight: Tensor, _ gradients: Gradients,
+    isFirst: Bool = true
+  ) {
+    let gradient = gradients[weight]
+    backend.multiply(
+      upstream.transposed, x, into: gradient,
+      adding: isFirst && !gradients.accumulates ? nil : gradient)
   }
 
   /// Carries the residual's gradient through one block, in place.
@@ -45,7 +66,7 @@ extension LanguageModel {
     _ gradients: Gradients, activations: ModelActivations
   ) {
     backend.multiply(d.residual, layer.down, into: d.feedForward)
-    multiply(d.residual, a.feedForward.output, addingTo: gradients[layer.down])
+    multiply(d.residual, a.feedForward.output, gradientOf: layer.down, gradients)
     layer.unit.backward(
       d.feedForward, x: a.middleNormed, saved: a.feedForward, xGradient: d.normed,
       gradients: gradients, scratch: activations.scratch, on: backend)

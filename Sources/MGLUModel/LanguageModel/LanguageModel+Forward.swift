@@ -48,6 +48,8 @@ extension LanguageModel {
   func hidden(_ activations: ModelActivations) {
     let a = activations
     let weights = deviceWeights
+    let arrivals = takeArrivals()
+    if let first = arrivals.first { backend.wait(for: first) }
     if a.resident.isCopy(of: a.batch) {
       backend.copy(a.batch.tokens, into: a.resident.tokens)
       backend.copy(a.batch.targets, into: a.resident.targets)
@@ -55,6 +57,7 @@ extension LanguageModel {
     backend.embed(a.resident.tokens, table: weights.embedding, into: a.layers[0].input)
     for (index, layer) in weights.layers.enumerated() {
       let saved = a.layers[index]
+      if index + 1 < arrivals.count { backend.wait(for: arrivals[index + 1]) }
       forward(layer, saved, activations: a)
       backend.multiply(
         saved.feedForward.output, layer.down.transposed, into: a.output(of: index),

@@ -22,6 +22,8 @@ public final class LanguageModel: Sendable {
   /// ``masterParameters``, rounded.
   public let productCopies: Arena?
   let rotary: RotaryTables
+  // Touched by the one thread that runs the model.
+  private nonisolated(unsafe) var arrivals: [Milestone] = []
 
   /// A model with all parameters zero, to be initialized or loaded.
   public init(
@@ -67,6 +69,7 @@ public final class LanguageModel: Sendable {
 
   /// Makes ``productCopies`` of the float32 parameters.
   package func roundCopies() {
+    completeParameters()
     guard let copies = productCopies(of: weights.productBytes) else { return }
     backend.convert(masterParameters.floats(inBytes: weights.productBytes), into: copies)
   }
@@ -80,12 +83,32 @@ public final class LanguageModel: Sendable {
   /// Brings the parameters, or those in a part of the arena, back to the host, once all that was
   /// enqueued is done.
   public func download(_ bytes: Range<Int>? = nil) {
+    completeParameters()
     if masterParameters !== weights.arena {
       let bytes = bytes ?? 0..<weights.arena.byteCount
       backend.copy(
         masterParameters.floats(inBytes: bytes), into: weights.arena.floats(inBytes: bytes))
     }
     backend.synchronize()
+  }
+
+  /// Lets the next pass begin while parameters still arrive from elsewhere.
+  ///
+  /// - Parameter milestones: What the embedding, and all that is no layer's, waits for; then what each
+  ///   layer waits for.
+  package func expectParameters(_ milestones: [Milestone]) {
+    completeParameters()
+    arrivals = milestones
+  }
+
+  /// Lets everything from now on wait for the parameters that still arrive.
+  package func completeParameters() {
+    for milestone in takeArrivals() { backend.wait(for: milestone) }
+  }
+
+  func takeArrivals() -> [Milestone] {
+    defer { arrivals = [] }
+    return arrivals
   }
 
   /// Every parameter under its Hugging Face name.
@@ -103,7 +126,9 @@ public final class LanguageModel: Sendable {
   /// Each parameter has a stream of its own, keyed by its name: models of different units that
   /// are drawn from one seed share every parameter they both have.
   public func initialize(seed: UInt64) {
-    for named in weights.named { named.parameter.initialize(named.tensor, seed: seed) }
+    for named in weights.named {
+      named.parameter.initialize(named.tensor, seed: seed, on: backend.host)
+    }
     upload()
   }
 

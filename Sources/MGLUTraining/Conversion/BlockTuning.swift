@@ -62,7 +62,8 @@ struct BlockTuning {
       return (weight, down, layout.tensor([masks, d, h]))
     }
     downCopy = type == .float32 ? down : backend.allocate { $0.tensor([h, d], type) }
-    gradients = Gradients(arena: backend.allocate { trained(&$0).0 }.arena)
+    gradients = Gradients(
+      arena: backend.allocate { trained(&$0).0 }.arena, accumulates: false)
     moments = (backend.allocate { trained(&$0).0 }.arena, backend.allocate { trained(&$0).0 }.arena)
     squaredNorm = backend.allocate { $0.tensor([1], .float64) }
     unit = MaskedGatedLinearUnit(
@@ -86,7 +87,7 @@ struct BlockTuning {
     backend.copy(layer.maskSigns, into: maskLogits)
     backend.copy(layer.down, into: down)
     if downCopy.arena !== down.arena { backend.convert(down, into: downCopy) }
-    for arena in [gradients.arena, moments.first, moments.second] { backend.clear(arena.floats) }
+    for arena in [moments.first, moments.second] { backend.clear(arena.floats) }
     backend.synchronize()
   }
 
@@ -128,7 +129,7 @@ struct BlockTuning {
     // The gradient has the scale twice.
     backend.scaledDifference(error, nil, rowScales: b.scales[0..<n], into: error)
     let downGradient = gradients[down]
-    backend.multiply(error.transposed, saved.output, into: downGradient, adding: downGradient)
+    backend.multiply(error.transposed, saved.output, into: downGradient)
     backend.multiply(error, downCopy, into: upstream)
     unit.backward(
       upstream, x: b.x[0..<n], saved: saved, xGradient: b.xGradient[0..<n], gradients: gradients,

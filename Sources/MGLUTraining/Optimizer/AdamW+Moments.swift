@@ -43,15 +43,16 @@ extension AdamW {
   private func move(_ moments: HostMoments?, _ model: LanguageModel, toHost: Bool) throws {
     let backend = model.backend
     for (host, share) in [(moments?.first, firstMoment), (moments?.second, secondMoment)] {
-      let own = shares.bytes[communicator?.group.rank ?? 0]
       if let host, host !== share.arena {
-        let (inside, outside) = (share.floats(inBytes: own), host.floats(inBytes: own))
-        backend.copy(toHost ? inside : outside, into: toHost ? outside : inside)
+        for own in shares.bytes(of: communicator?.group.rank ?? 0) {
+          let (inside, outside) = (share.floats(inBytes: own), host.floats(inBytes: own))
+          backend.copy(toHost ? inside : outside, into: toHost ? outside : inside)
+        }
       }
       guard let communicator, let staging = sum.staging else { continue }
       // Through memory of the device, because a transport may reach no other.
       for peer in 1..<communicator.group.size {
-        for bytes in Self.pieces(of: shares.bytes[peer], byteCount: staging.byteCount) {
+        for bytes in Self.pieces(of: shares.bytes(of: peer), byteCount: staging.byteCount) {
           let staged = staging.floats(inBytes: 0..<bytes.count)
           if let host {
             let outside = host.floats(inBytes: bytes)
@@ -70,9 +71,11 @@ extension AdamW {
     try backend.finish()
   }
 
-  private static func pieces(of range: Range<Int>, byteCount: Int) -> [Range<Int>] {
-    stride(from: range.lowerBound, to: range.upperBound, by: byteCount).map {
-      $0..<min($0 + byteCount, range.upperBound)
+  private static func pieces(of ranges: [Range<Int>], byteCount: Int) -> [Range<Int>] {
+    ranges.flatMap { range in
+      stride(from: range.lowerBound, to: range.upperBound, by: byteCount).map {
+        $0..<min($0 + byteCount, range.upperBound)
+      }
     }
   }
 }

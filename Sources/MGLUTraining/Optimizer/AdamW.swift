@@ -36,7 +36,7 @@ public struct AdamW: Sendable {
 
   /// The settings.
   public let settings: Settings
-  /// The gradients of a micro-batch, zero after each step.
+  /// The gradients of a micro-batch, in whose place those of the next come.
   public let gradients: Gradients
   /// The sum of a step's gradients.
   package let sum: GradientSum
@@ -46,13 +46,14 @@ public struct AdamW: Sendable {
   let firstMoment: ArenaShare
   let secondMoment: ArenaShare
   let communicator: (any Communicator)?
+  private let backend: any TrainingBackend
   private let squaredBlocks: Tensor
   private let squaredNorm: Tensor
   private let hostSquaredNorm: Tensor
-  /// What passes read of every rank's share, by rank.
-  private let readParameters: [[Tensor]]
+  /// What passes read of every rank's share of a stage, by rank.
+  private let readParameters: [[[Tensor]]]
 
-  private var own: Range<Int> { shares.bytes[communicator?.group.rank ?? 0] }
+  private var rank: Int { communicator?.group.rank ?? 0 }
 
   /// The global norm of the gradients of the last step, before clipping, once the backend is done.
   public var gradientNorm: Double { hostSquaredNorm.doubles[0].squareRoot() }
@@ -74,57 +75,129 @@ public struct AdamW: Sendable {
     communicator: (any Communicator)?
   ) {
     let backend = model.backend
+    self.backend = backend
     self.settings = settings
     self.communicator = communicator
     let shares = ParameterShares(
-      of: model.trainedByteCount, ranks: communicator?.group.size ?? 1,
+      of: model.weights, ranks: communicator?.group.size ?? 1,
       block: type(of: backend).squareBlock)
     self.shares = shares
-    let own = shares.bytes[communicator?.group.rank ?? 0]
+    let own = shares.bytes(of: communicator?.group.rank ?? 0)
     gradients = Gradients(
-      arena: backend.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena)
+      arena: backend.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena,
+      accumulates: false)
     sum = GradientSum(
-      gradients, byteCount: model.trainedByteCount, shares: shares, microBatches: microBatches,
-      on: backend, communicator: communicator)
+      gradients, shares: shares, microBatches: microBatches, on: backend,
+      communicator: communicator)
     func share() -> ArenaShare {
-      ArenaShare(
-        arena: backend.allocate { $0.tensor([own.count / 4]) }.arena, start: own.lowerBound)
+      let count = own.reduce(0) { $0 + $1.count } / 4
+      return ArenaShare(own, in: backend.allocate { $0.tensor([count]) }.arena)
     }
     firstMoment = share()
     secondMoment = share()
     (squaredBlocks, squaredNorm) = backend.allocate { layout in
       (
-        layout.tensor([shares.blocks.last?.upperBound ?? 0], .float64),
+        layout.tensor([shares.blockCount], .float64),
         layout.tensor([1], .float64)
       )
     }
     hostSquaredNorm =
       squaredNorm.arena.isHostVisible
       ? squaredNorm : backend.allocateShared { $0.tensor([1], .float64) }
-    readParameters = communicator == nil ? [] : model.parametersRead(in: shares)
+    readParameters = shares.stages.map { stage in
+      guard let group = communicator?.group else { return [] }
+      let runs = stage.map { model.parametersRead(in: $0) }
+      return (0..<group.size).map { rank in runs.flatMap { $0[rank] } }
+    }
   }
 
-  /// Updates the parameters from the gradients and clears those. A ``gradientNorm`` that is not
-  /// finite changes nothing, so that its origin can be looked for.
+  /// Computes the gradients of a round, and adds them up as they become complete.
   ///
-  /// Each rank updates its share, and gets what passes read of the shares of others.
+  /// - Parameters:
+  ///   - round: The round, from 0.
+  ///   - pass: Computes this rank's micro-batch, into the gradients that it is given, and says which
+  ///     layer's are complete.
+  package func computeGradients(
+    round: Int, _ pass: (_ gradients: Gradients, _ completed: (_ layer: Int) -> Void) -> Void
+  ) {
+    let last = shares.stages.count - 1
+    pass(sum.gradients(ofRound: round)) { layer in
+      // The last layer's come first.
+      if layer < last { _ = add(last - 1 - layer, round: round) }
+    }
+    // The next pass writes where this one's gradients are sent from, and a step reads the sums.
+    backend.wait(for: add(last, round: round))
+  }
+
+  /// Adds up the gradients of other ranks in a round in which this one has no micro-batch.
+  ///
+  /// - Parameter round: The round, from 0.
+  package func addGradientsOfOthers(round: Int) {
+    for stage in shares.stages.indices { backend.wait(for: add(stage, round: round)) }
+  }
+
+  /// Adds a stage of a round's gradients to the sum, beside what is asked for afterwards; in the last
+  /// round its sum of squares too.
+  private func add(_ stage: Int, round: Int) -> Milestone {
+    // Nobody works beside the computation of a single rank.
+    guard let communicator else {
+      sum.add(stage, round: round)
+      return .reached
+    }
+    return backend.aside {
+      sum.add(stage, round: round)
+      guard round == sum.rounds - 1 else { return }
+      for run in shares.stages[stage] where !run.bytes[rank].isEmpty {
+        backend.sumsOfSquares(
+          sum.sum.floats(inBytes: run.bytes[rank]), into: squaredBlocks[run.blocks[rank]])
+      }
+      guard stage == shares.stages.count - 1 else { return }
+      communicator.allGather(
+        (0..<communicator.group.size).map { rank in
+          shares.stages.joined().map { squaredBlocks[$0.blocks[rank]] }
+        })
+    }
+  }
+
+  /// Updates the parameters from the gradients. A ``gradientNorm`` that is not finite changes nothing,
+  /// so that its origin can be looked for.
+  ///
+  /// Each rank updates its share, and gets what passes read of the shares of others: in the order in
+  /// which the next pass reads them, while it begins.
   ///
   /// - Parameters:
   ///   - model: The model that this state was made for.
   ///   - learningRate: The rate of this step.
   ///   - step: The number of this step, from 1.
   public func step(_ model: LanguageModel, learningRate: Double, step: Int) {
-    let (backend, weights) = (model.backend, model.weights)
-    let blocks = shares.blocks.map { squaredBlocks[$0] }
-    backend.sumsOfSquares(
-      sum.sum.floats(inBytes: own), into: blocks[communicator?.group.rank ?? 0])
-    communicator?.allGather(blocks.map { [$0] })
+    if communicator == nil {
+      backend.sumsOfSquares(sum.sum.floats(inBytes: 0..<shares.byteCount), into: squaredBlocks)
+    }
     backend.addSums(squaredBlocks, into: squaredNorm)
+    if hostSquaredNorm.arena !== squaredNorm.arena {
+      backend.copy(squaredNorm, into: hostSquaredNorm)
+    }
+    var arrivals: [Milestone] = []
+    for stage in shares.stages.indices.reversed() {
+      for run in shares.stages[stage] {
+        update(model, run.bytes[rank], learningRate: learningRate, step: step)
+      }
+      guard let communicator else { continue }
+      let read = readParameters[stage]
+      arrivals.append(backend.aside { communicator.allGather(read, named: "parameters \(stage)") })
+    }
+    model.expectParameters(arrivals)
+  }
+
+  private func update(
+    _ model: LanguageModel, _ range: Range<Int>, learningRate: Double, step: Int
+  ) {
+    let weights = model.weights
     for (bytes, decay) in [
       (weights.productBytes, settings.weightDecay), (weights.logitBytes, settings.weightDecay),
       (weights.vectorBytes, 0),
     ] {
-      let bytes = own.clamped(to: bytes)
+      let bytes = range.clamped(to: bytes)
       if bytes.isEmpty { continue }
       backend.adamW(
         model.masterParameters.floats(inBytes: bytes),
@@ -135,10 +208,6 @@ public struct AdamW: Sendable {
         step: AdamWStep(
           learningRate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
           epsilon: settings.epsilon, weightDecay: decay, step: step, clipNorm: settings.clipNorm))
-    }
-    communicator?.allGather(readParameters)
-    if hostSquaredNorm.arena !== squaredNorm.arena {
-      backend.copy(squaredNorm, into: hostSquaredNorm)
     }
   }
 }

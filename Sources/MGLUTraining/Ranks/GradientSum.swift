@@ -3,20 +3,19 @@ import MGLUModel
 /// The sum of the gradients of a step's micro-batches, each computed by itself and added in the order
 /// of their numbers: ((g0 + g1) + g2) + ..., whoever computes them.
 ///
-/// In round j rank r computes micro-batch j R + r of R ranks. After a round every rank sends each other
-/// its share of the round's gradient, and adds what arrives to its own share of the sum, row by row.
-/// That moves the bytes of a reduce-scatter. A single rank adds the whole, and a single micro-batch is
-/// its own sum.
+/// In round j rank r computes micro-batch j R + r of R ranks. As soon as a stage of the round's gradient
+/// is complete, every rank sends each other its share of the stage, and adds what arrives to its own share
+/// of the sum, row by row, beside the rest of the backward pass. That moves the bytes of a reduce-scatter.
+/// A single rank adds the whole, and a single micro-batch is its own sum.
 package struct GradientSum: Sendable {
   /// How many micro-batches are computed side by side, round by round.
   package let rounds: Int
-  /// The own share of the sum, complete after the last round; ``AdamW`` clears it.
+  /// The own share of the sum, complete after the last round.
   let sum: ArenaShare
 
   private let microBatches: Int
   private let gradients: Gradients
   private let shares: ParameterShares
-  private let byteCount: Int
   private let backend: any TrainingBackend
   private let communicator: (any Communicator)?
   /// Where what other ranks send arrives, of equal size on all.
@@ -25,95 +24,90 @@ package struct GradientSum: Sendable {
   /// The most bytes of what arrives at a time.
   static let stagingBytes = 256 << 20
 
-  /// Memory of a sum; `gradients` are those of a micro-batch.
+  /// Memory of a sum.
   ///
   /// - Parameters:
-  ///   - gradients: Where passes add the gradient of a micro-batch; zero before the first round.
-  ///   - byteCount: Bytes of the trained parameters.
+  ///   - gradients: Where passes leave the gradient of a micro-batch.
   ///   - shares: Which part of them each rank has.
   ///   - microBatches: How many gradients a step has.
   ///   - backend: What computes.
   ///   - communicator: What connects the ranks, or `nil` for one.
   init(
-    _ gradients: Gradients, byteCount: Int, shares: ParameterShares, microBatches: Int,
+    _ gradients: Gradients, shares: ParameterShares, microBatches: Int,
     on backend: any TrainingBackend, communicator: (any Communicator)?
   ) {
     let ranks = communicator?.group.size ?? 1
-    let own = shares.bytes[communicator?.group.rank ?? 0]
     rounds = (microBatches + ranks - 1) / ranks
     self.microBatches = microBatches
     self.gradients = gradients
     self.shares = shares
-    self.byteCount = byteCount
     self.backend = backend
     self.communicator = communicator
     // Over one round the gradient's own memory holds the sum.
-    sum =
-      rounds == 1
-      ? ArenaShare(arena: gradients.arena, start: 0)
-      : ArenaShare(
-        arena: backend.allocate { $0.tensor([own.count / 4]) }.arena, start: own.lowerBound)
+    if rounds == 1 {
+      sum = ArenaShare([0..<shares.byteCount], in: gradients.arena)
+    } else {
+      let own = shares.bytes(of: communicator?.group.rank ?? 0)
+      sum = ArenaShare(
+        own,
+        in: backend.allocate { $0.tensor([own.reduce(0) { $0 + $1.count } / 4]) }.arena)
+    }
     staging =
       ranks == 1
-      ? nil : backend.allocate { $0.tensor([ranks * Self.piece(shares) / 4]) }.arena
+      ? nil : backend.allocate { $0.tensor([ranks * Self.piece(shares, ranks: ranks) / 4]) }.arena
   }
 
   /// Bytes of a share that are sent at a time.
-  private static func piece(_ shares: ParameterShares) -> Int {
-    let largest = shares.bytes.map(\.count).max() ?? 0
-    return max(64, min(largest, stagingBytes / shares.bytes.count / 64 * 64))
+  private static func piece(_ shares: ParameterShares, ranks: Int) -> Int {
+    max(64, min(shares.largestOfRun, stagingBytes / ranks / 64 * 64))
   }
 
   /// Bytes of the sum and of what arrives, beside the gradients, on the rank that has most.
-  static func byteCount(trained: Int, ranks: Int, microBatches: Int, block: Int) -> Int {
-    let shares = ParameterShares(of: trained, ranks: ranks, block: block)
-    let sum = microBatches > ranks ? shares.bytes.map(\.count).max() ?? 0 : 0
-    return sum + (ranks == 1 ? 0 : ranks * piece(shares))
+  static func byteCount(_ shares: ParameterShares, ranks: Int, microBatches: Int) -> Int {
+    let sum = microBatches > ranks ? shares.largest : 0
+    return sum + (ranks == 1 ? 0 : ranks * piece(shares, ranks: ranks))
   }
 
-  /// Where the pass of a round adds its gradient. The first micro-batch of a single rank begins the sum.
+  /// Where the pass of a round leaves its gradient. The first micro-batch of a single rank begins the sum.
   package func gradients(ofRound round: Int) -> Gradients {
-    communicator == nil && round == 0 ? Gradients(arena: sum.arena) : gradients
+    communicator == nil && round == 0
+      ? Gradients(arena: sum.arena, accumulates: false) : gradients
   }
 
-  /// Adds the gradients of a round to the sum, and leaves memory for the next.
-  package func add(round: Int) {
+  /// Adds a stage of the gradients of a round to the sum. Operations that are asked for aside: the
+  /// caller says so.
+  func add(_ stage: Int, round: Int) {
     guard let communicator, let staging else {
       guard round > 0 else { return }
-      let all = gradients.arena.floats(inBytes: 0..<byteCount)
-      backend.addRows(
-        all.reshaped([1, all.count]), into: sum.floats(inBytes: 0..<byteCount), accumulates: true)
-      return backend.clear(all)
+      let all = 0..<shares.byteCount
+      let gradient = gradients.arena.floats(inBytes: all)
+      return backend.addRows(
+        gradient.reshaped([1, gradient.count]), into: sum.floats(inBytes: all), accumulates: true)
     }
     let group = communicator.group
     let present = min(group.size, microBatches - round * group.size)
-    let own = shares.bytes[group.rank]
-    let piece = Self.piece(shares)
-    let largest = shares.bytes.map(\.count).max() ?? 0
-    for offset in stride(from: 0, to: largest, by: piece) {
-      func part(_ rank: Int) -> Tensor {
-        let share = shares.bytes[rank]
-        let start = min(share.lowerBound + offset, share.upperBound)
-        return gradients.arena.floats(inBytes: start..<min(start + piece, share.upperBound))
+    let others = (0..<group.size).filter { $0 != group.rank }
+    let piece = Self.piece(shares, ranks: group.size)
+    for (index, run) in shares.stages[stage].enumerated() {
+      for offset in stride(from: 0, to: run.bytes.map(\.count).max() ?? 0, by: piece) {
+        func part(_ rank: Int) -> Range<Int> {
+          let share = run.bytes[rank]
+          let start = min(share.lowerBound + offset, share.upperBound)
+          return start..<min(start + piece, share.upperBound)
+        }
+        func gradient(_ rank: Int) -> Tensor { gradients.arena.floats(inBytes: part(rank)) }
+        let own = part(group.rank)
+        let rows = staging.floats(inBytes: 0..<present * own.count)
+          .reshaped([present, own.count / 4])
+        func row(_ rank: Int) -> Tensor { rows[rank..<rank + 1].reshaped([own.count / 4]) }
+        communicator.exchange(
+          sends: group.rank < present ? others.map { Transfer(gradient($0), peer: $0) } : [],
+          receives: others.filter { $0 < present }.map { Transfer(row($0), peer: $0) },
+          named: "gradients \(stage).\(index) from \(offset) of \(present)")
+        guard !own.isEmpty else { continue }
+        if group.rank < present { backend.copy(gradient(group.rank), into: row(group.rank)) }
+        backend.addRows(rows, into: sum.floats(inBytes: own), accumulates: round > 0)
       }
-      let target = part(group.rank)
-      let rows = staging.floats(inBytes: 0..<present * target.byteCount)
-        .reshaped([present, target.count])
-      func row(_ rank: Int) -> Tensor { rows[rank..<rank + 1].reshaped([target.count]) }
-      let others = (0..<group.size).filter { $0 != group.rank }
-      communicator.exchange(
-        sends: group.rank < present ? others.map { Transfer(part($0), peer: $0) } : [],
-        receives: others.filter { $0 < present }.map { Transfer(row($0), peer: $0) })
-      guard target.count > 0 else { continue }
-      if group.rank < present { backend.copy(target, into: row(group.rank)) }
-      let start = own.lowerBound + offset
-      backend.addRows(
-        rows, into: sum.floats(inBytes: start..<start + target.byteCount), accumulates: round > 0)
-    }
-    for range in rounds == 1
-      ? [0..<own.lowerBound, own.upperBound..<byteCount] : [0..<byteCount]
-    where !range.isEmpty {
-      backend.clear(gradients.arena.floats(inBytes: range))
     }
   }
 }

@@ -1,9 +1,9 @@
 import MGLUModel
 
 extension LanguageModel {
-  /// What passes read of each rank's share: the narrow copies of what products read where there are
-  /// any, and float32 of everything else. An MGLU reads W itself, under its masks.
-  func parametersRead(in shares: ParameterShares) -> [[Tensor]] {
+  /// What passes read of each rank's part of `run`: the narrow copies of what products read where there
+  /// are any, and float32 of everything else. An MGLU reads W itself, under its masks.
+  func parametersRead(in run: ParameterShares.Run) -> [[Tensor]] {
     let exact = productCopies == nil ? [weights.productBytes] : maskedWeightBytes
     var narrow: [Range<Int>] = []
     if productCopies != nil {
@@ -15,7 +15,7 @@ extension LanguageModel {
       narrow.append(end..<weights.productBytes.upperBound)
     }
     let float32 = exact + [weights.logitBytes.lowerBound..<weights.vectorBytes.upperBound]
-    return shares.bytes.map { share in
+    return run.bytes.map { share in
       func parts(_ ranges: [Range<Int>]) -> [Range<Int>] {
         ranges.map { share.clamped(to: $0) }.filter { !$0.isEmpty }
       }
@@ -33,7 +33,11 @@ extension LanguageModel {
 
   /// Completes the float32 parameters on every rank from the shares of all.
   func gatherMasters(in shares: ParameterShares, through communicator: any Communicator) throws {
-    communicator.allGather(shares.bytes.map { [masterParameters.floats(inBytes: $0)] })
+    completeParameters()
+    communicator.allGather(
+      (0..<communicator.group.size).map { rank in
+        shares.bytes(of: rank).map { masterParameters.floats(inBytes: $0) }
+      })
     try communicator.finish()
   }
 

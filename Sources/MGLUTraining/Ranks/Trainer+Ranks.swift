@@ -60,7 +60,6 @@ extension Trainer {
     if group.isLeader {
       try windows.draw(seed: configuration.seed, step: step, part: 0, into: activations.batch)
       model.lossAndGradients(activations, into: optimizer.gradients, scale: 1, teacher: teacher)
-      model.backend.clear(optimizer.gradients.arena.floats)
       try model.backend.finish()
     }
     let own = group.isLeader ? try JSONEncoder().encode(model.backend.tunedAlgorithms) : Data()

@@ -304,14 +304,17 @@ public final class Trainer {
     }
     for round in 0..<optimizer.sum.rounds {
       let part = round * ranks + rank
-      if part < configuration.gradientAccumulation {
-        if round > 0 { try collectLoss() }
-        try windows.draw(seed: configuration.seed, step: step, part: part, into: activations.batch)
-        model.lossAndGradients(
-          activations, into: optimizer.sum.gradients(ofRound: round), scale: Float(1 / tokens),
-          teacher: teacher)
+      guard part < configuration.gradientAccumulation else {
+        optimizer.addGradientsOfOthers(round: round)
+        continue
       }
-      optimizer.sum.add(round: round)
+      if round > 0 { try collectLoss() }
+      try windows.draw(seed: configuration.seed, step: step, part: part, into: activations.batch)
+      optimizer.computeGradients(round: round) { gradients, completed in
+        model.lossAndGradients(
+          activations, into: gradients, scale: Float(1 / tokens), teacher: teacher,
+          completed: completed)
+      }
     }
     optimizer.step(model, learningRate: configuration.schedule[step], step: step + 1)
     hasStaleMasters = communicator != nil

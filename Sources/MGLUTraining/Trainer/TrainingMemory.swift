@@ -35,17 +35,17 @@ public struct TrainingMemory: Sendable, Equatable {
       weights = ModelWeights(
         configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
     }
-    let trained = weights?.vectorBytes.upperBound ?? 0
     let productBytes = weights?.productBytes.count ?? 0
     copies =
       backend.productType == .float32 ? 0 : productBytes / 4 * backend.productType.byteCount
-    let block = type(of: backend).squareBlock
+    let shares = weights.map {
+      ParameterShares(of: $0, ranks: ranks, block: type(of: backend).squareBlock)
+    }
     gradients =
-      trained
-      + GradientSum.byteCount(
-        trained: trained, ranks: ranks, microBatches: microBatches, block: block)
-    let shares = ParameterShares(of: trained, ranks: ranks, block: block)
-    moments = 2 * (shares.bytes.map(\.count).max() ?? 0)
+      shares.map {
+        $0.byteCount + GradientSum.byteCount($0, ranks: ranks, microBatches: microBatches)
+      } ?? 0
+    moments = 2 * (shares?.largest ?? 0)
     let plan = ActivationPlan(
       configuration, sequences: sequences, length: length, purpose: purpose,
       type: backend.productType, vocabularyRows: weights?.head.rows ?? 0)
