@@ -3,10 +3,10 @@ SWIFT ?= swift
 CONFIGURATION ?= release
 BUILD = $(SWIFT) build -c $(CONFIGURATION)
 MGLU = .build/$(CONFIGURATION)/mglu
-SOURCES = Package.swift Sources Tests Examples
+SOURCES = Package.swift Sources Tests Examples Fuzz/Package.swift Fuzz/Sources
 
-.PHONY: demo build minimal test coverage examples interop sanitize format lint api docs bench release
-.PHONY: library wheel test-python setup clean
+.PHONY: demo build minimal test coverage examples interop sanitize fuzz soak format lint api docs bench
+.PHONY: release library wheel test-python setup clean
 
 demo: setup
 	$(BUILD) --product mglu
@@ -54,6 +54,17 @@ test-python:
 sanitize: setup
 	SWIFT="$(SWIFT)" scripts/sanitize
 
+# libFuzzer over the corpora of Fuzz, under sanitizers, for MINUTES in all; TARGETS names some, KEEP=1
+# brings inputs that reach new code to Fuzz/corpus.
+fuzz: setup
+	SWIFT="$(SWIFT)" scripts/fuzz --configuration $(CONFIGURATION) --minutes $(or $(MINUTES),10) \
+	  $(if $(TARGETS),--targets $(TARGETS)) $(if $(KEEP),--keep)
+
+# A server and training under load, signals and failing writes, for MINUTES. MODEL names a model.
+soak: setup
+	$(BUILD) --product mglu
+	scripts/soak --mglu $(MGLU) --minutes $(or $(MINUTES),10) $(if $(MODEL),--model $(MODEL))
+
 format:
 	$(SWIFT) format --in-place --recursive $(SOURCES)
 
@@ -69,7 +80,8 @@ api:
 
 # The reference of every library that Package.swift names.
 LIBRARIES = $(shell $(SWIFT) package dump-package | python3 -c 'import json, sys; \
-  print(*(p["name"] for p in json.load(sys.stdin)["products"] if "library" in p["type"]))')
+  print(*(p["name"] for p in json.load(sys.stdin)["products"] \
+    if "library" in p["type"] and p["name"][0] != "_"))')
 docs:
 	mkdir -p docs-out
 	for target in $(or $(LIBRARIES),$(error Package.swift names no library)); do \

@@ -15,6 +15,8 @@ let package = Package(
     // The C interface of mglu.h; `make library` links it as libmglu.
     .library(name: "MGLUInterface", type: .dynamic, targets: ["MGLUInterface"]),
     .executable(name: "mglu", targets: ["mglu"]),
+    // For the package Fuzz alone.
+    .library(name: "_MGLUFuzzTargets", targets: ["MGLUFuzzTargets"]),
   ],
   traits: [
     .trait(name: "Server", description: "`mglu serve`: an HTTP server, and what it depends on"),
@@ -112,6 +114,11 @@ let package = Package(
       name: "MGLUServerAPITests", dependencies: ["MGLUServerAPI", "MGLUServingTestSupport"]),
     .testTarget(
       name: "MGLUServerTests", dependencies: ["MGLUServer", "MGLUServingTestSupport"]),
+    .target(
+      name: "MGLUFuzzTargets",
+      dependencies: ["MGLUServer", "MGLUTraining", "MGLUServingTestSupport", "MGLUTestSupport"],
+      path: "Tests/MGLUFuzzTargets"),
+    .testTarget(name: "MGLUFuzzTests", dependencies: ["MGLUFuzzTargets", "MGLUTestSupport"]),
     .testTarget(name: "CommandTests", dependencies: ["mglu", "MGLUTestSupport"]),
   ],
   swiftLanguageModes: [.v6],

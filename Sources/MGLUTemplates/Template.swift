@@ -8,6 +8,7 @@ package struct Template: Sendable {
   package init(_ source: String) throws(TemplateError) {
     var parser = TemplateParser(tokens: try TemplateLexer.tokens(source))
     statements = try parser.statements()
+    try UnknownNames.check(statements)
     blocks = parser.blocks
     scopes = try TemplateScopes(statements, uses: parser.uses, scopes: parser.scopes)
   }

@@ -4,7 +4,8 @@ extension Value {
     switch self {
     case .list, .mapping: false
     case .tuple(let values): values.elements.allSatisfy(\.isHashable)
-    case .object(let object): !(object is MappingView)
+    // As in Python, only the values of a mapping are an object without an equality of its own.
+    case .object(let object): ((object as? MappingView)?.part ?? .values) == .values
     default: true
     }
   }
@@ -74,7 +75,7 @@ extension TemplateEvaluator {
     switch value {
     case .list, .mapping: throw fault("\(value.kind) as a key")
     case .tuple(let values): for value in values.elements { try checkKey(value) }
-    case .object(let object) where object is MappingView: throw fault("\(value.kind) as a key")
+    case .object where !value.isHashable: throw fault("\(value.kind) as a key")
     case .string(let text): try spend(text.string.utf8.count / 64)
     default: break
     }

@@ -2,48 +2,38 @@
 extension TemplateExpression {
   /// Calls `body` with each use of a variable, in the order of the source.
   func forEachUse(_ body: (VariableUse) -> Void) {
+    if case .variable(let use) = self { body(use) }
+    for part in parts { part.forEachUse(body) }
+  }
+
+  /// The expressions that it is made of; of a choice, the condition comes first.
+  var parts: [TemplateExpression] {
     switch self {
-    case .literal: break
-    case .variable(let use): body(use)
-    case .list(let parts), .tuple(let parts), .concatenation(let parts):
-      for part in parts { part.forEachUse(body) }
-    case .mapping(let entries):
-      for entry in entries {
-        entry.key.forEachUse(body)
-        entry.value.forEachUse(body)
-      }
+    case .literal, .variable: []
+    case .list(let parts), .tuple(let parts), .concatenation(let parts): parts
+    case .mapping(let entries): entries.flatMap { [$0.key, $0.value] }
     case .attribute(let value, _), .not(let value), .negative(let value), .positive(let value):
-      value.forEachUse(body)
+      [value]
     case .item(let a, let b), .operation(_, let a, let b), .and(let a, let b), .or(let a, let b):
-      a.forEachUse(body)
-      b.forEachUse(body)
-    case .slice(let value, let bounds):
-      value.forEachUse(body)
-      for bound in bounds { bound?.forEachUse(body) }
+      [a, b]
+    case .slice(let value, let bounds): [value] + bounds.compactMap { $0 }
     case .call(let value, let arguments), .test(let value, _, let arguments):
-      value.forEachUse(body)
-      arguments.forEachUse(body)
-    case .filter(let value, let filter):
-      value.forEachUse(body)
-      filter.arguments.forEachUse(body)
-    case .comparison(let first, let others):
-      first.forEachUse(body)
-      for other in others { other.1.forEachUse(body) }
+      [value] + arguments.all
+    case .filter(let value, let filter): [value] + filter.arguments.all
+    case .comparison(let first, let others): [first] + others.map(\.1)
     case .choice(let value, let condition, let otherwise):
-      condition.forEachUse(body)
-      value.forEachUse(body)
-      otherwise?.forEachUse(body)
+      [condition, value] + (otherwise.map { [$0] } ?? [])
     }
   }
 }
 
 extension TemplateExpression.Arguments {
-  func forEachUse(_ body: (VariableUse) -> Void) {
-    for value in positional { value.forEachUse(body) }
-    for argument in named { argument.value.forEachUse(body) }
-    list?.forEachUse(body)
-    mapping?.forEachUse(body)
+  /// The values of all arguments.
+  var all: [TemplateExpression] {
+    positional + named.map(\.value) + [list, mapping].compactMap { $0 }
   }
+
+  func forEachUse(_ body: (VariableUse) -> Void) { for value in all { value.forEachUse(body) } }
 }
 
 extension [TemplateStatement] {

@@ -43,6 +43,10 @@ struct DevicesCommand: ParsableCommand {
       if let problem = library.problem { wrapped(problem) }
       if let remedy = library.remedy { wrapped(remedy) }
     }
+    if let problem = report.kernelCacheProblem {
+      Output.line("kernel cache    not used")
+      wrapped(problem)
+    }
   }
 
   private func wrapped(_ paragraph: String) {

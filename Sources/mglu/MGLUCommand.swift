@@ -1,4 +1,5 @@
 import ArgumentParser
+import MGLUCompute
 
 /// The root of the command tree: configuration only, one file per subcommand.
 @main
@@ -17,6 +18,7 @@ struct MGLUCommand: AsyncParsableCommand {
 
   /// Runs the subcommand of the arguments. Remedies of its errors name its flags.
   static func main() async {
+    MappedFile.survivesTruncation()
     do {
       var command = try await asyncParseAsRoot()
       do {

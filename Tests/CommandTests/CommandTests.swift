@@ -1,4 +1,5 @@
 import Foundation
+import MGLUTestSupport
 import Testing
 
 @Suite struct CommandTests {
@@ -10,6 +11,24 @@ import Testing
 
   static func train(_ text: String, _ output: String, _ more: [String] = []) -> [String] {
     ["train", "--data", text, "--output", output] + small + more
+  }
+
+  /// Data that another process cuts off ends the run with an error, in place of a signal.
+  @Test func dataThatIsTruncatedIsAnError() throws {
+    try withTemporaryFolder { folder in
+      let shard = URL(fileURLWithPath: folder + "/x.bin")
+      try Data((0..<1_000_000).map { UInt8($0 % 2 == 0 ? $0 % 251 : 0) }).write(to: shard)
+      let run = folder + "/run"
+      let result = try mglu(
+        Self.train(shard.path, run, ["--steps", "1000000"]),
+        killOnce: {
+          guard (try? Data(contentsOf: URL(fileURLWithPath: run + "/metrics.jsonl")).count) ?? 0 > 0
+          else { return false }
+          return (try? FileHandle(forWritingTo: shard).truncate(atOffset: 0)) != nil
+        }, with: 0)
+      #expect(result.status == 1, "\(result)")
+      #expect(result.errors.contains("x.bin: the file became shorter"), "\(result.errors)")
+    }
   }
 
   @Test func aModelIsTrainedEvaluatedInspectedConvertedAndRun() throws {

@@ -111,6 +111,22 @@
       }
     }
 
+    /// Weights that another process cuts off end the model, and not the process.
+    @Test func aModelThatIsTruncatedIsAnError() throws {
+      try Self.withModel { _, model in
+        let server = try RunningServer(["--model", model])
+        let weights = URL(fileURLWithPath: model + "/model.safetensors")
+        try FileHandle(forWritingTo: weights).truncate(atOffset: 0)
+        let request = #"{"prompt": "a", "max_tokens": 4}"#
+        let answer = try #require(server.post("/v1/completions", request).wait())
+        #expect(answer.status >= 500, "\(answer)")
+        #expect(try server.get("/health").status == 503)
+        server.terminate()
+        #expect(server.exitStatus() >= 0)
+        #expect(answer.body.contains("model.safetensors: the file became shorter"))
+      }
+    }
+
     /// A template that is not understood is told of at once, and everything else is served.
     @Test func templatesThatAreNotUnderstoodAreTold() throws {
       try Self.withModel { _, model in

@@ -72,6 +72,12 @@ import Testing
       try AtomicFile.write([], to: root + "/python/bin/python3")
       let variables = ["VIRTUAL_ENV": root + "/venv", "PATH": "/absent:\(root)/python/bin"]
       let search = LibrarySearch(root: root) { variables[$0] }
+      // Where the process runs is no place for libraries.
+      let relative = LibrarySearch(root: root) { name in
+        ["PATH": "bin:.", "VIRTUAL_ENV": "venv", "CUDA_HOME": ".", "HOME": "."][name]
+      }
+      let others = relative.candidates(["libx.so.1"], wheels: ["lib"])
+      #expect(others.dropFirst().allSatisfy { $0.hasPrefix("/") })
       let found = search.candidates(
         ["libx.so.1", "libx.so"], wheels: ["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"])
       #expect(found.prefix(2) == ["libx.so.1", "libx.so"])

@@ -2,6 +2,14 @@ import MGLUCompute
 import MGLUTestSupport
 import Testing
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 @Suite struct KernelCacheTests {
   static let source = KernelSource(name: "k", text: "text")
   static let key = key()
@@ -63,6 +71,30 @@ import Testing
       #expect(cache.image(Self.key) == image)
       try Folder.remove(path)
       try Folder.create(path)
+      #expect(cache.image(Self.key) == nil)
+    }
+  }
+
+  /// What others may have written is not run: a folder or an entry that they can write to, and a link.
+  @Test func onlyTheUsersOwnCounts() throws {
+    try withTemporaryFolder { folder in
+      let cache = KernelCache(folder: folder + "/cache")
+      cache.store([1, 2, 3], Self.key)
+      let entry = folder + "/cache/" + Self.key.name
+      #expect(cache.problem == nil && cache.image(Self.key) == [1, 2, 3])
+      for (path, mode) in [(entry, 0o664), (entry, 0o646), (folder + "/cache", 0o777)] {
+        let before: mode_t = path == entry ? 0o644 : 0o755
+        #expect(chmod(path, mode_t(mode)) == 0)
+        #expect(cache.image(Self.key) == nil)
+        #expect((cache.problem?.code == .untrusted) == (path != entry))
+        #expect(chmod(path, before) == 0)
+      }
+      #expect(chmod(folder + "/cache", 0o777) == 0)
+      cache.store([4], Self.key)
+      #expect(chmod(folder + "/cache", 0o755) == 0)
+      #expect(cache.image(Self.key) == [1, 2, 3])
+      #expect(rename(entry, folder + "/elsewhere") == 0)
+      #expect(symlink(folder + "/elsewhere", entry) == 0)
       #expect(cache.image(Self.key) == nil)
     }
   }

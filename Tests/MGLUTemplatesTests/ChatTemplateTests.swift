@@ -49,6 +49,26 @@ import Testing
     #expect("\(try #require(error))".contains(words), "\(String(describing: error))")
   }
 
+  /// Where jinja2's compiler refuses what it does not know, and where it leaves that to rendering.
+  @Test(arguments: [
+    ("{% if false %}{{ 1|nope }}{{ 1 is nope }}{% endif %}a", "a"),
+    ("{% if false %}a{% elif false %}{{ 1|nope }}{% else %}b{% endif %}", "b"),
+    ("{{ 'a' if true else 1|nope }}", "a"), ("{{ 'a' if not (false and (1 is nope)) }}", "a"),
+    ("{{ false and (1|nope) }}", "False"), ("{{ 1 or (1|nope) }}", "1"),
+    ("{{ (1, 2) or (1|nope) }}", "(1, 2)"), ("{{ {{'a': 1}.values(): 1} | length }}", "1"),
+    ("{% for x in [] %}{{ 1|nope }}{% endfor %}", nil),
+    ("{% if false %}{% for x in [] %}{{ 1|nope }}{% endfor %}{% endif %}", nil),
+    ("{% macro f() %}{{ 1|nope }}{% endmacro %}", nil), ("{{ no_one and (1|nope) }}", nil),
+    ("{% if false %}{% set x %}{{ 1 is nope }}{% endset %}{% endif %}", nil),
+    ("{% for x in [] if x is nope %}{% endfor %}", nil),
+    ("{% if false %}{% with a = 1|nope %}{% endwith %}{% endif %}a", "a"),
+    ("{{ {'a': 1}.values() in {} }}", "False"), ("{{ {'a': 1}.keys() in {} }}", nil),
+  ])
+  func unknownNamesAreRefusedAsJinjaDoes(source: String, output: String?) {
+    let found = try? Template(source).render([:])
+    #expect(found == output)
+  }
+
   /// Each ends, and soon.
   @Test(arguments: [
     "{% for i in range(100000) %}{% for j in range(100000) %}{{ j }}{% endfor %}{% endfor %}",
@@ -114,10 +134,10 @@ import Testing
     return nil
   }
 
-  /// A filter that does not exist fails where it is reached.
+  /// In an `if`, what does not exist fails where it is reached.
   @Test(arguments: ["{{ 1 | nothing }}", "{{ 1 is nothing }}", "{% include 'x' %}"])
   func whatIsNotReachedDoesNotFail(part: String) throws {
-    let source = "{% if tools %}\(part){% endif %}{% macro m() %}\(part){% endmacro %}a"
+    let source = "{% if tools %}\(part){% endif %}a"
     #expect(try ChatTemplate(source: source).render([]) == "a")
   }
 

@@ -16,3 +16,10 @@ public enum BackendProblem: Sendable {
 
 /// An error of a backend.
 public typealias BackendError = Failure<BackendProblem>
+
+extension Failure where Code == BackendProblem {
+  /// The error of a file that weights are read from.
+  init(reading error: FileError) {
+    self.init(.device, error.message, remedy: error.remedy)
+  }
+}

@@ -35,7 +35,10 @@ extension CPUBackend {
     }
   }
 
-  public func finish() throws(BackendError) {}
+  public func finish() throws(BackendError) {
+    // Weights that are gone have read as zeros.
+    do { try MappedFile.requireWhole() } catch { throw BackendError(reading: error) }
+  }
 
   /// Memory of at least `count` bytes, the same at every call: it allocates only to grow.
   func scratch(ofBytes count: Int) -> UnsafeMutableRawPointer {

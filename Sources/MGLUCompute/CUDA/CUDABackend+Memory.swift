@@ -132,6 +132,7 @@ extension CUDABackend {
   public func finish() throws(BackendError) {
     synchronize()
     if let failure { throw BackendError(failure) }
+    do { try MappedFile.requireWhole() } catch { throw BackendError(reading: error) }
   }
 
   public func capture(_ body: @escaping () -> Void) -> () -> Void {

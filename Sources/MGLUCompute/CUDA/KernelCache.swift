@@ -1,9 +1,9 @@
 /// Compiled kernels on disk, so that a program compiles each once for each machine, and the algorithms of
 /// products that were measured to be the fastest.
 ///
-/// Entries are named by the hash of what they are made from, and hold their own checksum: one that
+/// Entries are named by the digest of what they are made from, and hold that of their content: one that
 /// is cut short or damaged counts as missing. A folder that cannot be written is no error, only
-/// slow.
+/// slow. What others could have written is neither read nor run: folder and entries must be the user's own.
 package struct KernelCache: Sendable {
   /// Where entries lie, or `nil` for no cache.
   package let folder: String?
@@ -33,7 +33,7 @@ package struct KernelCache: Sendable {
       _ source: KernelSource, architecture: CUDAArchitecture, options: [String],
       compiler: (major: Int, minor: Int)
     ) {
-      var hash = FNV128()
+      var hash = SHA256()
       let texts =
         [source.text, "\(architecture)", "\(compiler.major).\(compiler.minor)"]
         + source.included.map(\.text)
@@ -43,30 +43,37 @@ package struct KernelCache: Sendable {
 
     /// The key of the algorithm of a product, which library, GPU and shape make up `text`.
     init(product text: String) {
-      var hash = FNV128()
+      var hash = SHA256()
       hash.update(field: text)
       name = "product-\(hash.hexadecimal)"
     }
   }
 
-  private static let magic = Array("MGLUKRN1".utf8)
-  /// Magic, the image's size and its CRC-32C, as little-endian numbers of 8 and 4 bytes.
-  private static let headerByteCount = 20
+  private static let magic = Array("MGLUKRN2".utf8)
+  /// Magic, the image's size as a little-endian number of 8 bytes, and its SHA-256.
+  private static let headerByteCount = 48
 
   private static func header(_ image: [UInt8]) -> [UInt8] {
     let size = UInt64(image.count)
-    let checksum = CRC32C.checksum(image)
-    return magic + (0..<8).map { UInt8(truncatingIfNeeded: size >> (8 * $0)) }
-      + (0..<4).map { UInt8(truncatingIfNeeded: checksum >> (8 * $0)) }
+    var hash = SHA256()
+    hash.update(image)
+    return magic + (0..<8).map { UInt8(truncatingIfNeeded: size >> (8 * $0)) } + hash.digest
+  }
+
+  /// Why the folder is not used, if it is not: others can write to it. One that does not exist yet is.
+  package var problem: FileError? {
+    guard let folder, Folder.kind(of: folder) != nil else { return nil }
+    do throws(FileError) { try Folder.requireOwn(folder) } catch { return error }
+    return nil
   }
 
   private func path(_ key: Key) -> String? { folder.map { "\($0)/\(key.name)" } }
 
   /// The image stored under `key`, whole and undamaged, or `nil`.
   package func image(_ key: Key) -> [UInt8]? {
-    guard let path = path(key), let bytes = (try? MappedFile(path: path))?.contents else {
-      return nil
-    }
+    guard let path = path(key), problem == nil,
+      let bytes = (try? MappedFile(path: path, isOwn: true))?.contents
+    else { return nil }
     let image = Array(bytes.dropFirst(Self.headerByteCount))
     return bytes.prefix(Self.headerByteCount).elementsEqual(Self.header(image)) ? image : nil
   }
@@ -76,6 +83,7 @@ package struct KernelCache: Sendable {
     guard let folder, let path = path(key) else { return }
     do {
       try Folder.create(folder)
+      try Folder.requireOwn(folder)
       try AtomicFile.write(Self.header(image) + image, to: path)
     } catch {
       // The next process compiles again.

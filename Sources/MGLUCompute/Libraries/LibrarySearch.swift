@@ -12,12 +12,15 @@ package struct LibrarySearch: Sendable {
   private let environment: @Sendable (String) -> String?
   private let root: String
 
-  /// A search under `root` (a test's own tree, or nothing for the machine's).
+  /// A search under `root` (a test's own tree, or nothing for the machine's). Relative paths of the
+  /// environment lead to where the process happens to run, and count for nothing.
   package init(
     root: String = "", environment: @escaping @Sendable (String) -> String? = Environment.value
   ) {
     self.root = root
-    self.environment = environment
+    self.environment = { name in
+      environment(name).flatMap { $0.hasPrefix("/") || name == "PATH" ? $0 : nil }
+    }
   }
 
   /// The candidates for a library of any of `names`, best first: the names, which the system looks
@@ -61,7 +64,7 @@ package struct LibrarySearch: Sendable {
   /// Folders of Python packages, patterns included; no Python is started to find them.
   private var pythonFolders: [String] {
     var prefixes = [environment("VIRTUAL_ENV"), environment("CONDA_PREFIX")].compactMap { $0 }
-    for folder in (environment("PATH") ?? "").split(separator: ":") {
+    for folder in (environment("PATH") ?? "").split(separator: ":") where folder.hasPrefix("/") {
       let interpreter = "\(folder)/python3"
       guard Folder.kind(of: interpreter) == .file else { continue }
       prefixes.append(Folder.parent(of: String(folder)))

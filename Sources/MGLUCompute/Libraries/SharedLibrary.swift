@@ -38,6 +38,11 @@ public struct SharedLibrary: @unchecked Sendable {
     having symbol: String
   ) throws(LibraryError) {
     let requested = variable.flatMap(Environment.value)
+    if let requested, let variable, requested.contains("/"), !requested.hasPrefix("/") {
+      throw LibraryError(
+        .notFound, "\(variable) is \(requested), a relative path",
+        remedy: "give a path from the root, or a name that the system looks for")
+    }
     var reasons: [String] = []
     for name in requested.map({ [$0] }) ?? candidates {
       guard let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL) else {

@@ -12,10 +12,10 @@ public struct AppendingFile: ~Copyable {
   private let path: String
   private let descriptor: Int32
 
-  /// Opens the file at `path`, or creates it.
+  /// Opens the file at `path`, which is no link, or creates it.
   public init(path: String) throws(FileError) {
     self.path = path
-    descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+    descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FileError(.cannotWrite, path: path) }
   }
 

@@ -23,7 +23,7 @@ public struct AtomicFile: ~Copyable {
     self.path = path
     // Random, for containers that share a folder have equal process ids.
     temporaryPath = "\(path).\(UInt64.random(in: 0 ... .max)).tmp"
-    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FileError(.cannotWrite, path: path) }
   }
 

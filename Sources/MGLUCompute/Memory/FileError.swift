@@ -20,6 +20,8 @@ public enum FileProblem: Sendable {
   case inUse
   /// The disk, or the quota, is full.
   case diskFull
+  /// Others can change it.
+  case untrusted
 }
 
 /// An error of the file system.
@@ -36,5 +38,12 @@ extension Failure where Code == FileProblem {
         .diskFull, "\(path): \(reason)", remedy: "free some space or write to another disk")
     default: self.init(problem, "\(path): \(reason)")
     }
+  }
+
+  /// The error of a file or folder that must be the user's own.
+  init(othersWriteTo path: String) {
+    self.init(
+      .untrusted, "\(path) is not only yours: others can write to it",
+      remedy: "take a folder of your own, which only you can write to (chmod go-w)")
   }
 }

@@ -22,6 +22,19 @@ public enum Folder {
     }
   }
 
+  /// Throws unless the folder at `path` is the user's, or the administrator's, and nobody else can write to
+  /// it.
+  static func requireOwn(_ path: String) throws(FileError) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { throw FileError(.unreadable, path: path) }
+    guard isOwn(status) else { throw FileError(othersWriteTo: path) }
+  }
+
+  /// Whether only the user, or the administrator, can write to what has this status.
+  static func isOwn(_ status: stat) -> Bool {
+    [0, geteuid()].contains(status.st_uid) && status.st_mode & (S_IWGRP | S_IWOTH) == 0
+  }
+
   /// Whether `path` is a symbolic link.
   public static func isLink(_ path: String) -> Bool {
     var status = stat()

@@ -146,6 +146,7 @@ public enum ModelFolder {
         try tensors.load(parameter.name, into: target)
       }
     }
+    do { try MappedFile.requireWhole() } catch { throw CheckpointError(reading: error) }
     model.upload()
   }
 

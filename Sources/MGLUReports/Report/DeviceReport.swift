@@ -89,6 +89,8 @@ package struct DeviceReport: Sendable, Encodable {
   package private(set) var gpuProblem: String?
   /// Every library that may be opened.
   package let libraries: [Library]
+  /// Why compiled kernels are not kept, where their folder is not the user's own.
+  package let kernelCacheProblem: String?
 
   /// Looks at the machine.
   ///
@@ -102,6 +104,7 @@ package struct DeviceReport: Sendable, Encodable {
       summary: backend.summary, instructionSets: CPUBackend.instructionSets,
       memoryBytes: PhysicalMemory.byteCount)
     libraries = LocatedLibrary.all().map(Library.init)
+    kernelCacheProblem = KernelCache.standard.problem?.description
     do throws(CUDAError) {
       gpus = try CUDADevice.all.map { GPU($0, readBandwidth: readBandwidth) }
     } catch {

@@ -88,6 +88,7 @@ public struct TokenSequence: Sendable {
       }
       result.append(id)
     }
+    do { try MappedFile.requireWhole() } catch { throw DataError(reading: error) }
     return result
   }
 

@@ -1,0 +1,28 @@
+import Foundation
+import MGLUFuzzTargets
+import MGLUTestSupport
+import Testing
+
+/// The inputs that a fuzzer has kept, and those that something was found with.
+@Suite struct CorpusTests {
+  @Test(arguments: FuzzTarget.allCases)
+  func inputsDoNoHarm(target: FuzzTarget) async throws {
+    let folder = URL(filePath: RepositoryFolder.root + "/Fuzz/corpus/" + target.rawValue)
+    let files = try FileManager.default.contentsOfDirectory(
+      at: folder, includingPropertiesForKeys: nil)
+    #expect(!files.isEmpty)
+    // Requests block their thread, which must be none of the tests'.
+    let findings = await withCheckedContinuation { done in
+      DispatchQueue.global().async {
+        let findings = files.compactMap { file -> String? in
+          do { try target(Array(try Data(contentsOf: file))) } catch {
+            return "\(file.lastPathComponent): \(error)"
+          }
+          return nil
+        }
+        done.resume(returning: findings)
+      }
+    }
+    #expect(findings == [])
+  }
+}
