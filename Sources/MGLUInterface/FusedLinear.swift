@@ -147,7 +147,8 @@ struct FusedLinearArguments {
       let rows = FusedLinearRows(
         count: n, x: UnsafeRawPointer(bitPattern: xAddress)!, xType: xType.dataType,
         routes: routes?.assumingMemoryBound(to: Float.self),
-        output: UnsafeMutableRawPointer(bitPattern: outputAddress)!, outputType: outputType.dataType,
+        output: UnsafeMutableRawPointer(bitPattern: outputAddress)!,
+        outputType: outputType.dataType,
         outputStride: weights.rows)
       return processor.fusedLinear(weights, rows, promptRows: promptRows, precision: precision)
     }

@@ -102,7 +102,8 @@ extension CPUBackend {
     pool.forEachRange(of: count, grain: max(1, 32_768 / width)) { range in
       for row in range {
         fusedLinearKernels.pack(
-          outputType, output + row * width, Int64(width), rows.output + row * rows.outputStride * 2, nil)
+          outputType, output + row * width, Int64(width), rows.output + row * rows.outputStride * 2,
+          nil)
       }
     }
   }

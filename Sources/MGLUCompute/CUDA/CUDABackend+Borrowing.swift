@@ -95,7 +95,8 @@ extension CUDABackend: BorrowingBackend {
     let decoding =
       n > promptRows
       ? workspaceSize(
-        rows: rows, columns: columns, n: n - promptRows, gating: gating, as: type, pieces: pieces) : 0
+        rows: rows, columns: columns, n: n - promptRows, gating: gating, as: type, pieces: pieces)
+      : 0
     return max(prompts, decoding)
   }
 
