@@ -5,12 +5,13 @@ import PackageDescription
 let package = Package(
   name: "Fuzz",
   platforms: [.macOS(.v15)],
-  dependencies: [.package(name: "swift-mglu", path: "..")],
+  dependencies: [.package(name: "swift-mglu", path: "..", traits: [])],
   targets: [
     .executableTarget(
       name: "Fuzz", dependencies: [.product(name: "_MGLUFuzzTargets", package: "swift-mglu")],
       // libFuzzer has the main function.
-      swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(["-use-ld=lld"], .when(platforms: [.linux]))])
   ],
   swiftLanguageModes: [.v6]
 )
