@@ -5,7 +5,7 @@ import PackageDescription
 let package = Package(
   name: "Fuzz",
   platforms: [.macOS(.v15)],
-  dependencies: [.package(name: "swift-mglu", path: "..", traits: [])],
+  dependencies: [.package(name: "swift-mglu", path: "..")],
   targets: [
     .executableTarget(
       name: "Fuzz", dependencies: [.product(name: "_MGLUFuzzTargets", package: "swift-mglu")],

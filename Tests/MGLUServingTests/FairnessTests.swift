@@ -1,5 +1,6 @@
 import MGLUServing
 import MGLUServingTestSupport
+import Synchronization
 import Testing
 
 /// Clients that wait get equal shares of an engine.
@@ -37,6 +38,33 @@ import Testing
     #expect(events.ids(of: 0).count == 20)
     #expect(engine.metric("request_success_total") == 1)
     large.cancel()
+    engine.drain()
+  }
+
+  /// Later requests, of its client or of others, do not keep one from its turn, however many come.
+  @Test(arguments: [false, true])
+  func nobodyStarves(othersAreNew: Bool) async throws {
+    let engine = try ServedModel(settings: .init(maxSequences: 1)).engine
+    let large = try engine.submit(Array(repeating: Self.request(), count: 3), client: "a")
+    try engine.wait(until: "num_requests_running", is: 1)
+    let isDone = Mutex(false)
+    let reading = Task {
+      _ = await RecordedEvents(large)
+      isDone.withLock { $0 = true }
+    }
+    func submitted(_ index: Int) throws -> RequestHandle {
+      try engine.submit([Self.request()], client: othersAreNew ? "\(index)" : "a")
+    }
+    var others = try (0..<8).map(submitted)
+    // Its three sequences wait for some twenty others.
+    for index in 8..<400 where !isDone.withLock({ $0 }) {
+      _ = await RecordedEvents(others.removeFirst())
+      others.append(try submitted(index))
+    }
+    #expect(isDone.withLock { $0 })
+    large.cancel()
+    await reading.value
+    for handle in others { handle.cancel() }
     engine.drain()
   }
 
