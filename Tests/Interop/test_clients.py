@@ -22,15 +22,22 @@ KEY = "sk-test"
 LONG = "How long is a piece of string, and who would know it? " * 200
 
 
-class Clients(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = served.Server("--api-key", KEY, "--context", 1024)
-        cls.base = cls.server.address + "/v1"
+SERVER = None
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
+
+def setUpModule():
+    global SERVER
+    SERVER = served.Server("--api-key", KEY, "--context", 1024)
+
+
+def tearDownModule():
+    SERVER.stop()
+
+
+class Clients(unittest.TestCase):
+    @property
+    def base(self):
+        return SERVER.address + "/v1"
 
 
 class OpenAIPython(Clients):
@@ -123,7 +130,7 @@ class OpenAIPython(Clients):
             create(self.client(api_key="wrong"))
         self.assertEqual(caught.exception.code, "invalid_api_key")
         with self.assertRaises(openai.BadRequestError) as caught:
-            create(temperature=9)
+            create(temperature=-1)
         self.assertEqual(caught.exception.param, "temperature")
         with self.assertRaises(openai.BadRequestError) as caught:
             create(messages=[{"role": "user", "content": LONG}])
@@ -217,7 +224,7 @@ class LiteLLM(Clients):
         for messages, options, kind in [
             ([{"role": "user", "content": LONG}], {}, litellm.ContextWindowExceededError),
             (self.messages, {"api_key": "wrong"}, litellm.AuthenticationError),
-            (self.messages, {"temperature": 9}, litellm.BadRequestError),
+            (self.messages, {"temperature": -1}, litellm.BadRequestError),
             (self.messages, {"timeout": 0.001, "max_retries": 0}, litellm.Timeout),
             (self.messages, {"response_format": {"type": "json_object"}}, litellm.BadRequestError),
         ]:
