@@ -23,6 +23,8 @@ LONG = "How long is a piece of string, and who would know it? " * 200
 
 
 SERVER = None
+# Clients keep connections, which belong to a loop.
+run = asyncio.new_event_loop().run_until_complete
 
 
 def setUpModule():
@@ -83,7 +85,7 @@ class OpenAIPython(Clients):
         ) as stream:
             kinds = [event.type for event in stream]
         self.assertIn("content.delta", kinds)
-        self.assertTrue(stream.get_final_completion().choices[0].message.content)
+        self.assertTrue(stream.current_completion_snapshot.choices[0].message.content)
 
     def test_async_batches(self):
         """Many requests at a time, each with what it gets alone."""
@@ -105,7 +107,7 @@ class OpenAIPython(Clients):
                 alone = [await ask(n) for n in range(0, 24, 8)]
                 return together, alone
 
-        together, alone = asyncio.run(main())
+        together, alone = run(main())
         self.assertEqual(together[:24], together[24:])
         self.assertEqual(together[:24:8], alone)
 
@@ -205,7 +207,7 @@ class LiteLLM(Clients):
                 parts.append(chunk.choices[0].delta.content or "")
             return response, parts
 
-        response, parts = asyncio.run(main())
+        response, parts = run(main())
         self.assertTrue(response.choices[0].message.content and "".join(parts))
 
     def test_batch_completion(self):
@@ -268,14 +270,14 @@ class LangChain(Clients):
         async def main():
             return "".join([chunk.content async for chunk in chat.astream(self.messages)])
 
-        self.assertEqual(asyncio.run(main()), whole.content)
+        self.assertEqual(run(main()), whole.content)
 
     def test_batches(self):
         chat = self.chat()
         texts = [f"Say {number}" for number in range(12)]
         batch = chat.batch(texts, config={"max_concurrency": 5})
         self.assertEqual([message.content for message in batch],
-                         [message.content for message in asyncio.run(chat.abatch(texts))])
+                         [message.content for message in run(chat.abatch(texts))])
 
     def test_logprobs(self):
         message = self.chat().bind(logprobs=True).invoke(("human", "how are you today"))

@@ -32,7 +32,7 @@ EXPECTED = [
      r"test_(consistent|different)_result|test_json_prompt|test_nocache_long|test_n_probs|"
      r"test_cancel_request|test_completion\.py::test_logit_bias", "llama.cpp's own completions"),
     # Routes and pages of llama.cpp's own.
-    (r"static_assets|test_apply_chat_template|token_count|test_server_(props|slots|models|model_aliases|multiple)|"
+    (r"static_assets|test_apply_chat_template|token_count|test_server_(props|slots|model_aliases|multiple)|"
      r"test_no_ui|test_load_split_model|cors_proxy|local_media", "llama.cpp's own routes"),
     # Fields that are refused by name.
     (r"response_format|json_schema|grammar|timings_per_token|multiple_choices|return_progress|verbose|"
