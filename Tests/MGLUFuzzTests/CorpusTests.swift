@@ -3,10 +3,10 @@ import MGLUFuzzTargets
 import MGLUTestSupport
 import Testing
 
-/// The inputs that a fuzzer has kept, and those that something was found with.
-@Suite(.disabled("a run of all tests ended with a signal while these ran"))
-struct CorpusTests {
-  @Test(arguments: FuzzTarget.allCases)
+/// The inputs that a fuzzer has kept, and those that something was found with. Those of connections are for
+/// `make fuzz` alone: a server that lives here would wait for threads that other tests block for minutes.
+@Suite struct CorpusTests {
+  @Test(arguments: FuzzTarget.allCases.filter { $0 != .http })
   func inputsDoNoHarm(target: FuzzTarget) async throws {
     let folder = URL(filePath: RepositoryFolder.root + "/Fuzz/corpus/" + target.rawValue)
     let files = try FileManager.default.contentsOfDirectory(
