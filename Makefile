@@ -19,9 +19,10 @@ build:
 minimal: setup
 	$(BUILD) --product mglu --disable-default-traits --scratch-path .build/minimal
 
+# KERNELS=all compiles every variant of every kernel for every generation of GPUs.
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
-	MGLU_NVRTC=$$(scripts/setup-nvrtc --path) SWIFT="$(SWIFT)" scripts/run-tests -c $(CONFIGURATION)
+	MGLU_TEST_KERNELS=$(KERNELS) MGLU_NVRTC=$$(scripts/setup-nvrtc --path) SWIFT="$(SWIFT)" scripts/run-tests -c $(CONFIGURATION)
 
 # What share of the lines of Swift the tests run. FILTER names tests.
 coverage: setup
