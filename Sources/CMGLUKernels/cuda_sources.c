@@ -125,6 +125,9 @@ static const char read_cu[] = {
 static const char tokens_cu[] = {
 #embed "cuda/tokens.cu" suffix(, 0)
 };
+static const char tokens_logprobs_cu[] = {
+#embed "cuda/tokens_logprobs.cu" suffix(, 0)
+};
 static const char tokens_sample_cu[] = {
 #embed "cuda/tokens_sample.cu" suffix(, 0)
 };
@@ -171,7 +174,8 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
     SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_input),
     SOURCE(fused_linear_prompt_wgmma), SOURCE(fused_linear_unit),
-    SOURCE(logits), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
+    SOURCE(logits), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens),
+    SOURCE(tokens_logprobs), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_bias), SOURCE(training_difference), SOURCE(training_embedding),
     SOURCE(training_loss), SOURCE(training_norm),
     SOURCE(training_optimizer), SOURCE(training_rows), SOURCE(training_units),
