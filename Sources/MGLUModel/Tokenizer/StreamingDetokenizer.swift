@@ -1,4 +1,7 @@
-/// Decodes tokens as they come, in whole characters.
+/// Decodes tokens as they come, in whole characters: the text of ``Tokenizer/decode(_:skippingSpecialTokens:)``.
+///
+/// One difference cannot be avoided: of tokens that stand for single bytes and together are no UTF-8, that
+/// text has U+FFFD for every byte, while a stream has given the characters that were whole.
 public struct StreamingDetokenizer: Sendable {
   private let tokenizer: Tokenizer
   private var pending: [UInt8] = []

@@ -140,7 +140,7 @@ public struct Tokenizer: Sendable {
   }
 
   /// Whether `id` stands for a byte among tokens of characters.
-  func isByte(_ id: Int32) -> Bool {
+  package func isByte(_ id: Int32) -> Bool {
     guard decoder.hasByteFallback, let spelling = model.vocabulary.text(of: id) else {
       return false
     }
