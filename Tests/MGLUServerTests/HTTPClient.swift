@@ -7,8 +7,6 @@
     /// Received bytes of the next response.
     private var unread: [UInt8] = []
 
-    init(port: Int) throws { try super.init(port: port) }
-
     /// Sends a request, and leaves the connection open.
     func request(_ method: String, _ path: String, _ body: String = "") {
       send(
