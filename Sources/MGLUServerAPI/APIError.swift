@@ -33,6 +33,11 @@ package struct APIError: Error, Sendable, Equatable {
     APIError(status: 500, message: message, type: "server_error", code: "internal_error")
   }
 
+  /// A device has failed; the message says what the operator can do.
+  package static func unhealthy(_ message: String) -> APIError {
+    APIError(status: 503, message: message, type: "server_error", code: "internal_error")
+  }
+
   /// A prompt is longer than the model's context. Clients know the error by its code, or by these words.
   package static func contextLength(limit: Int, found: Int, field: String) -> APIError {
     .invalid(

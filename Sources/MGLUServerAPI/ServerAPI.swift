@@ -156,10 +156,9 @@ public struct ServerAPI: Sendable {
     case .open: return .json(#"{"status":"ok"}"#)
     case .loading: throw .loading
     case .draining: throw .stopping
-    case .failed:
-      var error = APIError.internalError("the device failed; the server must be restarted")
-      error.status = 503
-      throw error
+    case .impaired:
+      throw .unhealthy("a device failed, and others go on; the server should be restarted")
+    case .failed: throw .unhealthy("the device failed; the server must be restarted")
     }
   }
 

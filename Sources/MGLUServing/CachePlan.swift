@@ -9,11 +9,14 @@ struct CachePlan {
   /// What kernels and their scratch need of a device's memory.
   private static let reserve = 1 << 29
 
-  /// The plan for a model that is loaded.
+  /// The plan for a model that is loaded, beside `others` like it, which on a CPU have caches in the same
+  /// memory.
   ///
   /// Throws ``ServingProblem/memory`` if the memory does not hold a sequence of the whole context, or, on
   /// a CPU, all of them.
-  init(_ model: InferenceModel, _ settings: EngineSettings) throws(ServingError) {
+  init(
+    _ model: InferenceModel, besides others: Int = 0, _ settings: EngineSettings
+  ) throws(ServingError) {
     let limit = model.configuration.contextLength
     let device = model.backend.deviceMemory
     contextLength = max(1, min(settings.contextLength ?? limit, limit))
@@ -44,10 +47,12 @@ struct CachePlan {
         "\(bytes) are there for the key-value cache: a sequence of \(contextLength) tokens takes "
           + needed, remedy: "allow more memory, or shorter sequences")
     }
+    let caches = device == nil ? others + 1 : 1
+    let sequences = "\(maxSequences) sequences of \(contextLength) tokens"
     do {
       try PhysicalMemory.require(
-        Double(blocks) * Double(perBlock) + Double(buffers), on: device,
-        for: "the key-value cache of \(maxSequences) sequences of \(contextLength) tokens",
+        Double(caches) * Double(blocks) * Double(perBlock) + Double(buffers), on: device,
+        for: "the key-value cache of " + (caches > 1 ? "\(caches) times " : "") + sequences,
         remedy: "allow fewer or shorter sequences")
     } catch {
       throw ServingError(.memory, error.message, remedy: error.remedy)

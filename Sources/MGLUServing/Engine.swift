@@ -1,8 +1,7 @@
-import Dispatch
 import Synchronization
 
-/// Generates many sequences at once: a bounded queue of requests, and one thread that owns the model
-/// and batches what is there.
+/// Generates many sequences at once: a bounded queue of requests, and a thread that owns the model and
+/// batches what is there; several threads where there are replicas of the model on several devices.
 ///
 ///     let engine = try Engine(model, tokenizer: tokenizer)
 ///     let request = try engine.submit([
@@ -25,98 +24,88 @@ public final class Engine: Sendable {
   /// Maximum number of tokens of a sequence, its prompt included.
   package let contextLength: Int
 
-  private let metrics = EngineMetrics()
-  private let queue: Mutex<Queue>
-  private let wake = DispatchSemaphore(value: 0)
-  private let thread = DispatchQueue(label: "mglu.engine", qos: .userInitiated)
-
-  private struct Queue {
-    var requests = RequestQueue()
-    var state = State.loading
-    /// Who waits for the end of loading.
-    var waiting: [CheckedContinuation<Void, Never>] = []
-    /// What the device failed with.
-    var failure: ServingError?
-  }
+  private let cacheBlockSize: Int
+  let metrics: EngineMetrics
+  let queue: Mutex<EngineQueue>
+  let replicas: [Replica]
 
   /// Whether the engine accepts requests.
   package enum State: Sendable {
     /// Kernels are compiled: accepted requests wait.
     case loading
     case open
+    /// Devices have failed; others compute what comes.
+    case impaired
     /// The engine finishes accepted requests and ends.
     case draining
-    /// The device has failed.
+    /// The device, or the last of several, has failed.
     case failed
   }
 
-  /// Starts an engine over `model`. Its thread runs, and keeps engine and model, until ``drain()``.
+  /// Starts an engine over `model`. Its threads run, and keep engine and models, until ``drain()``.
   ///
   /// On a GPU it compiles its kernels first (``waitUntilReady()``).
   ///
+  /// A sequence runs on the replica that has the least to do, or has read the beginning of its prompt. It is
+  /// the same on each where their devices are of one kind, with as many threads. What `settings` say of
+  /// sequences at a time and of the key-value cache holds for each replica, and the rest for all together.
+  ///
   /// - Parameters:
   ///   - model: The model.
+  ///   - others: Further replicas of `model`, each on a backend of its own
+  ///     (`InferenceModel.replica(on:)` where that is the CPU's).
   ///   - tokenizer: The model's.
   ///   - settings: The limits.
   ///   - progress: Receives how many kernels are compiled, of how many, on any thread.
-  /// - Throws: ``ServingProblem/memory`` if the device has no memory for the key-value cache that `settings`
+  /// - Throws: ``ServingProblem/memory`` if a device has no memory for the key-value cache that `settings`
   ///   ask for.
   public init(
-    _ model: InferenceModel, tokenizer: Tokenizer, settings: EngineSettings = .init(),
+    _ model: InferenceModel, replicas others: [InferenceModel] = [], tokenizer: Tokenizer,
+    settings: EngineSettings = .init(),
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(ServingError) {
-    let plan = try CachePlan(model, settings)
+    let models = [model] + others
+    var plans: [CachePlan] = []
+    for model in models {
+      plans.append(try CachePlan(model, besides: others.count, settings))
+    }
     configuration = model.configuration
     self.tokenizer = tokenizer
     self.settings = settings
-    contextLength = plan.contextLength
-    queue = Mutex(Queue())
-    // Where nothing is compiled the engine is ready at once.
-    if !model.backend.isAsynchronous { endLoading(.open) }
-    // A thread of its own: a step computes for long and never waits.
-    thread.async { [self] in
-      run(model, plan, progress)
-    }
+    contextLength = plans[0].contextLength
+    cacheBlockSize = model.backend.cacheBlockSize
+    metrics = EngineMetrics(replicas: models.count)
+    queue = Mutex(EngineQueue(models, plans))
+    replicas = models.indices.map(Replica.init)
+    start(models, plans, progress)
   }
 
   /// Waits until the engine computes what is submitted: no request waits for a kernel then.
   ///
-  /// - Throws: ``ServingProblem/device`` if the device failed.
+  /// - Throws: ``ServingProblem/device`` if a device failed.
   public func waitUntilReady() async throws(ServingError) {
     await withCheckedContinuation { continuation in
-      let isLoading = queue.withLock { queue in
-        if queue.state == .loading { queue.waiting.append(continuation) }
-        return queue.state == .loading
-      }
-      if !isLoading { continuation.resume() }
+      queue.withLock { $0.waitUntilLoaded(continuation) }
     }
     if let failure = queue.withLock({ $0.failure }) { throw failure }
   }
 
-  private func endLoading(_ state: State) {
-    let waiting = queue.withLock { queue in
-      if queue.state == .loading { queue.state = state }
-      defer { queue.waiting = [] }
-      return queue.waiting
-    }
-    for continuation in waiting { continuation.resume() }
-  }
-
   package var state: State { queue.withLock { $0.state } }
 
-  /// Refuses further requests, finishes the accepted ones, and then ends the engine's thread.
+  /// Refuses further requests, finishes the accepted ones, and then ends the engine's threads.
   public func drain() {
-    queue.withLock { if $0.state != .failed { $0.state = .draining } }
-    endLoading(.draining)
-    wake.signal()
+    queue.withLock { $0.drain() }
+    wakeAll()
   }
 
-  /// Waits until the engine's thread has ended and let go of the device, which the process must not
+  /// Waits until the engine's threads have ended and let go of their devices, which the process must not
   /// leave behind at work: end the engine first (``drain()``).
   public func waitUntilEnded() async {
-    // What the thread has held is released before its queue goes on.
-    await withCheckedContinuation { continuation in
-      thread.async { continuation.resume() }
+    // The first starts the others. What a thread has held is released before its queue goes on.
+    for replica in replicas {
+      await withCheckedContinuation { continuation in
+        replica.thread.async { continuation.resume() }
+      }
     }
   }
 
@@ -140,25 +129,26 @@ public final class Engine: Sendable {
     let (request, handle) = RequestState.make(
       sequences: sequences.count, timeLimit: settings.timeLimit, metrics: metrics)
     var queued: [QueuedSequence] = []
+    var prefixes: [Int] = []
     for (index, var generation) in sequences.enumerated() {
       try check(generation)
+      if replicas.count > 1, index == 0 || generation.prompt != sequences[index - 1].prompt {
+        prefixes = Placement.prefixes(of: generation.prompt, blockSize: cacheBlockSize)
+      }
       // The last token is generated but not read.
       generation.maxTokens = min(
         generation.maxTokens, contextLength + 1 - generation.prompt.count)
       queued.append(
         QueuedSequence(
-          request: request, index: index, generation: generation, stopSequences: stopSequences))
+          request: request, index: index, generation: generation, stopSequences: stopSequences,
+          prefixes: prefixes))
     }
     guard !queued.isEmpty else {
       handle.cancel()
       return handle
     }
     let error: ServingError? = queue.withLock { queue in
-      switch queue.state {
-      case .loading, .open: break
-      case .draining: return .draining
-      case .failed: return .deviceFailed
-      }
+      if let refusal = queue.refusal { return refusal }
       queue.requests.removeEnded(at: .now)
       if queue.requests.count >= settings.maxQueued {
         guard let displaced = queue.requests.makeRoom(for: client) else { return .queueFull }
@@ -172,7 +162,7 @@ public final class Engine: Sendable {
       metrics.countRejection()
       throw error
     }
-    wake.signal()
+    wakeAll()
     return handle
   }
 
@@ -191,57 +181,5 @@ public final class Engine: Sendable {
       throw ServingError(.tokenID, "token id \(id): expected 0 to \(vocabulary - 1)")
     }
     do { try request.sampling.validate() } catch { throw ServingError(error) }
-  }
-
-  /// The engine's thread.
-  private func run(
-    _ model: InferenceModel, _ plan: CachePlan,
-    _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
-  ) {
-    let scheduler = Scheduler(model, tokenizer: tokenizer, plan, metrics: metrics)
-    // Whoever drains the engine before it is ready waits no longer than for a kernel.
-    let isUnwanted: @Sendable () -> Bool = { [self] in
-      queue.withLock { $0.state == .draining && $0.requests.isEmpty }
-    }
-    do { try scheduler.warmUp(progress: progress, isCancelled: isUnwanted) } catch {
-      return fail(error)
-    }
-    endLoading(.open)
-    while true {
-      let isLast = startQueued(on: scheduler)
-      if scheduler.isIdle {
-        if isLast { return }
-        wake.wait()
-        continue
-      }
-      do { try scheduler.step() } catch {
-        scheduler.fail(ServingError(error))
-        return fail(error)
-      }
-    }
-  }
-
-  /// Starts sequences in order of arrival, as long as there is room for the next. Returns whether none is
-  /// left and no others will come.
-  private func startQueued(on scheduler: Scheduler) -> Bool {
-    queue.withLock { $0.requests.removeEnded(at: .now) }
-    while let sequence = queue.withLock({ $0.requests.removeFirst(if: scheduler.hasRoom) }) {
-      scheduler.start(sequence)
-    }
-    return queue.withLock { queue in
-      metrics.setQueued(queue.requests.sequenceCount)
-      return queue.state == .draining && queue.requests.isEmpty
-    }
-  }
-
-  /// Ends the engine after a failure of the device.
-  private func fail(_ error: GenerationError) {
-    let requests = queue.withLock { queue in
-      queue.state = .failed
-      queue.failure = ServingError(error)
-      return queue.requests.removeAll()
-    }
-    endLoading(.failed)
-    for request in requests { request.fail(.deviceFailed) }
   }
 }

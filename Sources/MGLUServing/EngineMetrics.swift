@@ -2,15 +2,20 @@ import Synchronization
 
 /// Counts of an engine's work.
 final class EngineMetrics: Sendable {
-  private let values = Mutex(Values())
+  private let values: Mutex<Values>
 
-  private struct Values {
+  /// Those of a replica.
+  private struct Replica {
     var running = 0
-    var queued = 0
-    var cache = (used: 0, total: 1)
+    var cache = (used: 0, total: 0)
     var promptTokens = 0
     var sharedTokens = 0
     var generatedTokens = 0
+  }
+
+  private struct Values {
+    var replicas: [Replica]
+    var queued = 0
     var requests = 0
     var rejections = 0
     var firstToken = Histogram([
@@ -24,23 +29,40 @@ final class EngineMetrics: Sendable {
     ])
   }
 
-  func setRunning(_ count: Int) { values.withLock { $0.running = count } }
+  /// Metrics of an engine of so many replicas.
+  init(replicas count: Int) {
+    values = Mutex(Values(replicas: Array(repeating: Replica(), count: count)))
+  }
+
   func setQueued(_ count: Int) { values.withLock { $0.queued = count } }
-  func setCache(_ blocks: (used: Int, total: Int)) { values.withLock { $0.cache = blocks } }
-  func countPrompt(_ tokens: Int) { values.withLock { $0.promptTokens += tokens } }
-  func countShared(_ tokens: Int) { values.withLock { $0.sharedTokens += tokens } }
   func countRejection() { values.withLock { $0.rejections += 1 } }
 
-  func countFirstToken(seconds: Double) {
+  func setRunning(_ count: Int, of replica: Int) {
+    values.withLock { $0.replicas[replica].running = count }
+  }
+
+  func setCache(_ blocks: (used: Int, total: Int), of replica: Int) {
+    values.withLock { $0.replicas[replica].cache = blocks }
+  }
+
+  func countPrompt(_ tokens: Int, of replica: Int) {
+    values.withLock { $0.replicas[replica].promptTokens += tokens }
+  }
+
+  func countShared(_ tokens: Int, of replica: Int) {
+    values.withLock { $0.replicas[replica].sharedTokens += tokens }
+  }
+
+  func countFirstToken(seconds: Double, of replica: Int) {
     values.withLock {
-      $0.generatedTokens += 1
+      $0.replicas[replica].generatedTokens += 1
       $0.firstToken.add(seconds)
     }
   }
 
-  func countToken(secondsSinceLast seconds: Double) {
+  func countToken(secondsSinceLast seconds: Double, of replica: Int) {
     values.withLock {
-      $0.generatedTokens += 1
+      $0.replicas[replica].generatedTokens += 1
       $0.betweenTokens.add(seconds)
     }
   }
@@ -52,27 +74,46 @@ final class EngineMetrics: Sendable {
     }
   }
 
-  /// All metrics in Prometheus's exposition format, labeled with the model's name.
+  /// All metrics in Prometheus's exposition format, labeled with the model's name: sums of all replicas, and
+  /// where there are several, their parts.
   func exposition(model: String) -> String {
     let values = values.withLock { $0 }
     let label = "model_name=\"\(Self.escaped(model))\""
     var lines = ""
-    func add(_ name: String, _ type: String, _ help: String, _ value: some Numeric) {
+    func add(_ name: String, _ type: String, _ help: String, _ samples: [(String, String)]) {
       lines += "# HELP mglu:\(name) \(help)\n# TYPE mglu:\(name) \(type)\n"
-      lines += "mglu:\(name){\(label)} \(value)\n"
+      for (label, value) in samples { lines += "mglu:\(name){\(label)} \(value)\n" }
     }
-    add("num_requests_running", "gauge", "Sequences that run.", values.running)
+    func add(_ name: String, _ type: String, _ help: String, _ value: some Numeric) {
+      add(name, type, help, [(label, "\(value)")])
+    }
+    /// A sum, and its parts under a name of their own: whoever adds up a name must not count twice.
+    func add(
+      _ name: String, _ type: String, _ help: String, sumOf part: (Replica) -> Int
+    ) {
+      add(name, type, help, values.replicas.reduce(0) { $0 + part($1) })
+      guard values.replicas.count > 1 else { return }
+      add(
+        "replica_" + name, type, help,
+        values.replicas.enumerated().map { index, replica in
+          ("\(label),replica=\"\(index)\"", "\(part(replica))")
+        })
+    }
+    add("num_requests_running", "gauge", "Sequences that run.") { $0.running }
     add("num_requests_waiting", "gauge", "Sequences that wait.", values.queued)
-    add("kv_cache_blocks", "gauge", "Blocks of the key-value cache.", values.cache.total)
-    add("kv_cache_blocks_used", "gauge", "Blocks that sequences have.", values.cache.used)
-    let usage = Double(values.cache.used) / Double(max(1, values.cache.total))
+    add("kv_cache_blocks", "gauge", "Blocks of the key-value cache.") { $0.cache.total }
+    add("kv_cache_blocks_used", "gauge", "Blocks that sequences have.") { $0.cache.used }
+    let blocks = values.replicas.reduce(into: (used: 0, total: 0)) {
+      $0 = ($0.used + $1.cache.used, $0.total + $1.cache.total)
+    }
+    let usage = Double(blocks.used) / Double(max(1, blocks.total))
     add("kv_cache_usage_perc", "gauge", "The share of blocks that sequences have.", usage)
-    add("prompt_tokens_total", "counter", "Tokens of prompts.", values.promptTokens)
-    add("prefix_cache_queries_total", "counter", "Tokens of prompts.", values.promptTokens)
+    add("prompt_tokens_total", "counter", "Tokens of prompts.") { $0.promptTokens }
+    add("prefix_cache_queries_total", "counter", "Tokens of prompts.") { $0.promptTokens }
     add(
-      "prefix_cache_hits_total", "counter", "Tokens of prompts that another sequence had read.",
-      values.sharedTokens)
-    add("generation_tokens_total", "counter", "Tokens generated.", values.generatedTokens)
+      "prefix_cache_hits_total", "counter", "Tokens of prompts that another sequence had read."
+    ) { $0.sharedTokens }
+    add("generation_tokens_total", "counter", "Tokens generated.") { $0.generatedTokens }
     add("request_success_total", "counter", "Requests answered in full.", values.requests)
     add("request_rejected_total", "counter", "Requests refused.", values.rejections)
     lines += values.firstToken.exposition(

@@ -5,6 +5,9 @@ struct QueuedSequence: Sendable {
   let index: Int
   let generation: GenerationRequest
   let stopSequences: [String]
+  /// What stands for the beginnings of its prompt (``Placement/prefixes(of:blockSize:)``), where there is
+  /// a choice.
+  let prefixes: [Int]
 
   func send(_ event: SequenceEvent) { request.send(event, of: index) }
 }

@@ -63,11 +63,13 @@ struct RequestQueue {
     items.removeAll(where: \.request.isOver)
   }
 
-  /// Removes the next sequence if it fits, and returns it. What comes later does not overtake it.
-  mutating func removeFirst(if fits: (QueuedSequence) -> Bool) -> QueuedSequence? {
-    guard let index = next else { return nil }
+  /// The next sequence. What comes later does not overtake it.
+  var first: QueuedSequence? { next.map { items[$0].sequences[items[$0].started] } }
+
+  /// Removes the next sequence.
+  mutating func removeFirst() {
+    guard let index = next else { return }
     let sequence = items[index].sequences[items[index].started]
-    guard fits(sequence) else { return nil }
     let client = items[index].client
     let tokens = Double(sequence.generation.prompt.count + sequence.generation.maxTokens)
     level.rise(tokens, of: Set(items.map(\.client)).count)
@@ -83,7 +85,6 @@ struct RequestQueue {
         share.given > level.value || items.contains { $0.client == client }
       }
     }
-    return sequence
   }
 
   /// The request whose turn it is.

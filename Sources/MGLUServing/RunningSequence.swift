@@ -2,6 +2,7 @@
 final class RunningSequence {
   private let queued: QueuedSequence
   private let metrics: EngineMetrics
+  private let replica: Int
   private var detokenizer: StreamingDetokenizer
   private var stops: StopSequences
   private var isFinished = false
@@ -9,10 +10,10 @@ final class RunningSequence {
   private var lastToken: ContinuousClock.Instant?
 
   init(
-    _ queued: QueuedSequence, tokenizer: Tokenizer, metrics: EngineMetrics
+    _ queued: QueuedSequence, tokenizer: Tokenizer, metrics: EngineMetrics, replica: Int
   ) {
     self.queued = queued
-    self.metrics = metrics
+    (self.metrics, self.replica) = (metrics, replica)
     detokenizer = StreamingDetokenizer(
       tokenizer, startsText: queued.generation.prompt.allSatisfy(tokenizer.isSpecial))
     stops = StopSequences(queued.stopSequences)
@@ -27,8 +28,8 @@ final class RunningSequence {
     if hasEnded { return }
     if let error = output.failure { return request.fail(ServingError(error)) }
     if let logprobs = output.promptLogprobs {
-      metrics.countPrompt(queued.generation.prompt.count)
-      metrics.countShared(output.sharedPromptTokens)
+      metrics.countPrompt(queued.generation.prompt.count, of: replica)
+      metrics.countShared(output.sharedPromptTokens, of: replica)
       queued.send(.prompt(logprobs, cachedTokens: output.sharedPromptTokens))
     }
     if let id = output.token {
@@ -58,9 +59,9 @@ final class RunningSequence {
     tokenCount += 1
     let now = ContinuousClock.now
     if let lastToken {
-      metrics.countToken(secondsSinceLast: (now - lastToken) / .seconds(1))
+      metrics.countToken(secondsSinceLast: (now - lastToken) / .seconds(1), of: replica)
     } else {
-      metrics.countFirstToken(seconds: request.age / .seconds(1))
+      metrics.countFirstToken(seconds: request.age / .seconds(1), of: replica)
     }
     lastToken = now
   }

@@ -3,21 +3,26 @@ final class Scheduler {
   private let session: InferenceSession
   private let tokenizer: Tokenizer
   private let metrics: EngineMetrics
+  /// Which of the engine's replicas this is.
+  let replica: Int
   private var running: [SequenceID: RunningSequence] = [:]
 
   init(
-    _ model: InferenceModel, tokenizer: Tokenizer, _ plan: CachePlan, metrics: EngineMetrics
+    _ model: InferenceModel, tokenizer: Tokenizer, _ plan: CachePlan, metrics: EngineMetrics,
+    replica: Int
   ) {
     session = InferenceSession(
       model, maxSequences: plan.maxSequences, contextLength: plan.contextLength,
       cacheBlocks: plan.blocks)
     self.tokenizer = tokenizer
-    self.metrics = metrics
-    metrics.setCache(session.cacheBlocks)
+    (self.metrics, self.replica) = (metrics, replica)
+    metrics.setCache(session.cacheBlocks, of: replica)
   }
 
   /// Whether no sequence runs.
   var isIdle: Bool { running.isEmpty }
+  /// The blocks that sequences have.
+  var usedBlocks: Int { session.cacheBlocks.used }
 
   /// Computes whatever the first requests would wait for.
   func warmUp(
@@ -34,8 +39,8 @@ final class Scheduler {
   func start(_ queued: QueuedSequence) {
     do {
       running[try session.insert(queued.generation)] = RunningSequence(
-        queued, tokenizer: tokenizer, metrics: metrics)
-      metrics.setRunning(running.count)
+        queued, tokenizer: tokenizer, metrics: metrics, replica: replica)
+      metrics.setRunning(running.count, of: replica)
     } catch {
       queued.request.fail(ServingError(error))
     }
@@ -47,7 +52,7 @@ final class Scheduler {
     for sequence in running.values { sequence.request.expire(at: now) }
     removeEnded()
     let outputs = try session.next()
-    metrics.setCache(session.cacheBlocks)
+    metrics.setCache(session.cacheBlocks, of: replica)
     for output in outputs { running[output.id]?.receive(output) }
     removeEnded()
   }
@@ -63,7 +68,7 @@ final class Scheduler {
       session.remove(id)
       running[id] = nil
     }
-    metrics.setRunning(running.count)
-    metrics.setCache(session.cacheBlocks)
+    metrics.setRunning(running.count, of: replica)
+    metrics.setCache(session.cacheBlocks, of: replica)
   }
 }

@@ -15,11 +15,13 @@ struct ServeCommand: AsyncParsableCommand {
         mglu serve --model run
         mglu serve --model run --weights bf16 --max-batch 16 --port 8000
         mglu serve --model run --device cuda --context 4096
+        mglu serve --model run --device cuda --replicas all
         mglu serve --model run --host 0.0.0.0 --api-key-file key
 
       Concurrent requests share the model's steps, and each gets the response that it would get \
       alone. What prompts have in common is read once. On a GPU the key-value cache takes memory \
-      that is free; requests wait while it is full. /health has status 503 until kernels are \
+      that is free; requests wait while it is full. Replicas on several GPUs share the requests; \
+      --max-batch and the options of memory hold for each. /health has status 503 until kernels are \
       compiled and requests are computed at once. The page at / is for trying a prompt. Ctrl-C and SIGTERM finish the accepted requests \
       and end the server; a second signal ends it at once.
 
@@ -34,6 +36,7 @@ struct ServeCommand: AsyncParsableCommand {
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var inference: InferenceOptions
+  @OptionGroup var replication: ReplicaOptions
   @Option(help: "Address to listen on; 0.0.0.0 for all of the machine's.") var host = "127.0.0.1"
   @Option(help: "Port; 0 means any free one.") var port = 8080
   @Option(help: "Maximum sequences in a batch (default: 256 on a GPU, 8 on a CPU).")
@@ -85,14 +88,16 @@ struct ServeCommand: AsyncParsableCommand {
         host: host, port: port, apiKey: key, allowedHosts: allowHost, corsOrigins: corsOrigin)
       try settings.validate()
       let folder = try ModelFolder.locate(model.model)
-      let (model, tokenizer) = try model.load(inference)
+      let (devices, threads) = try replication.plan(on: inference.device, threads: model.threads)
+      let (models, tokenizer) = try model.load(inference, on: devices, threads: threads)
+      let model = models[0]
       let longest = model.configuration.contextLength
       if let context, context > longest {
         throw GenerationError(
           .contextLength, "--context \(context): the model reads at most \(longest) tokens")
       }
       let engine = try Engine(
-        model, tokenizer: tokenizer,
+        model, replicas: Array(models.dropFirst()), tokenizer: tokenizer,
         settings: EngineSettings(
           maxSequences: maxBatch, maxQueued: maxQueue, contextLength: context,
           cacheBytes: kvCacheMemoryBytes?.value, memoryUtilization: gpuMemoryUtilization,

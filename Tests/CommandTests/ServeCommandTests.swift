@@ -22,19 +22,56 @@
     }
 
     /// Answers go on after SIGTERM until they are whole; then the process ends well.
-    @Test func whatWasBegunIsFinishedAfterSIGTERM() throws {
+    @Test(arguments: [1, 2]) func whatWasBegunIsFinishedAfterSIGTERM(replicas: Int) throws {
       try Self.withModel { _, model in
-        let server = try RunningServer(["--model", model, "--threads", "1"])
+        let server = try RunningServer([
+          "--model", model, "--threads", "\(replicas)", "--replicas", "\(replicas)",
+        ])
         #expect(try server.get("/health").status == 200)
         let answer = try server.post(
           "/v1/completions", #"{"prompt": "Line", "max_tokens": 60, "n": 1000}"#)
-        #expect(try server.isWriting())
+        #expect(try server.isWriting(8 * replicas))
         server.terminate()
         let (status, body) = try #require(answer.wait())
         #expect(status == 200 && body.contains("\"finish_reason\""))
         #expect(server.exitStatus() == 0)
         #expect(throws: (any Error).self) { try server.get("/health") }
         #expect(server.errors.split(separator: "\n").count == 1, "\(server.errors)")
+      }
+    }
+
+    /// Two replicas give the answers of one, byte for byte but for names and times.
+    @Test func answersDoNotDependOnReplicas() throws {
+      try Self.withModel { _, model in
+        func texts(replicas: Int) throws -> [Data] {
+          let server = try RunningServer([
+            "--model", model, "--threads", "\(replicas)", "--replicas", "\(replicas)",
+          ])
+          #expect(try server.get("/health").status == 200)
+          let answers = try (0..<6).map { index in
+            try server.post(
+              "/v1/completions",
+              """
+              {"prompt": "Line \(index)", "max_tokens": 40, "n": 4, "seed": \(index), "logprobs": 2,
+              "temperature": \(index % 2)}
+              """)
+          }
+          let texts = try answers.map { answer in
+            let (status, body) = try #require(answer.wait())
+            #expect(status == 200, "\(body)")
+            let document = try #require(
+              JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any])
+            let choices = try #require(document["choices"] as? [Any])
+            #expect(choices.count == 4)
+            return try JSONSerialization.data(withJSONObject: choices, options: .sortedKeys)
+          }
+          let metrics = try server.get("/metrics").body
+          #expect(metrics.contains("replica=\"1\"") == (replicas == 2))
+          server.terminate()
+          #expect(server.exitStatus() == 0)
+          return texts
+        }
+        #expect(try texts(replicas: 1) == texts(replicas: 2))
       }
     }
 
@@ -98,6 +135,14 @@
           (["--gpu-memory-utilization", "1.5"], "at most 1"),
           (["--max-batch", "0"], "at least 1"), (["--max-queue", "-1"], "--max-queue"),
           (["--api-key", "a", "--api-key-file", "b"], "either"),
+          (["--replicas", "0"], "--replicas 0"), (["--replicas", "two"], "two"),
+          (["--replicas", "3", "--threads", "2"], "--replicas 3"),
+          (["--replicas", "all"], "--device cuda"),
+          (["--replicas", "cpu,cpu"], "number of replicas"),
+          (["--replicas", "cuda:0,cuda:0"], "twice"),
+          // None has so many.
+          (["--device", "cuda", "--replicas", "1000"], "GPU"),
+          (["--replicas", "cuda:0,cuda:1000"], "GPU"),
         ] {
           let result = try mglu(["serve", "--model", model] + arguments)
           #expect(result.status != 0 && result.output.isEmpty)
@@ -112,9 +157,11 @@
     }
 
     /// Weights that another process cuts off end the model, and not the process.
-    @Test func aModelThatIsTruncatedIsAnError() throws {
+    @Test(arguments: [1, 2]) func aModelThatIsTruncatedIsAnError(replicas: Int) throws {
       try Self.withModel { _, model in
-        let server = try RunningServer(["--model", model])
+        let server = try RunningServer([
+          "--model", model, "--threads", "2", "--replicas", "\(replicas)",
+        ])
         let weights = URL(fileURLWithPath: model + "/model.safetensors")
         try FileHandle(forWritingTo: weights).truncate(atOffset: 0)
         let request = #"{"prompt": "a", "max_tokens": 4}"#
@@ -183,10 +230,10 @@
     }
 
     /// Whether it comes to write as many texts as it can.
-    func isWriting() throws -> Bool {
+    func isWriting(_ texts: Int = 8) throws -> Bool {
       for _ in 0..<1000 {
         let metrics = try get("/metrics").body
-        if metrics.contains("num_requests_running{model_name=\"run\"} 8") { return true }
+        if metrics.contains("num_requests_running{model_name=\"run\"} \(texts)") { return true }
       }
       return false
     }

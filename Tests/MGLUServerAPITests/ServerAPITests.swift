@@ -304,6 +304,27 @@ import Testing
     #expect(error?.message.contains("number") == true)
   }
 
+  /// A server of which a replica has failed answers on, and says that it should be restarted.
+  @Test func failedReplicasAreUnhealthy() throws {
+    let device = try FailingBackend()
+    let engine = try ServedModel(
+      settings: .init(maxSequences: 1), contextLength: 12_000,
+      devices: [CPUBackend(threads: 1), device]
+    ).engine
+    let api = ServerAPI(engine, model: "tiny")
+    #expect(try Self.object(api.health())["status"] as? String == "ok")
+    let requests = try (0..<2).map { _ in
+      try engine.submit([.init(prompt: [1], maxTokens: 11_999)])
+    }
+    try engine.wait(until: "num_requests_running", is: 2)
+    device.fail()
+    try engine.wait { engine.state == .impaired }
+    let error = #expect(throws: APIError.self) { try api.health() }
+    #expect(error?.status == 503 && error?.message.contains("others go on") == true)
+    for request in requests { request.cancel() }
+    engine.drain()
+  }
+
   @Test func metricsCount() async throws {
     let api = try Self.api()
     _ = try await api.completions(Array(#"{"prompt": "Hello", "max_tokens": 4}"#.utf8))

@@ -13,10 +13,11 @@ package struct ServedModel {
   package let model: InferenceModel
   package let engine: Engine
 
-  /// All weights of a damaged model are NaN.
+  /// All weights of a damaged model are NaN. The engine has replicas on CPUs of one thread, or one on each of
+  /// `devices`.
   package init(
     settings: EngineSettings = .init(), contextLength: Int = 600, eosTokenIDs: [Int32] = [],
-    isDamaged: Bool = false
+    isDamaged: Bool = false, replicas: Int = 1, devices: [any InferenceBackend] = []
   ) throws {
     let trained = try LanguageModel(
       ModelConfiguration(
@@ -27,8 +28,17 @@ package struct ServedModel {
     for parameter in trained.namedParameters where isDamaged {
       parameter.tensor.assign(repeatElement(.nan, count: parameter.tensor.count))
     }
-    model = try InferenceModel(trained, weights: .bfloat16, precision: .reduced)
-    engine = try Engine(model, tokenizer: .bytes, settings: settings)
+    var models = try devices.map {
+      try InferenceModel(
+        trained.configuration, from: trained, weights: .bfloat16, precision: .reduced, on: $0)
+    }
+    if models.isEmpty {
+      models = [try InferenceModel(trained, weights: .bfloat16, precision: .reduced)]
+      for _ in 1..<replicas { models.append(try models[0].replica(on: CPUBackend(threads: 1))) }
+    }
+    model = models[0]
+    engine = try Engine(
+      model, replicas: Array(models.dropFirst()), tokenizer: .bytes, settings: settings)
   }
 
   /// The tokens that follow `prompt`, of the largest logits of a sequence that is fed token by token:
@@ -115,18 +125,25 @@ package struct RecordedEvents {
 }
 
 extension Engine {
-  /// The value of the metric `name`.
-  package func metric(_ name: String) -> Int? {
-    let start = "mglu:\(name){"
+  /// The value of the metric `name`, of all or of one replica.
+  package func metric(_ name: String, of replica: Int? = nil) -> Int? {
+    let start =
+      replica.map { "mglu:replica_\(name){model_name=\"tiny\",replica=\"\($0)\"}" }
+      ?? "mglu:\(name){"
     let line = prometheusMetrics(model: "tiny").split(separator: "\n").first { $0.hasPrefix(start) }
     return line?.split(separator: " ").last.flatMap { Int($0) }
   }
 
-  /// Waits until the metric `name` is `value`. Blocks the thread: while many tests run at once, a
-  /// task may have to wait for minutes until it runs, and miss what it waits for.
-  package func wait(until name: String, is value: Int) throws {
+  /// Waits until the metric `name` is `value`.
+  package func wait(until name: String, of replica: Int? = nil, is value: Int) throws {
+    try wait { metric(name, of: replica) == value }
+  }
+
+  /// Waits until something is so. Blocks the thread: while many tests run at once, a task may have to wait
+  /// for minutes until it runs, and miss what it waits for.
+  package func wait(until isSo: () -> Bool) throws {
     let start = ContinuousClock.now
-    while metric(name) != value {
+    while !isSo() {
       guard ContinuousClock.now - start < .seconds(600) else { throw WaitingTimeout() }
       usleep(1000)
     }

@@ -7,7 +7,7 @@ public struct InferenceModel: Sendable {
   /// The shape.
   public let configuration: ModelConfiguration
   /// What computes.
-  public let backend: any InferenceBackend
+  public private(set) var backend: any InferenceBackend
   /// How much of their inputs the products see.
   public let precision: InputPrecision
   /// How matrices are stored: all alike.
@@ -119,5 +119,21 @@ public struct InferenceModel: Sendable {
     do { backend = try model.backend.requireInference() } catch { throw CheckpointError(error) }
     try self.init(
       model.configuration, from: model, weights: type, precision: precision, on: backend)
+  }
+
+  /// The same model, over the same weights in memory, with a backend of its own, so that one thread may run
+  /// this and another that one.
+  ///
+  /// - Parameter backend: What computes the other.
+  /// - Throws: ``BackendProblem/operation`` unless this model is the CPU's, too.
+  public func replica(on backend: CPUBackend) throws(BackendError) -> InferenceModel {
+    guard self.backend is CPUBackend else {
+      throw BackendError(
+        .operation, "the weights are not the CPU's: \(self.backend.summary)",
+        remedy: "load the model on each device")
+    }
+    var replica = self
+    replica.backend = backend
+    return replica
   }
 }

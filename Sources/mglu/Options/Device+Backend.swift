@@ -8,10 +8,10 @@ extension Device {
   }
 
   /// The backend that computes there, with `threads` threads of the CPU, for models that read and write
-  /// sequences; notes missing libraries.
-  func inferenceBackend(threads: Int?) throws -> any InferenceBackend {
+  /// sequences; `notes` missing libraries, of several backends one alone.
+  func inferenceBackend(threads: Int?, notes: Bool = true) throws -> any InferenceBackend {
     let backend = try inferenceBackend(host: CPUBackend(threads: threads))
-    for warning in backend.warnings { Output.note(warning) }
+    if notes { for warning in backend.warnings { Output.note(warning) } }
     return backend
   }
 

@@ -29,11 +29,28 @@ struct ModelOptions: ParsableArguments {
   func load(
     _ options: InferenceOptions
   ) throws -> (model: InferenceModel, tokenizer: Tokenizer) {
+    let (models, tokenizer) = try load(options, on: [options.device], threads: threads)
+    return (models[0], tokenizer)
+  }
+
+  /// Opens the model for inference on each of `devices`, which are not empty, with so many threads for each.
+  /// The weights of the CPU's are in memory once.
+  func load(
+    _ options: InferenceOptions, on devices: [Device], threads: Int?
+  ) throws -> (models: [InferenceModel], tokenizer: Tokenizer) {
     let folder = try ModelFolder.locate(model)
-    let model = try ModelFolder.loadForInference(
-      folder, weights: options.weights, precision: options.inputs.precision,
-      on: options.device.inferenceBackend(threads: threads))
-    return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
+    var models: [InferenceModel] = []
+    for device in devices {
+      if device == .cpu, let first = models.first {
+        models.append(try first.replica(on: CPUBackend(threads: threads)))
+      } else {
+        models.append(
+          try ModelFolder.loadForInference(
+            folder, weights: options.weights, precision: options.inputs.precision,
+            on: device.inferenceBackend(threads: threads, notes: models.isEmpty)))
+      }
+    }
+    return (models, try Tokenizer(contentsOf: folder, for: models[0].configuration))
   }
 
   /// The same for a model whose folder may have no tokenizer.json.
