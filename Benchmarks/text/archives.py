@@ -1,4 +1,4 @@
-"""The files of packages and of the archives in them, as streams: nothing is unpacked to a disk."""
+"""The files of packages and of the sources that they have as archives, as streams: nothing is unpacked to a disk."""
 import gzip
 import io
 import lzma
@@ -8,12 +8,13 @@ import subprocess
 import tarfile
 import zipfile
 
-ARCHIVE = re.compile(r"\.tar\.(xz|gz|bz2)$")
+# Archives elsewhere are data, such as those of tests.
+ARCHIVE = re.compile(r"^usr/src/[^/]+(?:/[^/]+)?\.tar\.(xz|gz|bz2)$")
 OPEN = {"xz": lzma.open, "gz": gzip.open, "bz2": bz2.open}
 
 
 def files_of_tar(stream, prefix, wanted):
-    """(path, bytes) of each wanted file of a tar, in its order, those of archives in it too."""
+    """(path, bytes) of each wanted file of a tar, in its order, those of archives of sources too."""
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             if not member.isfile():
