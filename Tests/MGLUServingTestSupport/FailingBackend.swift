@@ -96,6 +96,12 @@ package final class FailingBackend: InferenceBackend {
     host.adjust(
       logits, vocabulary: vocabulary, by: adjustments, starts: starts, into: adjusted)
   }
+  package func logprobs(
+    _ logits: Tensor, vocabulary: Int, of targets: Tensor, into logprobs: Tensor, largest: Tensor
+  ) {
+    host.logprobs(
+      logits, vocabulary: vocabulary, of: targets, into: logprobs, largest: largest)
+  }
   package func sample(
     _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
     preparing next: NextRows?
