@@ -99,6 +99,7 @@ enum GGUFTargets {
         offset: choices.isOne(of: 40) ? choices.pick([1, 1 << 62]) : offset)
       offset += (sizes.reduce(4, *) + 31) / 32 * 32
     }
-    try self.file(file.data(Int(min(offset, 1 << 16)) - (choices.isOne(of: 24) ? 40 : 0)).bytes)
+    let count = Int(min(offset, 1 << 16)) - (choices.isOne(of: 24) ? 40 : 0)
+    try self.file(file.data(max(0, count)).bytes)
   }
 }
