@@ -89,13 +89,13 @@ import Testing
   @Test func drainingFinishesWhatAllHave() async throws {
     let served = try ServedModel(
       settings: .init(maxSequences: 1), contextLength: 12_000, replicas: 2)
-    let requests = try [3000, 3000, 5, 5, 5].map {
+    let requests = try [1000, 1000, 5, 5, 5].map {
       try served.engine.submit([.init(prompt: [1], maxTokens: $0)])
     }
     try Self.waitUntilEachRuns(1, of: 2, served.engine)
     served.engine.drain()
     #expect(throws: ServingError.self) { try served.engine.submit([Self.long]) }
-    for (request, count) in zip(requests, [3000, 3000, 5, 5, 5]) {
+    for (request, count) in zip(requests, [1000, 1000, 5, 5, 5]) {
       #expect(await RecordedEvents(request).ids(of: 0).count == count)
     }
     await served.engine.waitUntilEnded()

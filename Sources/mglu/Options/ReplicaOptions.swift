@@ -5,8 +5,8 @@ import MGLUModel
 struct ReplicaOptions: ParsableArguments {
   @Option(
     help: """
-      Copies of the model that share the requests: a number, of GPUs from that of --device on or of parts \
-      of the threads; all, for every GPU; or the GPUs, as in cuda:0,cuda:2.
+      Copies of the model that share the requests: a number (of GPUs, from that of --device on; on the CPU \
+      the threads are divided), all for every GPU, or a list of GPUs, as in cuda:0,cuda:2.
       """)
   var replicas = Replicas.count(1)
 
@@ -109,8 +109,9 @@ struct ReplicaOptions: ParsableArguments {
     let gpus = try devices.map { try CUDADevice.find(ordinal: $0.ordinal) }
     if let other = gpus.first(where: { $0.name != gpus[0].name }) {
       throw ValidationError(
-        "--replicas \(replicas): cuda:\(gpus[0].ordinal) is a \(gpus[0].name) and cuda:\(other.ordinal) a "
-          + "\(other.name), whose answers differ; name GPUs of one kind, as in cuda:0,cuda:2")
+        "--replicas \(replicas): the answers of cuda:\(gpus[0].ordinal) (\(gpus[0].name)) and "
+          + "cuda:\(other.ordinal) (\(other.name)) differ; name GPUs of one kind, as in cuda:0,cuda:2"
+      )
     }
     return devices
   }
