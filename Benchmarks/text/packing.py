@@ -63,6 +63,28 @@ def licenses(terms):
     return sorted({" ".join(name.split()) for name in found})
 
 
+def terms_of(folder, name):
+    """The copyright file of a package, which may be that of another one, and whose it is."""
+    deb = fetched(folder, name)
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as process:
+        found = subprocess.run(["tar", "-xO", f"./usr/share/doc/{name}/copyright"], stdin=process.stdout,
+                               capture_output=True)
+    if found.stdout:
+        return name, found.stdout.decode("utf-8", "replace")
+    listing = subprocess.run(["dpkg-deb", "-c", deb], check=True, capture_output=True, text=True).stdout
+    link = re.search(rf" \./usr/share/doc/{re.escape(name)} -> (\S+)", listing)
+    if not link:
+        raise ValueError(f"{name}: no copyright file")
+    return terms_of(folder, os.path.basename(link[1]))
+
+
+def with_licenses(folder, index):
+    """The index of a package with its licenses, and where to read them."""
+    name, terms = terms_of(folder, index["package"])
+    return {**index, "licenses": licenses(terms) or ["in the words of its copyright file"],
+            "copyright_file": f"/usr/share/doc/{name}/copyright"}
+
+
 def extract(task):
     """Writes a package's documents one after the other, with an index beside them; returns the index."""
     folder, name, share = task
@@ -71,12 +93,10 @@ def extract(task):
     if index and index["share"] == share:
         return index
     start, deb = time.monotonic(), fetched(folder, name)
-    entries, left_out, terms, offset = [], {}, "", 0
+    entries, left_out, offset = [], {}, 0
     with open(target + ".part", "wb") as file:
         for path, kind, text, reason in documents.of_package(name, deb, share):
-            if kind == "copyright":
-                terms = text or terms
-            elif reason:
+            if reason:
                 left_out[reason] = left_out.get(reason, 0) + 1
             else:
                 content = text.encode()
@@ -87,7 +107,7 @@ def extract(task):
     version = subprocess.run(["dpkg-deb", "-f", deb, "Version"], check=True, capture_output=True,
                              text=True).stdout.strip()
     index = {"package": name, "version": version, "sha256": digest_of(deb), "share": share,
-             "licenses": licenses(terms), "left_out": left_out, "bytes": offset,
+             "left_out": left_out, "bytes": offset,
              "seconds": round(time.monotonic() - start, 1), "documents": entries}
     write_json(target + ".json", index)
     return index
