@@ -75,17 +75,10 @@ def fault(text, kind):
 
 
 def of_package(name, path, share):
-    """(path, kind, text, reason) of each chosen file of a .deb; the last is the copyright file."""
-    copyright_path = f"usr/share/doc/{name}/copyright"
-
+    """(path, kind, text, reason) of each chosen file of a .deb."""
     def wanted(path):
-        return path == copyright_path or bool(kind_of(path)) and is_chosen(name, path, share)
+        return bool(kind_of(path)) and is_chosen(name, path, share)
 
-    terms = ""
     for path, content in archives.files_of_package(path, wanted):
-        if path == copyright_path:
-            terms = content.decode("utf-8", "replace")
-            continue
         kind = kind_of(path)
         yield path, kind, *text_of(content, kind)
-    yield copyright_path, "copyright", terms, None

@@ -14,6 +14,8 @@ from text import documents
 # Shorter paragraphs, such as headings, may come again.
 LEAST_PARAGRAPH = 80
 HELD_OUT = 100
+# There is more code than prose in packages.
+KEPT = {"code": 0.55}
 END = b"\n<|endoftext|>\n"
 LICENSE = re.compile(r"^License:[ \t]*(\S.*)$", re.MULTILINE)
 NAMED = re.compile(
@@ -61,6 +63,28 @@ def licenses(terms):
     return sorted({" ".join(name.split()) for name in found})
 
 
+def terms_of(folder, name):
+    """The copyright file of a package, which may be that of another one, and whose it is."""
+    deb = fetched(folder, name)
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as process:
+        found = subprocess.run(["tar", "-xO", f"./usr/share/doc/{name}/copyright"], stdin=process.stdout,
+                               capture_output=True)
+    if found.stdout:
+        return name, found.stdout.decode("utf-8", "replace")
+    listing = subprocess.run(["dpkg-deb", "-c", deb], check=True, capture_output=True, text=True).stdout
+    link = re.search(rf" \./usr/share/doc/{re.escape(name)} -> (\S+)", listing)
+    if not link:
+        raise ValueError(f"{name}: no copyright file")
+    return terms_of(folder, os.path.basename(link[1]))
+
+
+def with_licenses(folder, index):
+    """The index of a package with its licenses, and where to read them."""
+    name, terms = terms_of(folder, index["package"])
+    return {**index, "licenses": licenses(terms) or ["in the words of its copyright file"],
+            "copyright_file": f"/usr/share/doc/{name}/copyright"}
+
+
 def extract(task):
     """Writes a package's documents one after the other, with an index beside them; returns the index."""
     folder, name, share = task
@@ -69,12 +93,10 @@ def extract(task):
     if index and index["share"] == share:
         return index
     start, deb = time.monotonic(), fetched(folder, name)
-    entries, left_out, terms, offset = [], {}, "", 0
+    entries, left_out, offset = [], {}, 0
     with open(target + ".part", "wb") as file:
         for path, kind, text, reason in documents.of_package(name, deb, share):
-            if kind == "copyright":
-                terms = text or terms
-            elif reason:
+            if reason:
                 left_out[reason] = left_out.get(reason, 0) + 1
             else:
                 content = text.encode()
@@ -85,7 +107,7 @@ def extract(task):
     version = subprocess.run(["dpkg-deb", "-f", deb, "Version"], check=True, capture_output=True,
                              text=True).stdout.strip()
     index = {"package": name, "version": version, "sha256": digest_of(deb), "share": share,
-             "licenses": licenses(terms), "left_out": left_out, "bytes": offset,
+             "left_out": left_out, "bytes": offset,
              "seconds": round(time.monotonic() - start, 1), "documents": entries}
     write_json(target + ".json", index)
     return index
@@ -126,19 +148,27 @@ def deduplicate(folder, indices):
                 continue
             with open(os.path.join(folder, "documents", index["package"] + ".txt"), "rb") as source, \
                     mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as text:
-                for _, start, length in index["documents"]:
+                for kind, start, length in index["documents"]:
                     content, repeated = unseen(text[start:start + length], seen)
                     count["repeated_bytes"] += repeated
                     if repeated * 2 >= length or len(content) < documents.LEAST:
                         count["near_duplicates"] += 1
                         continue
                     name = hashlib.blake2b(content, digest_size=8).hexdigest()
+                    if not is_kept(kind, name):
+                        continue
                     entries.append([name, offset, len(content), number])
                     file.write(content)
                     offset += len(content)
                     count["documents"] += 1
                     count["bytes"] += len(content)
     return entries, counts
+
+
+def is_kept(kind, name):
+    """Whether a document is in the share of its kind that is kept. Its bits are not those that put documents
+    in order."""
+    return (int(name, 16) >> 8) % 2**16 < KEPT.get(kind, 1) * 2**16
 
 
 def is_held_out(name):

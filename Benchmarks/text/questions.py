@@ -7,20 +7,20 @@ from text import documents
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 WORD = re.compile(r"(?<= )[a-z]{5,14}(?=[ .,;])")
 # Prose has a word such as "the" in so many characters.
-PROSE = 60
+PROSE = 80
 CHOICES = 4
 # Questions of one document, so that long ones do not count for more than a few.
-PER_DOCUMENT = 3
+PER_DOCUMENT = 10
 
 
 def sentences(document):
-    """The sentences of each paragraph of prose that has at least three."""
+    """The sentences of each paragraph of prose that has at least two."""
     for paragraph in document.split("\n\n"):
         text = " ".join(paragraph.split())
-        if len(text) < 200 or len(documents.COMMON.findall(text)) < len(text) // PROSE:
+        if len(text) < 160 or len(documents.COMMON.findall(text)) < len(text) // PROSE:
             continue
         found = SENTENCE.split(text)
-        if (len(found) >= 3 and text[0].isalnum() and text.endswith((".", "!", "?"))
+        if (len(found) >= 2 and text[0].isalnum() and text.endswith((".", "!", "?"))
                 and not re.search(r"[{};|<>=]", text)):
             yield found
 
