@@ -267,6 +267,9 @@ import Testing
     #expect(code(.init(prompt: Self.prompt(25, 0), maxTokens: 1)) == .contextLength)
     #expect(code(.init(prompt: [257], maxTokens: 1)) == .tokenID)
     #expect(code(.init(prompt: [1], maxTokens: -1)) == .sampling)
+    for count in [-1, 1_000_000] {
+      #expect(code(.init(prompt: [1], maxTokens: 1, topLogprobs: count)) == .sampling)
+    }
     #expect(code(.init(prompt: [1], maxTokens: 1, sampling: .init(topP: -0.5))) == .sampling)
     let id = try session.insert(.init(prompt: [1], maxTokens: 1))
     #expect(code(.init(prompt: [1], maxTokens: 1)) == .sequences)

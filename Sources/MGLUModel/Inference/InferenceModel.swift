@@ -125,7 +125,7 @@ public struct InferenceModel: Sendable {
   /// this and another that one.
   ///
   /// - Parameter backend: What computes the other.
-  /// - Throws: ``BackendProblem/operation`` unless this model is the CPU's, too.
+  /// - Throws: `BackendProblem.operation` unless this model is the CPU's, too.
   public func replica(on backend: CPUBackend) throws(BackendError) -> InferenceModel {
     guard self.backend is CPUBackend else {
       throw BackendError(

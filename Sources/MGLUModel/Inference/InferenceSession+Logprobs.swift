@@ -7,9 +7,8 @@ struct LogprobBuffers {
   /// Log-probabilities and most probable tokens, as ``InferenceBackend/logprobs(_:vocabulary:of:into:largest:)``
   /// leaves them, row after row.
   private let (logprobs, largest): (Tensor, Tensor)
-  private let rows: Int
-  /// How many of the most probable tokens there is room for.
-  let top: Int
+  /// How many rows, and of how many of the most probable tokens, there is room for.
+  let (rows, top): (Int, Int)
 
   init(rows: Int, top: Int, on backend: any InferenceBackend) {
     (self.rows, self.top) = (rows, top)
@@ -39,12 +38,12 @@ extension InferenceSession.Step {
 }
 
 extension InferenceSession {
-  /// The memory of log-probabilities, with room for `top` of the most probable tokens of each row. No step
-  /// that writes to it may be under way.
+  /// The memory of the log-probabilities of `step`. No step that writes to it may be under way.
   @discardableResult
-  func allocateLogprobs(top: Int) -> LogprobBuffers {
-    if let memory = logprobs, memory.top >= top { return memory }
-    let memory = LogprobBuffers(rows: buffers.residual.rows, top: top, on: model.backend)
+  private func allocateLogprobs(of step: Step) -> LogprobBuffers {
+    let (rows, top) = (step.scored.count + step.sampled.count, step.topLogprobs)
+    if let memory = logprobs, memory.rows >= rows, memory.top >= top { return memory }
+    let memory = LogprobBuffers(rows: rows, top: top, on: model.backend)
     logprobs = memory
     return memory
   }
@@ -53,7 +52,7 @@ extension InferenceSession {
   /// logits. They are the first of the step's rows.
   func score(_ step: Step) {
     guard !step.scored.isEmpty else { return }
-    let (memory, top) = (allocateLogprobs(top: step.topLogprobs), step.topLogprobs)
+    let (memory, top) = (allocateLogprobs(of: step), step.topLogprobs)
     for (index, item) in step.scored.enumerated() { memory.targets.integers[index] = item.token }
     var start = 0
     while start < step.scored.count {
@@ -73,7 +72,7 @@ extension InferenceSession {
   func scoreSampled(_ step: Step, _ logits: Tensor) {
     guard step.readsLogprobs else { return }
     let count = step.sampled.count
-    allocateLogprobs(top: step.topLogprobs)
+    allocateLogprobs(of: step)
     score(
       logits[0..<count], of: samples[step.turn].tokens[0..<count],
       at: step.scored.count..<step.scored.count + count, top: step.topLogprobs)

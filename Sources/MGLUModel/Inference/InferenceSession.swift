@@ -150,6 +150,11 @@ public final class InferenceSession {
     guard request.maxTokens >= 0 else {
       throw GenerationError(.sampling, "\(request.maxTokens) tokens: expected 0 or more")
     }
+    let vocabulary = model.configuration.vocabularySize
+    if let count = request.topLogprobs, !(0...vocabulary).contains(count) {
+      throw GenerationError(
+        .sampling, "log-probabilities of \(count) tokens: expected 0 to \(vocabulary)")
+    }
     var sampler = try Sampler(request.sampling)
     for _ in 0..<draws { _ = sampler.nextStep() }
     sampler.processor = LogitsProcessor(request, model.configuration)
