@@ -12,7 +12,7 @@ public struct EngineSettings: Sendable {
   public var cacheBytes: Int?
   /// The share of a GPU's memory that may be used in all, weights included.
   public var memoryUtilization: Double
-  /// How long a request may take, from ``Engine/submit(_:stopSequences:)`` to its last token.
+  /// How long a request may take, from ``Engine/submit(_:stopSequences:client:)`` to its last token.
   public var timeLimit: Duration
 
   /// Creates settings.

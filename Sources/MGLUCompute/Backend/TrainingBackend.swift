@@ -139,7 +139,7 @@ public protocol TrainingBackend: Backend {
   // Several ranks --------------------------------------------------------------------------------
 
   /// Enqueues what `body` asks for beside what is asked for afterwards: it waits for all that was asked
-  /// for before, here and aside, and nothing waits for it but ``wait(for:)``. A backend without a queue
+  /// for before, here and aside, and nothing waits for it but `wait(for:)`. A backend without a queue
   /// just computes.
   ///
   /// - Parameter body: Asks for exchanges, and for operations over elements, whose memory no others write

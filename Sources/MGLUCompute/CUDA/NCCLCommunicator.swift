@@ -11,7 +11,7 @@ import Synchronization
 
 /// Moves tensors between GPUs through NCCL, on the stream that a backend is using. Of NCCL it uses sends and
 /// receives alone: NCCL's own sums depend on algorithm, protocol and the number of GPUs. Named exchanges
-/// between GPUs of one machine that reach each other's memory may be ``PeerCopies``.
+/// between GPUs of one machine that reach each other's memory may be `PeerCopies`.
 ///
 /// No call waits for another rank without looking whether one was lost.
 public final class NCCLCommunicator: Communicator {
