@@ -10,7 +10,8 @@ let package = Package(
     .executableTarget(
       name: "Fuzz", dependencies: [.product(name: "_MGLUFuzzTargets", package: "swift-mglu")],
       // libFuzzer has the main function.
-      swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(["-use-ld=lld"], .when(platforms: [.linux]))])
   ],
   swiftLanguageModes: [.v6]
 )

@@ -110,6 +110,29 @@ def serve_cuda():
         "kernels, where a step for one is a single kernel."]
 
 
+def serve_streams():
+    """Clients with prompts and answers of a conversation's size."""
+    found = result("serve-streams-cuda.json")
+    rows = [[model(row["model"]), str(row["clients"]), f"{row['tokens_per_s']:,.0f}",
+             f"{row['percent_of_bound']:.0f} %", f"{row['first_token_ms']:.1f}"]
+            for row in found["results"]]
+    return markdown(["model", "clients", "tokens/s", "of the bound", "first token, ms"], rows) + [
+        "", f"`{found['commands'][0]}`: {found['device']}; {found['date']}.{caveat(found)}"]
+
+
+def throughput_cuda():
+    """Prompts and steps of many sequences."""
+    found = result("throughput-cuda.json")
+    rows = [[model(row["model"]), row["weights"], row["test"], str(row["batch"]),
+             f"{row['tokens_per_s']:,.0f}",
+             f"{100 * row['tokens_per_s'] / row['bound_tokens_per_s']:.0f} %"]
+            for row in found["results"]]
+    titles = ["model", "weights", "test", "batch", "tokens/s", "of the bound"]
+    return markdown(titles, rows) + [
+        "", f"tg@512: steps of a batch at position 512. `{found['commands'][0]}`, and with INT8 weights: "
+        f"{found['device']}; {found['date']}.{caveat(found)}"]
+
+
 def train_nano():
     found = result("train-nano.json")
     rows = [[model(row["model"]), f"{row['tokens_per_second']:,.0f}",
@@ -134,6 +157,17 @@ def train_cuda():
         "", f"`{found['command']}`: {found['device']}, which computes one large BF16 matrix product at "
         f"{found['product_tflop_per_s']:.0f} TFLOP/s; PyTorch {found['peer']['torch']}; "
         f"{found['date']}.{caveat(found)}"]
+
+
+def scaling_cuda():
+    """One GPU and several, a micro-batch for each."""
+    found = result("scaling-cuda.json")
+    rows = [[f"`{row['size']}`",
+             f"`swimglu:{row['masks']}`" if row["masks"] else "`swiglu`", str(row["gpus"]),
+             f"{row['tokens_per_s']:,.0f}", f"{row['percent_of_linear']:.0f} %",
+             f"{row['memory_gib']:.1f} GiB"] for row in found["results"]]
+    titles = ["preset", "unit", "GPUs", "tokens/s", "of linear", "memory of one"]
+    return markdown(titles, rows) + ["", f"{found['machine']}; {found['date']}.{caveat(found)}"]
 
 
 def comparison(folder, token):
@@ -207,7 +241,9 @@ def convert_smollm2():
 
 TABLES = {
     "ffn-cpu": ffn_cpu, "decode-cpu": decode_cpu, "ffn-cuda": ffn_cuda, "decode-cuda": decode_cuda, "serve-cuda": serve_cuda,
-    "train-nano": train_nano, "train-cuda": train_cuda, "heal-nano": heal_nano,
+    "train-nano": train_nano, "train-cuda": train_cuda, "scaling-cuda": scaling_cuda,
+    "throughput-cuda": throughput_cuda, "serve-streams": serve_streams,
+    "heal-nano": heal_nano,
     "convert-smollm2": convert_smollm2,
     "compare-nano": lambda: comparison("compare-nano", "byte"),
     "compare-mini": lambda: comparison("compare-mini", "token"),

@@ -137,6 +137,9 @@ static const char read_cu[] = {
 static const char tokens_cu[] = {
 #embed "cuda/tokens.cu" suffix(, 0)
 };
+static const char tokens_logprobs_cu[] = {
+#embed "cuda/tokens_logprobs.cu" suffix(, 0)
+};
 static const char tokens_sample_cu[] = {
 #embed "cuda/tokens_sample.cu" suffix(, 0)
 };
@@ -183,8 +186,8 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(fused_linear_batch_output), SOURCE(fused_linear_batch_ring), SOURCE(fused_linear_batch_wide),
     SOURCE(fused_linear_cell), SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
     SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_input),
-    SOURCE(fused_linear_unit), SOURCE(fused_linear_wgmma),
-    SOURCE(logits), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens), SOURCE(tokens_sample), SOURCE(training),
+    SOURCE(fused_linear_unit), SOURCE(fused_linear_wgmma), SOURCE(logits), SOURCE(pack), SOURCE(plain),
+    SOURCE(read), SOURCE(tokens), SOURCE(tokens_logprobs), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_bias), SOURCE(training_difference), SOURCE(training_embedding),
     SOURCE(training_loss), SOURCE(training_norm),
     SOURCE(training_optimizer), SOURCE(training_rows), SOURCE(training_units),

@@ -134,7 +134,9 @@ static void fused_linear(const cmglu_packed *p, cmglu_precision precision, const
     for (int64_t b = 0, inputs; b < batch; b += inputs) {
       inputs = batch - b >= together ? together : 1;
       vf sums[MOST_INPUTS][MOST_STREAMS][LANES];
-      row_view view = {.words = p->words + first * ((groups + 1) / 2) * p->masks,
+      // What there are no masks or scales of is never read, but must not be null: offsets are added to it.
+      const uint64_t *words = p->masks ? p->words : p->weights[0];
+      row_view view = {.words = words + first * ((groups + 1) / 2) * p->masks,
                        .columns = p->columns,
                        .masks = p->masks,
                        .x = (const char *)prepared + b * size,
@@ -142,7 +144,9 @@ static void fused_linear(const cmglu_packed *p, cmglu_precision precision, const
       for (int plane = 0; plane < planes; plane++) {
         view.w[plane] =
             (const char *)p->weights[plane] + first * p->columns * weight_size(p->type);
-        view.scales[plane] = (const char *)p->scales[plane] + first * groups * 2;
+        view.scales[plane] = p->type == CMGLU_I8
+                                 ? (const char *)p->scales[plane] + first * groups * 2
+                                 : view.w[plane];
       }
       block_sums(p->type, precision, planes, (int)inputs, view, rows, sums[0]);
       for (int64_t n = b; n < b + inputs; n++)

@@ -51,7 +51,7 @@ struct ChatLogprob: Encodable {
 
   init(_ token: TokenLogprob, top count: Int, _ spelling: TokenSpelling) {
     self.token = spelling.string(token.id)
-    logprob = token.logprob ?? LogprobScorer.minimum
+    logprob = token.logprob ?? TokenLogprob.minimum
     bytes = spelling.bytes(token.id)
     topLogprobs = token.alternatives.prefix(count).map {
       Alternative(token: spelling.string($0.id), logprob: $0.logprob, bytes: spelling.bytes($0.id))

@@ -32,6 +32,8 @@ struct ResponseHead: Sendable {
   let id: String
   let created: Int
   let model: String
+  /// Names what computes: equal seeds give equal texts where it is equal.
+  let fingerprint: String?
   /// Whether chunks have a usage. It is null in all chunks but the last.
   let chunksHaveUsage: Bool
 }
@@ -42,17 +44,22 @@ struct ResponseDocument<Choice: Encodable>: Encodable {
   let object: String
   let created: Int
   let model: String
+  let fingerprint: String?
   let choices: [Choice]
   let usage: Usage?
   /// Whether the document has the field `usage`, which may be null.
   private let hasUsage: Bool
 
-  private enum CodingKeys: CodingKey { case id, object, created, model, choices, usage }
+  private enum CodingKeys: String, CodingKey {
+    case id, object, created, model, choices, usage
+    case fingerprint = "system_fingerprint"
+  }
 
   init(_ head: ResponseHead, object: String, choices: [Choice], usage: Usage? = nil) {
     id = head.id
     created = head.created
     model = head.model
+    fingerprint = head.fingerprint
     self.object = object
     self.choices = choices
     self.usage = usage
@@ -65,6 +72,7 @@ struct ResponseDocument<Choice: Encodable>: Encodable {
     try values.encode(object, forKey: .object)
     try values.encode(created, forKey: .created)
     try values.encode(model, forKey: .model)
+    try values.encodeIfPresent(fingerprint, forKey: .fingerprint)
     try values.encode(choices, forKey: .choices)
     if hasUsage { try values.encode(usage, forKey: .usage) }
   }

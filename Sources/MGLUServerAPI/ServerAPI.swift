@@ -11,6 +11,7 @@ public struct ServerAPI: Sendable {
   let models: [String]
   let template: ChatTemplate
   let longWork = LongWork()
+  private let fingerprint: String?
   private let created: Int
 
   /// A response that is not an error.
@@ -31,9 +32,12 @@ public struct ServerAPI: Sendable {
   ///   - model: The name of the model in responses.
   ///   - aliases: Further names that clients may ask for.
   ///   - template: What makes a prompt of a chat.
+  ///   - fingerprint: The `system_fingerprint` of responses, which names what computes.
   public init(
-    _ engine: Engine, model: String, aliases: [String] = [], template: ChatTemplate = .init()
+    _ engine: Engine, model: String, aliases: [String] = [], template: ChatTemplate = .init(),
+    fingerprint: String? = nil
   ) {
+    self.fingerprint = fingerprint
     self.engine = engine
     models = [model] + aliases.filter { $0 != model }
     self.template = template
@@ -88,7 +92,8 @@ public struct ServerAPI: Sendable {
     }
     let id = String(UInt64.random(in: 0 ... .max), radix: 36)
     let head = ResponseHead(
-      id: prefix + id, created: Self.now, model: models[0], chunksHaveUsage: fields.includesUsage)
+      id: prefix + id, created: Self.now, model: models[0], fingerprint: fingerprint,
+      chunksHaveUsage: fields.includesUsage)
     var writer = ResponseWriter(formatter, head, sequences: sequences, perPrompt: fields.count)
     let request: RequestHandle
     do {

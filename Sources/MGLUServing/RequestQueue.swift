@@ -3,7 +3,8 @@
 /// The queue is fair: it counts the tokens of the sequences that it lets start, and takes the next one of
 /// the client that has been given least, and of this client's requests the one that has been given least;
 /// of equals the first to arrive. A client that comes anew counts as having been given what those who wait
-/// have, so nobody saves up.
+/// have on the average, and so does a request among those of its client: nobody saves up, and whoever waits
+/// has a turn, however many come after.
 ///
 /// The engine asks the queue before every step. The cost of a request there does not depend on the
 /// number of its sequences, which may be a thousand.
@@ -14,15 +15,33 @@ struct RequestQueue {
     let sequences: [QueuedSequence]
     /// How many of the sequences have started.
     var started = 0
-    /// The tokens of these.
-    var given = 0
+    /// The tokens of these, and what its client's requests had been given when it came.
+    var given: Double
+  }
+
+  /// What those who share have been given on the average, before the last of them was.
+  private struct Level {
+    private(set) var value = 0.0
+    private var next = 0.0
+
+    /// One of `count` is given `tokens`.
+    mutating func rise(_ tokens: Double, of count: Int) {
+      value = next
+      next += tokens / Double(count)
+    }
+  }
+
+  /// The tokens that a client has been given.
+  private struct Share {
+    var given: Double
+    /// The level of its requests.
+    var level = Level()
   }
 
   private var items: [Item] = []
-  /// The tokens that clients have been given; those who are not here count as `level`.
-  private var given: [String: Int] = [:]
-  /// What the client served last had been given before.
-  private var level = 0
+  /// The shares of clients; those who are not here count as `level`.
+  private var shares: [String: Share] = [:]
+  private var level = Level()
 
   var isEmpty: Bool { items.isEmpty }
   /// The number of requests.
@@ -31,8 +50,11 @@ struct RequestQueue {
   var sequenceCount: Int { items.reduce(0) { $0 + $1.sequences.count - $1.started } }
 
   mutating func append(_ request: RequestState, _ sequences: [QueuedSequence], client: String) {
-    given[client] = max(given[client] ?? level, level)
-    items.append(Item(request: request, client: client, sequences: sequences))
+    var share = shares[client] ?? Share(given: level.value)
+    share.given = max(share.given, level.value)
+    shares[client] = share
+    items.append(
+      Item(request: request, client: client, sequences: sequences, given: share.level.value))
   }
 
   /// Removes requests that are over, and fails those whose time limit has passed.
@@ -47,17 +69,18 @@ struct RequestQueue {
     let sequence = items[index].sequences[items[index].started]
     guard fits(sequence) else { return nil }
     let client = items[index].client
-    let tokens = sequence.generation.prompt.count + sequence.generation.maxTokens
+    let tokens = Double(sequence.generation.prompt.count + sequence.generation.maxTokens)
+    level.rise(tokens, of: Set(items.map(\.client)).count)
+    shares[client]?.level.rise(tokens, of: items.count { $0.client == client })
+    shares[client]?.given += tokens
     items[index].started += 1
     items[index].given += tokens
-    level = given[client] ?? level
-    given[client] = level + tokens
     if items[index].started == items[index].sequences.count { items.remove(at: index) }
     if items.isEmpty {
-      (given, level) = ([:], 0)
-    } else if given.count > 4 * items.count {
-      given = given.filter { client, tokens in
-        tokens > level || items.contains { $0.client == client }
+      (shares, level) = ([:], Level())
+    } else if shares.count > 4 * items.count {
+      shares = shares.filter { client, share in
+        share.given > level.value || items.contains { $0.client == client }
       }
     }
     return sequence
@@ -67,7 +90,8 @@ struct RequestQueue {
   private var next: Int? {
     items.indices.min { a, b in
       let (a, b) = (items[a], items[b])
-      return (given[a.client] ?? level, a.given) < (given[b.client] ?? level, b.given)
+      return (shares[a.client]?.given ?? level.value, a.given)
+        < (shares[b.client]?.given ?? level.value, b.given)
     }
   }
 
@@ -85,7 +109,7 @@ struct RequestQueue {
 
   /// Removes all requests.
   mutating func removeAll() -> [RequestState] {
-    defer { (items, given, level) = ([], [:], 0) }
+    defer { (items, shares, level) = ([], [:], Level()) }
     return items.map(\.request)
   }
 }

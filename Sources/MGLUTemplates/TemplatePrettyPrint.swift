@@ -27,7 +27,9 @@ extension TemplateEvaluator {
       }
       let between = ",\n" + String(repeating: " ", count: min(indent + 1, Self.mostBytes))
       return "{" + (try joined(parts, by: between)) + "}"
-    case .string(let text): return try pretty(text.string, indent: indent, room: room)
+    // Only Python's own strings are broken.
+    case .string(let text) where !text.isMarkup:
+      return try pretty(text.string, indent: indent, room: room)
     default: return flat
     }
   }

@@ -63,7 +63,7 @@ struct CompareCommand: ParsableCommand {
       plan, tokenizer: tokenizer, corpus: corpus, on: backend, output: output,
       tensorBoard: tensorBoard, sharing: group)
 
-    var progress = ComparisonProgress(plan, isLine: isLeader)
+    var progress = ComparisonProgress(plan, processes: group?.size ?? 1, isLine: isLeader)
     if isLeader {
       progress.note(backend.summary + (group.map { ", \($0.size) runs at a time" } ?? ""))
       progress.note(

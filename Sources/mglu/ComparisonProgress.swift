@@ -6,6 +6,7 @@ struct ComparisonProgress {
   private let plan: ComparisonPlan
   private let runs: Int
   private let isLine: Bool
+  private let share: Int
   private var line: ProgressLine
   /// Steps of the runs before this one.
   private var before = 0
@@ -13,10 +14,11 @@ struct ComparisonProgress {
   private var pace = Pace()
   private var title = ""
 
-  /// Of a plan; of several processes one alone has the line, and all say what they have done.
-  init(_ plan: ComparisonPlan, isLine: Bool = true) {
+  /// Of a plan, whose runs `processes` share: one of them has the line, and all say what they have done.
+  init(_ plan: ComparisonPlan, processes: Int = 1, isLine: Bool = true) {
     self.plan = plan
     self.isLine = isLine
+    share = min(processes, max(1, plan.runs.count))
     runs = plan.runs.count
     line = ProgressLine(total: runs * plan.settings.steps)
   }
@@ -41,7 +43,7 @@ struct ComparisonProgress {
           step: before + report.step, loss: report.loss, learningRate: report.learningRate,
           tokensPerSecond: report.tokensPerSecond,
           secondsLeft: pace.seconds(
-            for: runs * steps - before - report.step,
+            for: (runs * steps - before - report.step) / share,
             after: (ContinuousClock.now - start) / .seconds(1))))
     case .training(.resumed(let step)):
       pace.begin(at: step)

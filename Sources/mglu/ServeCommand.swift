@@ -105,8 +105,13 @@ struct ServeCommand: AsyncParsableCommand {
       if let problem = template.problem {
         Output.note("\(problem); /v1/chat/completions will refuse, the rest is served")
       }
+      let parts = [
+        MGLUCommand.configuration.version, model.backend.summary, model.weightType.rawValue,
+      ]
+      let checksum = CRC32C.checksum(Array(parts.joined(separator: "\n").utf8))
       let api = ServerAPI(
-        engine, model: name, aliases: Array(servedModelName.dropFirst()), template: template)
+        engine, model: name, aliases: Array(servedModelName.dropFirst()), template: template,
+        fingerprint: "b" + String(checksum, radix: 16))
       let secondSignal = Task {
         for await signal in await UnixSignalsSequence(trapping: .sigint, .sigterm).dropFirst() {
           Interrupt.endProcess(after: signal.rawValue)

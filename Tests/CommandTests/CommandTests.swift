@@ -123,6 +123,21 @@ import Testing
     }
   }
 
+  @Test func aFolderThatIsRemovedDuringItsRunIsAnError() throws {
+    try withText { folder, text in
+      let run = folder + "/run"
+      let result = try mglu(
+        Self.train(text, run, ["--steps", "1000000", "--save-every", "0", "--eval-every", "0"]),
+        killOnce: {
+          guard (try? Data(contentsOf: URL(fileURLWithPath: run + "/metrics.jsonl")).count) ?? 0 > 0
+          else { return false }
+          return (try? FileManager.default.removeItem(atPath: run)) != nil
+        }, with: 0)
+      #expect(result.status == 1, "\(result)")
+      #expect(result.errors.contains("metrics.jsonl: the file was removed"), "\(result.errors)")
+    }
+  }
+
   @Test func outputThatCannotBeWrittenIsTold() throws {
     let result = try mglu(["inspect", "--preset", "nano"], output: "/dev/full")
     #expect(result.status == 1 && result.errors.hasPrefix("Error: standard output: "))

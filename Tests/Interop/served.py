@@ -36,7 +36,8 @@ class Server:
     """`mglu serve` at a free port."""
 
     def __init__(self, *options, name=NAME):
-        command = [MGLU, "serve", "--model", model(), "--port", 0, "--served-model-name", name, *options]
+        command = [MGLU, "serve", "--model", model(), "--port", 0, "--threads", 1,
+                   "--served-model-name", name, *options]
         self.process = subprocess.Popen(
             list(map(str, command)), stderr=subprocess.PIPE, text=True, env={
                 key: value for key, value in os.environ.items() if key != "MGLU_API_KEY"})

@@ -61,6 +61,11 @@ ATTACK = """async (server) => {
 }"""
 
 
+class QuietPages(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
 def browser_path():
     names = ["chromium", "chromium-browser", "google-chrome"]
     return os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
@@ -88,11 +93,11 @@ class Browser(unittest.TestCase):
         mglu("train", "--data", text, "--output", cls.folder / "run", "--steps", 3, *small)
         (cls.folder / "run/chat_template.jinja").write_text(TEMPLATE)
         mglu("compare", "--data", text, "--units", "swiglu,swimglu:1,swimglu:4", "--seeds", "1,2", "--steps", 6,
-             "--output", cls.folder / "comparison", *small)
+             "--config", cls.folder / "run/config.json", "--batch-size", 2, "--threads", 1,
+             "--output", cls.folder / "comparison")
         (cls.folder / "index.html").write_text("<!doctype html><body>a page</body>")
-        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=cls.folder)
-        handler.log_message = lambda *_: None
-        cls.pages = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        cls.pages = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(QuietPages, directory=cls.folder))
         threading.Thread(target=cls.pages.serve_forever, daemon=True).start()
         cls.addClassCleanup(cls.pages.shutdown)
 

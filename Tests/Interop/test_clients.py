@@ -22,15 +22,24 @@ KEY = "sk-test"
 LONG = "How long is a piece of string, and who would know it? " * 200
 
 
-class Clients(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = served.Server("--api-key", KEY, "--context", 1024)
-        cls.base = cls.server.address + "/v1"
+SERVER = None
+# Clients keep connections, which belong to a loop.
+run = asyncio.new_event_loop().run_until_complete
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
+
+def setUpModule():
+    global SERVER
+    SERVER = served.Server("--api-key", KEY, "--context", 1024)
+
+
+def tearDownModule():
+    SERVER.stop()
+
+
+class Clients(unittest.TestCase):
+    @property
+    def base(self):
+        return SERVER.address + "/v1"
 
 
 class OpenAIPython(Clients):
@@ -76,7 +85,7 @@ class OpenAIPython(Clients):
         ) as stream:
             kinds = [event.type for event in stream]
         self.assertIn("content.delta", kinds)
-        self.assertTrue(stream.get_final_completion().choices[0].message.content)
+        self.assertTrue(stream.current_completion_snapshot.choices[0].message.content)
 
     def test_async_batches(self):
         """Many requests at a time, each with what it gets alone."""
@@ -98,7 +107,7 @@ class OpenAIPython(Clients):
                 alone = [await ask(n) for n in range(0, 24, 8)]
                 return together, alone
 
-        together, alone = asyncio.run(main())
+        together, alone = run(main())
         self.assertEqual(together[:24], together[24:])
         self.assertEqual(together[:24:8], alone)
 
@@ -123,7 +132,7 @@ class OpenAIPython(Clients):
             create(self.client(api_key="wrong"))
         self.assertEqual(caught.exception.code, "invalid_api_key")
         with self.assertRaises(openai.BadRequestError) as caught:
-            create(temperature=9)
+            create(temperature=-1)
         self.assertEqual(caught.exception.param, "temperature")
         with self.assertRaises(openai.BadRequestError) as caught:
             create(messages=[{"role": "user", "content": LONG}])
@@ -198,7 +207,7 @@ class LiteLLM(Clients):
                 parts.append(chunk.choices[0].delta.content or "")
             return response, parts
 
-        response, parts = asyncio.run(main())
+        response, parts = run(main())
         self.assertTrue(response.choices[0].message.content and "".join(parts))
 
     def test_batch_completion(self):
@@ -217,7 +226,7 @@ class LiteLLM(Clients):
         for messages, options, kind in [
             ([{"role": "user", "content": LONG}], {}, litellm.ContextWindowExceededError),
             (self.messages, {"api_key": "wrong"}, litellm.AuthenticationError),
-            (self.messages, {"temperature": 9}, litellm.BadRequestError),
+            (self.messages, {"temperature": -1}, litellm.BadRequestError),
             (self.messages, {"timeout": 0.001, "max_retries": 0}, litellm.Timeout),
             (self.messages, {"response_format": {"type": "json_object"}}, litellm.BadRequestError),
         ]:
@@ -261,14 +270,14 @@ class LangChain(Clients):
         async def main():
             return "".join([chunk.content async for chunk in chat.astream(self.messages)])
 
-        self.assertEqual(asyncio.run(main()), whole.content)
+        self.assertEqual(run(main()), whole.content)
 
     def test_batches(self):
         chat = self.chat()
         texts = [f"Say {number}" for number in range(12)]
         batch = chat.batch(texts, config={"max_concurrency": 5})
         self.assertEqual([message.content for message in batch],
-                         [message.content for message in asyncio.run(chat.abatch(texts))])
+                         [message.content for message in run(chat.abatch(texts))])
 
     def test_logprobs(self):
         message = self.chat().bind(logprobs=True).invoke(("human", "how are you today"))

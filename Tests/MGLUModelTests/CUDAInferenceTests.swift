@@ -42,6 +42,7 @@ struct CUDAInferenceTests {
     expect([
       try verification.routes(), try verification.largestTokens(),
       try verification.drawnTokens(), try verification.adjustedLogits(),
+      try verification.logprobs(),
     ])
   }
 

@@ -10,7 +10,7 @@ import Testing
   ) throws -> ServerAPI {
     ServerAPI(
       try ServedModel(eosTokenIDs: eosTokenIDs).engine, model: "tiny",
-      template: ChatTemplate(source: template))
+      template: ChatTemplate(source: template), fingerprint: "b1")
   }
 
   /// One API for all requests that are independent of each other.
@@ -73,6 +73,7 @@ import Testing
       #expect(choices.allSatisfy { $0["finish_reason"] as? String == "length" })
       #expect((response["usage"] as? [String: Any])?["completion_tokens"] as? Int == 6 * count)
       #expect(response["object"] as? String == "text_completion")
+      #expect(response["system_fingerprint"] as? String == "b1")
     }
   }
 
@@ -165,6 +166,7 @@ import Testing
     let chunks = try events.dropLast().map { try Self.object(.json(String($0.dropFirst(6)))) }
     let object = isChat ? "chat.completion.chunk" : "text_completion"
     #expect(chunks.allSatisfy { $0["object"] as? String == object })
+    #expect(chunks.allSatisfy { $0["system_fingerprint"] as? String == "b1" })
     let joined = chunks.flatMap(Self.choices).map { text($0, "delta") }.joined()
     #expect(joined == text(whole, "message"))
     #expect((chunks.last?["usage"] as? [String: Any])?["completion_tokens"] as? Int == 9)

@@ -1,62 +1,13 @@
 #if Server
   import Foundation
+  import MGLUServingTestSupport
 
-  #if canImport(Glibc)
-    import Glibc
-  #elseif canImport(Musl)
-    import Musl
-  #else
-    import Darwin
-  #endif
-
-  /// A connection to a server on this machine, byte by byte. Tests can send what no client library would.
-  final class HTTPConnection {
-    private let descriptor: Int32
+  /// A connection that speaks HTTP.
+  final class HTTPConnection: LoopbackConnection {
     /// Received bytes of the next response.
     private var unread: [UInt8] = []
 
-    init(port: Int) throws {
-      #if canImport(Glibc)
-        let stream = Int32(SOCK_STREAM.rawValue)
-      #else
-        let stream = SOCK_STREAM
-      #endif
-      descriptor = socket(AF_INET, stream, 0)
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_port = in_port_t(port).bigEndian
-      address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-      let result = withUnsafePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-        }
-      }
-      guard result == 0 else { throw ConnectionError.refused }
-    }
-
-    deinit { close(descriptor) }
-
-    enum ConnectionError: Error { case refused }
-
-    /// Sends bytes until the server closes the connection.
-    func send(_ bytes: [UInt8]) {
-      var rest = bytes[...]
-      while !rest.isEmpty {
-        let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-        guard count > 0 else { return }
-        rest = rest.dropFirst(count)
-      }
-    }
-
-    /// The next bytes, or none at the end.
-    func receive() -> [UInt8] {
-      var buffer = [UInt8](repeating: 0, count: 1 << 14)
-      let count = read(descriptor, &buffer, buffer.count)
-      return Array(buffer.prefix(max(0, count)))
-    }
-
-    /// Sends nothing more, and goes on to receive.
-    func endOutput() { shutdown(descriptor, Int32(SHUT_WR)) }
+    init(port: Int) throws { try super.init(port: port) }
 
     /// Sends a request, and leaves the connection open.
     func request(_ method: String, _ path: String, _ body: String = "") {
@@ -99,14 +50,7 @@
     }
 
     /// Everything until the server closes.
-    func receiveAll() -> String {
-      var bytes: [UInt8] = []
-      while true {
-        let part = receive()
-        if part.isEmpty { return String(decoding: bytes, as: UTF8.self) }
-        bytes += part
-      }
-    }
+    func receiveAll() -> String { String(decoding: receiveBytes(), as: UTF8.self) }
   }
 
   /// A response: status, head and body.

@@ -146,10 +146,10 @@ import Testing
     #expect(found[0].logprob == nil)
     let session = InferenceSession(served.model)
     let sequence = try session.open()
-    let scorer = LogprobScorer(on: served.model.backend.host)
     for index in 0..<prompt.count - 1 {
       let logits = try session.append([prompt[index]], to: sequence)
-      let expected = logits.withFloats { scorer.score(prompt[index + 1], under: $0, top: 1) }
+      let expected = TokenLogprob(
+        of: prompt[index + 1], under: logits, top: 1, on: served.model.backend)
       let (own, theirs) = (found[index + 1], expected)
       #expect(own.id == theirs.id, "token \(index + 1)")
       let pairs =

@@ -1,5 +1,6 @@
 import MGLUServing
 import MGLUServingTestSupport
+import Synchronization
 import Testing
 
 /// Clients that wait get equal shares of an engine.
@@ -40,10 +41,40 @@ import Testing
     engine.drain()
   }
 
+  /// Later requests, of its client or of others, do not keep one from its turn, however many come.
+  @Test(arguments: [false, true])
+  func nobodyStarves(othersAreNew: Bool) async throws {
+    let engine = try ServedModel(settings: .init(maxSequences: 1)).engine
+    // Computed while the others arrive.
+    let first = try engine.submit([Self.request(590)], client: "first")
+    let large = try engine.submit(Array(repeating: Self.request(), count: 3), client: "a")
+    let isDone = Mutex(false)
+    let reading = Task {
+      _ = await RecordedEvents(large)
+      isDone.withLock { $0 = true }
+    }
+    func submitted(_ index: Int) throws -> RequestHandle {
+      try engine.submit([Self.request()], client: othersAreNew ? "\(index)" : "a")
+    }
+    var others = try (0..<8).map(submitted)
+    // Its three sequences wait for some twenty others.
+    for index in 8..<400 where !isDone.withLock({ $0 }) {
+      _ = await RecordedEvents(others.removeFirst())
+      others.append(try submitted(index))
+    }
+    #expect(isDone.withLock { $0 })
+    first.cancel()
+    large.cancel()
+    await reading.value
+    for handle in others { handle.cancel() }
+    engine.drain()
+  }
+
   /// Where the queue is full, the newcomer takes the place of the last request of who waits with most.
   @Test func aFullQueueHasRoomForOthers() async throws {
-    let engine = try ServedModel(settings: .init(maxSequences: 1, maxQueued: 4)).engine
-    let running = try engine.submit([Self.request(590)], client: "a")
+    let engine = try ServedModel(settings: .init(maxSequences: 1, maxQueued: 5)).engine
+    // Of many sequences, so that it waits, and has begun, as long as this test wants.
+    let running = try engine.submit(Array(repeating: Self.request(590), count: 64), client: "a")
     try engine.wait(until: "num_requests_running", is: 1)
     let waiting = try (0..<4).map { _ in try engine.submit([Self.request()], client: "a") }
     let error = #expect(throws: ServingError.self) {

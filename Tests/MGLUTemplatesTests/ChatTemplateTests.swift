@@ -134,6 +134,12 @@ import Testing
     return nil
   }
 
+  @Test func markupIsPrintedWhole() throws {
+    let source = "{{ ('a b ' * 30) | safe | pprint }}"
+    let text = String(repeating: "a b ", count: 30)
+    #expect(try Template(source).render([:]) == "Markup('\(text)')")
+  }
+
   /// In an `if`, what does not exist fails where it is reached.
   @Test(arguments: ["{{ 1 | nothing }}", "{{ 1 is nothing }}", "{% include 'x' %}"])
   func whatIsNotReachedDoesNotFail(part: String) throws {

@@ -124,6 +124,22 @@ import Testing
     }
   }
 
+  /// A run that was killed after its last checkpoint, before it had removed an old one.
+  @Test func resumedRunsKeepNoMoreCheckpoints() throws {
+    try withTemporaryFolder { folder in
+      let run = try Self.trainer(in: folder)
+      try run.prepareOutput(resume: false) { _ in }
+      _ = try run.run()
+      let kept = ModelFolder.checkpoints(in: folder)
+      try Folder.create(folder + "/checkpoint-000001")
+      let resumed = try Self.trainer(in: folder)
+      try resumed.prepareOutput(resume: true) { _ in }
+      #expect(ModelFolder.checkpoints(in: folder).count == kept.count + 1)
+      _ = try resumed.run()
+      #expect(ModelFolder.checkpoints(in: folder) == kept)
+    }
+  }
+
   /// A folder belongs to its user as well: of it, what a killed run left half-written goes, and
   /// nothing else.
   @Test func whatIsNotTheRunsStays() throws {

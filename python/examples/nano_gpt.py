@@ -1,5 +1,5 @@
 """A GPT of a text's bytes in 60 lines, with `mglu.nn.MGLU` in place of its MLP's first layer:
-python nano_gpt.py TEXT [masks]; 0 masks train a SwiGLU."""
+python nano_gpt.py TEXT [masks [steps]]; 0 masks train a SwiGLU."""
 
 import sys
 
@@ -10,7 +10,8 @@ from torch.nn import functional as F
 import mglu
 
 TEXT, MASKS = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4
-WIDTH, HEADS, LAYERS, LENGTH, BATCH, STEPS = 128, 4, 4, 128, 16, 300
+STEPS = int(sys.argv[3]) if len(sys.argv) > 3 else 300
+WIDTH, HEADS, LAYERS, LENGTH, BATCH = 128, 4, 4, 128, 16
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 torch.manual_seed(0)
 
@@ -52,7 +53,7 @@ for step in range(STEPS + 1):
     rows = torch.stack([data[s : s + LENGTH + 1] for s in starts]).long().to(DEVICE)
     with torch.autocast("cuda", torch.bfloat16, enabled=DEVICE == "cuda"):
         loss = model(rows[:, :-1], rows[:, 1:])
-    if step % 50 == 0:
+    if step % max(1, STEPS // 6) == 0:
         print(f"step {step}: loss {loss.item():.3f}", flush=True)
     optimizer.zero_grad()
     loss.backward()

@@ -4,9 +4,9 @@ are two GPUs."""
 import importlib.util
 import os
 import socket
-import sys
 import tempfile
 import unittest
+import unittest.mock
 
 import torch
 import torch.distributed as dist
@@ -39,8 +39,11 @@ def start(rank, port, device, function, arguments):
 
 
 def together(device, function, *arguments):
-    torch.multiprocessing.spawn(
-        start, (free_port(), device, function, arguments), nprocs=RANKS, join=True)
+    # Torch and transformers prefer a GPU wherever they see one.
+    visible = {} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+    with unittest.mock.patch.dict(os.environ, visible):
+        torch.multiprocessing.spawn(
+            start, (free_port(), device, function, arguments), nprocs=RANKS, join=True)
 
 
 def block(device):

@@ -1,10 +1,8 @@
 """transformers' common tests of model classes, on MGLU's and, to compare with, on Llama's.
 
-    TESTS=transformers-5.24.0 python transformers_common.py [NUMBER OF A UNIT]
+    scripts/transformers-tests [NUMBER OF A UNIT]
 
-TESTS is transformers' source distribution, unpacked (pip download transformers==5.24.* --no-deps
---no-binary transformers); pytest and parameterized are needed. The tests of generation, which it lacks, are
-not run. Fails where a test fails that Llama's classes pass.
+TESTS is transformers' source distribution, unpacked. The tests of generation, which it lacks, are not run. Fails where a test fails that Llama's classes pass.
 """
 
 import collections

@@ -13,13 +13,15 @@ private let target: FuzzTarget = {
   let name = getenv("FUZZ_TARGET").map { String(cString: $0) } ?? ""
   guard let target = FuzzTarget(rawValue: name) else {
     let names = FuzzTarget.allCases.map(\.rawValue).joined(separator: " ")
-    fputs("FUZZ_TARGET is \(name.debugDescription): expected one of \(names)\n", stderr)
+    print("FUZZ_TARGET is \(name.debugDescription): expected one of \(names)")
     exit(2)
   }
   return target
 }()
 
-private let callback: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt = { bytes, count in
+/// What libFuzzer calls with each input.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   do throws(FuzzFinding) {
     try target(Array(UnsafeBufferPointer(start: bytes, count: count)))
   } catch {
@@ -42,5 +44,5 @@ public func fuzzMain(
 ) -> CInt {
   _ = target
   var (count, arguments) = (count, arguments)
-  return runDriver(&count, &arguments, callback)
+  return runDriver(&count, &arguments, fuzzOneInput)
 }

@@ -13,6 +13,7 @@
 // rms_norm_in_place  x = weight (.) x / sqrt(mean(x^2) + epsilon) for `count` norms of `width` elements,
 //              `parts` of them side by side in rows `stride` apart.
 // sample       the next token of each row of logits (tokens_sample.cu).
+// logprobs     log-probabilities of tokens under rows of logits (tokens_logprobs.cu).
 
 #include "cmglu_numbers.h"
 
@@ -113,3 +114,4 @@ extern "C" __global__ void rms_norm_in_place(
 }
 
 #include "tokens_sample.cu"
+#include "tokens_logprobs.cu"

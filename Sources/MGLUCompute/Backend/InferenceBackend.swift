@@ -129,6 +129,24 @@ public protocol InferenceBackend: Backend {
     _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
     preparing next: NextRows?)
 
+  /// The log-probabilities of a token of each of n rows of logits `[n, >= vocabulary]`, of which only the
+  /// first `vocabulary` columns are logits, and those of each row's most probable tokens.
+  ///
+  /// A logit that is no number has no probability; equal logits of a row have equal log-probabilities, bit
+  /// for bit, and a row's do not depend on other rows. Cost: two passes over the logits, and one for each
+  /// of the most probable tokens after the first.
+  ///
+  /// - Parameters:
+  ///   - logits: The logits; rows begin at multiples of ``logitsAlignment`` bytes.
+  ///   - vocabulary: How many columns are logits.
+  ///   - targets: A token of each row, int32 `[n]`.
+  ///   - logprobs: In nats, float32 `[n, 1 + k]`: of the row's target, then of its k most probable tokens;
+  ///     no number where there is no such token.
+  ///   - largest: The most probable tokens, int32 `[n, k]`, the most probable first and of equal ones the
+  ///     lower first; -1 where no more logits are numbers.
+  func logprobs(
+    _ logits: Tensor, vocabulary: Int, of targets: Tensor, into logprobs: Tensor, largest: Tensor)
+
   /// The type of the activations between the products of a step, beside weights of a type, at a
   /// precision of inputs: the residual and the logits are float32.
   func activationType(weights: WeightType, precision: InputPrecision) -> DataType

@@ -1,4 +1,4 @@
-// The sampling of tokens from logits.
+// The sampling of tokens from logits, and their log-probabilities.
 
 extension CPUBackend {
   public func adjust(
@@ -31,5 +31,43 @@ extension CPUBackend {
       next.tokens.integers[row] = max(token, 0)
       next.positions.integers[row] = next.previous.integers[row] + 1
     }
+  }
+
+  public func logprobs(
+    _ logits: Tensor, vocabulary: Int, of targets: Tensor, into logprobs: Tensor, largest: Tensor
+  ) {
+    let top = largest.columns
+    for row in 0..<logits.rows {
+      logits[row..<row + 1].withFloats { all in
+        let values = all.extracting(0..<vocabulary)
+        let normalizer = logSumExp(values)
+        func logprob(_ token: Int) -> Float {
+          values.indices.contains(token) ? values[token] - normalizer : .nan
+        }
+        logprobs.floats[row * (top + 1)] = logprob(Int(targets.integers[row]))
+        let found = Self.largest(top, of: values)
+        for rank in 0..<top {
+          let token = rank < found.count ? found[rank] : -1
+          largest.integers[row * top + rank] = Int32(token)
+          logprobs.floats[row * (top + 1) + 1 + rank] = logprob(token)
+        }
+      }
+    }
+  }
+
+  /// The indices of the `count` largest values, the largest first; of equal ones the lower first.
+  private static func largest(_ count: Int, of values: Span<Float>) -> [Int] {
+    var best: [Int] = []
+    guard count > 0 else { return best }
+    for index in values.indices {
+      if best.count == count {
+        guard values[index] > values[best[count - 1]] else { continue }
+        best.removeLast()
+      }
+      if values[index].isNaN { continue }
+      let place = best.firstIndex { values[index] > values[$0] } ?? best.count
+      best.insert(index, at: place)
+    }
+    return best
   }
 }

@@ -1,6 +1,6 @@
 import CMGLUKernels
 
-// The sampling of tokens from logits, and the host's waiting for them.
+// The sampling of tokens from logits, the host's waiting for them, and log-probabilities.
 
 extension CUDABackend {
   public func adjust(
@@ -16,10 +16,7 @@ extension CUDABackend {
     _ logits: Tensor, vocabulary: Int, by steps: Tensor, into tokens: Tensor,
     preparing next: NextRows?
   ) {
-    precondition(
-      logits.deviceAddress % UInt64(logitsAlignment) == 0
-        && (logits.rows == 1 || logits.columns * 4 % logitsAlignment == 0),
-      "a row of logits begins at a multiple of \(logitsAlignment) bytes")
+    requireAlignment(of: logits)
     launch(
       "tokens", "sample", grid: LaunchSize(logits.rows), block: 512,
       arguments: logits.deviceAddress, steps.deviceAddress, tokens.deviceAddress,
@@ -27,6 +24,23 @@ extension CUDABackend {
       next?.tokens.deviceAddress ?? 0, next?.positions.deviceAddress ?? 0)
     // A step's position is read before kernels wait for their input.
     if next != nil { orderNext() }
+  }
+
+  public func logprobs(
+    _ logits: Tensor, vocabulary: Int, of targets: Tensor, into logprobs: Tensor, largest: Tensor
+  ) {
+    requireAlignment(of: logits)
+    launch(
+      "tokens", "logprobs", grid: LaunchSize(logits.rows), block: 512,
+      arguments: logits.deviceAddress, targets.deviceAddress, logprobs.deviceAddress,
+      largest.deviceAddress, Int32(vocabulary), Int32(logits.columns), Int32(largest.columns))
+  }
+
+  private func requireAlignment(of logits: Tensor) {
+    precondition(
+      logits.deviceAddress % UInt64(logitsAlignment) == 0
+        && (logits.rows == 1 || logits.columns * 4 % logitsAlignment == 0),
+      "a row of logits begins at a multiple of \(logitsAlignment) bytes")
   }
 
   public var isAsynchronous: Bool { true }

@@ -13,7 +13,8 @@ package struct KernelSource: Sendable, CustomStringConvertible {
 
   /// The embedded sources that this one includes, and those that they include, each once.
   package var included: [KernelSource] {
-    let own = Self.all.filter { text.contains("#include \"\($0.fileName)\"") }
+    let lines = Set(text.split(separator: "\n"))
+    let own = Self.all.filter { lines.contains("#include \"\($0.fileName)\"") }
     return own.reduce(into: []) { result, source in
       for one in [source] + source.included where !result.contains(where: { $0.name == one.name }) {
         result.append(one)

@@ -130,7 +130,9 @@ package final class NVRTC: Sendable {
     guard result != 0 else { return }
     let name = functions.nvrtcGetErrorString(result).map { String(cString: $0) } ?? "\(result)"
     let lines = log.split(separator: "\n")
-    let errors = lines.filter { $0.contains("error") }
+    let errors = lines.filter { line in
+      line.split(separator: " ").contains { $0.hasPrefix("error") }
+    }
     let shown = (errors.isEmpty ? lines : errors).prefix(4).map(String.init)
     throw CUDAError(
       .compilation,

@@ -21,8 +21,14 @@ public struct AppendingFile: ~Copyable {
 
   deinit { close(descriptor) }
 
-  /// Appends bytes.
+  /// Appends bytes. A file that has been removed is an error: nobody would find them.
   public func append(_ bytes: [UInt8]) throws(FileError) {
+    var status = stat()
+    if fstat(descriptor, &status) == 0, status.st_nlink == 0 {
+      throw FileError(
+        .missing, "\(path): the file was removed while it was written to",
+        remedy: "keep the folder until its run has ended")
+    }
     var rest = bytes[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }

@@ -19,50 +19,23 @@ public struct TokenLogprob: Sendable, Equatable {
     (self.id, self.logprob, self.alternatives) = (id, logprob, alternatives)
   }
 
-  /// A token without a log-probability.
-  init(_ id: Int32) { self.init(id: id, logprob: nil, alternatives: []) }
-}
-
-/// Log-probabilities of tokens from logits.
-package struct LogprobScorer {
   /// Stands for the logarithm of 0 and for not-a-number, which JSON cannot express.
   package static let minimum: Float = -9999
 
-  private let backend: CPUBackend
-
-  /// A scorer whose sums over the vocabulary are computed by `backend`.
-  package init(on backend: CPUBackend) { self.backend = backend }
-
-  /// The log-probability of `id` and of the `count` most probable tokens under `logits` `[V]`.
-  ///
-  /// Equal ids get equal numbers, bit for bit, wherever they appear.
-  package func score(
-    _ id: Int32, under logits: Span<Float>, top count: Int
-  ) -> TokenLogprob {
-    let normalizer = backend.logSumExp(logits)
-    func alternative(_ id: Int) -> TokenLogprob.Alternative {
-      let logprob = logits[id] - normalizer
-      return .init(id: Int32(id), logprob: logprob >= Self.minimum ? logprob : Self.minimum)
+  /// The token `id` and the `count` most probable ones, from a row of what
+  /// ``InferenceBackend/logprobs(_:vocabulary:of:into:largest:)`` finds for it.
+  package init(_ id: Int32, logprobs: Tensor, largest: Tensor, top count: Int) {
+    func alternative(_ id: Int32, _ index: Int) -> Alternative {
+      let logprob = logprobs.floats[index]
+      return Alternative(id: id, logprob: logprob >= Self.minimum ? logprob : Self.minimum)
     }
-    var alternatives = largest(count, of: logits).map(alternative)
-    let own = alternative(Int(id))
+    let own = alternative(id, 0)
+    var alternatives = (0..<count).filter { largest.integers[$0] >= 0 }
+      .map { alternative(largest.integers[$0], $0 + 1) }
     if !alternatives.contains(where: { $0.id == id }) { alternatives.append(own) }
-    return TokenLogprob(id: id, logprob: own.logprob, alternatives: alternatives)
+    self.init(id: id, logprob: own.logprob, alternatives: alternatives)
   }
 
-  /// The indices of the `count` largest logits, the largest first; of equal ones the lower first.
-  private func largest(_ count: Int, of logits: Span<Float>) -> [Int] {
-    var best: [Int] = []
-    guard count > 0 else { return best }
-    for index in logits.indices {
-      if best.count == count {
-        guard logits[index] > logits[best[count - 1]] else { continue }
-        best.removeLast()
-      }
-      if logits[index].isNaN { continue }
-      let place = best.firstIndex { logits[index] > logits[$0] } ?? best.count
-      best.insert(index, at: place)
-    }
-    return best
-  }
+  /// A token without a log-probability.
+  init(_ id: Int32) { self.init(id: id, logprob: nil, alternatives: []) }
 }

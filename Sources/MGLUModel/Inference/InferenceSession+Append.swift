@@ -52,6 +52,8 @@ extension InferenceSession {
     } else {
       decode(rows: 1, turn: nil)
     }
-    if isLast { copyToHost(logits[0..<1]) }
+    if isLast, hostLogits.arena !== logits.arena {
+      model.backend.copy(logits[0..<1], into: hostLogits)
+    }
   }
 }

@@ -118,7 +118,6 @@ extension InferenceSession {
       follower.position = count
       follower.knownBlocks = whole
       follower.sharedPromptTokens = count
-      follower.promptLogprobs = state.promptLogprobs
       follower.isFollowing = false
       follower.isStarted = true
       sendBlocks(of: follower, turn: turn)

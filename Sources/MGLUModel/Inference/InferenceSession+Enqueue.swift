@@ -12,7 +12,7 @@ extension InferenceSession {
   }
 
   /// Enqueues a step whose rows the host has entered.
-  func enqueue(_ step: Step, after previous: Step?) throws(GenerationError) {
+  func enqueue(_ step: Step, after previous: Step?) {
     let input = inputs[step.turn]
     enterPadding(of: step)
     let tiles = input.enterTiles(of: step.chunks)
@@ -32,7 +32,7 @@ extension InferenceSession {
       batch.tokens[0..<rows.positions.count], rows: rows,
       into: buffers[0..<rows.positions.count], cache: cache)
     for state in step.prefilled { keepPrompt(of: state) }
-    try score(step)
+    score(step)
     for state in step.prefilled where state.hasReadPrompt {
       releaseFollowers(of: state, turn: step.turn)
     }
@@ -44,7 +44,7 @@ extension InferenceSession {
     sample(
       step.adjustsLogits ? adjusted(logits, for: step.sampled) : logits, turn: step.turn,
       leavesNextRows: false)
-    if step.readsLogits { copyToHost(logits[0..<step.sampled.count]) }
+    scoreSampled(step, logits)
   }
 
   /// How many rows are computed for `rows` that decode or are sampled from.
@@ -77,7 +77,7 @@ extension InferenceSession {
       decode(rows: rows, turn: step.turn)
     }
     deviceHasNextRows = true
-    if step.readsLogits { copyToHost(logits[0..<step.decodeRows]) }
+    scoreSampled(step, logits)
   }
 
   /// Enqueues decode rows, and the sampling of their tokens in a turn: captured, or a captured step.

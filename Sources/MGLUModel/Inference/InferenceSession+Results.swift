@@ -1,4 +1,4 @@
-// Results: the tokens of a step and their log-probabilities, as the host reads them.
+// Results: the tokens of a step, as the host reads them.
 
 extension InferenceSession {
   /// Waits for the tokens of `step`, and takes note of them.
@@ -6,7 +6,14 @@ extension InferenceSession {
     try wait(for: step)
     let tokens = samples[step.turn].tokens.integers
     var outputs: [SequenceOutput] = []
-    for state in step.completed where !state.isRemoved && state.limit == 0 {
+    for (row, item) in step.scored.enumerated() {
+      item.state.promptLogprobs.append(
+        tokenLogprob(in: step, row: row, of: item.token, top: item.state.request.topLogprobs ?? 0))
+    }
+    for readers in step.completed {
+      for follower in readers.dropFirst() { follower.promptLogprobs = readers[0].promptLogprobs }
+    }
+    for state in step.completed.joined() where !state.isRemoved && state.limit == 0 {
       outputs.append(output(of: state, reason: .length))
     }
     for (row, state) in step.sampled.enumerated() where !state.isRemoved {
@@ -15,8 +22,8 @@ extension InferenceSession {
         outputs.append(output(of: state, failure: .notFinite))
         continue
       }
-      let logprob = state.request.topLogprobs.map { top in
-        withHostLogits(row) { scorer.score(token, under: $0, top: top) }
+      let logprob = state.request.topLogprobs.map {
+        tokenLogprob(in: step, row: step.scored.count + row, of: token, top: $0)
       }
       outputs.append(
         output(of: state, token: token, logprob, reason: finishReason(of: state, token)))
@@ -56,42 +63,6 @@ extension InferenceSession {
     let eosTokenIDs = model.configuration.eosTokenIDs
     if state.request.isEnd(token, eosTokenIDs: eosTokenIDs) { return .stop }
     return state.generated + 1 == state.limit ? .length : nil
-  }
-
-  /// The log-probabilities of a prompt's tokens, as many rows at a time as there is room for.
-  func score(_ step: Step) throws(GenerationError) {
-    var start = 0
-    while start < step.scored.count {
-      // Neighbors, whose residuals lie side by side.
-      let first = step.scored[start].row
-      let rows = step.scored[start...].prefix(logits.rows).enumerated()
-        .prefix { $1.row == first + $0 }.count
-      let logits = logits[0..<rows]
-      model.logits(of: buffers.residual[first..<first + rows], promptRows: rows, into: logits)
-      copyToHost(logits)
-      try model.finish()
-      for (row, item) in step.scored[start..<start + rows].enumerated() {
-        let request = item.state.request
-        item.state.promptLogprobs.append(
-          withHostLogits(row) {
-            scorer.score(item.token, under: $0, top: request.topLogprobs ?? 0)
-          })
-      }
-      start += rows
-    }
-  }
-
-  /// Enqueues the copy of the first rows of logits, unless the host reads them where they are.
-  func copyToHost(_ logits: Tensor) {
-    if hostLogits.arena !== logits.arena {
-      model.backend.copy(logits, into: hostLogits[0..<logits.rows])
-    }
-  }
-
-  func withHostLogits<Result>(_ row: Int, _ body: (Span<Float>) -> Result) -> Result {
-    hostLogits[row..<row + 1].withFloats {
-      body($0.extracting(0..<model.configuration.vocabularySize))
-    }
   }
 
   /// Generates `count` tokens after token 0, each the most probable one: what decoding is timed with.

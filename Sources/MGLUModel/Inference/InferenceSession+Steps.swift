@@ -15,15 +15,15 @@ extension InferenceSession {
     var chunks: [AttentionRows.Chunk] = []
     /// Whose prompts are read on.
     var prefilled: [SequenceState] = []
-    /// Whose prompts are read to their ends, followers included.
-    var completed: [SequenceState] = []
+    /// Whose prompts are read to their ends: each with its followers behind it.
+    var completed: [[SequenceState]] = []
     /// Rows whose logits say how probable a token of a prompt is.
     var scored: [(state: SequenceState, row: Int, token: Int32)] = []
 
     /// Whether logits are changed before tokens are sampled from them.
     var adjustsLogits: Bool { sampled.contains { $0.sampler.processor != nil } }
-    /// Whether the host reads the logits of sampled rows.
-    var readsLogits: Bool { sampled.contains { $0.request.topLogprobs != nil } }
+    /// Whether the log-probabilities of sampled tokens are wanted.
+    var readsLogprobs: Bool { sampled.contains { $0.request.topLogprobs != nil } }
   }
 
   /// Goes one step further with all sequences, and returns what it brought: nothing for a sequence
@@ -34,9 +34,9 @@ extension InferenceSession {
   public func next() throws(GenerationError) -> [SequenceOutput] {
     var step = ahead
     ahead = nil
-    if step == nil { step = try begin(after: nil) }
+    if step == nil { step = begin(after: nil) }
     guard let step else { return [] }
-    if isPipelined, canGoAhead(of: step) { ahead = try begin(after: step) }
+    if isPipelined, canGoAhead(of: step) { ahead = begin(after: step) }
     return try complete(step)
   }
 
@@ -49,7 +49,7 @@ extension InferenceSession {
 
   /// Enqueues a step over what is to be read, decode rows first; `nil` where there is nothing. The tokens
   /// of the step before may not be known yet.
-  func begin(after previous: Step?) throws(GenerationError) -> Step? {
+  func begin(after previous: Step?) -> Step? {
     let decoding = running.filter(\.isDecoding)
     let isPrefilling = running.contains(where: \.isPrefilling)
     guard isPrefilling || !decoding.isEmpty else { return nil }
@@ -60,7 +60,7 @@ extension InferenceSession {
     var step = Step(turn: turn)
     enterDecodeRows(decoding, in: &step)
     if isPrefilling { enterPrompts(in: &step) }
-    try enqueue(step, after: previous)
+    enqueue(step, after: previous)
     return step
   }
 
@@ -105,7 +105,7 @@ extension InferenceSession {
       room -= count
       guard state.hasReadPrompt else { continue }
       let readers = [state] + state.followers
-      step.completed += readers
+      step.completed.append(readers)
       guard state.limit > 0 else { continue }
       step.sampled += readers
       step.sampledRows += readers.map { _ in row - 1 }

@@ -80,6 +80,5 @@ extension InferenceSession {
       buffers.residual, at: batch.sampledRows[0..<decoding], into: gathered[0..<decoding])
     model.logits(of: gathered[0..<decoding], into: logits[0..<decoding])
     _ = adjusted(logits[0..<decoding], for: [])
-    copyToHost(logits[0..<decoding])
   }
 }

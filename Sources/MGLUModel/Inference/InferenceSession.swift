@@ -44,14 +44,15 @@ public final class InferenceSession {
   /// gathered before.
   let logits: Tensor
   let gathered: Tensor
-  /// The same where the host reads them.
+  /// The first row where a caller reads it.
   lazy var hostLogits: Tensor = {
-    if logits.arena.isHostVisible { return logits }
-    return model.backend.allocateShared { $0.tensor(logits.shape) }
+    if logits.arena.isHostVisible { return logits[0..<1] }
+    return model.backend.allocateShared { $0.tensor([1, logits.columns]) }
   }()
   /// Where logits are changed, from the first step that needs it on.
   var adjustedLogits: AdjustedLogits?
-  let scorer: LogprobScorer
+  /// Log-probabilities, from the first step that needs them on.
+  var logprobs: LogprobBuffers?
 
   let cache: SessionCache
   var pool: BlockPool
@@ -111,7 +112,6 @@ public final class InferenceSession {
       batch: batch)
     pool = BlockPool(count: plan.cacheBlocks)
     freeSlots = Array((1..<plan.slots).reversed())
-    scorer = LogprobScorer(on: backend.host)
     captures = CapturedSteps(on: backend)
   }
 

@@ -47,13 +47,13 @@ final class SequenceState {
   var isPrefilling: Bool { !isFollowing && !hasReadPrompt }
   /// Whether a step reads the token sampled last.
   var isDecoding: Bool { sampled > 0 && sampled < limit }
-  /// Whether the host reads logits for this sequence.
-  var readsLogits: Bool {
-    request.topLogprobs != nil || request.promptLogprobs && !hasReadPrompt
+  /// Whether the host reads log-probabilities for this sequence: the prompt's with its first token.
+  var readsLogprobs: Bool {
+    request.topLogprobs != nil || request.promptLogprobs && generated == 0
   }
 
   /// Whether a step that samples for this sequence has to wait until the host has read the one before.
-  var needsHost: Bool { readsLogits || sampler.processor != nil }
+  var needsHost: Bool { readsLogprobs || sampler.processor != nil }
 
   /// Whether another sequence can wait for this one's prefill in place of reading the same.
   func canLead(_ request: GenerationRequest) -> Bool {

@@ -47,8 +47,8 @@ struct SessionPlan {
     _ model: InferenceModel, in layout: inout ArenaLayout
   ) -> (buffers: DecodeBuffers, logits: Tensor, gathered: Tensor) {
     let c = model.configuration
-    // A prompt's logits are scored 32 rows at a time.
-    let logitsRows = max(decodeRows, min(32, rows))
+    // So many rows of a prompt's are scored at a time: a GPU reads the head's matrix once for them.
+    let logitsRows = max(decodeRows, min(model.backend.isAsynchronous ? 256 : 32, rows))
     let alignment = logitsAlignment / DataType.float32.byteCount
     let columns = (c.vocabularySize + alignment - 1) / alignment * alignment
     return (

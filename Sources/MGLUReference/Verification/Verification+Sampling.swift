@@ -150,6 +150,60 @@ extension Verification {
     return finding
   }
 
+  /// Log-probabilities against float64, and the most probable tokens: ties, logits that are no numbers, and
+  /// more tokens asked for than there are. Errors are absolute, as probabilities are compared: 2e-6, of
+  /// which exponentials of 2 ulp are the half, and an ulp of the largest number met.
+  package func logprobs() throws(BackendError) -> Finding {
+    var finding = Finding("log-probabilities", on: set)
+    for (count, top) in [(1, 1), (7, 9), (512, 3), (4099, 20), (128_256, 5)] {
+      var random = Philox(seed: 19, purpose: .synthetic)
+      let columns = (count + 4) / 4 * 4
+      let rows = 4
+      // What lies beyond the vocabulary is larger than every logit, and must not be looked at.
+      var source = (0..<rows * columns).map { index in
+        index % columns < count ? 4 * random.nextNormal() : 1e30
+      }
+      for index in 0..<count where index % 3 == 1 {
+        (source[columns + index], source[2 * columns + index]) = (.nan, 9)
+      }
+      for index in 0..<count { source[3 * columns + index] = .nan }
+      let logits = backend.host.allocate { $0.tensor([rows, columns]) }
+      logits.assign(source)
+      let (targets, logprobs, largest) = backend.allocateShared { layout in
+        (
+          layout.tensor([rows], .int32), layout.tensor([rows, 1 + top]),
+          layout.tensor([rows, top], .int32)
+        )
+      }
+      targets.assign(integers: (0..<rows).map { Int32(($0 + 1) * count / (rows + 1)) })
+      backend.logprobs(
+        backend.toDevice(logits), vocabulary: count, of: targets, into: logprobs, largest: largest)
+      try backend.finish()
+      for row in 0..<rows {
+        let values = source[row * columns..<row * columns + count].map(Double.init)
+        let order = values.indices.filter { !values[$0].isNaN }
+          .sorted { (-values[$0], $0) < (-values[$1], $1) }
+        let shift = order.first.map { values[$0] } ?? 0
+        let sum = order.reduce(0) { $0 + .exp(values[$1] - shift) }
+        let normalizer = shift + .log(sum)
+        let target = Int(targets.integers[row])
+        let tokens = [target] + (0..<top).map { $0 < order.count ? order[$0] : -1 }
+        for (index, token) in tokens.enumerated() {
+          let own = Double(logprobs.floats[row * (1 + top) + index])
+          let found = index == 0 ? target : Int(largest.integers[row * top + index - 1])
+          let wanted = token >= 0 && !order.isEmpty ? values[token] - normalizer : .nan
+          let isRight = found == token && own.isNaN == wanted.isNaN
+          let magnitude = wanted.isNaN ? 0 : Float(max(abs(normalizer), abs(wanted)))
+          finding.add(
+            error: !isRight ? .infinity : wanted.isNaN ? 0 : abs(own - wanted),
+            bound: 2e-6 + 2 * Double(magnitude.ulp),
+            "row \(row) of \(count) logits, number \(index): \(found)")
+        }
+      }
+    }
+    return finding
+  }
+
   private static let greedyAndDrawn = [0, 1].map {
     SamplingStep(temperature: $0, topK: 0, topP: 1, minP: 0, uniform: 0.5)
   }

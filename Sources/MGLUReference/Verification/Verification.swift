@@ -44,7 +44,7 @@ package struct Verification {
   private func wholeModels(_ take: ([Finding]) -> Void) throws {
     take(try attention())
     take([try routes(), try largestTokens(), try drawnTokens()])
-    take([try adjustedLogits()])
+    take([try adjustedLogits(), try logprobs()])
     take(try models())
   }
 

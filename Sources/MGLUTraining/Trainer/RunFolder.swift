@@ -95,8 +95,13 @@ struct RunFolder {
       try? Folder.remove(hidden)
       throw error
     }
-    for old in ModelFolder.checkpoints(in: path).dropLast(keep) { try Folder.remove(old) }
+    try removeOld(keep: keep)
     return final
+  }
+
+  /// Removes the checkpoints beyond the newest `keep`.
+  func removeOld(keep: Int) throws(FileError) {
+    for old in ModelFolder.checkpoints(in: path).dropLast(keep) { try Folder.remove(old) }
   }
 
   /// Writes the finished model into the folder itself.

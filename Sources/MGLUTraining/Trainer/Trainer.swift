@@ -272,7 +272,11 @@ public final class Trainer {
     guard try validate() else { return summary(interrupted: true) }
     try gatherMasters()
     model.download()
-    if isLeader { try output?.saveModel(model, tokenizer: tokenizer) }
+    if isLeader {
+      try output?.saveModel(model, tokenizer: tokenizer)
+      // A run that was killed before it could remove one, too, ends with as many as any other.
+      try output?.removeOld(keep: configuration.keptCheckpoints)
+    }
     // Until everything is written a rank that ends is a rank lost.
     _ = try isAgreed(false)
     return summary(interrupted: false)
