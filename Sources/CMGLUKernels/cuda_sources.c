@@ -17,6 +17,9 @@ static const char attention_chunk_cu[] = {
 static const char attention_decode_cu[] = {
 #embed "cuda/attention_decode.cu" suffix(, 0)
 };
+static const char attention_decode_hopper_cu[] = {
+#embed "cuda/attention_decode_hopper.cu" suffix(, 0)
+};
 static const char attention_matrices_cu[] = {
 #embed "cuda/attention_matrices.cu" suffix(, 0)
 };
@@ -86,6 +89,15 @@ static const char fused_linear_cu[] = {
 static const char fused_linear_batch_cu[] = {
 #embed "cuda/fused_linear_batch.cu" suffix(, 0)
 };
+static const char fused_linear_batch_output_cu[] = {
+#embed "cuda/fused_linear_batch_output.cu" suffix(, 0)
+};
+static const char fused_linear_batch_ring_cu[] = {
+#embed "cuda/fused_linear_batch_ring.cu" suffix(, 0)
+};
+static const char fused_linear_batch_wide_cu[] = {
+#embed "cuda/fused_linear_batch_wide.cu" suffix(, 0)
+};
 static const char fused_linear_cell_cu[] = {
 #embed "cuda/fused_linear_cell.cu" suffix(, 0)
 };
@@ -104,11 +116,11 @@ static const char fused_linear_prompt_cu[] = {
 static const char fused_linear_prompt_input_cu[] = {
 #embed "cuda/fused_linear_prompt_input.cu" suffix(, 0)
 };
-static const char fused_linear_prompt_wgmma_cu[] = {
-#embed "cuda/fused_linear_prompt_wgmma.cu" suffix(, 0)
-};
 static const char fused_linear_unit_cu[] = {
 #embed "cuda/fused_linear_unit.cu" suffix(, 0)
+};
+static const char fused_linear_wgmma_cu[] = {
+#embed "cuda/fused_linear_wgmma.cu" suffix(, 0)
 };
 static const char logits_cu[] = {
 #embed "cuda/logits.cu" suffix(, 0)
@@ -163,19 +175,19 @@ static const char training_units_cu[] = {
 static const cmglu_cuda_source sources[] = {
     {"cmglu_numbers.h", numbers_h, sizeof numbers_h - 1},
     SOURCE(activations), SOURCE(attention), SOURCE(attention_chunk), SOURCE(attention_decode),
-    SOURCE(attention_matrices), SOURCE(attention_merge), SOURCE(attention_numbers),
+    SOURCE(attention_decode_hopper), SOURCE(attention_matrices), SOURCE(attention_merge), SOURCE(attention_numbers),
     SOURCE(attention_prompt), SOURCE(attention_prompt_hopper), SOURCE(attention_rotation),
     SOURCE(attention_rows), SOURCE(attention_softmax), SOURCE(attention_step),
     SOURCE(attention_store), SOURCE(attention_train),
     SOURCE(attention_train_backward), SOURCE(attention_train_forward),
     SOURCE(attention_train_tiles), SOURCE(decode), SOURCE(decode_attention),
     SOURCE(decode_exchange), SOURCE(decode_filling), SOURCE(decode_products),
-    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_batch), SOURCE(fused_linear_cell),
-    SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
+    SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_batch),
+    SOURCE(fused_linear_batch_output), SOURCE(fused_linear_batch_ring), SOURCE(fused_linear_batch_wide),
+    SOURCE(fused_linear_cell), SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
     SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_input),
-    SOURCE(fused_linear_prompt_wgmma), SOURCE(fused_linear_unit),
-    SOURCE(logits), SOURCE(pack), SOURCE(plain), SOURCE(read), SOURCE(tokens),
-    SOURCE(tokens_logprobs), SOURCE(tokens_sample), SOURCE(training),
+    SOURCE(fused_linear_unit), SOURCE(fused_linear_wgmma), SOURCE(logits), SOURCE(pack), SOURCE(plain),
+    SOURCE(read), SOURCE(tokens), SOURCE(tokens_logprobs), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_bias), SOURCE(training_difference), SOURCE(training_embedding),
     SOURCE(training_loss), SOURCE(training_norm),
     SOURCE(training_optimizer), SOURCE(training_rows), SOURCE(training_units),

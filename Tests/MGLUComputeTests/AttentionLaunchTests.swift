@@ -33,7 +33,30 @@ import Testing
     #expect(launch(2).threads == 256 && launch(3).threads == 128)
     #expect(launch(1).cluster == LaunchSize(1, 8, 1) && launch(1).mergedBlocks == 0)
     #expect(launch(6).grid == LaunchSize(8, 8, 6))
-    #expect(launch(7).grid == LaunchSize(8, 1, 7) && launch(7).cluster == nil)
+    #expect(launch(17).grid == LaunchSize(8, 1, 17) && launch(17).cluster == nil)
+    // Between these a row's head has a multiprocessor to itself.
+    for rows in [7, 16] {
+      #expect(launch(rows).kernel == "attention_decode_hopper")
+      #expect(launch(rows).grid == LaunchSize(8 * rows) && launch(rows).cluster == nil)
+    }
+  }
+
+  /// What the kernel counts in shared memory fits a block, with two stages at least.
+  @Test(arguments: [32, 64, 96, 128])
+  func ringsOfFewRowsFit(size: Int) {
+    for group in 1...8 {
+      let shape = AttentionShape(heads: 8 * group, kvHeads: 8, headSize: size)
+      let launch = AttentionLaunch.decoding(
+        rows: 10, of: .float16, shape, .float16, on: Self.hopper)
+      #expect(launch.kernel == "attention_decode_hopper")
+      #expect(launch.sharedBytes <= Self.hopper.sharedBytesPerBlock)
+      #expect(launch.sharedBytes > 2 * launch.threads / 32 * 64 * size * 2)
+    }
+  }
+
+  /// GPUs before Hopper add splits up through memory.
+  @Test func splitsOfOlderGPUsMeetInMemory() {
+    let shape = AttentionShape(heads: 32, kvHeads: 8, headSize: 64)
     let older = AttentionLaunch.decoding(rows: 2, of: .float16, shape, .float16, on: Self.ampere)
     #expect(older.cluster == nil && older.mergedBlocks == 16)
     #expect(older.kernel == "attention_decode_splits")

@@ -82,7 +82,10 @@ import Testing
             let launch = FusedLinearBatchLaunch(
               gating: gating, activation: .silu, type: type, output: .float32, rows: rows,
               width: width, batch: batch, pieces: pieces, on: hopper)
-            let cluster = launch.options.contains("-DCLUSTER=2") ? 2 : 1
+            let cluster =
+              [2, 4].first { size in
+                ["-DCLUSTER", "-DSPLIT"].contains { launch.options.contains("\($0)=\(size)") }
+              } ?? 1
             #expect(
               launch.sharedBytes <= hopper.sharedBytesPerBlock && launch.stages >= 3
                 && launch.grid % cluster == 0 && launch.grid >= cluster
@@ -94,14 +97,39 @@ import Testing
     }
   }
 
+  /// Interleaved rows go to warpgroups, plain ones of integers or in pieces to warps, and staged ones to
+  /// whichever are faster.
+  @Test func columnsOfRowsDecide() {
+    func launch(
+      _ input: FusedLinearBatchLaunch.Input, _ type: WeightType = .float16, pieces: Int = 1,
+      batch: Int = 64
+    ) -> FusedLinearBatchLaunch {
+      FusedLinearBatchLaunch(
+        gating: .linear, activation: .identity, type: type, output: .float32, input: input,
+        rows: 2048, width: 8192, batch: batch, pieces: pieces, on: Self.devices[3])
+    }
+    for batch in [17, 64, 256] {
+      let wide = launch(.rows(.interleaved), batch: batch)
+      #expect(wide.kernel == "fused_linear_batch_wide" && wide.order == .interleaved)
+      let narrow = launch(.staged, .int8, batch: batch)
+      #expect(narrow.kernel == "fused_linear_batch" && narrow.order == .plain)
+      #expect(launch(.staged, pieces: 2, batch: batch).order == .plain)
+    }
+    #expect(launch(.staged, batch: 8).order == .plain)
+    #expect(launch(.staged, batch: 256).order == .interleaved)
+    #expect(!FusedLinearBatchLaunch.interleaves(rows: 16, width: 8192))
+    #expect(!FusedLinearBatchLaunch.interleaves(rows: 64, width: 577))
+  }
+
   /// As many blocks as an H100 has room for, and no more than two columns of them: what was measured.
   @Test(arguments: [
     (3072, 2048, 8, 96), (2048, 2048, 64, 128), (2048, 8192, 64, 128), (2048, 8192, 256, 128),
   ])
   func batchesFillMultiprocessors(rows: Int, width: Int, batch: Int, grid: Int) {
     let launch = FusedLinearBatchLaunch(
-      gating: .linear, activation: .identity, type: .float16, output: .float32, rows: rows,
-      width: width, batch: batch, pieces: 1, on: Self.devices[3])
+      gating: .linear, activation: .identity, type: .float16, output: .float32,
+      input: .rows(.plain), rows: rows, width: width, batch: batch, pieces: 1,
+      on: Self.devices[3])
     #expect(launch.grid == grid, "\(launch)")
   }
 

@@ -146,27 +146,43 @@ struct KernelCompilationTests {
   /// And for 9.0 alone: every count of masks that a single row may meet, and what only it has.
   static let hopperOptions = [
     "fused_linear": (1...15).map { fusedLinear($0, 1, .float16) },
-    "fused_linear_batch": batchOptions, "fused_linear_prompt": promptOptions,
+    "fused_linear_batch": batchOptions("fused_linear_batch"),
+    "fused_linear_batch_wide": batchOptions("fused_linear_batch_wide"),
+    "fused_linear_prompt": promptOptions,
+    "attention_decode_hopper": [32, 64, 96, 128].flatMap { size in
+      [(1, 0, size), (8, 1, size), (4, 0, size / 2), (3, 1, 0)].map { queries, bfloat, rotary in
+        ["-DHEAD=\(size)", "-DQUERIES=\(queries)", "-DBF16=\(bfloat)", "-DROTARY=\(rotary)"]
+          + ["-DROW_BITS=\(16 + 16 * bfloat)"]
+      }
+    },
   ]
 
   /// Sources that only Hopper has the instructions for.
-  static let onHopperAlone: Set = ["fused_linear_batch", "fused_linear_prompt"]
+  static let onHopperAlone: Set = [
+    "attention_decode_hopper", "fused_linear_batch", "fused_linear_batch_wide",
+    "fused_linear_prompt",
+  ]
 
-  /// fused_linear_batch.cu as it is launched for every unit over steps of all sizes.
-  static let batchOptions: [[String]] = {
+  /// A kernel of steps of many rows as it is launched for every unit over steps of all sizes.
+  static func batchOptions(_ kernel: String) -> [[String]] {
     let hopper = FusedLinearLaunchTests.devices[3]
     var found: [[String]] = []
     func add(
       _ gating: Gating, _ activation: Activation, _ types: [WeightType], output: DataType = .float16
     ) {
+      let order: ColumnOrder = gating == .linear ? .plain : .interleaved
       for type in types {
-        for batch in [8, 64, 256] {
-          for (rows, width) in [(2048, 2048), (50_257, 2048)] {
-            let options = FusedLinearBatchLaunch(
-              gating: gating, activation: activation, type: type, output: output, rows: rows,
-              width: width, batch: batch, pieces: 1, on: hopper
-            ).options
-            if !found.contains(options) { found.append(options) }
+        for batch in [8, 32, 64, 128, 256] {
+          for (rows, width) in [(2048, 2048), (2048, 8192), (50_257, 2048)] {
+            for input in [FusedLinearBatchLaunch.Input.staged, .rows(.plain)] {
+              let launch = FusedLinearBatchLaunch(
+                gating: gating, activation: activation, type: type, output: output,
+                outputOrder: batch > 16 ? order : .plain, input: input, rows: rows, width: width,
+                batch: batch, pieces: 1, on: hopper)
+              if launch.kernel == kernel, !found.contains(launch.options) {
+                found.append(launch.options)
+              }
+            }
           }
         }
       }
@@ -175,12 +191,13 @@ struct KernelCompilationTests {
     add(.linear, .identity, [.bfloat16], output: .bfloat16)
     add(.gated, .silu, [.float16, .int8])
     add(.shared, .gelu, [.float16])
-    for count in [1, 2, 4, 8, 11, 16] {
+    for count in [1, 2, 3, 4, 8, 11, 16] {
       add(.masked(count: count, ablation: nil), .silu, [.float16, .int8])
     }
+    add(.masked(count: 4, ablation: .noGateMask), .silu, [.bfloat16])
     add(.masked(count: 5, ablation: .noValueMask), .geluTanh, [.bfloat16])
     return found
-  }()
+  }
 
   /// Every tile of units with up to six masks, and the largest of the others, of BF16 and INT8, of
   /// ablations, with routes and for every activation.
@@ -234,6 +251,8 @@ struct KernelCompilationTests {
     ("fused_linear", ["-DMASKS=8", "-DTILES=2", "-DINT8=1"]),
     ("fused_linear_batch", ["-DMASKS=16", "-DINT8=1"]),
     ("fused_linear_batch", ["-DMASKS=11", "-DINT8=1"]),
+    // 64 columns of values for two queries are 128 of a thread's 255 registers: two values too few.
+    ("attention_decode_hopper", ["-DHEAD=128"]),
     // Nine warps leave a thread 168 registers: three values too few with 8 masks, some ten with 11.
     ("decode", ["-DUNIT_MASKS=8"]), ("decode", ["-DUNIT_MASKS=11"]),
     ("decode", ["-DUNIT_MASKS=16"]),

@@ -68,11 +68,11 @@ __device__ __forceinline__ void load_query(
 }
 
 // Positions first..<last of 64 whose keys and values are `[64][HEAD]`; `factor` is that of a score in an
-// exponent of 2. Others are not read.
-template <bool isWhole>
+// exponent of 2. Others are not read. `between()` is done with the keys read, and values not yet.
+template <bool isWhole, class Between>
 __device__ __forceinline__ Chunk attend_chunk(
     const u32 (&query)[STEPS][2], const Element *keys, const Element *values, int first, int last,
-    float factor, int lane) {
+    float factor, int lane, Between between) {
   const int row = lane / 4, quarter = lane % 4;
   const auto has = [&](int at) { return isWhole || (at >= first && at < last); };
   float score[GROUPS][4] = {};
@@ -122,6 +122,7 @@ __device__ __forceinline__ Chunk attend_chunk(
 #pragma unroll
   for (int q = 0; q < 2; q++)
     found.sum[q] = over_positions(sum[q], [](float x, float y) { return __fadd_rn(x, y); });
+  between();
 
 #pragma unroll
   for (int piece = 0; piece < COLUMNS; piece += PIECE) {
@@ -161,8 +162,8 @@ __device__ __forceinline__ Chunk attend_chunk(
     const u32 (&query)[STEPS][2], const Element *keys, const Element *values, int first, int last,
     float factor, int lane) {
   return first <= 0 && last >= BLOCK
-             ? attend_chunk<true>(query, keys, values, first, last, factor, lane)
-             : attend_chunk<false>(query, keys, values, first, last, factor, lane);
+             ? attend_chunk<true>(query, keys, values, first, last, factor, lane, [] {})
+             : attend_chunk<false>(query, keys, values, first, last, factor, lane, [] {});
 }
 
 // The factors of what is there and of what is added, whose largest scores are these: the first

@@ -8,7 +8,7 @@
 //           given); QUERIES <= 8, the query heads that a block serves from one reading of their key-value
 //           head, a divisor of heads / kvHeads; BF16, the type of cache and output, and
 //           ROW_BITS, 32 where qkv is float32 (the same, unless given);
-//           BLOCK_WARPS, the warps of a block (8, unless given).
+//           BLOCK_WARPS, the warps of a block (8, unless given); INTERLEAVED, the order of rows of output.
 // Launch    32 BLOCK_WARPS threads:
 //               attention_decode         grid (heads / QUERIES, 1, rows): a block for all splits of a row's
 //                                        head, a warp each
@@ -127,7 +127,7 @@ attention_decode(const __grid_constant__ Attention a) {
   Element *output = a.output + ((long long)(a.firstRow + row.row) * a.heads + row.first) * HEAD;
   for (int item = threadIdx.x; item < QUERIES * HEAD; item += THREADS) {
     const int q = item / HEAD;
-    output[item] = to_element(merged_value<SPLITS>(
+    output[place_of(item)] = to_element(merged_value<SPLITS>(
         SPLITS, item % HEAD, factor, [&](int s, int which) { return found[s][q][which]; }));
   }
 }

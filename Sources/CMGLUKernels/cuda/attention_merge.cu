@@ -25,7 +25,7 @@ __device__ __forceinline__ void merge_splits(
   cluster_barrier();
   for (int item = threadIdx.x * splits + split; item < QUERIES * HEAD; item += threads * splits) {
     const int q = item / HEAD;
-    output[item] = to_element(merged_value<8>(splits, item % HEAD, factor, [&](int s, int which) {
+    output[place_of(item)] = to_element(merged_value<8>(splits, item % HEAD, factor, [&](int s, int which) {
       return remote(&found[q][which], s);
     }));
   }
@@ -47,7 +47,7 @@ __device__ __forceinline__ void merge_splits(
   __threadfence();
   for (int item = threadIdx.x; item < QUERIES * HEAD; item += threads) {
     const float *all = partial + item / HEAD * splits * (HEAD + 2);
-    output[item] = to_element(merged_value<8>(splits, item % HEAD, factor, [&](int s, int which) {
+    output[place_of(item)] = to_element(merged_value<8>(splits, item % HEAD, factor, [&](int s, int which) {
       return __ldcg(all + s * (HEAD + 2) + which);
     }));
   }

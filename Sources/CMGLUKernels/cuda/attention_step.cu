@@ -16,6 +16,7 @@ struct Attention {
   int firstRow;                  // of those of the launch
   int decodes;                   // whether these decode: their keys and values are not in the cache yet
   float scale;
+  int rows;                      // of the launch
 
   __device__ __forceinline__ int width() const { return (heads + 2 * kvHeads) * HEAD; }
   __device__ __forceinline__ int lowest(int position) const {
@@ -31,6 +32,16 @@ struct Attention {
     return ((long long)block * kvHeads + kv) * (BLOCK * HEAD);
   }
 };
+
+// Whether rows of the output are interleaved, as products of wgmma read them (fused_linear_input.cu).
+#ifndef INTERLEAVED
+#define INTERLEAVED 0
+#endif
+
+// Where an element of a row of the output lies.
+__device__ __forceinline__ int place_of(int item) {
+  return INTERLEAVED ? (item & ~31) | (item & 6) << 2 | (item >> 2 & 6) | (item & 1) : item;
+}
 
 __device__ __forceinline__ void wait_for_input() {
 #if __CUDA_ARCH__ >= 900

@@ -1,5 +1,6 @@
 // FlashMGLU for NVIDIA GPUs: a feed-forward unit, or a plain projection, in one pass over its
-// weights and mask bits, for 1 to 16 columns of input (fused_linear_batch.cu takes more, on Hopper).
+// weights and mask bits, for 1 to 16 columns of input (on Hopper fused_linear_batch.cu and
+// fused_linear_batch_wide.cu take more).
 //
 //     masked   a = sum_i p_i g(s_i) (t - s_i),  t = x W^T,  s_i = x (M_i . W)^T
 //     gated    a = g(x Wg^T) (x Wv^T)
@@ -8,7 +9,8 @@
 // One variant is compiled per mask count, number of matrices, type and column tiles:
 //     MASKS 0...16, PLANES 1 or 2 (gate and value), BF16 0 or 1, or INT8 1 (inputs are FP16 then),
 //     TILES 1 or 2 (of 8 columns),
-//     STAGED 0 or 1 (x comes from `stage` through memory, for rows that shared memory cannot hold)
+//     STAGED 0 or 1 (x comes from `stage` through memory, for rows that shared memory cannot hold;
+//     interleaved with INTERLEAVED 1)
 //
 // fused_linear_cell.cu says how weights lie and how masks are applied. Inputs are rounded to the weights'
 // type, or split into pieces (FP16 2, BF16 3) that take a column each and add up to float32.

@@ -15,8 +15,9 @@
 // Exact inputs are pieces that follow one another as fused_linear.cu adds them: one after the other,
 // over the weights anew.
 //
-// Variants MASKS, PLANES, BF16, INT8 as fused_linear.cu; TILES 1...8 of 8 columns for each warp, ROWS 1
-//          or, of one plane without masks, 2; CLUSTER 1, 2, 4 or 8 blocks for an item.
+// Variants MASKS, PLANES, BF16, INT8 as fused_linear.cu; INTERLEAVED, the order of 16-bit outputs; TILES
+//          1...8 of 8 columns for each warp, ROWS 1 or, of one plane without masks, 2; CLUSTER 1, 2, 4 or 8
+//          blocks for an item.
 // Launch   blocks of 384 threads: with CLUSTER 1 any number, else CLUSTER for each item. Compute
 //          capability 9.0 and newer.
 //
@@ -37,8 +38,7 @@
 // Nothing came of the next product's weights on their way to the L2 (1,218 us a step of 64 rows, 1,211).
 // What bounds it: from a block's end to the next kernel's first product, and from its last to its end, 4.5
 // us pass, which no other work hides; then tensor cores, which mma.sync keeps 8.5 cycles busy with a
-// product where it takes 6.5 at best (640 TFLOP/s; this does 330). wgmma has the same bits (measured
-// over a million sums), and would want x permuted, and registers for sums of a slice and of all.
+// product where it takes 6.5 at best (640 TFLOP/s; this does 330). fused_linear_batch_wide.cu does 450.
 
 #ifndef CLUSTER
 #define CLUSTER 1
@@ -61,116 +61,16 @@ constexpr int CELL_ROWS = WARPS / ACROSS * ROWS;  // rows of cells of an item
 constexpr int GROUP = ACROSS * TILES * 8;         // columns of an item
 constexpr int INPUT_BYTES = GROUP * 128;
 constexpr int STAGE_BYTES = CELL_ROWS * CELL_BYTES + INPUT_BYTES;
-constexpr int SLICES = WARPS;
-constexpr int FILLERS = 4;                        // warps beside those: a group has four
-constexpr int WEIGHT_FILLERS = 2;                 // that fill in weights, and one fills in x
 constexpr int OUTPUTS = ROWS * TILES * 4;        // of a thread
 [[maybe_unused]] constexpr int OWNED = OUTPUTS / CLUSTER;  // those that a block of a cluster owns
 static_assert(OUTPUTS % CLUSTER == 0, "each block of a cluster owns as many outputs");
 
-// Bytes of weights of a block that are on their way before the input is there.
-#ifndef EARLY_BYTES
-#define EARLY_BYTES 131072
-#endif
-constexpr int EARLY = EARLY_BYTES / (CELL_ROWS * CELL_BYTES);
+#define SPLIT CLUSTER
+#include "fused_linear_batch_output.cu"
+#include "fused_linear_batch_ring.cu"
 
-// Anew where it is wanted: a register that lives across the change of their number goes to memory.
-__device__ __forceinline__ int cluster_rank() {
-  int rank = 0;
-#if CLUSTER > 1
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-#endif
-  return rank;
-}
-
-// Barriers of each stage, and of the sums that a cluster exchanges; the sums lie behind them.
-struct Barriers {
-  u32 full, empty, received;
-
-  __device__ __forceinline__ Barriers(const FusedLinear &f, const unsigned char *memory) {
-    full = shared_address(memory) + f.stages * STAGE_BYTES;
-    empty = full + f.stages * 8, received = empty + f.stages * 8;
-  }
-  __device__ __forceinline__ void init(int stages) const {
-    const auto one = [](u32 barrier, int count) {
-      asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
-    };
-    if (threadIdx.x < stages) {
-      one(full + threadIdx.x * 8, WEIGHT_FILLERS + 1), one(empty + threadIdx.x * 8, WARPS);
-      if (threadIdx.x == 0) one(received, WARPS * CLUSTER);
-      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    }
-  }
-};
-
-// How the driver describes x to the copy engine (cuTensorMapEncodeTiled): 16-bit elements
-// [pieces][blocks of 32 columns][batch][32], of which a stage takes boxes of [1][2][GROUP][32].
-struct __align__(64) TensorMap {
-  u64 words[16];
-};
-
-// What a block does: `body(item, piece, slice, cell)` for every cell that it multiplies, in order.
-template <class Body>
-__device__ __forceinline__ void for_cells(const FusedLinear &f, int rank, Body body) {
-  const int cells = (f.columns + 63) / 64, groups = (f.batch + GROUP - 1) / GROUP;
-  const int items = ((f.rows + 15) / 16 + CELL_ROWS - 1) / CELL_ROWS * groups;
-  const int first = rank * (SLICES / CLUSTER);
-  for (int item = blockIdx.x / CLUSTER; item < items; item += gridDim.x / CLUSTER)
-    for (int piece = 0; piece < f.pieces; piece++)
-      for (int slice = first; slice < first + SLICES / CLUSTER; slice++)
-        for (int cell = slice; cell < cells; cell += SLICES) body(item / groups, item % groups, piece, cell);
-}
-
-// A place in the ring of stages, for those who fill it: `turn` is the parity of the phase that ends when
-// a stage has been emptied, which those that were never filled count as.
-struct Place {
-  int stage = 0;
-  u32 turn = 1;
-
-  __device__ __forceinline__ void next(int stages) {
-    if (++stage == stages) stage = 0, turn ^= 1;
-  }
-};
-
-__device__ __forceinline__ void expect(u32 barrier, u32 bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-
-// One thread's share of filling the stages: some rows of the cells of each.
-__device__ __forceinline__ void fill_weights(
-    const FusedLinear &f, u32 memory, const Barriers &barriers, int share) {
-  constexpr int MINE = CELL_ROWS / WEIGHT_FILLERS;
-  const long long rowBytes = (long long)((f.columns + 63) / 64) * CELL_BYTES;
-  const int last = (f.rows + 15) / 16 - 1;
-  u64 policy;
-  if (f.batch > GROUP)  // other blocks read them too
-    asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
-  else
-    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-  Place place;
-  int early = EARLY;
-  for_cells(f, cluster_rank(), [&](int rows, int, int, int cell) {
-    if (early-- == 0) wait_for_input();
-    barrier_wait(barriers.empty + place.stage * 8, place.turn);
-    const u32 barrier = barriers.full + place.stage * 8;
-    expect(barrier, MINE * CELL_BYTES);
-    const int first = rows * CELL_ROWS + share * MINE;
-    const unsigned char *from = f.cells + first * rowBytes + cell * CELL_BYTES;
-    const u32 to = memory + place.stage * STAGE_BYTES + share * MINE * CELL_BYTES;
-#pragma unroll
-    for (int i = 0; i < MINE; i++)
-      asm volatile(
-          "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
-          " [%0], [%1], %2, [%3], %4;" ::"r"(to + i * CELL_BYTES),
-          "l"(from + (first + i <= last ? i : last - first) * rowBytes), "n"(CELL_BYTES), "r"(barrier),
-          "l"(policy)
-          : "memory");
-    place.next(f.stages);
-  });
-}
-
-// And the thread that fills in x.
+// The thread that fills in x: 16-bit elements [pieces][blocks of 32 columns][batch][32], of which a stage takes
+// boxes of [1][2][GROUP][32].
 __device__ __forceinline__ void fill_input(
     const FusedLinear &f, const TensorMap &map, u32 memory, const Barriers &barriers) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
@@ -190,33 +90,8 @@ __device__ __forceinline__ void fill_input(
   });
 }
 
-// Adds products over the masks of an output, as the threads of fused_linear.cu do that have one each.
-__device__ __forceinline__ float output_of(const FusedLinear &f, const float (&sums)[STREAMS], int row) {
-  FusedLinear known;
-  known.activation = ACTIVATION, known.gating = GATING;
-  if constexpr (TERMS == 1) {
-    float a = combine(sums[0], sums[STREAMS - 1], known);
-    if (MASKS > 0 && f.routes) a *= f.routes[row];
-    return a;
-  } else {
-    float a[TERMS] = {};
-#pragma unroll
-    for (int mask = 0; mask < MASKS; mask++) {
-      a[mask] = combine(sums[mask], sums[STREAMS - 1], known);
-      if (f.routes) a[mask] = __fmul_rn(a[mask], f.routes[(long long)row * MASKS + mask]);
-    }
-#pragma unroll
-    for (int other = 1; other < TERMS; other *= 2)
-#pragma unroll
-      for (int mask = 0; mask < TERMS; mask += 2 * other)
-        a[mask] = __fadd_rn(a[mask], a[mask + other]);
-    return a[0];
-  }
-}
-
 // Leaves a thread's outputs from the `first` on: of its rows of cells, tiles of columns and places in a
-// tile. What they are added to is read before
-// others are written, some at a time.
+// tile. What they are added to is read before others are written, some at a time.
 template <int COUNT>
 __device__ __forceinline__ void leave(
     const FusedLinear &f, int rows, int group, int warp, int lane, int first,
@@ -238,7 +113,7 @@ __device__ __forceinline__ void leave(
       for (int i = 0; i < SOME && start + i < COUNT; i++) {
         const int row = row_of(first + start + i), column = column_of(first + start + i);
         if (row < f.rows && column < f.batch)
-          before[i] = load(f.output, OUTPUT, column * f.outputStride + row);
+          before[i] = load(f.output, OUTPUT, column * f.outputStride + place_of(row));
       }
 #pragma unroll
     for (int i = 0; i < SOME && start + i < COUNT; i++) {
@@ -246,18 +121,10 @@ __device__ __forceinline__ void leave(
       if (row >= f.rows || column >= f.batch) continue;
       float a = output_of(f, sums[start + i], column);
       if (f.accumulate) a = __fadd_rn(a, before[i]);
-      store(f.output, OUTPUT, column * f.outputStride + row, a);
+      store(f.output, OUTPUT, column * f.outputStride + place_of(row), a);
     }
   }
 }
-
-#if CLUSTER > 1
-__device__ __forceinline__ u32 remote(u32 address, int rank) {
-  u32 there;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
-  return there;
-}
-#endif
 
 extern "C" __global__ void __launch_bounds__((WARPS + FILLERS) * 32, 1)
 #if CLUSTER > 1
@@ -280,7 +147,7 @@ fused_linear_batch(const __grid_constant__ FusedLinear f, const __grid_constant_
     const Barriers barriers(f, memory);
     if (lane == 0) {
       if (warp < WARPS + WEIGHT_FILLERS)
-        fill_weights(f, shared_address(memory), barriers, warp - WARPS);
+        fill_weights(f, shared_address(memory), STAGE_BYTES, barriers, warp - WARPS);
       else if (warp == WARPS + WEIGHT_FILLERS)
         fill_input(f, map, shared_address(memory), barriers);
     }
@@ -299,8 +166,7 @@ fused_linear_batch(const __grid_constant__ FusedLinear f, const __grid_constant_
   // This lane's columns of x in a stage, and its warp's cells.
   const int own = warp / ACROSS * ROWS * CELL_BYTES;
   const int x = CELL_ROWS * CELL_BYTES + (warp % ACROSS * TILES * 8 + (lane >> 2)) * 64 + (lane & 3) * 16;
-  const int cells = (f.columns + 63) / 64, groups = (f.batch + GROUP - 1) / GROUP;
-  const int items = ((f.rows + 15) / 16 + CELL_ROWS - 1) / CELL_ROWS * groups;
+  const int cells = (f.columns + 63) / 64, groups = group_count(f), items = item_count(f);
   const int firstSlice = rank * (SLICES / CLUSTER);
   int stage = 0;
   u32 parity = 0;

@@ -2,6 +2,17 @@
 // with them. A part of fused_linear_unit.cu, which includes it: it takes its FusedLinear and WARPS, and
 // fused_linear_numbers.cu.
 
+// Whether rows are interleaved: of each 32 elements, which are four words of two for each of four lanes, first
+// words of all lanes come first. Products of wgmma read them as they are (fused_linear_wgmma.cu).
+#ifndef INTERLEAVED
+#define INTERLEAVED 0
+#endif
+
+// Where an element of an interleaved row lies.
+__device__ __forceinline__ int place_of(int column) {
+  return INTERLEAVED ? (column & ~31) | (column & 6) << 2 | (column >> 2 & 6) | (column & 1) : column;
+}
+
 // Eight elements of a row from column k on, zeros beyond its end.
 __device__ __forceinline__ void load_chunk(const FusedLinear &f, int row, int k, float (&value)[8]) {
   const long long first = (long long)row * f.columns + k;
@@ -39,7 +50,14 @@ __device__ __forceinline__ void store_chunk(
     packed.y = narrow(value[2], value[3]);
     packed.z = narrow(value[4], value[5]);
     packed.w = narrow(value[6], value[7]);
-    *(uint4 *)(xs + (long long)(row * f.pieces + piece) * stride + k * 2) = packed;
+    unsigned char *to = xs + (long long)(row * f.pieces + piece) * stride;
+#if INTERLEAVED
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+      *(u32 *)(to + k / 32 * 64 + i * 16 + (k / 8 & 3) * 4) = component(packed, i);
+#else
+    *(uint4 *)(to + k * 2) = packed;
+#endif
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const float2 taken = widen(component(packed, i));

@@ -66,7 +66,7 @@
 #define COLUMNS 64
 #endif
 
-#include "fused_linear_prompt_wgmma.cu"
+#include "fused_linear_wgmma.cu"
 
 // Warpgroups that multiply.
 constexpr int GROUPS = 2;
@@ -93,52 +93,6 @@ constexpr int STAGES = (227 * 1024 - OUTPUT_BYTES - TERM_BYTES - 256) / (X_BYTES
 
 #include "fused_linear_prompt_input.cu"
 
-// A lane's words of W for 32 columns.
-struct Weights {
-  u32 of[PLANES][2][4];  // [plane][step of 16 columns][register of A]
-};
-
-#if INT8
-// Two integers of `bytes` times the low (HALF 0) or high one of two scales, rounded to FP16: products of
-// groups have no sums of their own here.
-template <int HALF> __device__ __forceinline__ u32 scaled(u32 bytes, u32 selector, u32 scales) {
-  u32 pair = halves(bytes, selector), scale;
-  asm("prmt.b32 %0, %1, %1, %2;" : "=r"(scale) : "r"(scales), "n"(HALF ? 0x3232 : 0x1010));
-  asm("mul.rn.f16x2 %0, %0, %1;" : "+r"(pair) : "r"(scale));
-  return pair;
-}
-#endif
-
-__device__ __forceinline__ void load_weights(
-    Weights &w, const unsigned char *cell, int block, int lane) {
-#pragma unroll
-  for (int plane = 0; plane < PLANES; plane++) {
-#if INT8
-    const unsigned char *integers = cell + plane * PLANE_BYTES;
-    const uint4 v = ((const uint4 *)integers)[block * 32 + lane];
-    const u32 scales = *(const u32 *)(integers + INTEGER_BYTES + (lane >> 2) * 8 + block * 4);
-#pragma unroll
-    for (int step = 0; step < 2; step++) {
-      const u32 top = component(v, step), bottom = component(v, step + 2);
-      w.of[plane][step][0] = scaled<0>(top, 0x4140u, scales);
-      w.of[plane][step][1] = scaled<1>(bottom, 0x4140u, scales);
-      w.of[plane][step][2] = scaled<0>(top, 0x4342u, scales);
-      w.of[plane][step][3] = scaled<1>(bottom, 0x4342u, scales);
-    }
-#else
-    const uint4 *from = (const uint4 *)(cell + plane * PLANE_BYTES) + block * 64 + lane;
-    const uint4 top = from[0], bottom = from[32];
-#pragma unroll
-    for (int step = 0; step < 2; step++) {
-      w.of[plane][step][0] = component(top, 2 * step);
-      w.of[plane][step][1] = component(bottom, 2 * step);
-      w.of[plane][step][2] = component(top, 2 * step + 1);
-      w.of[plane][step][3] = component(bottom, 2 * step + 1);
-    }
-#endif
-  }
-}
-
 __device__ __forceinline__ void arrive(u32 barrier) {
   asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
@@ -148,10 +102,6 @@ __device__ __forceinline__ void copy(
   asm volatile(
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
       ::"r"(target), "l"(source), "r"(bytes), "r"(barrier) : "memory");
-}
-
-__device__ __forceinline__ void group_barrier(int group) {
-  asm volatile("bar.sync %0, 128;" ::"r"(1 + group) : "memory");
 }
 
 // A block's part of the work: the first rows of W and of x of a tile, and the cells of W, one after the

@@ -341,6 +341,7 @@ typedef struct {
   cmglu_address partial, counters;
   int32_t heads, kv_heads, blocks_per_sequence, window, first_row, decodes;
   float scale;
+  int32_t rows;
 } cmglu_cuda_attention;
 _Static_assert(sizeof(cmglu_cuda_attention) == 128, "Attention of attention_step.cu");
 
@@ -363,6 +364,22 @@ static inline cmglu_cuda_result cmglu_cuda_map_rows(
   _Alignas(64) cmglu_cuda_tensor_map aligned;
   const cmglu_cuda_result result = driver->cuTensorMapEncodeTiled(
       &aligned, UINT16, 4, address, sizes, strides, box, steps, 0, 0, PROMOTION_L2_128B, 0);
+  *map = aligned;
+  return result;
+}
+
+// How the copy engine finds rows of 16 bits, interleaved, in stages of fused_linear_batch_wide.cu: boxes of 64
+// columns and `box_rows` rows, swizzled by 128 bytes.
+static inline cmglu_cuda_result cmglu_cuda_map_interleaved_rows(
+    const cmglu_cuda_driver *driver, cmglu_cuda_tensor_map *map, cmglu_cuda_address address,
+    int columns, int rows, int64_t row_bytes, int box_rows) {
+  enum { UINT16 = 1, SWIZZLE_128B = 3, PROMOTION_L2_128B = 2 };
+  const uint64_t sizes[2] = {(uint64_t)((columns + 63) / 64 * 64), (uint64_t)rows};
+  const uint64_t strides[1] = {(uint64_t)row_bytes};
+  const uint32_t box[2] = {64, (uint32_t)box_rows}, steps[2] = {1, 1};
+  _Alignas(64) cmglu_cuda_tensor_map aligned;
+  const cmglu_cuda_result result = driver->cuTensorMapEncodeTiled(
+      &aligned, UINT16, 2, address, sizes, strides, box, steps, 0, SWIZZLE_128B, PROMOTION_L2_128B, 0);
   *map = aligned;
   return result;
 }

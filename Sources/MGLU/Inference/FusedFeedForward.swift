@@ -120,10 +120,11 @@ extension FusedFeedForward {
   /// into `activations.output` `[n, d]`.
   ///
   /// Cost: ``byteCount`` bytes from memory; nothing is allocated. The last `promptRows` rows of x are
-  /// rows of prompts.
+  /// rows of prompts; with a norm, the others' activations lie in an `order`.
   public func forward(
     _ x: Tensor, norm: RMSNorm? = nil, promptRows: Int = 0, precision: InputPrecision,
-    into activations: InferenceActivations, on backend: any InferenceBackend
+    order: ColumnOrder = .plain, into activations: InferenceActivations,
+    on backend: any InferenceBackend
   ) {
     if let router, let routing = activations.routing, let routes = activations.routes {
       backend.fusedLinear(router.weights, x, norm: norm, precision: .exact, into: routing)
@@ -131,7 +132,7 @@ extension FusedFeedForward {
     }
     backend.fusedLinear(
       weights, x, norm: norm, routes: activations.routes, promptRows: promptRows,
-      precision: precision, accumulate: false, into: activations.output)
+      precision: precision, accumulate: false, order: order, into: activations.output)
   }
 
   /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own that this machine can

@@ -33,10 +33,16 @@ public protocol InferenceBackend: Backend {
   ///
   /// With a norm, x is normalized first. routes `[n, m]` weight the masks. A row's result does not
   /// depend on the rows it shares the call with. The last `promptRows` rows are rows of prompts: where
-  /// many rows are computed in another way than single ones, these are, be they many or few.
+  /// many rows are computed in another way than single ones, these are, be they many or few. The rows
+  /// that decode lie in an `order`: those of output where there is a norm, else those of x.
   func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?, promptRows: Int,
-    precision: InputPrecision, accumulate: Bool, into output: Tensor)
+    precision: InputPrecision, accumulate: Bool, order: ColumnOrder, into output: Tensor)
+  /// The order of `decodeRows` rows of `width` columns that an operation leaves for a projection of a
+  /// type; of heads of `headSize` columns, where that operation is attention.
+  func columnOrder(
+    decodeRows: Int, width: Int, headSize: Int?, weights: WeightType, precision: InputPrecision
+  ) -> ColumnOrder
   /// The weights whose products see narrowed inputs at ``InputPrecision/reduced``; the others take
   /// inputs as they are at any precision.
   var typesOfNarrowInputs: Set<WeightType> { get }
@@ -72,10 +78,11 @@ public protocol InferenceBackend: Backend {
   ///   - rows: The sequences and positions of the rows.
   ///   - table: The rotations of positions.
   ///   - cache: The layer's keys and values.
+  ///   - order: How the rows of output that decode lie.
   ///   - output: What the heads find `[n, queryWidth]`.
   func attention(
     _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
-    cache: KeyValueBlocks, into output: Tensor)
+    cache: KeyValueBlocks, order: ColumnOrder, into output: Tensor)
 
   // Decode step ----------------------------------------------------------------------------------
 
@@ -229,6 +236,10 @@ extension InferenceBackend {
     _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool { false }
 
+  public func columnOrder(
+    decodeRows: Int, width: Int, headSize: Int?, weights: WeightType, precision: InputPrecision
+  ) -> ColumnOrder { .plain }
+
   public func cacheType(weights: WeightType, precision: InputPrecision) -> DataType { .float32 }
 
   public func activationType(weights: WeightType, precision: InputPrecision) -> DataType {
@@ -251,14 +262,15 @@ extension InferenceBackend {
   }
 
   /// y = x W^T (+ y), or the intermediate activation of an unrouted unit; see
-  /// ``fusedLinear(_:_:norm:routes:promptRows:precision:accumulate:into:)``.
+  /// ``fusedLinear(_:_:norm:routes:promptRows:precision:accumulate:order:into:)``.
   public func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm? = nil, promptRows: Int = 0,
-    precision: InputPrecision, accumulate: Bool = false, into output: Tensor
+    precision: InputPrecision, accumulate: Bool = false, order: ColumnOrder = .plain,
+    into output: Tensor
   ) {
     fusedLinear(
       weights, x, norm: norm, routes: nil, promptRows: promptRows, precision: precision,
-      accumulate: accumulate, into: output)
+      accumulate: accumulate, order: order, into: output)
   }
 
   /// A plain projection x W^T, stored as the matrix is unless a type is given.

@@ -7,7 +7,7 @@ extension CPUBackend {
 
   public func attention(
     _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
-    cache: KeyValueBlocks, into output: Tensor
+    cache: KeyValueBlocks, order: ColumnOrder, into output: Tensor
   ) {
     precondition(
       cache.blockSize == cacheBlockSize && cache.keys.columns == shape.headSize

@@ -1,5 +1,5 @@
-/// How a kernel of attention runs: attention_decode.cu, attention_prompt.cu and attention_prompt_hopper.cu on
-/// tensor cores, where they are made for heads of that size and the cache has 16 bits, else attention.cu.
+/// How a kernel of attention runs: attention_decode.cu, attention_prompt.cu and those two for Hopper on tensor
+/// cores, where they are made for heads of that size and the cache has 16 bits, else attention.cu.
 package struct AttentionLaunch: Equatable {
   /// The source.
   package let source: String
@@ -25,23 +25,29 @@ package struct AttentionLaunch: Equatable {
   package static let blockSize = 64
 
   /// Whether tensor cores compute attention of such heads.
-  package static func usesTensorCores(_ shape: AttentionShape, _ type: DataType) -> Bool {
-    type != .float32 && [32, 64, 96, 128].contains(shape.headSize)
+  package static func usesTensorCores(headSize: Int, _ type: DataType) -> Bool {
+    type != .float32 && [32, 64, 96, 128].contains(headSize)
   }
 
-  /// `rows` rows that decode, over a cache of `type`, with queries, keys and values of `rowType`.
+  /// `rows` rows that decode, over a cache of `type`, with queries, keys and values of `rowType`, whose
+  /// results lie in an order.
   package static func decoding(
     rows: Int, of rowType: DataType, _ shape: AttentionShape, _ type: DataType,
-    on device: CUDADevice
+    order: ColumnOrder = .plain, on device: CUDADevice
   ) -> AttentionLaunch {
     let (group, multiprocessors) = (shape.heads / shape.kvHeads, device.multiprocessorCount)
-    if usesTensorCores(shape, type) {
+    if usesTensorCores(headSize: shape.headSize, type) {
       let queries = (1...8).last { group % $0 == 0 } ?? 1
       let blocks = shape.heads / queries
-      let options = options(shape, type, rowType) + ["-DQUERIES=\(queries)"]
+      let options =
+        options(shape, type, rowType) + ["-DQUERIES=\(queries)"]
+        + (order == .interleaved ? ["-DINTERLEAVED=1"] : [])
       // Splits of few rows have a block each as long as all of them run together: one of eight warps to a
       // multiprocessor, or three of four.
       guard rows * blocks * splits <= 3 * multiprocessors else {
+        if device.capability == CUDACapability(9, 0), rows * blocks <= multiprocessors {
+          return alone(rows * blocks, headSize: shape.headSize, queries: queries, options)
+        }
         return AttentionLaunch(
           source: "attention_decode", kernel: "attention_decode", options: options,
           grid: LaunchSize(blocks, 1, rows), threads: 256)
@@ -55,6 +61,19 @@ package struct AttentionLaunch: Equatable {
     }
     return inFloat32(rows: rows, of: rowType, shape, type, splits: splits, multiprocessors)
       .merged(on: device)
+  }
+
+  /// A row's head has a multiprocessor to itself: attention_decode_hopper.cu, whose memory this counts.
+  private static func alone(
+    _ blocks: Int, headSize: Int, queries: Int, _ options: [String]
+  ) -> AttentionLaunch {
+    let (warps, chunk) = (headSize > 64 ? 4 : 8, blockSize * headSize * 2)
+    let after = 2 * splits * queries * (headSize + 2) * 4 + 2 * queries * headSize * 2
+    let stages = (227 * 1024 - after - 1024) / (warps * chunk)
+    return AttentionLaunch(
+      source: "attention_decode_hopper", kernel: "attention_decode_hopper", options: options,
+      grid: LaunchSize(blocks), threads: warps * 32,
+      sharedBytes: warps * stages * (chunk + 8) + after)
   }
 
   /// The keys and values of `rows` rows of prompts go to the cache.
@@ -73,7 +92,7 @@ package struct AttentionLaunch: Equatable {
     rows: Int, of rowType: DataType, tiles: Int, _ shape: AttentionShape, _ type: DataType,
     on device: CUDADevice
   ) -> AttentionLaunch {
-    guard usesTensorCores(shape, type) else {
+    guard usesTensorCores(headSize: shape.headSize, type) else {
       return inFloat32(
         rows: rows, of: rowType, shape, type, splits: 1, device.multiprocessorCount)
     }

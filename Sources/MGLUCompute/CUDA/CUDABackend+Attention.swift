@@ -21,7 +21,7 @@ extension CUDABackend {
 
   public func attention(
     _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
-    cache: KeyValueBlocks, into output: Tensor
+    cache: KeyValueBlocks, order: ColumnOrder, into output: Tensor
   ) {
     let (count, type, rowType) = (rows.positions.count, cache.keys.dataType, qkv.dataType)
     precondition(
@@ -58,8 +58,10 @@ extension CUDABackend {
       // The cache is read before the kernel waits, so what wrote it must be done.
       if cachesInWriting.contains(cache.keys.deviceAddress) { orderNext() }
       arguments.decodes = 1
+      arguments.rows = Int32(decoding)
       launch(
-        .decoding(rows: decoding, of: rowType, shape, type, on: context.device), shape, arguments)
+        .decoding(rows: decoding, of: rowType, shape, type, order: order, on: context.device),
+        shape, arguments)
     }
     if prompts > 0 {
       arguments.decodes = 0

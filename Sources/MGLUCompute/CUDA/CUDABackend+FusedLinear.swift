@@ -10,7 +10,7 @@ extension CUDABackend {
 
   public func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?, promptRows: Int,
-    precision: InputPrecision, accumulate: Bool, into output: Tensor
+    precision: InputPrecision, accumulate: Bool, order: ColumnOrder, into output: Tensor
   ) {
     precondition(
       x.columns == weights.columns && output.rows == x.rows && output.columns >= weights.rows,
@@ -37,8 +37,9 @@ extension CUDABackend {
         if isBatch {
           batchPass(
             over: cells, weights, x, norm: norm, routes: routes, pieces: pieces,
-            accumulate: accumulate, into: output)
+            accumulate: accumulate, order: order, into: output)
         } else {
+          precondition(order == .plain, "\(firstPromptRow) rows are plain")
           pass(
             over: cells, weights, x, norm: norm, routes: routes, pieces: pieces,
             isStaged: isStaged, accumulate: accumulate, into: output)
@@ -64,6 +65,17 @@ extension CUDABackend {
   func multipliesPrompts(of type: WeightType, at precision: InputPrecision) -> Bool {
     FusedLinearPromptVariant.isAvailable(on: context.device) && type != .float32
       && (type != .int8 || precision == .reduced)
+  }
+
+  public func columnOrder(
+    decodeRows: Int, width: Int, headSize: Int?, weights: WeightType, precision: InputPrecision
+  ) -> ColumnOrder {
+    let type = activationType(weights: weights, precision: precision)
+    let isTensor = headSize.map { AttentionLaunch.usesTensorCores(headSize: $0, type) } ?? true
+    return weights != .int8 && type != .float32 && isTensor
+      && batches(rows: decodeRows, pieces: precision.pieces(of: weights))
+      && FusedLinearBatchLaunch.interleaves(rows: decodeRows, width: width)
+      ? .interleaved : .plain
   }
 
   /// Whether so many rows that decode go through fused_linear_batch.cu.
@@ -109,21 +121,24 @@ extension CUDABackend {
   /// Several rows, each with the bits that it has alone.
   private func batchPass(
     over cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
-    pieces: Int, accumulate: Bool, into output: Tensor
+    pieces: Int, accumulate: Bool, order: ColumnOrder, into output: Tensor
   ) {
+    // Rows of whole cells in the weights' type are read where they are.
+    let inputType: DataType = weights.type == .bfloat16 ? .bfloat16 : .float16
+    let isInPlace =
+      norm == nil && pieces == 1 && x.dataType == inputType && x.columns % 64 == 0
+      && x.deviceAddress % 16 == 0
+    precondition(norm != nil || order == .plain || isInPlace, "interleaved rows of \(x.shape)")
     let batch = FusedLinearBatchLaunch(
       gating: weights.gating, activation: weights.activation, type: weights.type,
-      output: output.dataType, rows: weights.rows, width: weights.columns, batch: x.rows,
-      pieces: pieces, on: context.device)
+      output: output.dataType, outputOrder: norm == nil ? .plain : order,
+      input: isInPlace ? .rows(order) : .staged, rows: weights.rows, width: weights.columns,
+      batch: x.rows, pieces: pieces, on: context.device)
     var arguments = arguments(
       cells, weights, x, norm: norm, routes: routes, pieces: pieces, accumulate: accumulate,
       into: output)
     arguments.stages = Int32(batch.stages)
-    let inputType: DataType = weights.type == .bfloat16 ? .bfloat16 : .float16
-    // Rows of whole cells in the weights' type are read where they are.
-    let isStaged =
-      norm != nil || pieces > 1 || x.dataType != inputType || x.columns % 64 != 0
-      || x.deviceAddress % 16 != 0
+    let isStaged = !isInPlace || batch.order != order
     let stride = isStaged ? FusedLinearVariant.inputStride(width: x.columns) : x.columns * 2
     if isStaged {
       arguments.staged = scratch(
@@ -133,7 +148,9 @@ extension CUDABackend {
         masks: 0, planes: 1, type: weights.type == .bfloat16 ? .bfloat16 : .float16, batch: 1,
         pieces: 1, width: x.columns)
       launch(
-        "fused_linear", "stage", options: variant.options(isStaged: true),
+        "fused_linear", "stage",
+        options: variant.options(isStaged: true)
+          + (batch.order == .interleaved ? ["-DINTERLEAVED=1"] : []),
         grid: LaunchSize(x.rows), block: 256, arguments: arguments)
     }
     var map = cmglu_cuda_tensor_map()
@@ -143,16 +160,20 @@ extension CUDABackend {
       ? ()
       : attempt { () throws(CUDAError) in
         var functions = context.driver.functions
+        let rows = isStaged ? arguments.staged : arguments.x
         try context.driver.check(
-          cmglu_cuda_map_rows(
-            &functions, &map, isStaged ? arguments.staged : arguments.x, Int32(x.columns),
-            Int32(x.rows), Int64(pieces * stride), Int32(pieces), Int64(stride),
-            Int32(batch.columns)),
+          batch.order == .interleaved
+            ? cmglu_cuda_map_interleaved_rows(
+              &functions, &map, rows, Int32(x.columns), Int32(x.rows), Int64(stride),
+              Int32(batch.columns))
+            : cmglu_cuda_map_rows(
+              &functions, &map, rows, Int32(x.columns), Int32(x.rows), Int64(pieces * stride),
+              Int32(pieces), Int64(stride), Int32(batch.columns)),
           "cuTensorMapEncodeTiled")
       }
     guard isMapped != nil else { return }
     launch(
-      "fused_linear_batch", "fused_linear_batch", options: batch.options,
+      batch.kernel, batch.kernel, options: batch.options,
       grid: LaunchSize(batch.grid), block: LaunchSize(FusedLinearBatchLaunch.threads),
       sharedBytes: batch.sharedBytes, arguments: arguments, map)
   }

@@ -38,25 +38,38 @@ extension InferenceModel {
         precision: precision, into: a.qkv)
       if let bias = layer.qkvBias { backend.addBias(bias, to: a.qkv) }
       let shape = layer.attention
-      for (norm, heads) in [(layer.queryNorm, shape.queryHeads), (layer.keyNorm, shape.keyHeads)] {
+      let heads = order(
+        of: shape.queryWidth, headSize: shape.headSize, for: layer.output, rows.decodeRows)
+      let intermediate = order(
+        of: layer.unit.intermediateSize, for: layer.down, rows.decodeRows)
+      for (norm, parts) in [(layer.queryNorm, shape.queryHeads), (layer.keyNorm, shape.keyHeads)] {
         guard let norm else { continue }
-        backend.rmsNormInPlace(a.qkv, parts: heads, weight: norm.weight, epsilon: norm.epsilon)
+        backend.rmsNormInPlace(a.qkv, parts: parts, weight: norm.weight, epsilon: norm.epsilon)
       }
       backend.attention(
         a.qkv, shape: shape, rows: rows, table: cache.table, cache: cache.layers[index],
-        into: a.attention)
+        order: heads, into: a.attention)
       backend.fusedLinear(
         layer.output, a.attention, promptRows: promptRows, precision: precision, accumulate: true,
-        into: a.residual)
+        order: heads, into: a.residual)
       if let bias = layer.outputBias { backend.addBias(bias, to: a.residual) }
       layer.unit.forward(
         a.residual, norm: layer.postAttentionNorm, promptRows: promptRows, precision: precision,
-        into: a.feedForward, on: backend)
+        order: intermediate, into: a.feedForward, on: backend)
       backend.fusedLinear(
         layer.down, a.feedForward.output, promptRows: promptRows, precision: precision,
-        accumulate: true, into: a.residual)
+        accumulate: true, order: intermediate, into: a.residual)
     }
     if let logits { self.logits(of: a.residual, into: logits) }
+  }
+
+  /// How rows that decode lie between an operation and the projection that reads them.
+  private func order(
+    of width: Int, headSize: Int? = nil, for projection: PackedWeights, _ decodeRows: Int
+  ) -> ColumnOrder {
+    backend.columnOrder(
+      decodeRows: decodeRows, width: width, headSize: headSize, weights: projection.type,
+      precision: precision)
   }
 
   /// Enqueues the head: logits `[n, >= V]` of residuals `[n, h]`.
