@@ -6,7 +6,9 @@
 //     ./decode_step [pieces] [position] [KiB of the ring] ...
 //
 // The model has the shape of paper-large (16 layers, h 2048, d 8192, 32 heads, 8 key-value heads, 50,257
-// tokens in an embedding that is the head too). SwiGLU is
+// tokens in an embedding that is the head too) or, with -DSMALL=1, of SmolLM2-135M (30 layers, h 576, d 1536, 9
+// heads, 3 key-value heads, 49,152 tokens) or, with -DSMALL=2 -DHEAD=32, of paper-small (12 layers, h 768, d 3072,
+// 24 heads, 6 key-value heads). SwiGLU is
 // UNIT_MASKS 0 and UNIT_PLANES 2; with -DINT8=1 weights are integers, which want -DBITS=16. With -DBITS=16 activations and cache are FP16, else float32; the blocks of the
 // cache are in no order. Weights, caches and norms are random. With -DTIMELINE it prints when
 // the first block, half and all of them reach the points of a layer in the middle, in microseconds.
@@ -29,6 +31,9 @@
 #ifndef INT8
 #define INT8 0
 #endif
+#ifndef SMALL
+#define SMALL 0
+#endif
 #define MASKS 0
 #define PLANES 1
 #define fused_linear fused_linear_projection
@@ -49,24 +54,24 @@ namespace chain_unit {
 #undef PLANES
 // As a backend launches them for one row. Queries of a block do not change what it computes.
 #if BITS == 16
-#define QUERIES 4
+#define QUERIES (SMALL == 1 ? 3 : 4)
 namespace chain_attention {
 #include "../../Sources/CMGLUKernels/cuda/attention_decode.cu"
 }
 #define attention attention_decode_splits
 #else
-#define QUERIES 2
+#define QUERIES (SMALL == 1 ? 1 : 2)
 namespace chain_attention {
 #include "../../Sources/CMGLUKernels/cuda/attention.cu"
 }
 #endif
 #undef QUERIES
-#define QUERIES 2
+#define QUERIES (SMALL == 1 ? 1 : 2)
 namespace chain_tokens {
 #include "../../Sources/CMGLUKernels/cuda/tokens.cu"
 }
 
-constexpr int LAYERS = 16;
+constexpr int LAYERS = SMALL == 1 ? 30 : SMALL == 2 ? 12 : 16;
 #ifdef TIMELINE
 constexpr int POINTS = 13;  // two of each step, and three within attention
 __device__ unsigned long long timeline[LAYERS + 1][POINTS][132];
@@ -85,8 +90,9 @@ __device__ unsigned long long timeline[LAYERS + 1][POINTS][132];
     exit(1);                                                       \
   }
 
-constexpr int H = 2048, D = 8192, HEADS = 32, KV_HEADS = 8, CAPACITY = 1024;
-constexpr int VOCABULARY = 50257, TOKEN = 4321;
+constexpr int H = SMALL == 1 ? 576 : SMALL == 2 ? 768 : 2048, D = SMALL == 1 ? 1536 : SMALL == 2 ? 3072 : 8192;
+constexpr int HEADS = SMALL == 1 ? 9 : SMALL == 2 ? 24 : 32, KV_HEADS = SMALL == 1 ? 3 : SMALL == 2 ? 6 : 8, CAPACITY = 1024;
+constexpr int VOCABULARY = SMALL == 1 ? 49152 : 50257, TOKEN = 4321;
 constexpr int QKV_ROWS = (HEADS + 2 * KV_HEADS) * HEAD;
 constexpr int MATRIX_CELL = chain_projection::CELL_BYTES, UNIT_CELL = chain_unit::CELL_BYTES;
 constexpr int ACTIVATION = 1, GATING = UNIT_MASKS ? 3 : UNIT_PLANES == 2 ? 1 : 0;
@@ -195,7 +201,7 @@ static void multiply(
   f.activation = isUnit ? ACTIVATION : 5, f.gating = isUnit ? GATING : 0;
   f.accumulate = norm == nullptr, f.epsilon = 1e-5f, f.isChained = 1;
   const int streams = !isUnit ? 1 : UNIT_PLANES == 2 ? 2 : UNIT_MASKS + 1, cell = isUnit ? UNIT_CELL : MATRIX_CELL;
-  const int tiles = (rows + 15) / 16, grid = std::min(tiles, multiprocessors), own = columns / 64 / 8 * ((tiles + grid - 1) / grid);
+  const int tiles = (rows + 15) / 16, grid = std::min(tiles, multiprocessors), own = (columns / 64 + 7) / 8 * ((tiles + grid - 1) / grid);
   const int fixed = pieces * (columns / 64 * 128 + 64) + pieces * 2 * 8 * streams * 16 * 4 + 64;
   f.places = 2;
   f.stages = std::min({12, own, ((150 << 10) - fixed - 256) / (8 * (cell + 8))});
@@ -281,8 +287,8 @@ int main(int count, char **arguments) {
       p.qkv = qkv, p.keys = l.keys, p.values = l.values, p.output = attended, p.positions = position;
       p.slots = slot, p.blockTables = blockTables, p.blocksPerSequence = BLOCKS, p.decodes = 1;
       p.cosine = table, p.sine = table + CAPACITY * HEAD / 2;
-      p.heads = HEADS, p.kvHeads = KV_HEADS, p.window = CAPACITY, p.scale = 0.125f;
-      launch(chain_attention::attention, dim3(HEADS / (BITS == 16 ? 4 : 2), SPLITS), 256, 0, SPLITS, EARLY, p);
+      p.heads = HEADS, p.kvHeads = KV_HEADS, p.window = CAPACITY, p.scale = 1 / sqrtf(HEAD);
+      launch(chain_attention::attention, dim3(HEADS / (SMALL == 1 ? BITS == 16 ? 3 : 1 : BITS == 16 ? 4 : 2), SPLITS), 256, 0, SPLITS, EARLY, p);
       multiply(false, (unsigned char *)l.output, attended, ACTIVATIONS, x, CMGLU_F32, nullptr, H, H);
       multiply(true, (unsigned char *)l.up, x, CMGLU_F32, a, ACTIVATIONS, l.unitNorm, D, H);
       multiply(false, (unsigned char *)l.down, a, ACTIVATIONS, x, CMGLU_F32, nullptr, H, D);
@@ -330,9 +336,9 @@ int main(int count, char **arguments) {
   d.token = token, d.position = position, d.embedding = d.head = embedding, d.norm = norm;
   d.residual = x, d.logits = logits, d.vocabulary = VOCABULARY, d.cosine = table, d.sine = table + CAPACITY * HEAD / 2;
   d.slot = slot, d.blockTables = blockTables, d.blocksPerSequence = BLOCKS;
-  d.words = allocate<u64>(8ul * (2 + 2 * H + QKV_ROWS + HEADS * HEAD + D + HEADS * SPLITS * (HEAD + 2)));
+  d.words = allocate<u64>(8ul * (2 + 2 * H + QKV_ROWS + HEADS * HEAD + D + 5 * 255 + HEADS * SPLITS * (HEAD + 2)));
   d.count = LAYERS, d.hidden = H, d.intermediate = D, d.heads = HEADS, d.kvHeads = KV_HEADS;
-  d.pieces = pieces, d.activation = ACTIVATION, d.gating = GATING, d.scale = 0.125f, d.epsilon = 1e-5f;
+  d.pieces = pieces, d.activation = ACTIVATION, d.gating = GATING, d.scale = 1 / sqrtf(HEAD), d.epsilon = 1e-5f;
   cudaFuncAttributes attributes;
   CHECK(cudaFuncGetAttributes(&attributes, decode));
   const int fixed = pieces * (D / 64 * 128 + 64) + 2 * 8 * unit::STREAMS * 16 * pieces * 4 + 32 + 64 + (LAYERS + 1) * 64 + 128 + (BLOCKS + 7) / 8 * 4;

@@ -172,7 +172,7 @@ import Testing
     for (heads, kvHeads, capacity) in [
       (8, 8, 2048), (16, 8, 64), (32, 8, 2048), (24, 8, 131_072), (64, 16, 4096),
     ] {
-      for (hidden, intermediate) in [(512, 8192), (1024, 8192), (2048, 8192), (4096, 14_336)] {
+      for (hidden, intermediate) in [(576, 1536), (1024, 8192), (2048, 8192), (4096, 14_336)] {
         for (layers, pieces) in (1...48).flatMap({ layers in (1...3).map { (layers, $0) } }) {
           for (masks, planes) in [(0, 2), (0, 1), (1, 1), (4, 1), (8, 1), (16, 1)] {
             guard
@@ -187,7 +187,7 @@ import Testing
             let count = try #require(Int(option.dropFirst("-DQUERIES=".count)))
             queries.insert(count)
             let attending = DecodeLaunch.attendingBytes(
-              queries: count, cacheType: pieces == 1 ? .bfloat16 : .float32)
+              queries: count, headSize: 64, cacheType: pieces == 1 ? .bfloat16 : .float32)
             let needed = made.sharedBytes + attending
             #expect(needed <= hopper.sharedBytesPerBlock, "\(made)")
           }
@@ -213,7 +213,8 @@ import Testing
     for (masks, planes) in (0...16).map({ ($0, 1) }) + [(0, 2)] {
       let made = try #require(launch(masks, planes, on: hopper), "\(masks) masks")
       #expect(made.stages >= 3 && made.grid == hopper.multiprocessorCount)
-      let attending = DecodeLaunch.attendingBytes(queries: 2, cacheType: .float32)
+      let attending = DecodeLaunch.attendingBytes(
+        queries: 2, headSize: 64, cacheType: .float32)
       #expect(made.sharedBytes + attending <= hopper.sharedBytesPerBlock)
     }
     // What the input, sums and queries leave of 227 KiB: four planes for every cell of 2,560 bytes.

@@ -93,6 +93,8 @@ struct KernelCompilationTests {
         unit + ["-DBF16=0", "-DQUERIES=2", "-DBITS=32"],
         unit + ["-DBF16=1", "-DQUERIES=4", "-DBITS=16"],
         unit + ["-DBF16=0", "-DQUERIES=2", "-DBITS=16", "-DINT8=1"],
+        unit.dropLast() + ["-DHEAD=32", "-DBF16=1", "-DQUERIES=1", "-DBITS=16"],
+        unit.dropLast() + ["-DHEAD=32", "-DBF16=0", "-DQUERIES=3", "-DBITS=32"],
       ]
     },
     "attention": [(16, 1, 32), (64, 4, 32), (80, 3, 16), (128, 4, 32), (256, 4, 16)].flatMap {
@@ -318,16 +320,19 @@ struct KernelCompilationTests {
   }
 
   /// What a launch of decode.cu leaves of a block's memory is what the compiler takes.
-  @Test(arguments: 1...4, [DataType.float16, .float32])
-  func decodingTakesTheSharedMemoryThatIsLeftForIt(queries: Int, cacheType: DataType) throws {
+  @Test(arguments: [(1, 64), (2, 64), (3, 32), (4, 64), (4, 32)], [DataType.float16, .float32])
+  func decodingTakesTheSharedMemoryThatIsLeftForIt(
+    shape: (queries: Int, headSize: Int), cacheType: DataType
+  ) throws {
     let options = [
-      "-DUNIT_MASKS=0", "-DUNIT_PLANES=1", "-DBF16=0", "-DHEAD=64", "-DQUERIES=\(queries)",
-      "-DBITS=\(cacheType.byteCount * 8)",
+      "-DUNIT_MASKS=0", "-DUNIT_PLANES=1", "-DBF16=0", "-DHEAD=\(shape.headSize)",
+      "-DQUERIES=\(shape.queries)", "-DBITS=\(cacheType.byteCount * 8)",
     ]
     let program = try NVRTC.shared().compile(
       .named("decode"), for: Self.architectures[1], options: options + ["--ptxas-options=-v"])
     let usage = try #require(KernelUsage.parse(program.log).first)
-    let expected = DecodeLaunch.attendingBytes(queries: queries, cacheType: cacheType)
+    let expected = DecodeLaunch.attendingBytes(
+      queries: shape.queries, headSize: shape.headSize, cacheType: cacheType)
     #expect(usage.sharedBytes == expected, "\(program.log)")
   }
 

@@ -6,8 +6,7 @@
 
 constexpr int VALUES = WARPS * CACHE / 2;  // bytes from a stage's keys to its values
 // Positions of a stage: a chunk, or half of one.
-constexpr int CACHED = VALUES / (HEAD * (int)sizeof(attend::Element)) < attend::BLOCK
-                           ? attend::BLOCK / 2 : attend::BLOCK;
+constexpr int CACHED = BITS == 32 ? attend::BLOCK / 2 : attend::BLOCK;
 static_assert(CACHED * HEAD * sizeof(attend::Element) <= VALUES, "a stage has room for them");
 
 struct Filling {
@@ -42,7 +41,7 @@ struct Filling {
     if (lead >= LEAD || ahead.is_end(d)) return;
     if (ahead.step != ATTENTION)
       asm volatile("cp.async.bulk.prefetch.L2.global.L2::cache_hint [%0], %1, %2;" ::"l"(ahead.from()),
-                   "r"(WARPS * ahead.matrix.size), "l"(policy)
+                   "r"(ahead.bytes()), "l"(policy)
                    : "memory");
     ahead.next(d, layers);
     lead++;
@@ -111,10 +110,9 @@ struct Filling {
         copy_cache(layers[next.layer], share, position);
         continue;
       }
-      const int size = next.matrix.size;
-      begin_stage(size, WARPS * size);
-      copy(0, next.from(), WARPS * size);
-      ring.next(size);
+      begin_stage(next.matrix.size, next.bytes());
+      copy(0, next.from(), next.bytes());
+      ring.next(next.matrix.size);
     }
   }
 

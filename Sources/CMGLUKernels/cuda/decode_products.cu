@@ -19,7 +19,8 @@ __device__ __forceinline__ void stage_input(
   const int stride = projection::input_stride(columns);
   projection::FusedLinear f;
   f.pieces = d.pieces;
-  for (int k = thread * 8; k < columns; k += AWAITED * STEP) {
+  for (int from = thread / 32 * 256; from < columns; from += AWAITED * STEP) {  // of a warp
+    const int k = from + thread % 32 * 8;
     await_tiles<AWAITED>(words, k, columns, epoch, thread & 31);
 #pragma unroll
     for (int first = 0; first < AWAITED; first += TAKEN) {
@@ -133,7 +134,8 @@ __device__ __forceinline__ void multiply_tiles(
   constexpr int SIZE = isUnit ? CELL : PLANE;
   constexpr int STREAMS = isUnit ? unit::STREAMS : 1, TERMS = isUnit ? unit::TERMS : 1;
   const int thread = thread_index();
-  const int lane = thread & 31, warp = thread >> 5, own = matrix.columns / 64 / WARPS;
+  const int lane = thread & 31, warp = thread >> 5;
+  const int own = (matrix.columns / 64 - warp + WARPS - 1) / WARPS;  // every eighth cell
   const unsigned char *x = block.xs + (lane & 3) * 16 + warp * 128 +
                            min(lane >> 2, d.pieces - 1) * projection::input_stride(matrix.columns);
   const int sums = WARPS * unit::STREAMS * 16 * d.pieces;
@@ -144,7 +146,8 @@ __device__ __forceinline__ void multiply_tiles(
     const int item = (thread + (block.round & 1) * (THREADS / 2)) % THREADS;
     const int row = tile * 16 + item / TERMS;
     float sum[STREAMS][1][4] = {};
-    for (int cell = 0; cell < own; cell++) {
+    int left = matrix.stages();
+    for (int cell = 0; cell < own; cell++, left -= PLANES) {
       // Of cells of two planes, four warps have theirs in one stage and four in the next.
       if (PLANES == 2 && warp >= WARPS / 2) ring.pass(SIZE, lane);
       ring.await();
@@ -156,8 +159,9 @@ __device__ __forceinline__ void multiply_tiles(
       else projection::add_cell(sum, from, PLANE, input, lane);
       ring.release(lane);
       ring.next(SIZE);
-      if (PLANES == 2 && warp < WARPS / 2) ring.pass(SIZE, lane);
+      if (PLANES == 2 && warp < WARPS / 2 && left > 1) ring.pass(SIZE, lane);
     }
+    for (; left > 0; left--) ring.pass(SIZE, lane);
 
     // [warp][piece][row 16][STREAMS]
     float *all = block.partial + (block.round & 1) * sums;

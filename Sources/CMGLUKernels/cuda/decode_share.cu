@@ -23,11 +23,12 @@ __device__ __forceinline__ const int *block_table(const Decode &d) {
 }
 
 // A matrix and a block's tiles of it: from the first on, as many apart as there are blocks. A stage of
-// the ring has a cell of a tile for each warp or, of a unit of two planes, half of one.
+// the ring has a cell of a tile for each warp or, of a unit of two planes, half of one; a tile's last
+// stage has what is left.
 struct Matrix {
   const unsigned char *cells;
   int rows, columns, first;
-  int stages, size;  // of a tile; bytes of a stage for each warp
+  int parts, size;  // of a tile: cells, or halves of them; bytes of each
 
   __device__ __forceinline__ Matrix(const Decode &d, const Layer &own, bool isHead, int step) {
     int planes = 1;
@@ -43,9 +44,10 @@ struct Matrix {
         break;
       default: cells = own.down, columns = d.intermediate;
     }
-    stages = columns / 64 * planes / WARPS;
+    parts = columns / 64 * planes;
   }
   __device__ __forceinline__ int tiles() const { return (rows + 15) / 16; }
+  __device__ __forceinline__ int stages() const { return (parts + WARPS - 1) / WARPS; }
 };
 
 // What of a block's share comes next: a stage of a matrix, or all of a cache.
@@ -61,7 +63,7 @@ struct Course {
   __device__ __forceinline__ bool is_end(const Decode &d) const { return ::is_end(d, layer, step); }
 
   __device__ __forceinline__ void next(const Decode &d, const Layer *layers) {
-    if (step != ATTENTION && ++stage < matrix.stages) return;
+    if (step != ATTENTION && ++stage < matrix.stages()) return;
     stage = 0;
     if (step != ATTENTION) tile += gridDim.x;
     else begin_next(d, layers);
@@ -79,6 +81,9 @@ struct Course {
     tile = matrix.first;
   }
   __device__ __forceinline__ const unsigned char *from() const {
-    return matrix.cells + ((long long)tile * matrix.stages + stage) * (WARPS * matrix.size);
+    return matrix.cells + ((long long)tile * matrix.parts + stage * WARPS) * matrix.size;
+  }
+  __device__ __forceinline__ int bytes() const {
+    return min(WARPS, matrix.parts - stage * WARPS) * matrix.size;
   }
 };

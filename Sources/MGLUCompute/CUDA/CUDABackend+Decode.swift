@@ -33,7 +33,9 @@ extension CUDABackend {
     arguments.sine = model.table.sine.deviceAddress
     // The epoch, a count of blocks, what layers exchange, and what parts of attention find.
     let words =
-      2 + 2 * up.columns + (shape.rowWidth + 255) / 256 * 256 + shape.queryWidth + up.rows
+      2
+      + [up.columns, up.columns, shape.rowWidth, shape.queryWidth, up.rows]
+      .reduce(0) { $0 + ($1 + 255) / 256 * 256 }
       + shape.heads * DecodeLaunch.splits * (shape.headSize + 2)
     arguments.words = scratch(.exchange, ofBytes: words * 8)
     arguments.count = Int32(caches.count)

@@ -18,8 +18,9 @@ package struct DecodeLaunch: Equatable {
 
   /// Static shared memory of a block, which holds what attention finds: before dynamic memory that is
   /// aligned to a line, it is whole lines.
-  package static func attendingBytes(queries: Int, cacheType: DataType) -> Int {
-    let (row, found) = ((queries + 2) * 64, FusedLinearVariant.warps * queries * 66)
+  package static func attendingBytes(queries: Int, headSize: Int, cacheType: DataType) -> Int {
+    let row = (queries + 2) * headSize
+    let found = FusedLinearVariant.warps * queries * (headSize + 2)
     return (row * cacheType.byteCount + found * 4 + 127) / 128 * 128
   }
 
@@ -35,8 +36,8 @@ package struct DecodeLaunch: Equatable {
     // What was tested: others may run too.
     guard
       device.capability == CUDACapability(9, 0), type != .float32, layers <= Self.mostLayers,
-      shape.headSize == 64, hidden <= 4096,
-      [hidden, intermediate, shape.queryWidth].allSatisfy({ $0 % 512 == 0 })
+      [32, 64].contains(shape.headSize), hidden <= 4096,
+      [hidden, intermediate, shape.queryWidth].allSatisfy({ $0 % 64 == 0 })
     else { return nil }
     // As few query heads to a block as leave none without a block.
     guard
@@ -53,7 +54,8 @@ package struct DecodeLaunch: Equatable {
     let fixed =
       input + sums + warps * 4 + residual + (layers + 1) * 64
       + (blocksPerSequence + Self.splits - 1) / Self.splits * 4
-    let attending = Self.attendingBytes(queries: queries, cacheType: cacheType)
+    let attending = Self.attendingBytes(
+      queries: queries, headSize: shape.headSize, cacheType: cacheType)
     // A stage is a cell of every warp or a plane of one, which is the least, and two barriers; the
     // input begins a line of its own.
     func cellBytes(_ masks: Int) -> Int {
@@ -69,7 +71,7 @@ package struct DecodeLaunch: Equatable {
     options =
       [
         "-DUNIT_MASKS=\(masks)", "-DUNIT_PLANES=\(planes)", "-DBF16=\(type == .bfloat16 ? 1 : 0)",
-        "-DHEAD=64", "-DQUERIES=\(queries)", "-DBITS=\(cacheType.byteCount * 8)",
+        "-DHEAD=\(shape.headSize)", "-DQUERIES=\(queries)", "-DBITS=\(cacheType.byteCount * 8)",
       ] + (type == .int8 ? ["-DINT8=1"] : [])
     self.grid = grid
   }

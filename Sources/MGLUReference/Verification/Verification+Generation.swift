@@ -15,8 +15,8 @@ extension Verification {
       var found = InputPrecision.allCases.map {
         Finding("model, one kernel", on: set, weights: type, activations: $0)
       }
-      for kind in kinds {
-        let model = try Self.model(kind, isWide: true, on: backend.host)
+      for (kind, widths) in kinds.flatMap({ [($0, ModelWidths.whole), ($0, .parts)] }) {
+        let model = try Self.model(kind, widths: widths, on: backend.host)
         model.round(to: type)
         let expected = ReferenceModel(model).logits(tokens, length: tokens.count)
         for (index, precision) in InputPrecision.allCases.enumerated() {
@@ -25,7 +25,7 @@ extension Verification {
           // Positions are split among four blocks at this capacity, more of them than a stage holds.
           try addCached(
             InferenceSession(model, contextLength: tokens.count), tokens, expected, bound: bound,
-            kind.label, to: &found[index])
+            "\(kind.label), \(widths)", to: &found[index])
         }
       }
       findings += found
@@ -37,9 +37,9 @@ extension Verification {
   /// tokens. They begin one after the other, and two share a prompt.
   func sequencesInCompany() throws -> Finding {
     var finding = Finding("sequences, in company", on: set, weights: .float16)
-    for isWide in isHost ? [false] : [false, true] {
+    for widths in isHost ? [.narrow] : ModelWidths.allCases {
       for kind in [Self.units[0], Self.units[2], Self.units[3], Self.units[6]] {
-        let trained = try Self.model(kind, isWide: isWide, on: backend.host)
+        let trained = try Self.model(kind, widths: widths, on: backend.host)
         let model = try inference(trained, as: .float16, .exact)
         let requests = Self.requests(context: trained.configuration.contextLength)
         let session = InferenceSession(model, maxSequences: requests.count)

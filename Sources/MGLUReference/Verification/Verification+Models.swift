@@ -106,24 +106,46 @@ extension Verification {
     }
   }
 
-  /// A model of widths that fill nothing, or of those that a GPU has a kernel of a whole step for; some
-  /// blocks of an H100 have a part of its head and of nothing else.
   static func model(
-    _ kind: FeedForwardUnitKind, _ variant: AttentionVariant = .plain, isWide: Bool = false,
-    on host: CPUBackend
+    _ kind: FeedForwardUnitKind, _ variant: AttentionVariant = .plain,
+    widths: ModelWidths = .narrow, on host: CPUBackend
   ) throws -> LanguageModel {
-    let (h, d, vocabulary, context) = isWide ? (512, 1024, 2200, 300) : (23, 31, 41, 67)
+    let (h, d) = widths.unit
     var configuration = ModelConfiguration(
-      vocabularySize: vocabulary, layers: 2,
-      attention: isWide
-        ? .init(heads: 8, kvHeads: 2, headSize: 64) : .init(heads: 4, kvHeads: 2, headSize: 6),
+      vocabularySize: widths.vocabulary, layers: 2, attention: widths.attention,
       feedForward: .init(hiddenSize: h, intermediateSize: d, unit: kind),
-      contextLength: context)
+      contextLength: widths == .narrow ? 67 : 300)
     variant.apply(to: &configuration)
     let model = try LanguageModel(configuration, on: host)
     model.initialize(seed: 3)
     model.spreadVectors()
     return model
+  }
+}
+
+/// Widths of a model that fill nothing, or for which a GPU has a step in one kernel: whole turns of its
+/// warps, or parts of them.
+enum ModelWidths: CaseIterable {
+  case narrow, whole, parts
+
+  /// h and d.
+  var unit: (h: Int, d: Int) {
+    switch self {
+    case .narrow: (23, 31)
+    case .whole: (512, 1024)
+    case .parts: (320, 832)
+    }
+  }
+
+  /// More than other matrices have rows: some blocks of an H100 have a part of the head and of nothing else.
+  var vocabulary: Int { self == .narrow ? 41 : 2200 }
+
+  var attention: AttentionShape {
+    switch self {
+    case .narrow: .init(heads: 4, kvHeads: 2, headSize: 6)
+    case .whole: .init(heads: 8, kvHeads: 2, headSize: 64)
+    case .parts: .init(heads: 10, kvHeads: 5, headSize: 32)
+    }
   }
 }
 
