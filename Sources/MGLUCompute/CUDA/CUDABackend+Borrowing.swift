@@ -117,12 +117,8 @@ extension CUDABackend: BorrowingBackend {
   }
 
   package func perform(_ call: BorrowedCall, _ body: () -> Void) throws(BackendError) {
-    // Libraries of the process know their device by the context that is current on a thread; where
-    // there is none, this one may stay.
-    var before: OpaquePointer?
-    let functions = context.driver.functions
-    _ = functions.cuCtxGetCurrent(&before)
-    defer { if before != nil { _ = functions.cuCtxSetCurrent(before) } }
+    let caller = CallersContext(of: context.driver)
+    defer { caller.restore() }
     if !stream.isBorrowed(call.stream) { use(CUDAStream(borrowing: call.stream, on: context)) }
     startsEarly = call.startsEarly
     scratches[.stagedInput] =

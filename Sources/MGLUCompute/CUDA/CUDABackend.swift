@@ -44,7 +44,10 @@ public final class CUDABackend: InferenceBackend, TrainingBackend {
   /// - Throws: ``BackendProblem/device`` where there is no driver or compiler, with the remedy.
   public init(_ device: CUDADevice, host: CPUBackend) throws(BackendError) {
     do throws(CUDAError) {
-      context = try CUDAContext(device)
+      let driver = try CUDADriver.shared()
+      let caller = CallersContext(of: driver)
+      defer { caller.restore() }
+      context = try CUDAContext(device, of: driver)
       stream = try CUDAStream(on: context)
       setup = try CUDAStream(on: context)
       // A missing compiler is told now, in place of in the middle of the first token.

@@ -61,3 +61,21 @@ public final class CUDAContext: Sendable {
     }
   }
 }
+
+/// The context that a caller has on a thread. Libraries of the process know their device by it, such as
+/// the runtime that PyTorch uses: whoever takes another GPU into use, or enqueues for one, puts it back.
+struct CallersContext {
+  private let driver: CUDADriver
+  private let handle: OpaquePointer?
+
+  init(of driver: CUDADriver) {
+    var current: OpaquePointer?
+    _ = driver.functions.cuCtxGetCurrent(&current)
+    (self.driver, handle) = (driver, current)
+  }
+
+  /// Makes it current again; where there was none, the one that is may stay.
+  func restore() {
+    if let handle { _ = driver.functions.cuCtxSetCurrent(handle) }
+  }
+}

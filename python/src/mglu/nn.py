@@ -192,6 +192,9 @@ class _Flash(nn.Module):
             default = torch.bfloat16 if self.dtype is torch.int8 else self.dtype
             functional.prepare(
                 self.packed, rows, dtype or default, is_routed=self.router_top_k is not None)
+            if self.router_top_k is not None:
+                # cuBLAS, which multiplies with the router, may not begin within a capture.
+                functional.route(self.router.new_zeros(1, self.hidden_size), self.router, self.router_top_k)
 
     @classmethod
     def from_module(cls, module: nn.Module, dtype: torch.dtype | None = None):
