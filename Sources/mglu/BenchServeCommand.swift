@@ -12,16 +12,18 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
       Examples:
         mglu bench serve --model run --clients 1,8
         mglu bench serve --model run --device cuda --clients 1,8,64 --prompt 128 --generate 64 --json
+        mglu bench serve --model run --device cuda --replicas all --clients 64,512
 
       Clients stream a completion each over HTTP on this machine and begin together; no two prompts \
       are alike. Tokens/s count from the first request to the last token, the first token from a \
       client's request; both are medians of all rounds after the first. "of bound" is over what \
       prompts, one after the other, and steps of all clients allow by their bytes, and by \
-      arithmetic on a GPU.
+      arithmetic on a GPU, where replicas have equal shares of the clients.
       """)
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var inference: InferenceOptions
+  @OptionGroup var replication: ReplicaOptions
   @Option(help: "Clients at a time; several numbers with commas between them.")
   var clients = CountList([1, 8])
   @Option(help: "Tokens of a prompt.") var prompt = 128
@@ -42,7 +44,9 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
 
   #if Server
     func run() async throws {
-      let (model, tokenizer) = try model.load(inference)
+      let (devices, threads) = try replication.plan(on: inference.device, threads: model.threads)
+      let (models, tokenizer) = try model.load(inference, on: devices, threads: threads)
+      let model = models[0]
       let most = clients.values.max() ?? 1
       let length = prompt + generate
       guard length <= model.configuration.contextLength else {
@@ -52,16 +56,15 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
           remedy: "choose a smaller --prompt or --generate")
       }
       // Before the engine runs: a backend serves one thread at a time.
-      let target = try BenchmarkTarget(model.backend)
+      let target = try BenchmarkTarget(
+        model.backend is CPUBackend ? CPUBackend(threads: self.model.threads) : model.backend)
       let reading = try target.reading(of: [model.matrices])
       _ = try reading.microseconds(0)
       let bandwidth = Double(reading.byteCount) / (try reading.microseconds(0) * 1e-6)
-      let bound = StepBound(
-        model, bandwidth: bandwidth,
-        productRate: try StepBound.productRate(on: model.backend))
+      let productRate = try StepBound.productRate(on: model.backend)
       let begin = ContinuousClock.now
       let engine = try Engine(
-        model, tokenizer: tokenizer,
+        model, replicas: Array(models.dropFirst()), tokenizer: tokenizer,
         settings: EngineSettings(
           maxSequences: max(most, model.backend.deviceMemory == nil ? 8 : 256),
           maxQueued: most + 1, contextLength: length))
@@ -75,18 +78,23 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
       for await port in ports {
         try await engine.waitUntilReady()
         let loading = (ContinuousClock.now - begin) / .seconds(1)
-        if !json { Output.line(head(model.backend.summary, bandwidth, loading)) }
+        if !json { Output.line(head(model.backend.summary, models.count, bandwidth, loading)) }
         let load = ClientLoad(
           port: port, prompt: prompt, generate: generate,
           vocabulary: model.configuration.vocabularySize)
         for count in clients.values {
           let measured = try await load.measure(clients: count, rounds: rounds)
+          // GPUs have memory of their own; the CPU's replicas share it.
+          let sharing = model.backend is CPUBackend ? min(count, models.count) : 1
+          let bound = StepBound(
+            model, bandwidth: bandwidth / Double(sharing), productRate: productRate)
+          let share = (count + models.count - 1) / models.count
           let seconds =
-            Double(count) * bound.prefill(prompt) + Double(generate)
-            * bound.decode(rows: count, position: Double(prompt) + Double(generate) / 2)
+            Double(share) * bound.prefill(prompt) + Double(generate)
+            * bound.decode(rows: share, position: Double(prompt) + Double(generate) / 2)
           let result = Result(
             model: model.configuration.feedForward.name, weights: model.weightType.rawValue,
-            clients: count, prompt: prompt, generate: generate,
+            replicas: models.count, clients: count, prompt: prompt, generate: generate,
             tokensPerS: measured.tokensPerSecond, firstTokenMs: 1e3 * measured.firstToken,
             boundTokensPerS: Double(count * generate) / seconds)
           if !json { Output.line(result.row) }
@@ -109,9 +117,11 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
     }
   #endif
 
-  private func head(_ machine: String, _ bandwidth: Double, _ loading: Double) -> String {
+  private func head(
+    _ machine: String, _ replicas: Int, _ bandwidth: Double, _ loading: Double
+  ) -> String {
     """
-    \(machine); reads \(NumberFormat.fixed(bandwidth / 1e9, 1)) GB/s; ready after \
+    \(machine)\(replicas > 1 ? "; \(replicas) replicas" : ""); reads \(NumberFormat.fixed(bandwidth / 1e9, 1)) GB/s; ready after \
     \(NumberFormat.fixed(loading, 2)) s
     \(prompt) tokens a prompt, \(generate) generated
 
@@ -129,6 +139,7 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
   private struct Result: Encodable {
     let model: String
     let weights: String
+    let replicas: Int
     let clients: Int
     let prompt: Int
     let generate: Int

@@ -10,11 +10,16 @@ struct EvaluateCommand: ParsableCommand {
       Examples:
         mglu evaluate --model run --data other.txt
         mglu evaluate --model run --data valid.bin --json
-        mglu evaluate --model run --data other.txt --device cuda
+        mglu evaluate --model run --data other.txt --device cuda --weights int8
         mglu evaluate --model run --data other.txt --gpus all
 
       Every token but the first is predicted, in consecutive windows of --context tokens. The loss \
       is in nats per token; bits per byte compare models of different tokenizers.
+
+      The products are those of generate and serve, with the same defaults, so this is the loss of \
+      what they compute. For a run it is the validation loss of mglu train: weights and inputs are \
+      FP32 on the CPU, and BF16 on a GPU. --input-precision fp32 leaves out the rounding of inputs \
+      to BF16 or 8 bits, which depends on the processor.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -23,19 +28,20 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Tokens of a window (default: the model's context, at most 1024).")
   var context: Int?
   @OptionGroup var ranks: RankOptions
-  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
+  @OptionGroup var inference: InferenceOptions
   @Flag(help: "Print one JSON document.") var json = false
 
   func run() throws {
-    if try ranks.startRanks(on: device) { return }
+    if try ranks.startRanks(on: inference.device) { return }
     try RankProcess.run(of: self) { try evaluate($0, $1) }
   }
 
   private func evaluate(_ launch: RankLaunch?, _ group: RankGroup?) throws {
     let isLeader = group?.isLeader ?? true
-    let backend = try ranks.device(device, of: launch).trainingBackend(
+    let (models, tokenizer) = try model.load(
+      inference, on: [ranks.device(inference.device, of: launch)],
       threads: ranks.threads(model.threads, of: launch), notes: isLeader)
-    let (model, tokenizer) = try model.load(on: backend)
+    let model = models[0]
     let longest = model.configuration.contextLength
     let length = context ?? min(longest, 1024)
     guard (1...longest).contains(length) else {
@@ -43,10 +49,7 @@ struct EvaluateCommand: ParsableCommand {
     }
     let tokens = try Corpus.tokens(at: data, tokenizer: tokenizer)
     Interrupt.listen()
-    let evaluator = Evaluator(
-      model, tokenizer: tokenizer,
-      activations: model.makeActivations(sequences: 16, length: length, purpose: .evaluation),
-      ranks: group)
+    let evaluator = try evaluator(of: model, tokenizer, length: length, tokens: tokens.count, group)
     guard let result = try evaluator.evaluate(tokens, isCancelled: { Interrupt.isRequested })
     else { throw ExitCode(Interrupt.exitStatus) }
     guard result.loss.isFinite else {
@@ -61,6 +64,22 @@ struct EvaluateCommand: ParsableCommand {
     } else {
       Output.line(result.sentence)
     }
+  }
+
+  /// Evaluates by the steps of inference, or, where the numbers are the same, by what is faster: a BLAS
+  /// multiplies many rows of float32, as training has it.
+  private func evaluator(
+    of model: InferenceModel, _ tokenizer: Tokenizer, length: Int, tokens: Int, _ group: RankGroup?
+  ) throws -> Evaluator {
+    guard model.weightType == .float32, let backend = model.backend as? CPUBackend else {
+      return Evaluator(model, tokenizer: tokenizer, length: length, ranks: group)
+    }
+    let model = try ModelFolder.load(ModelFolder.locate(self.model.model), on: backend)
+    let windows = max(1, min(16, tokens / length))
+    return Evaluator(
+      model, tokenizer: tokenizer,
+      activations: model.makeActivations(sequences: windows, length: length, purpose: .evaluation),
+      ranks: group)
   }
 }
 

@@ -24,6 +24,11 @@ import Testing
         let again = try mglu(convert)
         #expect(again.status != 0 && again.errors.contains("holds a model already"))
       }
+      func exactLoss(_ arguments: [String]) throws -> Double? {
+        try mglu(evaluate + arguments + ["--input-precision", "fp32"]).json()["loss"] as? Double
+      }
+      let exact = try #require(try exactLoss([folder + "/int8"]))
+      #expect(try exact != loss && exactLoss([run, "--weights", "int8"]) == exact)
       #expect(sizes == sizes.sorted().reversed() && 2 * sizes[2] < sizes[0])
 
       // Weights and activations as they are give the text that training's model would write.

@@ -107,14 +107,15 @@
       }
     }
 
-    @Test func clientsAreTimed() throws {
+    @Test(arguments: [1, 2]) func clientsAreTimed(replicas: Int) throws {
       try Self.withModel { _, model in
         let timed = try mglu([
           "bench", "serve", "--model", model, "--clients", "1,3", "--prompt", "5", "--generate",
-          "4", "--rounds", "2", "--json",
+          "4", "--rounds", "2", "--threads", "2", "--replicas", "\(replicas)", "--json",
         ]).json()
         let results = try #require(timed["results"] as? [[String: Any]])
         #expect(results.compactMap { $0["clients"] as? Int } == [1, 3])
+        #expect(results.allSatisfy { $0["replicas"] as? Int == replicas })
         for name in ["tokens_per_s", "first_token_ms", "bound_tokens_per_s"] {
           #expect(results.allSatisfy { ($0[name] as? Double ?? 0) > 0 }, "\(name)")
         }

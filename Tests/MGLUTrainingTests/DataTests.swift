@@ -173,27 +173,4 @@ import Testing
     #expect((10..<110).allSatisfy { schedule[$0 + 1] < schedule[$0] })
     #expect(LearningRateSchedule(peak: 1, minimum: 0, warmupSteps: 0, steps: 1)[0] == 1)
   }
-
-  /// Perplexity of a model that knows nothing is its vocabulary.
-  @Test func everyTokenButTheFirstIsPredictedOnce() throws {
-    let model = try LanguageModel(
-      ModelConfiguration(
-        vocabularySize: 257, layers: 1, attention: .init(heads: 1, kvHeads: 1, headSize: 4),
-        feedForward: .init(hiddenSize: 4, intermediateSize: 4, unit: .lu), contextLength: 8),
-      on: CPUBackend(threads: 1))
-    let evaluator = Evaluator(
-      model, tokenizer: .bytes,
-      activations: model.makeActivations(sequences: 3, length: 8, purpose: .evaluation))
-    for count in [2, 8, 9, 10, 33, 100] {
-      let tokens = TokenSequence((0..<count).map { Int32($0 % 3 == 0 ? 256 : 65) })
-      let result = try #require(try evaluator.evaluate(tokens))
-      #expect(result.tokens == count - 1)
-      #expect(abs(result.perplexity - 257) < 1e-2)
-      let bytes = (1..<count).filter { $0 % 3 != 0 }.count
-      let bits = result.loss * Double(count - 1) / 0.693147180559945 / Double(bytes)
-      #expect(abs(result.bitsPerByte - bits) < 1e-9)
-    }
-    #expect(throws: DataError.self) { try evaluator.evaluate(TokenSequence([1])) }
-    #expect(throws: DataError.self) { try evaluator.evaluate(TokenSequence([1, 257])) }
-  }
 }

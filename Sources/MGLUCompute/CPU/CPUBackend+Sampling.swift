@@ -37,19 +37,21 @@ extension CPUBackend {
     _ logits: Tensor, vocabulary: Int, of targets: Tensor, into logprobs: Tensor, largest: Tensor
   ) {
     let top = largest.columns
-    for row in 0..<logits.rows {
-      logits[row..<row + 1].withFloats { all in
-        let values = all.extracting(0..<vocabulary)
-        let normalizer = logSumExp(values)
-        func logprob(_ token: Int) -> Float {
-          values.indices.contains(token) ? values[token] - normalizer : .nan
-        }
-        logprobs.floats[row * (top + 1)] = logprob(Int(targets.integers[row]))
-        let found = Self.largest(top, of: values)
-        for rank in 0..<top {
-          let token = rank < found.count ? found[rank] : -1
-          largest.integers[row * top + rank] = Int32(token)
-          logprobs.floats[row * (top + 1) + 1 + rank] = logprob(token)
+    pool.forEachRange(of: logits.rows, grain: max(1, 4096 / logits.columns)) { rows in
+      for row in rows {
+        logits[row..<row + 1].withFloats { all in
+          let values = all.extracting(0..<vocabulary)
+          let normalizer = logSumExp(values)
+          func logprob(_ token: Int) -> Float {
+            values.indices.contains(token) ? values[token] - normalizer : .nan
+          }
+          logprobs.floats[row * (top + 1)] = logprob(Int(targets.integers[row]))
+          let found = Self.largest(top, of: values)
+          for rank in 0..<top {
+            let token = rank < found.count ? found[rank] : -1
+            largest.integers[row * top + rank] = Int32(token)
+            logprobs.floats[row * (top + 1) + 1 + rank] = logprob(token)
+          }
         }
       }
     }

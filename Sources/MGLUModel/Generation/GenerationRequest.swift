@@ -11,6 +11,8 @@ public struct GenerationRequest: Sendable {
   public var topLogprobs: Int?
   /// Whether the prompt's tokens are returned with their log-probabilities too.
   public var promptLogprobs: Bool
+  /// A token that may follow the prompt: where ``promptLogprobs`` are returned, its own comes behind them.
+  package var nextToken: Int32?
   /// Whether generation goes on after an EOS token.
   public var ignoresEOS: Bool
   /// Tokens that end the sequence beside the model's EOS tokens.
@@ -36,10 +38,16 @@ public struct GenerationRequest: Sendable {
     !ignoresEOS && eosTokenIDs.contains(token) || stopTokenIDs.contains(token)
   }
 
+  /// The token that follows the prompt's at `index`, where there is one to be scored.
+  func token(after index: Int) -> Int32? {
+    index + 1 < prompt.count ? prompt[index + 1] : nextToken
+  }
+
   /// Whether the prefill of `other` computes all that this one's does.
   func sharesPrefill(with other: GenerationRequest) -> Bool {
     topLogprobs == other.topLogprobs && promptLogprobs == other.promptLogprobs
-      && (maxTokens > 0) == (other.maxTokens > 0) && prompt == other.prompt
+      && nextToken == other.nextToken && (maxTokens > 0) == (other.maxTokens > 0)
+      && prompt == other.prompt
   }
 }
 

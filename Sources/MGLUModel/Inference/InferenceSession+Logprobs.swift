@@ -85,14 +85,15 @@ extension InferenceSession {
       largest: views.largest)
   }
 
-  /// What the rows of `step`, which is done, say: of prompts' tokens, then of those sampled.
+  /// What a row of a step that is done says: of prompts' tokens, then of those sampled.
   ///
   /// - Parameters:
-  ///   - row: A row of the step's.
+  ///   - row: The row.
   ///   - token: Its token.
   ///   - count: How many of the most probable tokens are wanted.
-  func tokenLogprob(in step: Step, row: Int, of token: Int32, top count: Int) -> TokenLogprob {
-    guard let views = logprobs?.views(of: row..<row + 1, top: step.topLogprobs) else {
+  ///   - found: How many the step has found for each row (``Step/topLogprobs``).
+  func tokenLogprob(row: Int, of token: Int32, top count: Int, found: Int) -> TokenLogprob {
+    guard let views = logprobs?.views(of: row..<row + 1, top: found) else {
       return TokenLogprob(token)
     }
     return TokenLogprob(token, logprobs: views.logprobs, largest: views.largest, top: count)

@@ -5,10 +5,13 @@ extension InferenceSession {
   func complete(_ step: Step) throws(GenerationError) -> [SequenceOutput] {
     try wait(for: step)
     let tokens = samples[step.turn].tokens.integers
+    // Asked once: it looks at all rows.
+    let found = logprobs == nil ? 1 : step.topLogprobs
     var outputs: [SequenceOutput] = []
     for (row, item) in step.scored.enumerated() {
       item.state.promptLogprobs.append(
-        tokenLogprob(in: step, row: row, of: item.token, top: item.state.request.topLogprobs ?? 0))
+        tokenLogprob(
+          row: row, of: item.token, top: item.state.request.topLogprobs ?? 0, found: found))
     }
     for readers in step.completed {
       for follower in readers.dropFirst() { follower.promptLogprobs = readers[0].promptLogprobs }
@@ -23,7 +26,7 @@ extension InferenceSession {
         continue
       }
       let logprob = state.request.topLogprobs.map {
-        tokenLogprob(in: step, row: step.scored.count + row, of: token, top: $0)
+        tokenLogprob(row: step.scored.count + row, of: token, top: $0, found: found)
       }
       outputs.append(
         output(of: state, token: token, logprob, reason: finishReason(of: state, token)))

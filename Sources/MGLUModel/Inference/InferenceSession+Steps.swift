@@ -93,8 +93,9 @@ extension InferenceSession {
       var count = prompt.count - first
       if count > room { count = room / blockSize * blockSize }
       if state.request.promptLogprobs {
-        for index in first..<min(first + count, prompt.count - 1) {
-          step.scored.append((state, row + index - first, prompt[index + 1]))
+        for index in first..<first + count {
+          guard let token = state.request.token(after: index) else { break }
+          step.scored.append((state, row + index - first, token))
         }
       }
       input.enter(prompt[first..<first + count], at: first, slot: state.slot, firstRow: row)

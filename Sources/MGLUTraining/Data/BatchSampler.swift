@@ -43,6 +43,9 @@ struct BatchSampler {
   /// The number of consecutive windows that predict every token but the first.
   var consecutiveCount: Int { (tokens.count - 1 + length - 1) / length }
 
+  /// The tokens of consecutive window `index`, and the one that follows the last of them.
+  func window(_ index: Int) throws(DataError) -> [Int32] { try window(from: index * length) }
+
   /// Fills `batch` with consecutive windows from window `first` on; where there are no more, and
   /// after the end of the last, there are no targets.
   func consecutive(from first: Int, into batch: TokenBatch) throws(DataError) {
@@ -53,8 +56,7 @@ struct BatchSampler {
     var inputs: [Int32] = []
     var targets: [Int32] = []
     for start in starts {
-      let range = min(start, tokens.count)..<min(start + length + 1, tokens.count)
-      let ids = try tokens.ids(range, vocabularySize: vocabularySize)
+      let ids = try window(from: start)
       let count = max(ids.count - 1, 0)
       inputs += ids.prefix(count)
       targets += ids.dropFirst()
@@ -63,5 +65,11 @@ struct BatchSampler {
     }
     batch.tokens.assign(integers: inputs)
     batch.targets.assign(integers: targets)
+  }
+
+  /// Tokens from `start` on, one more than a window has; fewer at the end of the data.
+  private func window(from start: Int) throws(DataError) -> [Int32] {
+    let range = min(start, tokens.count)..<min(start + length + 1, tokens.count)
+    return try tokens.ids(range, vocabularySize: vocabularySize)
   }
 }

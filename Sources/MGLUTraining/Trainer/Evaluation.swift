@@ -25,13 +25,12 @@ public struct EvaluationResult: Sendable, Equatable {
 /// Predicts every token of a sequence but the first, in consecutive windows, each of which starts
 /// without memory of the one before.
 public struct Evaluator {
-  private let model: LanguageModel
-  private let activations: ModelActivations
+  private let predictor: any WindowPredictor
   private let byteCounts: [Int]
   private let ranks: RankGroup?
 
-  /// Evaluates as many windows at a time, and as long ones, as `activations` have room for; those
-  /// of training will do.
+  /// Evaluates by the passes of training, as many windows at a time, and as long ones, as `activations`
+  /// have room for; those of training will do.
   ///
   /// - Parameters:
   ///   - model: The model.
@@ -42,8 +41,26 @@ public struct Evaluator {
     _ model: LanguageModel, tokenizer: Tokenizer, activations: ModelActivations,
     ranks: RankGroup? = nil
   ) {
-    self.model = model
-    self.activations = activations
+    self.init(
+      TrainingPredictor(model: model, activations: activations), tokenizer: tokenizer, ranks: ranks)
+  }
+
+  /// Evaluates by the steps of inference, which read windows as they read prompts. The result depends
+  /// neither on how many windows a step reads nor on the ranks.
+  ///
+  /// - Parameters:
+  ///   - model: The model. It must not be run elsewhere meanwhile.
+  ///   - tokenizer: Tells the bytes of each token.
+  ///   - length: Tokens of a window, at most the model's context.
+  ///   - ranks: Who shares the work, each with the same model and the same result; `nil` for one.
+  public init(
+    _ model: InferenceModel, tokenizer: Tokenizer, length: Int, ranks: RankGroup? = nil
+  ) {
+    self.init(InferencePredictor(model, length: length), tokenizer: tokenizer, ranks: ranks)
+  }
+
+  private init(_ predictor: any WindowPredictor, tokenizer: Tokenizer, ranks: RankGroup?) {
+    self.predictor = predictor
     self.ranks = ranks
     byteCounts = (0..<Int32(clamping: tokenizer.vocabularySize)).map { id in
       tokenizer.isSpecial(id) ? 0 : tokenizer.bytes(of: id)?.count ?? 0
@@ -55,19 +72,19 @@ public struct Evaluator {
     _ tokens: TokenSequence, isCancelled: () -> Bool = { false }
   ) throws -> EvaluationResult? {
     let windows = try BatchSampler(
-      tokens, length: activations.length,
-      vocabularySize: model.configuration.vocabularySize, name: "validation")
+      tokens, length: predictor.length, vocabularySize: predictor.vocabularySize, name: "validation"
+    )
     var (sum, count, bytes) = (0.0, 0, 0)
     let (own, ranks) = (ranks?.rank ?? 0, ranks?.size ?? 1)
     // Side by side; added up batch by batch, as one rank alone does.
-    for round in stride(
-      from: 0, to: windows.consecutiveCount, by: activations.sequences * ranks)
-    {
-      let first = round + own * activations.sequences
+    let part = predictor.windowsAtATime
+    for round in stride(from: 0, to: windows.consecutiveCount, by: part * ranks) {
+      let first = round + own * part
       let isOver = isCancelled()
       var predictions: [Prediction] = []
       if !isOver, first < windows.consecutiveCount {
-        predictions = try predict(windows, from: first)
+        predictions = try predictor.predict(
+          windows, first..<min(first + part, windows.consecutiveCount))
       }
       guard let all = try gathered(predictions, isOver: isOver) else { return nil }
       for prediction in all {
@@ -80,24 +97,6 @@ public struct Evaluator {
     return EvaluationResult(
       loss: sum / Double(count), bitsPerByte: bytes > 0 ? sum / (M_LN2 * Double(bytes)) : .nan,
       tokens: count)
-  }
-
-  /// A token and its loss.
-  private struct Prediction: BitwiseCopyable {
-    let target: Int32
-    let loss: Float
-  }
-
-  private func predict(_ windows: BatchSampler, from first: Int) throws -> [Prediction] {
-    try windows.consecutive(from: first, into: activations.batch)
-    model.loss(activations)
-    try model.backend.finish()
-    return activations.losses.withFloats { losses in
-      losses.indices.compactMap { row in
-        let target = activations.targets.integers[row]
-        return target < 0 ? nil : Prediction(target: target, loss: losses[row])
-      }
-    }
   }
 
   /// The predictions of all ranks in order, or `nil` where one of them has stopped.

@@ -34,9 +34,9 @@ struct ModelOptions: ParsableArguments {
   }
 
   /// Opens the model for inference on each of `devices`, which are not empty, with so many threads for each.
-  /// The weights of the CPU's are in memory once.
+  /// The weights of the CPU's are in memory once. Of several processes one alone `notes` missing libraries.
   func load(
-    _ options: InferenceOptions, on devices: [Device], threads: Int?
+    _ options: InferenceOptions, on devices: [Device], threads: Int?, notes: Bool = true
   ) throws -> (models: [InferenceModel], tokenizer: Tokenizer) {
     let folder = try ModelFolder.locate(model)
     var models: [InferenceModel] = []
@@ -47,7 +47,7 @@ struct ModelOptions: ParsableArguments {
         models.append(
           try ModelFolder.loadForInference(
             folder, weights: options.weights, precision: options.inputs.precision,
-            on: device.inferenceBackend(threads: threads, notes: models.isEmpty)))
+            on: device.inferenceBackend(threads: threads, notes: notes && models.isEmpty)))
       }
     }
     return (models, try Tokenizer(contentsOf: folder, for: models[0].configuration))
