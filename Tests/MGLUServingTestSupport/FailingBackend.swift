@@ -55,6 +55,9 @@ package final class FailingBackend: InferenceBackend {
   package func route(_ logits: Tensor, topK: Int, into routes: Tensor) {
     host.route(logits, topK: topK, into: routes)
   }
+  package func addRows(_ x: Tensor, into y: Tensor, accumulates: Bool) {
+    host.addRows(x, into: y, accumulates: accumulates)
+  }
 
   package func pack(
     _ planes: [StoredMatrix], masks: Tensor?, gating: Gating, activation: Activation,
