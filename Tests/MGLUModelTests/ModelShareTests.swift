@@ -23,14 +23,8 @@ import Testing
   private static let tokens = (0..<29).map { Int32($0 * 17 % 41) }
 
   /// The logits that follow a prompt, and each of some tokens that are decoded after it.
-  private static func logits(
-    _ model: LanguageModel, weights: WeightType, precision: InputPrecision = .exact,
-    _ communicator: (any Communicator)? = nil
-  ) throws -> [[Float]] {
-    let shared = try InferenceModel(
-      model.configuration, from: model, weights: weights, precision: precision,
-      on: CPUBackend(threads: 1), communicator: communicator)
-    let session = InferenceSession(shared)
+  private static func logits(_ model: InferenceModel) throws -> [[Float]] {
+    let session = InferenceSession(model)
     let sequence = try session.open()
     var logits = [try session.append(tokens.prefix(25), to: sequence).array]
     for token in tokens.dropFirst(25) {
@@ -39,23 +33,46 @@ import Testing
     return logits
   }
 
-  /// The same on every rank.
+  /// The same of a model that ranks share: equal on all of them.
   private static func logits(
-    _ model: LanguageModel, weights: WeightType, precision: InputPrecision = .exact, ranks: Int
+    ranks: Int, _ share: @escaping @Sendable (CPUBackend, any Communicator) throws -> InferenceModel
   ) throws -> [[Float]] {
     let all = try withRanks(ranks) { group in
-      let communicator = try CPUBackend(threads: 1).communicator(of: group)
-      return try logits(model, weights: weights, precision: precision, communicator)
+      let backend = try CPUBackend(threads: 1)
+      let model = try share(backend, backend.communicator(of: group))
+      if group.isLeader {
+        defer { try? model.endFollowers() }
+        return try logits(model)
+      }
+      let follower = SessionFollower(model)
+      var found: [[Float]] = []
+      while try follower.next() {
+        let logits = follower.sessions.values.first.map { Array($0.hostLogits.array.prefix(41)) }
+        if let logits, logits != found.last, logits.contains(where: { $0 != 0 }) {
+          found.append(logits)
+        }
+      }
+      #expect(follower.sessions.isEmpty)
+      return found
     }.map { try $0.get() }
     for other in all.dropFirst() { #expect(other == all[0]) }
     return all[0]
   }
 
+  private static func logits(
+    _ model: LanguageModel, weights: WeightType, ranks: Int
+  ) throws -> [[Float]] {
+    try logits(ranks: ranks) { backend, communicator in
+      try InferenceModel(
+        model.configuration, from: model, weights: weights, on: backend,
+        communicator: communicator)
+    }
+  }
+
   /// The error of logits after the positions 24 to 28 against the reference.
   private static func error(_ logits: [[Float]], of model: LanguageModel) -> Double {
     let expected = ReferenceModel(model).logits(tokens, length: tokens.count).rows(24..<29)
-    return relativeError(
-      ReferenceMatrix(rows: 5, columns: 41, elements: logits.joined().map(Double.init)), expected)
+    return relativeError(matrix(logits), expected)
   }
 
   /// Sums of a product are added in as many parts as there are ranks: further float32 roundings of the same
@@ -80,10 +97,9 @@ import Testing
   func narrowWeightsStayTheSame(type: WeightType, headSize: Int) throws {
     for unit in [FeedForwardUnitKind.glu, .mglu(.init(count: 3, routerTopK: 2))] {
       let model = try Self.model(unit, headSize: headSize, tied: false)
-      let one = try Self.logits(model, weights: type)
-      // A file's weights are stored narrow already: cutting follows.
-      let stored = try Self.logits(model, weights: type, ranks: 2)
-      let error = relativeError(matrix(stored), matrix(one))
+      let one = try Self.logits(InferenceModel(model, weights: type))
+      let shared = try Self.logits(model, weights: type, ranks: 2)
+      let error = relativeError(Self.matrix(shared), Self.matrix(one))
       #expect(error < CachedDecodingTests.bound, "\(error)")
     }
   }
@@ -95,21 +111,14 @@ import Testing
       try ModelFolder.save(model, to: folder + "/a")
       _ = try ModelFolder.convertForInference(
         folder + "/a", weights: type, to: folder + "/b", on: CPUBackend(threads: 1))
+      let wide = try ModelFolder.load(folder + "/b", on: CPUBackend(threads: 1))
       for precision in InputPrecision.allCases {
-        let results = try withRanks(ranks.count) { group in
-          let backend = try CPUBackend(threads: 1)
-          let shared = try ModelFolder.loadForInference(
-            folder + "/b", precision: precision, on: backend,
-            communicator: backend.communicator(of: group))
-          let session = InferenceSession(shared)
-          return try session.append(Self.tokens, to: session.open()).array
-        }.map { try $0.get() }
-        let wide = try ModelFolder.load(folder + "/b", on: CPUBackend(threads: 1))
-        let expected = ReferenceModel(wide).logits(Self.tokens, length: 29).rows(28..<29)
-        let found = ReferenceMatrix(rows: 1, columns: 41, elements: results[0].map(Double.init))
-        let error = relativeError(found, expected)
+        let logits = try Self.logits(ranks: ranks.count) { backend, communicator in
+          try ModelFolder.loadForInference(
+            folder + "/b", precision: precision, on: backend, communicator: communicator)
+        }
+        let error = Self.error(logits, of: wide)
         #expect(error < InferenceModelTests.bound(type, precision), "\(precision): \(error)")
-        #expect(results.allSatisfy { $0 == results[0] })
       }
     }
   }
@@ -150,7 +159,7 @@ import Testing
     }
   }
 
-  private func matrix(_ logits: [[Float]]) -> ReferenceMatrix {
+  private static func matrix(_ logits: [[Float]]) -> ReferenceMatrix {
     ReferenceMatrix(
       rows: logits.count, columns: 41, elements: logits.joined().map(Double.init))
   }

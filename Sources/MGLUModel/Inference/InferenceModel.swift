@@ -14,6 +14,10 @@ public struct InferenceModel: Sendable {
   public let weightType: WeightType
   /// What connects the ranks that share the model, where several do.
   public let communicator: (any Communicator)?
+  /// The memory of the device in bytes, of which a KV cache may have what is free; where ranks share the
+  /// model, the least of theirs when it was loaded. `nil` where the device computes in the host's.
+  public var deviceMemory: (free: Int, total: Int)? { sharedMemory ?? backend.deviceMemory }
+  private let sharedMemory: (free: Int, total: Int)?
   let stack: DecoderStack<PackedWeights, Tensor, RMSNorm, FusedFeedForward>
   let rotary: RotaryTables
 
@@ -130,6 +134,13 @@ public struct InferenceModel: Sendable {
     }
     stack = try table.map(projection: projection, bias: bias, norm: norm, unit: unit)
     do { try backend.finish() } catch { throw CheckpointError(error) }
+    guard let group = communicator?.group, let own = backend.deviceMemory else {
+      sharedMemory = nil
+      return
+    }
+    do { sharedMemory = (try group.least(own.free), try group.least(own.total)) } catch {
+      throw CheckpointError(.backend, error.message, remedy: error.remedy)
+    }
   }
 
   /// The same function as a trained model's, over its weights as `type`.
