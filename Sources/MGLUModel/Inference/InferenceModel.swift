@@ -54,8 +54,8 @@ public struct InferenceModel: Sendable {
   /// Matrices of the wanted type stay where they are; others are converted one by one. By default
   /// that is the type that the source asks for, else that of its embedding, or what the backend stores it as.
   ///
-  /// Ranks may share a model, each with a part of every matrix (``ModelShare``): all then compute the same
-  /// steps, one after the other, and have the same logits, bit for bit where their devices are alike.
+  /// Ranks may share a model, each with a part of every matrix: rank 0 then has the sessions, and the others
+  /// follow (``SessionFollower``). All have the same logits, bit for bit where their devices are alike.
   ///
   /// - Parameters:
   ///   - configuration: The shape of the whole model.
@@ -158,11 +158,11 @@ public struct InferenceModel: Sendable {
   /// this and another that one.
   ///
   /// - Parameter backend: What computes the other.
-  /// - Throws: `BackendProblem.operation` unless this model is the CPU's, too.
+  /// - Throws: `BackendProblem.operation` unless this model is the CPU's, too, and no other ranks' as well.
   public func replica(on backend: CPUBackend) throws(BackendError) -> InferenceModel {
-    guard self.backend is CPUBackend else {
+    guard self.backend is CPUBackend, communicator == nil else {
       throw BackendError(
-        .operation, "the weights are not the CPU's: \(self.backend.summary)",
+        .operation, "the weights are not this CPU's alone: \(self.backend.summary)",
         remedy: "load the model on each device")
     }
     var replica = self
