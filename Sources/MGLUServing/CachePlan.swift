@@ -18,7 +18,7 @@ struct CachePlan {
     _ model: InferenceModel, besides others: Int = 0, _ settings: EngineSettings
   ) throws(ServingError) {
     let limit = model.configuration.contextLength
-    let device = model.backend.deviceMemory
+    let device = model.deviceMemory
     contextLength = max(1, min(settings.contextLength ?? limit, limit))
     maxSequences = max(
       1, settings.maxSequences ?? (device == nil ? Self.mostOnHost : Self.mostOnDevice))

@@ -4,7 +4,7 @@ import MGLUModel
 import MGLUReports
 
 /// `mglu bench decode`.
-struct DecodeBenchmarkCommand: ParsableCommand {
+struct DecodeBenchmarkCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "decode",
     abstract: "Time prefill and decoding against the memory bandwidth.",
@@ -16,7 +16,8 @@ struct DecodeBenchmarkCommand: ParsableCommand {
 
       pp is a prompt read at once, tg is tokens written one by one, both into an empty cache, as \
       llama-bench has them; tg@512 are steps of a batch of sequences at position 512. A preset has \
-      random weights, and a context as long as is asked for; that of an MGLU is timed beside the GLU of the same d. "of bound" is t/s over \
+      random weights, and a context as long as is asked for; that of an MGLU is timed beside the GLU of the same d, \
+      unless devices share the model. Sizes and bounds are those of one of them. "of bound" is t/s over \
       what the bytes of weights, masks and cache allow at the read bandwidth of the same moments, \
       and arithmetic, on a GPU, at the rate of a large product.
       """)
@@ -45,11 +46,16 @@ struct DecodeBenchmarkCommand: ParsableCommand {
     }
   }
 
-  func run() throws {
-    let backend = try inference.device.inferenceBackend(threads: threads)
+  func run() async throws {
+    try await inference.withModel(
+      threads: threads, of: self, load: { try open(on: $0, $1) }, { try measure($0) })
+  }
+
+  private func measure(_ model: InferenceModel) throws {
+    let backend = model.backend
     let target = try BenchmarkTarget(backend)
     let measured = try DecodeBenchmark(
-      entries(on: backend), promptTokens: prompt.values, writtenTokens: generate,
+      entries(model), promptTokens: prompt.values, writtenTokens: generate,
       batches: batch.values, position: position, repetitions: repetitions, on: target
     ).run()
     if json {
@@ -66,38 +72,56 @@ struct DecodeBenchmarkCommand: ParsableCommand {
     write(measured.results, threads: backend.host.threadCount)
   }
 
-  private func entries(on backend: any InferenceBackend) throws -> [DecodeBenchmark.Entry] {
+  private func open(
+    on backend: any InferenceBackend, _ communicator: (any Communicator)?
+  ) throws -> InferenceModel {
     if let model {
-      let model = try ModelFolder.loadForInference(
-        ModelFolder.locate(model), weights: inference.weights,
-        precision: inference.inputs.precision,
-        on: backend)
-      return [.init(name: model.configuration.feedForward.name, model: model)]
+      return try ModelFolder.loadForInference(
+        ModelFolder.locate(model), weights: inference.precision.weights,
+        precision: inference.precision.inputs.precision, on: backend, communicator: communicator)
     }
-    var own = try shape.configuration(tokenizer: nil, context: nil)
+    var configuration = try shape.configuration(tokenizer: nil, context: nil)
     // Random weights know no context.
     let lengths = batch.values.map {
       DecodeBenchmark.length(
         batch: $0, position: position, repetitions: repetitions, on: backend)
     }
-    own.contextLength = (prompt.values + lengths).reduce(max(own.contextLength, generate)) {
-      max($0, $1)
+    configuration.contextLength = (prompt.values + lengths).reduce(
+      max(configuration.contextLength, generate)
+    ) { max($0, $1) }
+    try configuration.validate()
+    try checkMemory([configuration] + baseline(of: configuration, communicator), weights)
+    return try draw(configuration, on: backend, communicator)
+  }
+
+  private var weights: WeightType { inference.precision.weights ?? .bfloat16 }
+
+  private func draw(
+    _ configuration: ModelConfiguration, on backend: any InferenceBackend,
+    _ communicator: (any Communicator)? = nil
+  ) throws -> InferenceModel {
+    try InferenceModel(
+      configuration, from: RandomWeights(), weights: weights,
+      precision: inference.precision.inputs.precision, on: backend, communicator: communicator)
+  }
+
+  /// What is timed beside random weights of a configuration: the GLU of its d, where one device has both.
+  private func baseline(
+    of configuration: ModelConfiguration, _ communicator: (any Communicator)?
+  ) -> [ModelConfiguration] {
+    guard model == nil, communicator == nil, configuration.feedForward.unit.masks != nil else {
+      return []
     }
-    try own.validate()
-    var configurations = [own]
-    if own.feedForward.unit.masks != nil {
-      configurations.insert(own, at: 0)
-      configurations[0].feedForward.unit = .glu
+    var gated = configuration
+    gated.feedForward.unit = .glu
+    return [gated]
+  }
+
+  private func entries(_ model: InferenceModel) throws -> [DecodeBenchmark.Entry] {
+    let others = try baseline(of: model.configuration, model.communicator).map {
+      try draw($0, on: model.backend)
     }
-    let weights = inference.weights ?? .bfloat16
-    try checkMemory(configurations, weights)
-    return try configurations.map { configuration in
-      DecodeBenchmark.Entry(
-        name: configuration.feedForward.name,
-        model: try InferenceModel(
-          configuration, from: RandomWeights(), weights: weights,
-          precision: inference.inputs.precision, on: backend))
-    }
+    return (others + [model]).map { .init(name: $0.configuration.feedForward.name, model: $0) }
   }
 
   private func checkMemory(

@@ -44,9 +44,12 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
 
   #if Server
     func run() async throws {
-      let (devices, threads) = try replication.plan(on: inference.device, threads: model.threads)
-      let (models, tokenizer) = try model.load(inference, on: devices, threads: threads)
+      try await model.withModels(inference, replication, of: self) { try await measure($0) }
+    }
+
+    private func measure(_ models: [InferenceModel]) async throws {
       let model = models[0]
+      let tokenizer = try self.model.tokenizer(for: model)
       let most = clients.values.max() ?? 1
       let length = prompt + generate
       guard length <= model.configuration.contextLength else {

@@ -23,7 +23,11 @@ struct ChatCommand: AsyncParsableCommand {
 
   func run() async throws {
     _ = try sampling.parameters()
-    let (model, tokenizer) = try model.load(inference)
+    try await model.withModel(inference, of: self) { try await chat($0) }
+  }
+
+  private func chat(_ model: InferenceModel) async throws {
+    let tokenizer = try self.model.tokenizer(for: model)
     let template = try ChatTemplate(contentsOf: ModelFolder.locate(self.model.model))
     if let problem = template.problem { throw problem }
     if template.source == nil {

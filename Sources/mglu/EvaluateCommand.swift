@@ -28,20 +28,21 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Tokens of a window (default: the model's context, at most 1024).")
   var context: Int?
   @OptionGroup var ranks: RankOptions
-  @OptionGroup var inference: InferenceOptions
+  @OptionGroup var precision: PrecisionOptions
+  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Flag(help: "Print one JSON document.") var json = false
 
   func run() throws {
-    if try ranks.startRanks(on: inference.device) { return }
+    if try ranks.startRanks(on: device) { return }
     try RankProcess.run(of: self) { try evaluate($0, $1) }
   }
 
   private func evaluate(_ launch: RankLaunch?, _ group: RankGroup?) throws {
     let isLeader = group?.isLeader ?? true
-    let (models, tokenizer) = try model.load(
-      inference, on: [ranks.device(inference.device, of: launch)],
-      threads: ranks.threads(model.threads, of: launch), notes: isLeader)
-    let model = models[0]
+    let model = try model.load(
+      precision, on: [ranks.device(device, of: launch)],
+      threads: ranks.threads(model.threads, of: launch), notes: isLeader)[0]
+    let tokenizer = try self.model.tokenizer(for: model)
     let longest = model.configuration.contextLength
     let length = context ?? min(longest, 1024)
     guard (1...longest).contains(length) else {

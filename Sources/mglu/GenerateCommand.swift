@@ -35,7 +35,11 @@ struct GenerateCommand: AsyncParsableCommand {
 
   func run() async throws {
     _ = try sampling.parameters()
-    let (model, tokenizer) = try model.load(inference)
+    try await model.withModel(inference, of: self) { try await generate($0) }
+  }
+
+  private func generate(_ model: InferenceModel) async throws {
+    let tokenizer = try self.model.tokenizer(for: model)
     let template = try ChatTemplate(contentsOf: ModelFolder.locate(self.model.model))
     let chats = !raw && template.source != nil
     if !chats, system != nil {

@@ -11,7 +11,7 @@ import MGLUTraining
 #endif
 
 /// `mglu logits`.
-struct LogitsCommand: ParsableCommand {
+struct LogitsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "logits",
     abstract: "Show a model's predictions at each token of a sequence.",
@@ -49,8 +49,14 @@ struct LogitsCommand: ParsableCommand {
     if top < 0 { throw ValidationError("--top is \(top): expected 0 or more") }
   }
 
-  func run() throws {
-    let (model, tokenizer) = try model.loadTokenizerIfAny(inference)
+  func run() async throws {
+    try await model.withModel(inference, of: self) { try show($0) }
+  }
+
+  private func show(_ model: InferenceModel) throws {
+    let folder = try ModelFolder.locate(self.model.model)
+    let tokenizer =
+      try ModelFolder.hasTokenizer(folder) ? self.model.tokenizer(for: model) : nil
     guard let tokens = ids?.ids ?? text.flatMap({ tokenizer?.encode($0) }) else {
       throw TokenizerError(.unreadable, "the model has no tokenizer.json", remedy: "give --ids")
     }

@@ -9,7 +9,7 @@ import MGLUTraining
 #endif
 
 /// Starts the ranks of `--gpus` and `--ranks`: this program once for each, with torchrun's variables.
-/// Signals go to all of them, and none of them outlives this process.
+/// None of them outlives this process.
 struct RankLauncher {
   /// Set in a rank: the end of a pipe that closes with the launcher.
   private static let pipeVariable = "MGLU_LAUNCHER_PIPE"
@@ -31,8 +31,27 @@ struct RankLauncher {
     )
   }
 
-  /// Starts `count` ranks and waits for all; returns the status to exit with.
+  /// Starts `count` ranks, to which signals go, and waits for all; returns the status to exit with.
   static func run(_ count: Int) throws -> Int32 {
+    Interrupt.listen()
+    let (running, _, socket) = try start(0..<count)
+    close(socket)
+    return wait(for: running)
+  }
+
+  /// Meets as rank 0 of `count` ranks, of which it starts the others. The terminal's signals come to this
+  /// process alone.
+  static func lead(_ count: Int) throws -> (group: RankGroup, others: [pid_t]) {
+    let (running, port, socket) = try start(1..<count)
+    let launch = RankLaunch(
+      rank: 0, size: count, localRank: 0, localSize: count, address: "127.0.0.1", port: port)
+    return (try RankProcess.join(launch, listener: socket), Array(running.keys))
+  }
+
+  /// Starts ranks up to the last; they meet at the port, where the socket listens.
+  private static func start(
+    _ ranks: Range<Int>
+  ) throws -> (running: [pid_t: Int], port: Int, socket: Int32) {
     let meeting = try RankMeetingPoint()
     var ends: [Int32] = [0, 0]
     guard pipe(&ends) == 0 else { throw failure("a pipe", errno) }
@@ -42,12 +61,12 @@ struct RankLauncher {
     )
     close(ends[0])
     _ = fcntl(ends[1], F_SETFD, FD_CLOEXEC)
-    Interrupt.listen()
     var running: [pid_t: Int] = [:]
-    for rank in 0..<count {
+    for rank in ranks {
       do {
         let process = try start(
-          rank, of: count, port: meeting.port, pipe: pipe, socket: rank == 0 ? socket : nil)
+          rank, of: ranks.upperBound, port: meeting.port, pipe: pipe,
+          socket: rank == 0 ? socket : nil)
         running[process] = rank
       } catch {
         end(running)
@@ -55,8 +74,7 @@ struct RankLauncher {
       }
     }
     close(pipe)
-    close(socket)
-    return wait(for: running)
+    return (running, meeting.port, socket)
   }
 
   private static func failure(_ what: String, _ code: Int32) -> CommunicationError {

@@ -16,11 +16,13 @@ struct ServeCommand: AsyncParsableCommand {
         mglu serve --model run --weights bf16 --max-batch 16 --port 8000
         mglu serve --model run --device cuda --context 4096
         mglu serve --model run --device cuda --replicas all
+        mglu serve --model run --device cuda:0,1
         mglu serve --model run --host 0.0.0.0 --api-key-file key
 
       Concurrent requests share the model's steps, and each gets the response that it would get \
       alone. What prompts have in common is read once. On a GPU the key-value cache takes memory \
-      that is free; requests wait while it is full. Replicas on several GPUs share the requests; \
+      that is free; requests wait while it is full. Replicas on several GPUs share the requests, and \
+      --device cuda:0,1 shares out a model that is too large for one; \
       --max-batch and the options of memory hold for each. /health has status 503 until kernels are \
       compiled and requests are computed at once. The page at / is for trying a prompt. Ctrl-C and SIGTERM finish the accepted requests \
       and end the server; a second signal ends it at once.
@@ -87,10 +89,17 @@ struct ServeCommand: AsyncParsableCommand {
       let settings = ServerSettings(
         host: host, port: port, apiKey: key, allowedHosts: allowHost, corsOrigins: corsOrigin)
       try settings.validate()
-      let folder = try ModelFolder.locate(model.model)
-      let (devices, threads) = try replication.plan(on: inference.device, threads: model.threads)
-      let (models, tokenizer) = try model.load(inference, on: devices, threads: threads)
+      try await model.withModels(inference, replication, of: self) {
+        try await serve($0, key: key, settings)
+      }
+    }
+
+    private func serve(
+      _ models: [InferenceModel], key: String?, _ settings: ServerSettings
+    ) async throws {
       let model = models[0]
+      let tokenizer = try self.model.tokenizer(for: model)
+      let folder = try ModelFolder.locate(self.model.model)
       let longest = model.configuration.contextLength
       if let context, context > longest {
         throw GenerationError(

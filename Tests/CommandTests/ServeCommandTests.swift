@@ -15,18 +15,23 @@
         .appendingPathComponent("mglu-\(UUID().uuidString)").path
       defer { try? FileManager.default.removeItem(atPath: folder) }
       try withText { _, text in
-        let trained = try mglu(CommandTests.train(text, folder + "/run", ["--steps", "3"]))
+        let trained = try mglu(
+          CommandTests.train(
+            text, folder + "/run", ["--steps", "3"] + SharedModelCommandTests.shape))
         #expect(trained.status == 0, "\(trained.errors)")
       }
       try body(folder, folder + "/run")
     }
 
     /// Answers go on after SIGTERM until they are whole; then the process ends well.
-    @Test(arguments: [1, 2]) func whatWasBegunIsFinishedAfterSIGTERM(replicas: Int) throws {
+    @Test(arguments: [("--replicas", 1), ("--replicas", 2), ("--ranks", 2)])
+    func whatWasBegunIsFinishedAfterSIGTERM(option: String, count: Int) throws {
       try Self.withModel { _, model in
         let server = try RunningServer([
-          "--model", model, "--threads", "\(replicas)", "--replicas", "\(replicas)",
+          "--model", model, "--threads", "\(count)", option, "\(count)",
         ])
+        let (others, replicas) = (server.children, option == "--replicas" ? count : 1)
+        #expect(others.count == (option == "--ranks" ? count - 1 : 0))
         #expect(try server.get("/health").status == 200)
         let answer = try server.post(
           "/v1/completions", #"{"prompt": "Line", "max_tokens": 60, "n": 1000}"#)
@@ -37,6 +42,23 @@
         #expect(server.exitStatus() == 0)
         #expect(throws: (any Error).self) { try server.get("/health") }
         #expect(server.errors.split(separator: "\n").count == 1, "\(server.errors)")
+        #expect(others.allSatisfy { kill($0, 0) != 0 })
+      }
+    }
+
+    /// Without one of the ranks that share its model a server ends, and says which was lost.
+    @Test func aLostRankEndsTheServer() throws {
+      try Self.withModel { _, model in
+        let server = try RunningServer(["--model", model, "--threads", "3", "--ranks", "2"])
+        let answer = try server.post(
+          "/v1/completions", #"{"prompt": "Line", "max_tokens": 60, "n": 1000}"#)
+        #expect(try server.isWriting(8))
+        let lost = try #require(server.children.first)
+        kill(lost, SIGKILL)
+        #expect(server.exitStatus() == 1)
+        let isAnswered = answer.wait() != nil
+        #expect(!isAnswered)
+        #expect(server.errors.contains("process \(lost)) has ended"), "\(server.errors)")
       }
     }
 
@@ -241,6 +263,16 @@
     }
 
     func terminate() { process.terminate() }
+
+    /// The processes that it has started.
+    var children: [pid_t] {
+      let tasks = "/proc/\(process.processIdentifier)/task"
+      let names = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
+      return names.flatMap { name in
+        let list = try? String(contentsOfFile: "\(tasks)/\(name)/children", encoding: .utf8)
+        return (list ?? "").split(separator: " ").compactMap { pid_t($0) }
+      }
+    }
 
     /// Until it has ended: two signals may arrive as one.
     func terminateAgainAndAgain() {

@@ -24,6 +24,9 @@ private final class MemoryBackend: Backend {
   func route(_ logits: Tensor, topK: Int, into routes: Tensor) {
     host.route(logits, topK: topK, into: routes)
   }
+  func addRows(_ x: Tensor, into y: Tensor, accumulates: Bool) {
+    host.addRows(x, into: y, accumulates: accumulates)
+  }
   func read(_ tensors: [Tensor]) { host.read(tensors) }
 }
 

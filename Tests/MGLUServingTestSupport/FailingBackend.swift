@@ -6,11 +6,13 @@ import Synchronization
 package final class FailingBackend: InferenceBackend {
   package let host: CPUBackend
   package let isAsynchronous: Bool
+  package let deviceMemory: (free: Int, total: Int)?
   private let hasFailed = Atomic(false)
   private let compilation = DispatchSemaphore(value: 0)
 
   /// A backend of one thread; one that compiles is asynchronous.
-  package init(compiles: Bool = false) throws {
+  package init(compiles: Bool = false, memory: (free: Int, total: Int)? = nil) throws {
+    deviceMemory = memory
     host = try CPUBackend(threads: 1)
     isAsynchronous = compiles
   }
@@ -54,6 +56,9 @@ package final class FailingBackend: InferenceBackend {
   package func addBias(_ bias: Tensor, to x: Tensor) { host.addBias(bias, to: x) }
   package func route(_ logits: Tensor, topK: Int, into routes: Tensor) {
     host.route(logits, topK: topK, into: routes)
+  }
+  package func addRows(_ x: Tensor, into y: Tensor, accumulates: Bool) {
+    host.addRows(x, into: y, accumulates: accumulates)
   }
 
   package func pack(

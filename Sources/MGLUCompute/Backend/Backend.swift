@@ -75,6 +75,15 @@ public protocol Backend: AnyObject, Sendable {
   /// logits the lower index counts as larger.
   func route(_ logits: Tensor, topK: Int, into routes: Tensor)
 
+  // Several ranks --------------------------------------------------------------------------------
+
+  /// What moves this backend's tensors between the ranks of `group`. All ranks must call it.
+  func communicator(of group: RankGroup) throws(CommunicationError) -> any Communicator
+
+  /// y `[n]` = ((x[0] + x[1]) + x[2]) + ... of x `[r, n]`, float32, or y plus the rows in turn where it
+  /// `accumulates`. y may be none of the rows.
+  func addRows(_ x: Tensor, into y: Tensor, accumulates: Bool)
+
   // Measuring ------------------------------------------------------------------------------------
 
   /// What benchmarks must know of the device.
@@ -125,6 +134,10 @@ extension Backend {
   /// Makes ready what the operations of `body` need; see ``prepare(progress:isCancelled:_:)``.
   public func prepare(_ body: () -> Void) {
     prepare(progress: { _, _ in }, isCancelled: { false }, body)
+  }
+
+  public func communicator(of group: RankGroup) throws(CommunicationError) -> any Communicator {
+    try SocketCommunicator(group)
   }
 
   public var benchmarkTraits: BenchmarkTraits { BenchmarkTraits() }

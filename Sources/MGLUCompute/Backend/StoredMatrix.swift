@@ -78,3 +78,37 @@ public struct StoredMatrix: Sendable {
   /// Bytes of elements and scales.
   public var byteCount: Int { weights.byteCount + (scales?.byteCount ?? 0) }
 }
+
+extension StoredMatrix {
+  /// Some of the rows, where they are.
+  package func rows(_ range: Range<Int>) -> StoredMatrix {
+    StoredMatrix(weights: weights[range], scales: scales?[range])
+  }
+
+  /// Some of the columns, copied.
+  ///
+  /// - Precondition: The range of an ``WeightType/int8`` matrix begins with a group.
+  package func columns(_ range: Range<Int>, on host: CPUBackend) -> StoredMatrix {
+    let size = WeightType.groupSize
+    precondition(type != .int8 || range.lowerBound % size == 0, "columns from within a group on")
+    return StoredMatrix(
+      weights: weights.columns(range, on: host),
+      scales: scales?.columns(
+        range.lowerBound / size..<(range.upperBound + size - 1) / size, on: host))
+  }
+}
+
+extension Tensor {
+  /// Some of the columns of a matrix, copied.
+  fileprivate func columns(_ range: Range<Int>, on host: CPUBackend) -> Tensor {
+    let copy = host.allocate { $0.tensor([rows, range.count], dataType) }
+    let (from, to) = (bytes, copy.bytes)
+    let (stride, width) = (columns * dataType.byteCount, range.count * dataType.byteCount)
+    for row in 0..<rows {
+      let start = row * stride + range.lowerBound * dataType.byteCount
+      UnsafeMutableRawBufferPointer(rebasing: to[row * width..<(row + 1) * width])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: from[start..<start + width]))
+    }
+    return copy
+  }
+}

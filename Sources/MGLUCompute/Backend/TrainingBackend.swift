@@ -132,9 +132,6 @@ public protocol TrainingBackend: Backend {
   func addSums(_ sums: Tensor, into sum: Tensor)
   /// sum (float64 `[1]`) = the sum of squares: ``addSums(_:into:)`` of ``sumsOfSquares(_:into:)``.
   func sumOfSquares(_ x: Tensor, into sum: Tensor)
-  /// y `[n]` = ((x[0] + x[1]) + x[2]) + ... of x `[r, n]`, float32, or y plus the rows in turn where it
-  /// `accumulates`. y may be none of the rows.
-  func addRows(_ x: Tensor, into y: Tensor, accumulates: Bool)
 
   // Several ranks --------------------------------------------------------------------------------
 
@@ -147,9 +144,6 @@ public protocol TrainingBackend: Backend {
   func aside(_ body: () -> Void) -> Milestone
   /// Lets what is asked for from now on wait until what was enqueued aside is done.
   func wait(for milestone: Milestone)
-
-  /// What moves this backend's tensors between the ranks of `group`. All ranks must call it.
-  func communicator(of group: RankGroup) throws(CommunicationError) -> any Communicator
 
   // Calibration of a conversion ------------------------------------------------------------------
 
@@ -191,12 +185,6 @@ extension TrainingBackend {
   public var tunedAlgorithms: [String: String] {
     get { [:] }
     set {}
-  }
-
-  public func communicator(
-    of group: RankGroup
-  ) throws(CommunicationError) -> any Communicator {
-    try SocketCommunicator(group)
   }
 }
 

@@ -82,12 +82,23 @@ public final class RankGroup: @unchecked Sendable {
     try allGather([own ? 1 : 0]).contains { $0 == [1] }
   }
 
-  /// What rank 0 gives, on every rank. All ranks must call it.
+  /// The least of the numbers that ranks give, on every rank. All ranks must call it.
+  ///
+  /// - Parameter own: What this rank gives.
+  /// - Throws: ``CommunicationProblem/rankLost``.
+  package func least(_ own: Int) throws(CommunicationError) -> Int {
+    try allGather(Array("\(own)".utf8)).compactMap { Int(String(decoding: $0, as: UTF8.self)) }
+      .min() ?? own
+  }
+
+  /// What rank 0 gives, on every rank. All ranks must call it; rank 0 does not wait for the others.
   ///
   /// - Parameter bytes: What rank 0 gives; that of other ranks does not count.
   /// - Throws: ``CommunicationProblem/rankLost``.
   public func broadcast(_ bytes: [UInt8]) throws(CommunicationError) -> [UInt8] {
-    try allGather(isLeader ? bytes : [])[0]
+    guard isLeader else { return try receive(from: 0) }
+    for peer in 1..<size { try send(bytes, to: peer) }
+    return bytes
   }
 
   /// The error of a rank whose connection has ended: the monitor soon knows more of it.
@@ -108,6 +119,7 @@ public final class RankGroup: @unchecked Sendable {
   }
 
   private func sendAll(_ bytes: [UInt8], to peer: Int) throws(CommunicationError) {
+    if let failure { throw failure }
     guard let socket = links[peer] else { throw loss(of: peer) }
     let isWhole = bytes.withUnsafeBytes { buffer in
       socket.writeAll(buffer) { self.failure != nil }

@@ -101,14 +101,16 @@ public enum ModelFolder {
   }
 
   /// Opens the model in `folder` for inference: matrices of the wanted type stay in the mapped
-  /// file, which must not be changed meanwhile. By default matrices keep their type.
+  /// file, which must not be changed meanwhile. By default matrices keep their type. With a `communicator`
+  /// this rank opens its share of the model.
   public static func loadForInference(
     _ folder: String, weights: WeightType? = nil, precision: InputPrecision = .exact,
-    on backend: any InferenceBackend
+    on backend: any InferenceBackend, communicator: (any Communicator)? = nil
   ) throws(CheckpointError) -> InferenceModel {
     let (configuration, tensors) = try open(folder)
     return try InferenceModel(
-      configuration, from: tensors, weights: weights, precision: precision, on: backend)
+      configuration, from: tensors, weights: weights, precision: precision, on: backend,
+      communicator: communicator)
   }
 
   /// Overwrites every parameter of `model` with those in `folder`, whose configuration must be

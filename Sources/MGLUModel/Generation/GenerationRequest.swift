@@ -1,5 +1,5 @@
 /// A sequence to generate: its prompt, its length, and how its tokens are sampled.
-public struct GenerationRequest: Sendable {
+public struct GenerationRequest: Sendable, Codable {
   /// The tokens to continue, at least one.
   public var prompt: [Int32]
   /// Most tokens to generate; 0 only reads the prompt.
@@ -84,6 +84,6 @@ public struct SequenceOutput: Sendable {
 }
 
 /// A sequence of an ``InferenceSession``.
-public struct SequenceID: Sendable, Hashable {
+public struct SequenceID: Sendable, Hashable, Codable {
   let number: UInt64
 }

@@ -1,5 +1,5 @@
 /// How the tokens of a sequence are sampled.
-public struct SamplingParameters: Sendable, Equatable {
+public struct SamplingParameters: Sendable, Equatable, Codable {
   /// Divides the logits; 0 always takes the largest.
   public var temperature: Float
   /// Keep the K most probable tokens, and those as probable as the last of them; 0 keeps all.

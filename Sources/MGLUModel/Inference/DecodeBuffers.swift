@@ -4,6 +4,8 @@ struct DecodeBuffers {
   var qkv: Tensor
   var attention: Tensor
   var feedForward: InferenceActivations
+  /// What each rank adds to the residuals, one below the other, where ranks share the model.
+  var partials: Tensor?
 
   /// The activations of `rows` rows of a model.
   init(_ model: InferenceModel, rows: Int, in layout: inout ArenaLayout) {
@@ -12,6 +14,7 @@ struct DecodeBuffers {
     qkv = layout.tensor([rows, c.attention.rowWidth], model.qkvType)
     attention = layout.tensor([rows, c.attention.queryWidth], type)
     feedForward = InferenceActivations(c.feedForward, rows: rows, type: type, in: &layout)
+    partials = model.communicator.map { layout.tensor([$0.group.size * rows, c.hiddenSize]) }
   }
 
   /// How many rows there are.
@@ -24,6 +27,8 @@ struct DecodeBuffers {
     result.qkv = qkv[range]
     result.attention = attention[range]
     result.feedForward = feedForward[range]
+    // Whatever the rows, those of all ranks lie together.
+    result.partials = partials.map { $0[0..<$0.rows / count * range.count] }
     return result
   }
 }

@@ -49,18 +49,38 @@ extension InferenceModel {
       backend.attention(
         a.qkv, shape: shape, rows: rows, table: cache.table, cache: cache.layers[index],
         order: heads, into: a.attention)
-      backend.fusedLinear(
-        layer.output, a.attention, promptRows: promptRows, precision: precision, accumulate: true,
-        order: heads, into: a.residual)
+      add(layer.output, of: a.attention, promptRows: promptRows, order: heads, to: a)
       if let bias = layer.outputBias { backend.addBias(bias, to: a.residual) }
       layer.unit.forward(
         a.residual, norm: layer.postAttentionNorm, promptRows: promptRows, precision: precision,
         order: intermediate, into: a.feedForward, on: backend)
-      backend.fusedLinear(
-        layer.down, a.feedForward.output, promptRows: promptRows, precision: precision,
-        accumulate: true, order: intermediate, into: a.residual)
+      add(
+        layer.down, of: a.feedForward.output, promptRows: promptRows, order: intermediate, to: a)
     }
     if let logits { self.logits(of: a.residual, into: logits) }
+  }
+
+  /// Enqueues the addition of a projection of x to the residuals: where ranks share the model, of the sum of
+  /// what each makes of its columns.
+  private func add(
+    _ projection: PackedWeights, of x: Tensor, promptRows: Int, order: ColumnOrder,
+    to a: DecodeBuffers
+  ) {
+    guard let communicator, let partials = a.partials else {
+      return backend.fusedLinear(
+        projection, x, promptRows: promptRows, precision: precision, accumulate: true,
+        order: order, into: a.residual)
+    }
+    let (rank, ranks, count) = (communicator.group.rank, communicator.group.size, a.count)
+    let pieces = (0..<ranks).map { partials[$0 * count..<($0 + 1) * count] }
+    backend.fusedLinear(
+      projection, x, promptRows: promptRows, precision: precision, order: order,
+      into: pieces[rank])
+    communicator.allGather(pieces.map { [$0] })
+    // Every rank adds all in one order, so that residuals are equal bit for bit.
+    backend.addRows(
+      partials.reshaped([ranks, a.residual.count]), into: a.residual.reshaped([a.residual.count]),
+      accumulates: true)
   }
 
   /// How rows that decode lie between an operation and the projection that reads them.
@@ -78,11 +98,12 @@ extension InferenceModel {
       head, residual, norm: norm, promptRows: promptRows, precision: precision, into: logits)
   }
 
-  /// The model with a session's cache as one operation, or `nil` where a layer has what that lacks.
+  /// The model with a session's cache as one operation, or `nil` where a layer has what that lacks, or
+  /// ranks share the model.
   func fusedDecodeModel(
     over caches: [KeyValueBlocks], slots: Tensor, blockTables: Tensor, contextLength: Int
   ) -> FusedDecodeModel? {
-    guard let shape = layers.first?.attention,
+    guard communicator == nil, let shape = layers.first?.attention,
       layers.allSatisfy({ $0.isPlain(contextLength: contextLength) })
     else { return nil }
     return FusedDecodeModel(
@@ -114,6 +135,9 @@ extension InferenceModel {
 
   /// Waits for all enqueued operations, and throws the first failure among them.
   func finish() throws(GenerationError) {
+    do { try communicator?.finish() } catch {
+      throw GenerationError(.backend, error.message, remedy: error.remedy)
+    }
     do { try backend.finish() } catch {
       throw GenerationError(.backend, error.message, remedy: error.remedy)
     }

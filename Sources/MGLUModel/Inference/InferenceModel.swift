@@ -4,7 +4,7 @@
 /// A model is a value that views its weights; several threads may read it, one thread at a time
 /// may run its backend.
 public struct InferenceModel: Sendable {
-  /// The shape.
+  /// The shape; where ranks share the model, that of this rank's share.
   public let configuration: ModelConfiguration
   /// What computes.
   public private(set) var backend: any InferenceBackend
@@ -12,6 +12,12 @@ public struct InferenceModel: Sendable {
   public let precision: InputPrecision
   /// How matrices are stored: all alike.
   public let weightType: WeightType
+  /// What connects the ranks that share the model, where several do.
+  public let communicator: (any Communicator)?
+  /// The memory of the device in bytes, of which a KV cache may have what is free; where ranks share the
+  /// model, the least of theirs when it was loaded. `nil` where the device computes in the host's.
+  public var deviceMemory: (free: Int, total: Int)? { sharedMemory ?? backend.deviceMemory }
+  private let sharedMemory: (free: Int, total: Int)?
   let stack: DecoderStack<PackedWeights, Tensor, RMSNorm, FusedFeedForward>
   let rotary: RotaryTables
 
@@ -43,18 +49,37 @@ public struct InferenceModel: Sendable {
     return (all + [head]).flatMap(\.storage.matrices)
   }
 
-  /// A model over the weights of `source`.
+  /// A model over the weights of a source.
   ///
   /// Matrices of the wanted type stay where they are; others are converted one by one. By default
-  /// that is the type that `source` asks for, else that of its embedding, or what the backend stores it as.
+  /// that is the type that the source asks for, else that of its embedding, or what the backend stores it as.
+  ///
+  /// Ranks may share a model, each with a part of every matrix: rank 0 then has the sessions, and the others
+  /// follow (``SessionFollower``). All have the same logits, bit for bit where their devices are alike.
+  ///
+  /// - Parameters:
+  ///   - configuration: The shape of the whole model.
+  ///   - whole: The weights of the whole model.
+  ///   - weights: How to store them.
+  ///   - precision: How much of their inputs the products see.
+  ///   - backend: What computes.
+  ///   - communicator: Connects the ranks that share the model.
+  /// - Throws: `CheckpointProblem.disagreement` where there are more ranks than shares.
   public init(
-    _ configuration: ModelConfiguration, from source: some WeightSource,
+    _ configuration: ModelConfiguration, from whole: some WeightSource,
     weights: WeightType? = nil, precision: InputPrecision = .exact,
-    on backend: any InferenceBackend
+    on backend: any InferenceBackend, communicator: (any Communicator)? = nil
   ) throws(CheckpointError) {
-    let c = configuration
+    let c: ModelConfiguration
+    let source: any WeightSource
     do throws(ConfigurationError) {
-      try c.validate()
+      try configuration.validate()
+      if let group = communicator?.group {
+        let share = try ModelShare(of: configuration, rank: group.rank, size: group.size)
+        (c, source) = (share.configuration, SharedWeights(whole: whole, share: share))
+      } else {
+        (c, source) = (configuration, whole)
+      }
       rotary = try RotaryTables(c, on: backend)
     } catch {
       throw CheckpointError(.disagreement, error.message, remedy: error.remedy)
@@ -64,6 +89,7 @@ public struct InferenceModel: Sendable {
     let type = weights ?? backend.weightType(for: source.weightType ?? stored.type)
     do { try backend.check(type) } catch { throw CheckpointError(error) }
     self.configuration = c
+    self.communicator = communicator
     self.backend = backend
     self.precision = precision
     weightType = type
@@ -108,6 +134,13 @@ public struct InferenceModel: Sendable {
     }
     stack = try table.map(projection: projection, bias: bias, norm: norm, unit: unit)
     do { try backend.finish() } catch { throw CheckpointError(error) }
+    guard let group = communicator?.group, let own = backend.deviceMemory else {
+      sharedMemory = nil
+      return
+    }
+    do { sharedMemory = (try group.least(own.free), try group.least(own.total)) } catch {
+      throw CheckpointError(.backend, error.message, remedy: error.remedy)
+    }
   }
 
   /// The same function as a trained model's, over its weights as `type`.
@@ -125,11 +158,11 @@ public struct InferenceModel: Sendable {
   /// this and another that one.
   ///
   /// - Parameter backend: What computes the other.
-  /// - Throws: `BackendProblem.operation` unless this model is the CPU's, too.
+  /// - Throws: `BackendProblem.operation` unless this model is the CPU's, too, and no other ranks' as well.
   public func replica(on backend: CPUBackend) throws(BackendError) -> InferenceModel {
-    guard self.backend is CPUBackend else {
+    guard self.backend is CPUBackend, communicator == nil else {
       throw BackendError(
-        .operation, "the weights are not the CPU's: \(self.backend.summary)",
+        .operation, "the weights are not this CPU's alone: \(self.backend.summary)",
         remedy: "load the model on each device")
     }
     var replica = self

@@ -9,6 +9,7 @@ extension InferenceSession {
   public func append(
     _ tokens: some Collection<Int32>, to id: SequenceID
   ) throws(GenerationError) -> Tensor {
+    try tell(.append(Array(tokens), to: id))
     guard let state = manual[id] else {
       throw GenerationError(
         .sequences, "tokens for a sequence that the session does not hold",

@@ -35,7 +35,7 @@ extension InferenceSession {
       if state.sampler.processor?.isSpent == true { state.sampler.processor = nil }
       state.lastToken = token
     }
-    for output in outputs where output.isLast { remove(output.id) }
+    for output in outputs where output.isLast { removeHere(output.id) }
     return outputs
   }
 

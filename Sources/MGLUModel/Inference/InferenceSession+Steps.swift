@@ -32,6 +32,7 @@ extension InferenceSession {
   ///
   /// - Throws: ``GenerationProblem/backend`` where the device failed; nothing is computed after that.
   public func next() throws(GenerationError) -> [SequenceOutput] {
+    try tell(.next)
     var step = ahead
     ahead = nil
     if step == nil { step = begin(after: nil) }

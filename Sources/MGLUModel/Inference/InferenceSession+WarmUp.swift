@@ -15,6 +15,10 @@ extension InferenceSession {
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(GenerationError) {
     guard isPipelined else { return }
+    try tell(.warmUp)
+    // What ranks compute together all of them compute.
+    let isShared = model.communicator != nil
+    let isCancelled: @Sendable () -> Bool = { !isShared && isCancelled() }
     allocateAdjustedLogits()
     model.backend.prepare(progress: progress, isCancelled: isCancelled) {
       for count in warmUpPrompts { computeRows(decoding: 0, prompt: count) }

@@ -18,6 +18,8 @@
 /// A row's result depends on whether it decodes or is a prompt's, and on nothing else of the step: what a
 /// sequence gets does not depend on its company, on how its prompt is cut, or on what was read before.
 ///
+/// Where ranks share the model, rank 0 has the session, and the others follow (``SessionFollower``).
+///
 /// A session belongs to one thread at a time. Several sessions may share a model, but one backend
 /// runs only one of them at any moment. Memory is allocated with the session; steps allocate no tensors.
 public final class InferenceSession {
@@ -45,7 +47,7 @@ public final class InferenceSession {
   let logits: Tensor
   let gathered: Tensor
   /// The first row where a caller reads it.
-  lazy var hostLogits: Tensor = {
+  package lazy var hostLogits: Tensor = {
     if logits.arena.isHostVisible { return logits[0..<1] }
     return model.backend.allocateShared { $0.tensor([1, logits.columns]) }
   }()
@@ -113,9 +115,17 @@ public final class InferenceSession {
     pool = BlockPool(count: plan.cacheBlocks)
     freeSlots = Array((1..<plan.slots).reversed())
     captures = CapturedSteps(on: backend)
+    // The first step would fail as well, and says so.
+    try? tell(
+      .begin(
+        maxSequences: maxSequences, contextLength: contextLength, cacheBlocks: cacheBlocks,
+        prefillChunkSize: prefillChunkSize))
   }
 
-  deinit { if ahead != nil { model.backend.synchronize() } }
+  deinit {
+    if ahead != nil { model.backend.synchronize() }
+    try? tell(.end)
+  }
 
   /// Most tokens of prompts that a step reads where nothing else is said.
   public static func prefillChunkSize(on backend: any InferenceBackend) -> Int {
@@ -146,6 +156,7 @@ public final class InferenceSession {
   func insert(
     _ request: GenerationRequest, afterDraws draws: Int
   ) throws(GenerationError) -> SequenceID {
+    try tell(.insert(request, draws: draws))
     try model.check(request.prompt, at: 0, capacity: contextLength)
     guard request.maxTokens >= 0 else {
       throw GenerationError(.sampling, "\(request.maxTokens) tokens: expected 0 or more")
@@ -166,6 +177,7 @@ public final class InferenceSession {
   /// Takes a slot, and blocks for the whole context, for a sequence that the caller feeds with
   /// ``append(_:to:)``; ``next()`` leaves it alone.
   public func open() throws(GenerationError) -> SequenceID {
+    try tell(.open)
     let state = try makeState(
       GenerationRequest(prompt: [], maxTokens: 0), Sampler(.init()),
       reservation(ofTokens: contextLength))
@@ -175,6 +187,12 @@ public final class InferenceSession {
 
   /// Ends a sequence, wherever it is; its slot and its blocks are free for others.
   public func remove(_ id: SequenceID) {
+    try? tell(.remove(id))
+    removeHere(id)
+  }
+
+  /// The same where other ranks remove it by themselves.
+  func removeHere(_ id: SequenceID) {
     if let state = manual.removeValue(forKey: id) { return free(state) }
     guard let index = running.firstIndex(where: { $0.id == id }) else { return }
     let state = running.remove(at: index)

@@ -7,7 +7,7 @@ struct SessionCache {
   /// The rotations of positions.
   let table: RotaryTable
   /// The model with this cache, for backends that run a step of one row as one operation; `nil` where
-  /// that lacks what a layer has.
+  /// that lacks what a layer has, or ranks share the model.
   let fused: FusedDecodeModel?
 
   /// A cache of `blocks` blocks for sequences of up to `contextLength` tokens in `slots` slots; `batch`

@@ -1,8 +1,31 @@
 import ArgumentParser
 import MGLUModel
 
-/// How to run a model: the precision of its weights and of the inputs of products.
+/// How to run a model: its precision, and where.
 struct InferenceOptions: ParsableArguments {
+  @OptionGroup var precision: PrecisionOptions
+  @Option(help: DeviceGroup.help, transform: { try DeviceGroup(parsing: $0) })
+  var device = DeviceGroup.cpu
+  @Option(help: "Share the model out to this many processes of this machine, on the CPU.")
+  var ranks = 1
+
+  func validate() throws {
+    guard (1...1024).contains(ranks) else {
+      throw ValidationError("--ranks \(ranks): expected 1 to 1024")
+    }
+    if ranks > 1, device.devices != [.cpu] {
+      throw ValidationError("--ranks is for the CPU: name the GPUs, as in --device cuda:0,1")
+    }
+  }
+
+  /// The device of each rank that shares the model.
+  var devices: [Device] {
+    ranks == 1 ? device.devices : Array(repeating: .cpu, count: ranks)
+  }
+}
+
+/// The precision of weights and of the inputs of products.
+struct PrecisionOptions: ParsableArguments {
   @Option(
     help: """
       How weights are stored (default: as they are; FP16 for Q4_1, Q5_1 and K-quants of GGUF; on a \
@@ -10,7 +33,6 @@ struct InferenceOptions: ParsableArguments {
       """)
   var weights: WeightType?
   @OptionGroup var inputs: InputPrecisionOptions
-  @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
 }
 
 /// `--input-precision`, and its former name `--activations`.

@@ -25,44 +25,63 @@ struct ModelOptions: ParsableArguments {
     return (model, try Tokenizer(contentsOf: folder, for: model.configuration))
   }
 
-  /// Opens the model for inference.
-  func load(
-    _ options: InferenceOptions
-  ) throws -> (model: InferenceModel, tokenizer: Tokenizer) {
-    let (models, tokenizer) = try load(options, on: [options.device], threads: threads)
-    return (models[0], tokenizer)
+  /// Opens the model for inference and runs `body` with it; see
+  /// ``InferenceOptions/withModel(threads:of:load:_:)``.
+  func withModel(
+    _ options: InferenceOptions, of command: any ParsableCommand,
+    _ body: (InferenceModel) async throws -> Void
+  ) async throws {
+    try await options.withModel(
+      threads: threads, of: command, load: load(options.precision), body)
+  }
+
+  /// The same with all replicas of the model, where there are several.
+  func withModels(
+    _ options: InferenceOptions, _ replication: ReplicaOptions, of command: any ParsableCommand,
+    _ body: ([InferenceModel]) async throws -> Void
+  ) async throws {
+    if replication.replicas == .count(1) {
+      return try await withModel(options, of: command) { try await body([$0]) }
+    }
+    guard options.devices.count == 1 else {
+      throw ValidationError(
+        "--replicas are copies of a model, and devices share one: give either, or run two servers")
+    }
+    let (devices, threads) = try replication.plan(on: options.devices[0], threads: threads)
+    try await body(load(options.precision, on: devices, threads: threads))
   }
 
   /// Opens the model for inference on each of `devices`, which are not empty, with so many threads for each.
   /// The weights of the CPU's are in memory once. Of several processes one alone `notes` missing libraries.
   func load(
-    _ options: InferenceOptions, on devices: [Device], threads: Int?, notes: Bool = true
-  ) throws -> (models: [InferenceModel], tokenizer: Tokenizer) {
-    let folder = try ModelFolder.locate(model)
+    _ options: PrecisionOptions, on devices: [Device], threads: Int?, notes: Bool = true
+  ) throws -> [InferenceModel] {
     var models: [InferenceModel] = []
     for device in devices {
       if device == .cpu, let first = models.first {
         models.append(try first.replica(on: CPUBackend(threads: threads)))
       } else {
         models.append(
-          try ModelFolder.loadForInference(
-            folder, weights: options.weights, precision: options.inputs.precision,
-            on: device.inferenceBackend(threads: threads, notes: notes && models.isEmpty)))
+          try load(options)(
+            device.inferenceBackend(threads: threads, notes: notes && models.isEmpty), nil))
       }
     }
-    return (models, try Tokenizer(contentsOf: folder, for: models[0].configuration))
+    return models
   }
 
-  /// The same for a model whose folder may have no tokenizer.json.
-  func loadTokenizerIfAny(
-    _ options: InferenceOptions
-  ) throws -> (model: InferenceModel, tokenizer: Tokenizer?) {
-    let folder = try ModelFolder.locate(model)
-    if try ModelFolder.hasTokenizer(folder) { return try load(options) }
-    let model = try ModelFolder.loadForInference(
-      folder, weights: options.weights, precision: options.inputs.precision,
-      on: options.device.inferenceBackend(threads: threads))
-    return (model, nil)
+  private func load(
+    _ options: PrecisionOptions
+  ) -> (any InferenceBackend, (any Communicator)?) throws -> InferenceModel {
+    { backend, communicator in
+      try ModelFolder.loadForInference(
+        ModelFolder.locate(model), weights: options.weights, precision: options.inputs.precision,
+        on: backend, communicator: communicator)
+    }
+  }
+
+  /// The tokenizer of the model.
+  func tokenizer(for model: InferenceModel) throws -> Tokenizer {
+    try Tokenizer(contentsOf: ModelFolder.locate(self.model), for: model.configuration)
   }
 }
 

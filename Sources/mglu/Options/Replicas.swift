@@ -63,44 +63,27 @@ package enum Replicas: ExpressibleByArgument, Equatable, CustomStringConvertible
       return Array(repeating: device, count: count)
     case .count(let count):
       let names = try names()
-      let first = try Self.number(of: device, among: names)
+      let first = try device.number(among: names)
       guard count <= names.count - first else {
         throw ValidationError(
           "--replicas \(count) from \(device) on: this machine has "
             + names.indices.map { "cuda:\($0)" }.joined(separator: ", "))
       }
-      return try alike((first..<first + count).map { .cuda($0) }, among: names)
+      return try Device.alike((first..<first + count).map { .cuda($0) }, of: option, among: names)
     case .all:
       guard device.kind.isNumbered else {
         throw ValidationError("--replicas all is for GPUs: give a number, or --device cuda")
       }
       let names = try names()
-      let first = try Self.number(of: device, among: names)
-      return try alike((first..<names.count).map { .cuda($0) }, among: names)
+      let first = try device.number(among: names)
+      return try Device.alike((first..<names.count).map { .cuda($0) }, of: option, among: names)
     case .devices(let devices):
       guard device == .cpu || devices.contains(device) else {
         throw ValidationError("--replicas \(self) and --device \(device) contradict each other")
       }
-      return try alike(devices, among: names())
+      return try Device.alike(devices, of: option, among: names())
     }
   }
 
-  /// The number of a GPU that there is.
-  private static func number(of device: Device, among names: [String]) throws -> Int {
-    guard names.indices.contains(device.ordinal) else {
-      throw CUDADevice.absent(device.ordinal, among: names)
-    }
-    return device.ordinal
-  }
-
-  /// `devices`, of which each gives a request the same answer.
-  private func alike(_ devices: [Device], among names: [String]) throws -> [Device] {
-    let numbers = try devices.map { try Self.number(of: $0, among: names) }
-    if let other = numbers.first(where: { names[$0] != names[numbers[0]] }) {
-      throw ValidationError(
-        "--replicas \(self): the answers of cuda:\(numbers[0]) (\(names[numbers[0]])) and "
-          + "cuda:\(other) (\(names[other])) differ; name GPUs of one kind, as in cuda:0,cuda:2")
-    }
-    return devices
-  }
+  private var option: String { "--replicas \(self)" }
 }
