@@ -60,7 +60,8 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
       }
       // Before the engine runs: a backend serves one thread at a time.
       let target = try BenchmarkTarget(
-        model.backend is CPUBackend ? CPUBackend(threads: self.model.threads) : model.backend)
+        models.count > 1 && model.backend is CPUBackend
+          ? CPUBackend(threads: self.model.threads) : model.backend)
       let reading = try target.reading(of: [model.matrices])
       _ = try reading.microseconds(0)
       let bandwidth = Double(reading.byteCount) / (try reading.microseconds(0) * 1e-6)
