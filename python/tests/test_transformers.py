@@ -1,5 +1,6 @@
 """Models of transformers: model folders take the kernels, and `mglu.apply` swaps blocks."""
 
+import copy
 import importlib
 import importlib.util
 import os
@@ -119,6 +120,30 @@ class Transformers(unittest.TestCase):
                 wanted = model(ids).logits
                 found = mglu.apply(model, dtype)(ids).logits
             self.assertLess(float((found - wanted).abs().max() / wanted.abs().max()), 3e-2)
+
+    @unittest.skipUnless(torch.cuda.is_available(), "there is no GPU")
+    def test_on_a_gpu(self):
+        """Model folders and swapped blocks on a GPU, beside the formula on a CPU."""
+        ids = torch.randint(0, 99, (2, 7))
+        for unit in UNITS:
+            model = self.model(**unit)
+            with torch.no_grad():
+                wanted = self.plain(lambda: model(ids).logits)
+            for dtype, weights in ((torch.float32, None), (torch.bfloat16, None),
+                                   (torch.float16, torch.int8)):
+                with self.subTest(**unit, dtype=dtype, weights=weights), torch.no_grad():
+                    there = copy.deepcopy(model).to("cuda", dtype)
+                    # A router may choose another mask for a rounded row: one of four for one of 28 rows.
+                    bound = 1e-4 if dtype is torch.float32 else 5e-2 if "router_top_k" not in unit else 0.5
+                    if weights is None:
+                        self.assertLess(self.error(there(ids.cuda()).logits, wanted), bound)
+                    mglu.apply(there, weights)
+                    self.assertLess(self.error(there(ids.cuda()).logits, wanted), bound)
+                    tokens = there.generate(ids.cuda(), max_new_tokens=8, do_sample=False)
+                    self.assertEqual(tokens.shape, (2, 15))
+
+    def error(self, found, wanted):
+        return float((found.float().cpu() - wanted).abs().max() / wanted.abs().max())
 
     def test_saved_and_loaded(self):
         from transformers import AutoModel, AutoModelForCausalLM
