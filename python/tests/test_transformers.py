@@ -92,6 +92,35 @@ class Transformers(unittest.TestCase):
                             lambda: model.generate(ids, max_new_tokens=8, do_sample=False))
                         self.assertTrue(torch.equal(tokens, wanted))
 
+    def test_ways_to_generate(self):
+        """Every way to the greedy text has the same one; beams and rows with padding are as without kernels."""
+        ids = torch.randint(0, 99, (1, 5))
+        padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids], 1)
+        mask = torch.tensor([[0] * 3 + [1] * 5, [1] * 8])
+        for unit in UNITS:
+            model, assistant = self.model(**unit), self.model(**unit)
+            both = torch.cat([padded, torch.randint(0, 99, (1, 8))])
+
+            def generate(ids, **options):
+                return model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0, **options)
+
+            wanted = self.plain(lambda: generate(ids))
+            beams = dict(num_beams=3, num_return_sequences=2)
+            for options in (dict(use_cache=False), dict(cache_implementation="static"),
+                            dict(prompt_lookup_num_tokens=3), dict(assistant_model=assistant)):
+                with self.subTest(**unit, options=[*options]):
+                    self.assertTrue(torch.equal(generate(ids, **options), wanted))
+            with self.subTest(**unit):
+                self.assertTrue(torch.equal(
+                    generate(both, attention_mask=mask)[:1, 3:], wanted))
+                self.assertTrue(torch.equal(
+                    generate(ids, **beams), self.plain(lambda: generate(ids, **beams))))
+                torch.manual_seed(1)
+                drawn = model.generate(ids, max_new_tokens=8, do_sample=True, top_k=20, top_p=0.9)
+                torch.manual_seed(1)
+                self.assertTrue(torch.equal(drawn, self.plain(lambda: model.generate(
+                    ids, max_new_tokens=8, do_sample=True, top_k=20, top_p=0.9))))
+
     def test_apply(self):
         from transformers import LlamaConfig, LlamaForCausalLM
 
