@@ -206,13 +206,13 @@ static int same(operation *op, const view *tensor, int64_t numel, int32_t type, 
 enum { PROMPT_ROWS = 16, GPU_PROMPT_ROWS = 64 };
 
 // A pass over packed weights. Its arguments are tensors x, weight, words and, where it is full, scales and
-// routes, then int unit: its kind and, shifted by 4, 8, 16, 17 and 18 bits, its activation, its masks,
-// whether inputs are narrowed, whether they are unless they are float32, and its rows. As one number, for an
-// argument costs a call 100 to 200 ns.
+// routes, then int unit: its kind and, shifted by 4, 8, 16, 17, 18 and 24 bits, its activation, its masks,
+// whether inputs are narrowed, whether they are unless they are float32, its columns modulo 64, which the
+// size of a GPU's cells leaves open, and its rows. As one number, for an argument costs a call 100 to 200 ns.
 static void pass(value *stack, bool is_full) {
   const int count = is_full ? 5 : 3;
   operation op = begin(stack, count);
-  const int64_t number = (int64_t)stack[count], rows = number >> 18;
+  const int64_t number = (int64_t)stack[count], rows = number >> 24;
   tensor output = NULL, workspace = NULL, aligned = NULL;
   view x, weight, words, scales = {0}, routes = {0};
   const bool looked =
@@ -223,6 +223,8 @@ static void pass(value *stack, bool is_full) {
   if (looked && (!op.context || weight.type < 0 || weight.type > MGLU_INT8 || x.type < 0 ||
                  x.type > MGLU_BFLOAT16 || x.dim < 1 || x.dim > 15))
     complain(&op, "x and weight are of float32, float16 or bfloat16, and x has 1 to 15 dimensions");
+  if (!op.error.code && x.sizes[x.dim - 1] % 64 != (number >> 18 & 63))
+    complain(&op, "x has another number of columns than the weights");
   if (!op.error.code) {
     const int64_t columns = x.sizes[x.dim - 1];
     const mglu_unit unit = {sizeof unit,

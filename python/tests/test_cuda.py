@@ -173,6 +173,14 @@ class CUDA(unittest.TestCase):
             flash.cuda()
             with self.assertRaises(RuntimeError):
                 flash(x)
+            # The sizes of cells of 64 columns tell 63 from 64 no more than 127 from 128.
+            p = flash.packed
+            for columns in (1, 63, 65, 127, 128):
+                other = torch.randn(2, columns, device="cuda")
+                with self.assertRaises(RuntimeError):
+                    mglu.ops.fused_linear_plain(other, p.weight, p.words, p.number)
+                with self.assertRaises(ValueError):
+                    flash(other)
             whole = torch.randn(131, device="cuda")
             shifted = whole[3:131].view(2, 64)  # no multiple of 16 bytes
             self.assertTrue(torch.equal(flash(shifted), flash(shifted.clone())))

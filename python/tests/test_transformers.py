@@ -1,5 +1,6 @@
 """Models of transformers: model folders take the kernels, and `mglu.apply` swaps blocks."""
 
+import copy
 import importlib
 import importlib.util
 import os
@@ -91,6 +92,35 @@ class Transformers(unittest.TestCase):
                             lambda: model.generate(ids, max_new_tokens=8, do_sample=False))
                         self.assertTrue(torch.equal(tokens, wanted))
 
+    def test_ways_to_generate(self):
+        """Every way to the greedy text has the same one; beams and rows with padding are as without kernels."""
+        ids = torch.randint(0, 99, (1, 5))
+        padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids], 1)
+        mask = torch.tensor([[0] * 3 + [1] * 5, [1] * 8])
+        for unit in UNITS:
+            model, assistant = self.model(**unit), self.model(**unit)
+            both = torch.cat([padded, torch.randint(0, 99, (1, 8))])
+
+            def generate(ids, **options):
+                return model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0, **options)
+
+            wanted = self.plain(lambda: generate(ids))
+            beams = dict(num_beams=3, num_return_sequences=2)
+            for options in (dict(use_cache=False), dict(cache_implementation="static"),
+                            dict(prompt_lookup_num_tokens=3), dict(assistant_model=assistant)):
+                with self.subTest(**unit, options=[*options]):
+                    self.assertTrue(torch.equal(generate(ids, **options), wanted))
+            with self.subTest(**unit):
+                self.assertTrue(torch.equal(
+                    generate(both, attention_mask=mask)[:1, 3:], wanted))
+                self.assertTrue(torch.equal(
+                    generate(ids, **beams), self.plain(lambda: generate(ids, **beams))))
+                torch.manual_seed(1)
+                drawn = model.generate(ids, max_new_tokens=8, do_sample=True, top_k=20, top_p=0.9)
+                torch.manual_seed(1)
+                self.assertTrue(torch.equal(drawn, self.plain(lambda: model.generate(
+                    ids, max_new_tokens=8, do_sample=True, top_k=20, top_p=0.9))))
+
     def test_apply(self):
         from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -119,6 +149,30 @@ class Transformers(unittest.TestCase):
                 wanted = model(ids).logits
                 found = mglu.apply(model, dtype)(ids).logits
             self.assertLess(float((found - wanted).abs().max() / wanted.abs().max()), 3e-2)
+
+    @unittest.skipUnless(torch.cuda.is_available(), "there is no GPU")
+    def test_on_a_gpu(self):
+        """Model folders and swapped blocks on a GPU, beside the formula on a CPU."""
+        ids = torch.randint(0, 99, (2, 7))
+        for unit in UNITS:
+            model = self.model(**unit)
+            with torch.no_grad():
+                wanted = self.plain(lambda: model(ids).logits)
+            for dtype, weights in ((torch.float32, None), (torch.bfloat16, None),
+                                   (torch.float16, torch.int8)):
+                with self.subTest(**unit, dtype=dtype, weights=weights), torch.no_grad():
+                    there = copy.deepcopy(model).to("cuda", dtype)
+                    # A router may choose another mask for a rounded row: one of four for one of 28 rows.
+                    bound = 1e-4 if dtype is torch.float32 else 5e-2 if "router_top_k" not in unit else 0.5
+                    if weights is None:
+                        self.assertLess(self.error(there(ids.cuda()).logits, wanted), bound)
+                    mglu.apply(there, weights)
+                    self.assertLess(self.error(there(ids.cuda()).logits, wanted), bound)
+                    tokens = there.generate(ids.cuda(), max_new_tokens=8, do_sample=False)
+                    self.assertEqual(tokens.shape, (2, 15))
+
+    def error(self, found, wanted):
+        return float((found.float().cpu() - wanted).abs().max() / wanted.abs().max())
 
     def test_saved_and_loaded(self):
         from transformers import AutoModel, AutoModelForCausalLM

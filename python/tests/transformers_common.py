@@ -2,11 +2,12 @@
 
     scripts/transformers-tests [NUMBER OF A UNIT]
 
-TESTS is transformers' source distribution, unpacked. The tests of generation, which it lacks, are not run. Fails where a test fails that Llama's classes pass.
+TESTS is transformers' source distribution, unpacked. What it lacks is not run: the tests of generation, and
+those of several processes, which are in test_distributed. Fails where a test fails that Llama's classes pass.
 """
 
-import collections
 import io
+import logging
 import os
 import sys
 import types
@@ -15,16 +16,26 @@ import unittest
 import torch
 
 sys.path.insert(0, os.environ["TESTS"])
-# Mixins that the distribution lacks.
-for name, mixin in (("exporters.test_export", "ExportTesterMixin"),
-                    ("generation.test_utils", "GenerationTesterMixin")):
+logging.disable(logging.INFO)
+
+
+def run_distributed(**_):
+    raise unittest.SkipTest("the distribution lacks the helpers of several processes")
+
+
+# What the distribution lacks of its own tests' imports.
+for name, value in (("exporters.test_export", type("ExportTesterMixin", (), {})),
+                    ("generation.test_utils", type("GenerationTesterMixin", (), {})),
+                    ("distributed_testing_utils", run_distributed)):
     for part in (name.split(".")[0], name):
         module = types.ModuleType("tests." + part)
         module.__path__ = []
-        setattr(module, mixin, type(mixin, (), {}))
+        setattr(module, value.__name__, value)
         sys.modules["tests." + part] = module
 
 from tests import test_modeling_common as common  # noqa: E402
+from tests.test_tensor_parallel_mixin import TensorParallelTesterMixin  # noqa: E402
+from tests.test_training_mixin import TrainingTesterMixin  # noqa: E402
 from test_transformers import load_classes  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel  # noqa: E402
 
@@ -38,7 +49,8 @@ SIZES = dict(
     attention_probs_dropout_prob=0.1, max_position_embeddings=512, type_vocab_size=16,
     initializer_range=0.02, pad_token_id=0, bos_token_id=1, eos_token_id=2)
 UNITS = (dict(num_masks=1), dict(num_masks=4), dict(num_masks=4, mask_storage="packed"),
-         dict(num_masks=4, router_top_k=2))
+         dict(num_masks=4, router_top_k=2),
+         dict(num_masks=4, router_top_k=2, mask_storage="packed"))
 
 
 class Tester:
@@ -61,13 +73,15 @@ class Tester:
 
 
 def suite(name, base, causal, make_config):
-    class Common(common.ModelTesterMixin, unittest.TestCase):
+    class Common(common.ModelTesterMixin, common.GenerationTesterMixin, TrainingTesterMixin,
+                 TensorParallelTesterMixin, unittest.TestCase):
         all_model_classes = (base, causal)
         pipeline_model_mapping = {}
         model_split_percents = [0.5, 0.7, 0.8]
 
         def setUp(self):
             self.model_tester = Tester(self, make_config)
+            self.model_tester.causal_lm_class = causal
 
     Common.__name__ = Common.__qualname__ = name
     return Common
@@ -86,7 +100,9 @@ def main():
     configuration, modeling = load_classes()
     counts, skipped, llama = run(suite("Llama", LlamaModel, LlamaForCausalLM,
                                        lambda: LlamaConfig(**SIZES)))
-    print(f"Llama: {counts} tests, {skipped} skipped, {len(llama)} fail", flush=True)
+    print(f"Llama: {counts} tests, {skipped} skipped, {len(llama)} fail: "
+          f"{', '.join(sorted(llama)) or 'none'}",
+          flush=True)
     failed = False
     for unit in UNITS[int(sys.argv[1]):][:1] if len(sys.argv) > 1 else UNITS:
         counts, skipped, bad = run(suite(

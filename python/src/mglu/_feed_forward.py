@@ -107,8 +107,7 @@ def intermediate(module: nn.Module, x: Tensor) -> Tensor | None:
         if module.mask_logits is None or x.dtype != ops.product_type(x.device):
             return None
         routes = None if router is None else functional.route(x, router.weight, module.top_k)
-        return functional.mglu(
-            x, weight, module.mask_logits, found.activation, found.ablation, routes)
+        return functional.masked(x, weight, module.mask_logits, found, routes)
     if x.dtype not in ops.TYPES or weight.dtype not in ops.TYPES or torch.is_autocast_enabled(
             x.device.type):
         return None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import _library, ops
-from .units import NARROW, NARROW_UNLESS_WIDE, ROWS_SHIFT
+from .units import CELL_COLUMNS, COLUMNS_SHIFT, NARROW, NARROW_UNLESS_WIDE, ROWS_SHIFT
 
 _at = ctypes.addressof
 
@@ -35,6 +35,8 @@ class _Pass:
         if x_type not in ops.TYPES or weight.dtype not in ops.TYPES or x_type is torch.int8:
             raise RuntimeError(
                 f"x of {x_type} and weights of {weight.dtype}: expected float32, float16 or bfloat16")
+        if columns % CELL_COLUMNS != unit >> COLUMNS_SHIFT & CELL_COLUMNS - 1:
+            raise RuntimeError("x has another number of columns than the weights")
         self.device, self.is_cuda = weight.device, weight.is_cuda
         self.context = ops.context(weight.device)
         self.columns, self.rows = columns, unit >> ROWS_SHIFT

@@ -115,8 +115,13 @@ def mglu(x: Tensor, weight: Tensor, mask_logits: Tensor, activation: str = "silu
         raise ValueError(
             f"weight {tuple(weight.shape)} and mask logits {tuple(mask_logits.shape)}: expected "
             "[d, h] and [n_m, d, h]")
-    _check_columns(x, weight.shape[1])
     unit = _unit("mglu", mask_logits.shape[0], activation, ablation)
+    return masked(x, weight, mask_logits, unit, routes)
+
+
+def masked(x: Tensor, weight: Tensor, mask_logits: Tensor, unit: Unit, routes: Tensor | None) -> Tensor:
+    """`mglu` of a unit that is known to fit weight and mask logits."""
+    _check_columns(x, weight.shape[1])
     if routes is not None and routes.shape != (*x.shape[:-1], unit.masks):
         raise ValueError(f"routes {tuple(routes.shape)}: expected {(*x.shape[:-1], unit.masks)}")
     x = _autocast(x)
@@ -127,7 +132,8 @@ def mglu(x: Tensor, weight: Tensor, mask_logits: Tensor, activation: str = "silu
         x, weight, mask_logits, p, unit.number, unit.masks, unit.activation_number)
 
 
-def _unmasked(x: Tensor, weight: Tensor, unit: Unit) -> Tensor:
+def unmasked(x: Tensor, weight: Tensor, unit: Unit) -> Tensor:
+    """A unit without masks."""
     if weight.dim() != 2 or weight.shape[0] % unit.planes:
         raise ValueError(f"weight {tuple(weight.shape)} of {unit.kind}: expected [planes d, h]")
     _check_columns(x, weight.shape[1])
@@ -146,17 +152,17 @@ def _check_columns(x: Tensor, columns: int) -> None:
 
 def glu(x: Tensor, weight: Tensor, activation: str = "silu") -> Tensor:
     """a [..., d] = g(x Wg^T) * (x Wv^T) of x [..., h] and Wg over Wv, [2 d, h]."""
-    return _unmasked(x, weight, _unit("glu", 0, activation))
+    return unmasked(x, weight, _unit("glu", 0, activation))
 
 
 def shared_glu(x: Tensor, weight: Tensor, activation: str = "silu") -> Tensor:
     """a [..., d] = g(x W^T) * (x W^T) of x [..., h] and W [d, h], a control."""
-    return _unmasked(x, weight, _unit("shared_glu", 0, activation))
+    return unmasked(x, weight, _unit("shared_glu", 0, activation))
 
 
 def lu(x: Tensor, weight: Tensor, activation: str = "silu") -> Tensor:
     """a [..., d] = g(x W^T) of x [..., h] and W [d, h]."""
-    return _unmasked(x, weight, _unit("lu", 0, activation))
+    return unmasked(x, weight, _unit("lu", 0, activation))
 
 
 def flash(x: Tensor, packed: Packed, routes: Tensor | None = None,
@@ -177,10 +183,10 @@ def flash(x: Tensor, packed: Packed, routes: Tensor | None = None,
     if routes is None and narrow is None and packed.is_short and not is_compiling():
         # What is wrong with x the kernel says, or what follows does.
         try:
-            if x.size(-1) == packed.columns:
-                return ops.call_fused_linear_plain(x, packed.weight, packed.words, packed.number)
-        except (RuntimeError, IndexError):
-            if x.dtype in ops.TYPES and x.is_contiguous() and x.dim():
+            return ops.call_fused_linear_plain(x, packed.weight, packed.words, packed.number)
+        except RuntimeError:
+            if (x.dtype in ops.TYPES and x.is_contiguous() and x.dim()
+                    and x.shape[-1] == packed.columns):
                 raise
     _check_columns(x, packed.columns)
     if x.dtype not in ops.TYPES or _is_dense(x, packed):

@@ -88,8 +88,7 @@ class MGLU(_Trained):
         routes = None
         if self.router is not None:
             routes = functional.route(x, self.router, self.router_top_k)
-        return functional.mglu(
-            x, self.weight, self.mask_logits, self.unit.activation, self.unit.ablation, routes)
+        return functional.masked(x, self.weight, self.mask_logits, self.unit, routes)
 
 
 class GLU(_Trained):
@@ -106,7 +105,7 @@ class GLU(_Trained):
 
     def forward(self, x: Tensor) -> Tensor:
         """a [..., d] of x [..., h]."""
-        return functional.glu(x, self.weight, self.unit.activation)
+        return functional.unmasked(x, self.weight, self.unit)
 
 
 class SharedGLU(_Trained):
@@ -120,7 +119,7 @@ class SharedGLU(_Trained):
 
     def forward(self, x: Tensor) -> Tensor:
         """a [..., d] of x [..., h]."""
-        return functional.shared_glu(x, self.weight, self.unit.activation)
+        return functional.unmasked(x, self.weight, self.unit)
 
 
 class LU(_Trained):
@@ -133,7 +132,7 @@ class LU(_Trained):
 
     def forward(self, x: Tensor) -> Tensor:
         """a [..., d] of x [..., h]."""
-        return functional.lu(x, self.weight, self.unit.activation)
+        return functional.unmasked(x, self.weight, self.unit)
 
 
 class _Flash(nn.Module):

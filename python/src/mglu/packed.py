@@ -44,7 +44,7 @@ def packed(unit: Unit, rows: int, columns: int, weight: Tensor, scales: Tensor, 
     """The parts as one; `nothing` is an empty float32 tensor."""
     dense_rows = _dense_rows(unit, weight)
     return Packed(
-        unit, rows, columns, weight, scales, words, unit.pass_number(rows), nothing, dense_rows,
+        unit, rows, columns, weight, scales, words, unit.pass_number(rows, columns), nothing, dense_rows,
         dense_rows is None and scales.numel() == 0)
 
 

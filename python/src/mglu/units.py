@@ -40,11 +40,11 @@ class Unit(NamedTuple):
         """Its activation's number in mglu.h."""
         return ACTIVATIONS.index(self.activation)
 
-    def pass_number(self, rows: int) -> int:
-        """The unit of d = rows as one number of the operators fused_linear: products see x as narrow as the
-        weights unless it is float32."""
+    def pass_number(self, rows: int, columns: int) -> int:
+        """The unit of d = rows, h = columns as one number of the operators fused_linear: products see x as
+        narrow as the weights unless it is float32. Of h it has what the size of a GPU's cells leaves open."""
         return (self.number | self.activation_number << 4 | self.masks << 8 | NARROW_UNLESS_WIDE
-                | rows << ROWS_SHIFT)
+                | columns % CELL_COLUMNS << COLUMNS_SHIFT | rows << ROWS_SHIFT)
 
     @property
     def planes(self) -> int:
@@ -58,7 +58,8 @@ class Unit(NamedTuple):
 
 
 # In `Unit.pass_number`: products see x as narrow as the weights; or they do unless x is float32.
-NARROW, NARROW_UNLESS_WIDE, ROWS_SHIFT = 1 << 16, 1 << 17, 18
+NARROW, NARROW_UNLESS_WIDE = 1 << 16, 1 << 17
+COLUMNS_SHIFT, ROWS_SHIFT, CELL_COLUMNS = 18, 24, 64
 
 
 def unit(kind: str, masks: int = 0, activation: str = "silu", ablation: str | None = None) -> Unit:
