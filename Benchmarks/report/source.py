@@ -1,6 +1,8 @@
 """Reads Benchmarks/results, and spells what the tables, the summary and the drawing share."""
 import csv
+import glob
 import json
+import os
 import re
 import statistics
 
@@ -15,6 +17,12 @@ def result(name):
     """A JSON file of results."""
     with open(common.path(name), encoding="utf-8") as file:
         return json.load(file)
+
+
+def documents(name):
+    """The JSON files of results that measure the same on several devices: NAME.json, then NAME-DEVICE.json."""
+    first = common.path(name + ".json")
+    return [result(os.path.basename(path)) for path in [first, *sorted(glob.glob(first[:-5] + "-*.json"))]]
 
 
 def runs(folder):

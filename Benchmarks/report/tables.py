@@ -2,7 +2,7 @@
 import statistics
 
 from report.source import (
-    caveat, difference, losses, model, result, runs, shape, spread, unit, written)
+    caveat, difference, documents, losses, model, result, runs, shape, spread, unit, written)
 from table import cell, markdown
 
 
@@ -112,25 +112,33 @@ def serve_cuda():
 
 def serve_streams():
     """Clients with prompts and answers of a conversation's size."""
-    found = result("serve-streams-cuda.json")
-    rows = [[model(row["model"]), str(row["clients"]), f"{row['tokens_per_s']:,.0f}",
-             f"{row['percent_of_bound']:.0f} %", f"{row['first_token_ms']:.1f}"]
-            for row in found["results"]]
-    return markdown(["model", "clients", "tokens/s", "of the bound", "first token, ms"], rows) + [
-        "", f"`{found['commands'][0]}`: {found['device']}; {found['date']}.{caveat(found)}"]
+    lines = []
+    for found in documents("serve-streams-cuda"):
+        rows = [[model(row["model"]), str(row["clients"]), f"{row['tokens_per_s']:,.0f}",
+                 f"{row['percent_of_bound']:.0f} %", f"{row['first_token_ms']:.1f}"]
+                for row in found["results"]]
+        titles = ["model", "clients", "tokens/s", "of the bound", "first token, ms"]
+        lines += ["", *markdown(titles, rows), "", f"`{found['commands'][0]}`: {found['device']}; "
+                  f"{found['date']}.{caveat(found)}"]
+    return lines[1:]
 
 
 def throughput_cuda():
     """Prompts and steps of many sequences."""
-    found = result("throughput-cuda.json")
-    rows = [[model(row["model"]), row["weights"], row["test"], str(row["batch"]),
-             f"{row['tokens_per_s']:,.0f}",
-             f"{100 * row['tokens_per_s'] / row['bound_tokens_per_s']:.0f} %"]
-            for row in found["results"]]
-    titles = ["model", "weights", "test", "batch", "tokens/s", "of the bound"]
-    return markdown(titles, rows) + [
-        "", f"tg@512: steps of a batch at position 512. `{found['commands'][0]}`, and with INT8 weights: "
-        f"{found['device']}; {found['date']}.{caveat(found)}"]
+    lines = []
+    for found in documents("throughput-cuda"):
+        has_peer = any(row["torch_tokens_per_s"] for row in found["results"])
+        rows = [[model(row["model"]), row["weights"], row["test"], str(row["batch"]),
+                 f"{row['tokens_per_s']:,.0f}",
+                 f"{100 * row['tokens_per_s'] / row['bound_tokens_per_s']:.0f} %"]
+                + ([f"{row['torch_tokens_per_s']:,.0f}" if row["torch_tokens_per_s"] else ""]
+                   if has_peer else [])
+                for row in found["results"]]
+        titles = ["model", "weights", "test", "batch", "tokens/s", "of the bound"]
+        titles += ["compiled PyTorch"] if has_peer else []
+        lines += ["", *markdown(titles, rows), "", f"`{found['commands'][0]}` and others: {found['device']}; "
+                  f"{found['date']}.{caveat(found)}"]
+    return lines[1:] + ["", "tg@512: steps of a batch at position 512."]
 
 
 def train_nano():
