@@ -11,6 +11,7 @@ public struct ServerAPI: Sendable {
   let models: [String]
   let template: ChatTemplate
   let longWork = LongWork()
+  let rehearsal = Rehearsal()
   private let fingerprint: String?
   private let created: Int
 
@@ -46,9 +47,10 @@ public struct ServerAPI: Sendable {
 
   private static var now: Int { Int(Date().timeIntervalSince1970) }
 
-  /// `/v1/completions`. The engine is fair to clients of different names.
+  /// `/v1/completions`. The engine is fair to clients of different names, and counts requests but those of a
+  /// rehearsal.
   package func completions(
-    _ body: [UInt8], client: String = ""
+    _ body: [UInt8], client: String = "", isRehearsal: Bool = false
   ) async throws(APIError) -> Reply {
     let (request, sequences) = try await longWork.run(body.count) {
       [tokenizer, vocabularySize] () throws(APIError) in
@@ -65,11 +67,13 @@ public struct ServerAPI: Sendable {
       echoes: echoes, wantsLogprobs: request.logprobs != nil, spelling: spelling)
     return try await respond(
       sequences, request.fields, stopSequences: request.fields.stopSequences, formatter,
-      prefix: "cmpl-", client: client, field: "prompt")
+      prefix: "cmpl-", client: client, isRehearsal: isRehearsal, field: "prompt")
   }
 
-  /// `/v1/chat/completions`. The engine is fair to clients of different names.
-  package func chat(_ body: [UInt8], client: String = "") async throws(APIError) -> Reply {
+  /// `/v1/chat/completions`, as ``completions(_:client:isRehearsal:)``.
+  package func chat(
+    _ body: [UInt8], client: String = "", isRehearsal: Bool = false
+  ) async throws(APIError) -> Reply {
     let (request, sequences) = try await longWork.run(body.count) {
       [tokenizer, vocabularySize, template] () throws(APIError) in
       let request = try ChatRequest(
@@ -79,12 +83,13 @@ public struct ServerAPI: Sendable {
     let formatter = ChatFormatter(topLogprobs: request.topLogprobs, spelling: spelling)
     return try await respond(
       sequences, request.fields, stopSequences: request.fields.stopSequences(template), formatter,
-      prefix: "chatcmpl-", client: client, field: "messages")
+      prefix: "chatcmpl-", client: client, isRehearsal: isRehearsal, field: "messages")
   }
 
   private func respond(
     _ sequences: [GenerationRequest], _ fields: GenerationFields, stopSequences: [String],
-    _ formatter: some ResponseFormatter, prefix: String, client: String, field: String
+    _ formatter: some ResponseFormatter, prefix: String, client: String, isRehearsal: Bool,
+    field: String
   ) async throws(APIError) -> Reply {
     let limit = engine.contextLength
     if let count = sequences.map(\.prompt.count).max(), count > limit {
@@ -97,7 +102,10 @@ public struct ServerAPI: Sendable {
     var writer = ResponseWriter(formatter, head, sequences: sequences, perPrompt: fields.count)
     let request: RequestHandle
     do {
-      request = try engine.submit(sequences, stopSequences: stopSequences, client: client)
+      request =
+        isRehearsal
+        ? try engine.rehearse(sequences, stopSequences: stopSequences)
+        : try engine.submit(sequences, stopSequences: stopSequences, client: client)
     } catch {
       throw APIError(error)
     }
@@ -153,8 +161,8 @@ public struct ServerAPI: Sendable {
   /// `/health`.
   package func health() throws(APIError) -> Reply {
     switch engine.state {
-    case .open: return .json(#"{"status":"ok"}"#)
-    case .loading: throw .loading
+    case .open where !rehearsal.isDue: return .json(#"{"status":"ok"}"#)
+    case .open, .loading: throw .loading
     case .draining: throw .stopping
     case .impaired:
       throw .unhealthy("a device failed, and others go on; the server should be restarted")

@@ -126,6 +126,22 @@ public final class Engine: Sendable {
   public func submit(
     _ sequences: [GenerationRequest], stopSequences: [String] = [], client: String = ""
   ) throws(ServingError) -> RequestHandle {
+    try submit(sequences, stopSequences: stopSequences, client: client, metrics: metrics)
+  }
+
+  /// Queues a request that no metrics count.
+  package func rehearse(
+    _ sequences: [GenerationRequest], stopSequences: [String]
+  ) throws(ServingError) -> RequestHandle {
+    try submit(
+      sequences, stopSequences: stopSequences, client: "",
+      metrics: EngineMetrics(replicas: replicas.count))
+  }
+
+  private func submit(
+    _ sequences: [GenerationRequest], stopSequences: [String], client: String,
+    metrics: EngineMetrics
+  ) throws(ServingError) -> RequestHandle {
     let (request, handle) = RequestState.make(
       sequences: sequences.count, timeLimit: settings.timeLimit, metrics: metrics)
     var queued: [QueuedSequence] = []

@@ -9,7 +9,8 @@ final class RequestState: Sendable {
   private let events: AsyncStream<Event>.Continuation
   private let unfinished: Atomic<Int>
   private let hasEnded = Atomic(false)
-  private let metrics: EngineMetrics
+  /// Where it is counted.
+  let metrics: EngineMetrics
 
   /// The state of a request of `sequences` sequences, and the client's handle to it.
   static func make(

@@ -1,7 +1,6 @@
 /// A sequence while the session generates it: makes events of the session's outputs.
 final class RunningSequence {
   private let queued: QueuedSequence
-  private let metrics: EngineMetrics
   private let replica: Int
   private var detokenizer: StreamingDetokenizer
   private var stops: StopSequences
@@ -9,17 +8,15 @@ final class RunningSequence {
   private var tokenCount = 0
   private var lastToken: ContinuousClock.Instant?
 
-  init(
-    _ queued: QueuedSequence, tokenizer: Tokenizer, metrics: EngineMetrics, replica: Int
-  ) {
-    self.queued = queued
-    (self.metrics, self.replica) = (metrics, replica)
+  init(_ queued: QueuedSequence, tokenizer: Tokenizer, replica: Int) {
+    (self.queued, self.replica) = (queued, replica)
     detokenizer = StreamingDetokenizer(
       tokenizer, startsText: queued.generation.prompt.allSatisfy(tokenizer.isSpecial))
     stops = StopSequences(queued.stopSequences)
   }
 
   var request: RequestState { queued.request }
+  private var metrics: EngineMetrics { request.metrics }
   /// Whether generation has ended.
   var hasEnded: Bool { isFinished || request.isOver }
 

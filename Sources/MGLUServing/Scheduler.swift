@@ -39,7 +39,7 @@ final class Scheduler {
   func start(_ queued: QueuedSequence) {
     do {
       running[try session.insert(queued.generation)] = RunningSequence(
-        queued, tokenizer: tokenizer, metrics: metrics, replica: replica)
+        queued, tokenizer: tokenizer, replica: replica)
       metrics.setRunning(running.count, of: replica)
     } catch {
       queued.request.fail(ServingError(error))

@@ -72,7 +72,8 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
         settings: EngineSettings(
           maxSequences: max(most, model.backend.deviceMemory == nil ? 8 : 256),
           maxQueued: most + 1, contextLength: length))
-      let server = try Server(ServerAPI(engine, model: "model"), settings: .init(port: 0))
+      let api = ServerAPI(engine, model: "model")
+      let server = try Server(api, settings: .init(port: 0))
       let (ports, started) = AsyncStream.makeStream(of: Int.self)
       let serving = Task {
         defer { started.finish() }
@@ -80,7 +81,7 @@ struct ServeBenchmarkCommand: AsyncParsableCommand {
       }
       var results: [Result] = []
       for await port in ports {
-        try await engine.waitUntilReady()
+        try await api.prepare()
         let loading = (ContinuousClock.now - begin) / .seconds(1)
         if !json { Output.line(head(model.backend.summary, models.count, bandwidth, loading)) }
         let load = ClientLoad(

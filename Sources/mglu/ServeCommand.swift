@@ -146,7 +146,7 @@ struct ServeCommand: AsyncParsableCommand {
               Output.note(
                 "warning: without a key, everyone who reaches \(settings.host) can use this server")
             }
-            try await engine.waitUntilReady()
+            try await api.prepare()
             Output.note("serving \(name) at http://\(host):\(port)")
           }
         }

@@ -304,6 +304,26 @@ import Testing
     #expect(error?.message.contains("number") == true)
   }
 
+  /// A server that prepares has answered requests of its own, which are counted nowhere, and is healthy
+  /// then; so is one whose chats have no template.
+  @Test(arguments: [nil, "{{ messages[0].content }}"])
+  func requestsOfItsOwnAreCountedNowhere(template: String?) async throws {
+    let api = try Self.api(template)
+    let counters = { (api: ServerAPI) in
+      api.engine.prometheusMetrics(model: "tiny").split(separator: "\n").filter {
+        $0.contains("_total") || $0.contains("_count")
+      }
+    }
+    let before = counters(api)
+    try await api.prepare()
+    #expect(try Self.object(api.health())["status"] as? String == "ok")
+    #expect(counters(api) == before)
+    _ = try await api.completions(Array(#"{"prompt": "a", "max_tokens": 1}"#.utf8))
+    #expect(
+      api.engine.prometheusMetrics(model: "tiny").contains(
+        #"mglu:request_success_total{model_name="tiny"} 1"#))
+  }
+
   /// A server of which a replica has failed answers on, and says that it should be restarted.
   @Test func failedReplicasAreUnhealthy() throws {
     let device = try FailingBackend()
