@@ -5,7 +5,7 @@ extension ModelFolder {
   /// An INT8 matrix `NAME` I8 `[rows, columns]` has FP16 scales `NAME_scale`
   /// `[rows, ceil(columns / 32)]`; an element is worth integer times scale. Norms and the router
   /// stay float32. Matrices are converted one by one, as they are written. What
-  /// ``loadForInference(_:weights:precision:on:)`` maps is read where it lies.
+  /// ``loadForInference(_:weights:precision:on:communicator:)`` maps is read where it lies.
   public static func convertForInference(
     _ folder: String, weights: WeightType, to output: String, on backend: CPUBackend
   ) throws(CheckpointError) -> ModelConfiguration {
