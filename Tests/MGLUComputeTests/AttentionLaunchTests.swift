@@ -12,7 +12,7 @@ import Testing
     for size in [32, 64, 96, 128] {
       let shape = AttentionShape(heads: kvHeads * group, kvHeads: kvHeads, headSize: size)
       let launch = AttentionLaunch.decoding(
-        rows: 256, of: .bfloat16, shape, .bfloat16, on: Self.hopper)
+        rows: 256, of: .bfloat16, shape, .bfloat16, on: Self.ampere)
       #expect(launch.kernel == "attention_decode" && launch.threads == 256)
       #expect(launch.cluster == nil && launch.mergedBlocks == 0)
       #expect(launch.options.contains("-DBITS=16") && launch.options.contains("-DBF16=1"))
@@ -33,24 +33,32 @@ import Testing
     #expect(launch(2).threads == 256 && launch(3).threads == 128)
     #expect(launch(1).cluster == LaunchSize(1, 8, 1) && launch(1).mergedBlocks == 0)
     #expect(launch(6).grid == LaunchSize(8, 8, 6))
-    #expect(launch(17).grid == LaunchSize(8, 1, 17) && launch(17).cluster == nil)
-    // Between these a row's head has a multiprocessor to itself.
+    // A row's head has a multiprocessor to itself, as long as there are enough.
     for rows in [7, 16] {
-      #expect(launch(rows).kernel == "attention_decode_hopper")
-      #expect(launch(rows).grid == LaunchSize(8 * rows) && launch(rows).cluster == nil)
+      #expect(launch(rows).kernel == "attention_decode_hopper" && launch(rows).cluster == nil)
+      #expect(launch(rows).grid == LaunchSize(8 * rows))
+      #expect(launch(rows).team * 32 == launch(rows).threads && launch(rows).longest == 0)
+    }
+    for (rows, team) in [(17, 4), (33, 4), (34, 2), (256, 2)] {
+      #expect(launch(rows).kernel == "attention_decode_hopper" && launch(rows).cluster == nil)
+      #expect(launch(rows).grid == LaunchSize(Self.hopper.multiprocessorCount))
+      #expect(launch(rows).team == team && launch(rows).longest == 32 * team)
     }
   }
 
-  /// What the kernel counts in shared memory fits a block, with two stages at least.
-  @Test(arguments: [32, 64, 96, 128])
-  func ringsOfFewRowsFit(size: Int) {
+  /// What the kernel counts in shared memory fits a block, with two stages at least, and its warps are
+  /// whole teams.
+  @Test(arguments: [32, 64, 96, 128], [10, 100])
+  func ringsFit(size: Int, rows: Int) {
     for group in 1...8 {
       let shape = AttentionShape(heads: 8 * group, kvHeads: 8, headSize: size)
       let launch = AttentionLaunch.decoding(
-        rows: 10, of: .float16, shape, .float16, on: Self.hopper)
+        rows: rows, of: .float16, shape, .float16, on: Self.hopper)
       #expect(launch.kernel == "attention_decode_hopper")
       #expect(launch.sharedBytes <= Self.hopper.sharedBytesPerBlock)
-      #expect(launch.sharedBytes > 2 * launch.threads / 32 * 64 * size * 2)
+      let warps = launch.threads / 32
+      #expect(launch.sharedBytes > 2 * warps * 64 * size * 2)
+      #expect(warps % launch.team == 0 && launch.team >= 2)
     }
   }
 

@@ -153,8 +153,12 @@ struct KernelCompilationTests {
     "fused_linear_prompt": promptOptions,
     "attention_decode_hopper": [32, 64, 96, 128].flatMap { size in
       [(1, 0, size), (8, 1, size), (4, 0, size / 2), (3, 1, 0)].map { queries, bfloat, rotary in
-        ["-DHEAD=\(size)", "-DQUERIES=\(queries)", "-DBF16=\(bfloat)", "-DROTARY=\(rotary)"]
-          + ["-DROW_BITS=\(16 + 16 * bfloat)"]
+        let shape = AttentionShape(
+          heads: 8 * queries, kvHeads: 8, headSize: size, rotarySize: rotary)
+        return AttentionLaunch.decoding(
+          rows: bfloat == 0 ? 10 : 100, of: bfloat == 0 ? .float16 : .float32, shape,
+          bfloat == 0 ? .float16 : .bfloat16, on: FusedLinearLaunchTests.devices[3]
+        ).options
       }
     },
   ]

@@ -1,24 +1,28 @@
-// attention_decode_hopper: what attention_decode.cu computes, with the same bits, for few rows: an item, a row
-// and the query heads of a key-value head, has a multiprocessor to itself.
+// attention_decode_hopper: what attention_decode.cu computes, with the same bits. An item, a row and the query
+// heads of a key-value head, has the warps of a multiprocessor to itself where rows are few or it is long;
+// others have a team of them.
 //
 // Problem   and layout as attention_decode.cu.
-// Variants  HEAD 32, 64, 96 or 128; ROTARY, QUERIES, BF16, ROW_BITS and INTERLEAVED as there.
-// Launch    `attention_decode_hopper`, blocks of THREADS threads, any number, and dynamic shared memory as
-//           the kernel says (AttentionLaunch counts it). Compute capability 9.0. What must have been
-//           written when it starts is what attention_decode.cu says.
+// Variants  HEAD 32, 64, 96 or 128; ROTARY, QUERIES, BF16, ROW_BITS and INTERLEAVED as there; BLOCK_WARPS 2, 4
+//           or 8; HELD, the items at a time for whose queries and findings a block has room: 2, or
+//           BLOCK_WARPS where items may have teams.
+// Launch    `attention_decode_hopper`, blocks of 32 BLOCK_WARPS threads, any number, and dynamic shared
+//           memory as the kernel says (AttentionLaunch counts it). Compute capability 9.0. What must have
+//           been written when it starts is what attention_decode.cu says.
 //
-// A warp has every eighth chunk, or every fourth, and copies of its next chunks of keys and values on their
-// way to a ring of its own in shared memory: up to 192 KiB of a multiprocessor, the first of them before
-// the kernel waits for queries. The row's own key and value, which the cache lacks, are put in there.
+// A warp has splits of its item, and copies of its next chunks of keys and values on their way to a ring of its
+// own in shared memory: up to 192 KiB of a multiprocessor, the first of them before the kernel waits for
+// queries. The row's own key and value, which the cache lacks, are put in there. Teams never wait for
+// each other, so that none has to have as many chunks as another.
 //
-// Measured on an H100 (2026-11-26), 32 heads, 8 key-value heads, HEAD 64, FP16, microseconds:
-//     rows, position       8, 512   16, 512   8, 8000   16, 8000   64, 512   256, 511   256, 512
-//     this                 5.6      9.4       51        89         34        96         126
-//     attention_decode.cu  7.3      10.6      69        99         36        107        128
-// With more items than multiprocessors a block waits for the warp that has a chunk more, item after item: a
-// step of 256 rows at position 512 takes 3.83 ms with it, and 3.61 with attention_decode.cu. Warps that
-// take splits from a common list, merged by the one that finds the last, take 107 for 256 rows at 512,
-// but gained nothing in a step (3.61), and 8.4 for 8 rows.
+// Measured on an H100 (2026-11-27), 32 heads, 8 key-value heads, HEAD 64, FP16, launches one after the other
+// over four caches, microseconds and those of the cache's bytes at 3.09 TB/s:
+//     rows, position       8, 512   16, 512   32, 512   64, 512   128, 512   256, 512   256, 530   256, 2000
+//     this                 6.5      10.7      14.6      26.8      51         97         99         351
+//     attention_decode.cu  7.7      11.7      18        31        58         104        124        357
+//     bytes                2.7      5.4       10.9      21.8      43.5       87         90         340
+// With all warps of a block at each of many items, it waits for the one that has a chunk more: 132 for 256
+// rows at 512. Teams of one warp take 102, and an item's eight times as long.
 
 #ifndef HEAD
 #define HEAD 64
@@ -35,10 +39,17 @@
 #include "attention_chunk.cu"
 #include "attention_step.cu"
 
-constexpr int WARPS = HEAD > 64 ? 4 : 8, THREADS = WARPS * 32;
+#ifndef BLOCK_WARPS
+#define BLOCK_WARPS 8
+#endif
+#ifndef HELD
+#define HELD 2
+#endif
+
+constexpr int WARPS = BLOCK_WARPS, THREADS = WARPS * 32;
 constexpr int CHUNK_BYTES = BLOCK * HEAD * 2;
-constexpr int FOUND_BYTES = 2 * SPLITS * QUERIES * (HEAD + 2) * 4;
-constexpr int QUERY_BYTES = 2 * QUERIES * HEAD * 2;
+constexpr int FOUND_BYTES = HELD * SPLITS * QUERIES * (HEAD + 2) * 4;
+constexpr int QUERY_BYTES = HELD * QUERIES * HEAD * 2;
 // Chunks of keys, or of values, that a warp has in shared memory or on their way there.
 constexpr int STAGES = (227 * 1024 - FOUND_BYTES - QUERY_BYTES - 1024) / (WARPS * CHUNK_BYTES);
 static_assert(STAGES >= 2, "keys and values");
@@ -55,36 +66,69 @@ __device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
         : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
 }
 
-// An item of the work of a block.
+// An item of the work of a warp: first those that all warps of the block share, then those of its team.
 struct Item {
-  int index, count, groups;
+  int count, groups;               // of all rows, and of one
+  int place, from;                 // of the block's items, and of those 32 of which a lane knows one
+  int lanePosition, laneSlot;
+  u32 longOnes;                    // of the 32: those that all warps share
+  int warp, warps;                 // of the item's: this one, and how many
+  bool isShared;
   int row, first, kv;
-  int position, lowest, chunks;  // chunks: up to the row's own
+  int position, lowest, chunks;    // chunks: up to the row's own
   const int *table;
-  int nextPosition, nextSlot;    // of the item that follows: on their way
 
   __device__ __forceinline__ Item(const Attention &a) {
     groups = a.heads / QUERIES, count = a.rows * groups;
-    index = blockIdx.x;
-    if (!exists()) return;
-    look_ahead(a, index), take(a);
+    isShared = true, place = -1, from = -32;
+    next(a);
   }
-  __device__ __forceinline__ bool exists() const { return index < count; }
-  __device__ __forceinline__ void look_ahead(const Attention &a, int of) {
-    const int its = a.firstRow + min(of, count - 1) / groups;
-    nextPosition = a.positions[its], nextSlot = a.slots[its];
+  __device__ __forceinline__ int index(int place) const { return blockIdx.x + place * gridDim.x; }
+  __device__ __forceinline__ bool exists() const { return index(place) < count; }
+  // Looks at the 32 of the block's items among which `place` is.
+  __device__ __forceinline__ void look(const Attention &a) {
+    if (place - from < 32 && place >= from) return;
+    from = place & ~31;
+    const int its = index(from + (threadIdx.x & 31)), row = a.firstRow + min(its, count - 1) / groups;
+    lanePosition = a.positions[row], laneSlot = a.slots[row];
+    const int chunks = lanePosition / BLOCK - a.lowest(lanePosition) / BLOCK + 1;
+    longOnes = __ballot_sync(~0u, chunks > a.longest);
   }
-  __device__ __forceinline__ void take(const Attention &a) {
-    row = index / groups, first = index % groups * QUERIES;
-    kv = index % groups / (groups / a.kvHeads);
-    position = nextPosition, lowest = a.lowest(position), chunks = position / BLOCK + 1;
-    table = a.blockTables + (long long)nextSlot * a.blocksPerSequence;
-    look_ahead(a, index + gridDim.x);
-  }
+  // To the item that follows, if there is one.
   __device__ __forceinline__ void next(const Attention &a) {
-    index += gridDim.x;
-    if (exists()) take(a);
+    const int own = threadIdx.x / 32;
+    if (isShared) {
+      for (place++; exists(); place++) {
+        look(a);
+        if (longOnes >> (place - from) & 1) return take(a, own, WARPS);
+      }
+      isShared = false, place = own / a.team - WARPS / a.team;
+    }
+    for (place += WARPS / a.team; exists(); place += WARPS / a.team) {
+      look(a);
+      if (!(longOnes >> (place - from) & 1)) return take(a, own % a.team, a.team);
+    }
   }
+  __device__ __forceinline__ void take(const Attention &a, int itsWarp, int itsWarps) {
+    warp = itsWarp, warps = itsWarps;
+    const int at = index(place);
+    row = at / groups, first = at % groups * QUERIES, kv = at % groups / (groups / a.kvHeads);
+    position = __shfl_sync(~0u, lanePosition, place - from);
+    lowest = a.lowest(position), chunks = position / BLOCK + 1;
+    table = a.blockTables +
+            (long long)__shfl_sync(~0u, laneSlot, place - from) * a.blocksPerSequence;
+  }
+  // Where its queries are, and what its warps find, of HELD: in turns, because warps may be at the next
+  // item while others are not done with this.
+  __device__ __forceinline__ int held(int turn) const {
+    return (isShared ? 0 : threadIdx.x / 32 / warps * 2) + turn;
+  }
+  // Waits for its other warps.
+  __device__ __forceinline__ void meet() const {
+    asm volatile("bar.sync %0, %1;" ::"r"(isShared ? 0 : 1 + threadIdx.x / 32 / warps),
+                 "r"(warps * 32) : "memory");
+  }
+  __device__ __forceinline__ int thread() const { return warp * 32 + (threadIdx.x & 31); }
   // The first chunk of a split that the row sees.
   __device__ __forceinline__ int first_chunk(int split) const {
     const int from = lowest / BLOCK;
@@ -93,10 +137,10 @@ struct Item {
   __device__ __forceinline__ const Number *qkv(const Attention &a) const {
     return a.qkv + (long long)(a.firstRow + row) * a.width();
   }
-  // Rotated queries, for all warps.
+  // Rotated queries, for all its warps.
   __device__ __forceinline__ void prepare(const Attention &a, Element (*queries)[HEAD]) const {
     const Number *own = qkv(a);
-    for (int at = threadIdx.x; at < QUERIES * HALF; at += THREADS) {
+    for (int at = thread(); at < QUERIES * HALF; at += warps * 32) {
       const int q = at / HALF, i = at % HALF;
       const float2 pair = rotated_pair(a, own + (first + q) * HEAD, position, i);
       queries[q][low_of(i)] = to_element(pair.x), queries[q][high_of(i)] = to_element(pair.y);
@@ -117,21 +161,22 @@ struct Place {
 // Copies of a warp's chunks, in their order: what the cache holds of the keys of one, then of its values.
 struct Filler {
   Item item;
-  int split, chunk, block, warp;
+  int split, chunk, block;
   bool isValues = false;
   Place place;
 
-  __device__ __forceinline__ Filler(const Attention &a, int warp) : item(a), warp(warp) {
+  __device__ __forceinline__ Filler(const Attention &a) : item(a) {
     if (!item.exists()) return;
-    split = warp, chunk = item.first_chunk(split);
+    split = item.warp, chunk = item.first_chunk(split);
     settle(a);
   }
   // To a chunk that there is, whose block is on its way.
   __device__ __forceinline__ void settle(const Attention &a) {
     while (chunk >= item.chunks) {
-      if ((split += WARPS) >= SPLITS) {
-        item.next(a), split = warp;
+      if ((split += item.warps) >= SPLITS) {
+        item.next(a);
         if (!item.exists()) return;
+        split = item.warp;
       }
       chunk = item.first_chunk(split);
     }
@@ -183,7 +228,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 attention_decode_hopper(const __grid_constant__ Attention a) {
 #if __CUDA_ARCH__ == 900  // it is launched nowhere else
   extern __shared__ __align__(128) unsigned char memory[];
-  // [ring WARPS][found 2][queries 2][barriers WARPS x STAGES]
+  // [ring WARPS][found HELD][queries HELD][barriers WARPS x STAGES]
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   unsigned char *ring = memory + warp * STAGES * CHUNK_BYTES;
   unsigned char *after = memory + WARPS * STAGES * CHUNK_BYTES;
@@ -195,24 +240,27 @@ attention_decode_hopper(const __grid_constant__ Attention a) {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   __syncwarp();
 
-  Filler filler(a, warp);
+  Filler filler(a);
   const auto fill = [&] { filler.fill(a, shared_address(ring), barriers, lane); };
 #pragma unroll 1
   for (int stage = 0; stage < STAGES; stage++) fill();
   Item item(a);
   wait_for_input();
   launch_dependents();
-  if (item.exists()) item.prepare(a, queries[0]);
-  __syncthreads();
+  int turn = 0;
+  if (item.exists()) item.prepare(a, queries[item.held(0)]), item.meet();
 
   const float factor = a.scale * 1.44269504f;
   Place place;
-  for (int turn = 0; item.exists(); turn ^= 1) {
+  while (item.exists()) {
+    const int held = item.held(turn);
     u32 query[STEPS][2];
-    load_query(query, queries[turn][0], QUERIES, lane);
-    for (int split = warp; split < SPLITS; split += WARPS) {
+    load_query(query, queries[held][0], QUERIES, lane);
+#pragma unroll 1
+    for (int split = item.warp; split < SPLITS; split += item.warps) {
       Chunk all = {};
       all.largest[0] = all.largest[1] = NOTHING;
+#pragma unroll 1
       for (int chunk = item.first_chunk(split); chunk < item.chunks; chunk += SPLITS) {
         const bool isOwn = chunk == item.chunks - 1;
         const int block = isOwn ? item.table[chunk] : 0;
@@ -240,16 +288,24 @@ attention_decode_hopper(const __grid_constant__ Attention a) {
         __syncwarp();
         fill();
       }
-      leave(all, found[turn][split], lane);
+      leave(all, found[held][split], lane);
     }
-    Element *output = a.output + ((long long)(a.firstRow + item.row) * a.heads + item.first) * HEAD;
+    const Item done = item;
     item.next(a);
-    if (item.exists()) item.prepare(a, queries[turn ^ 1]);
-    __syncthreads();
-    for (int at = threadIdx.x; at < QUERIES * HEAD; at += THREADS) {
+    // Where the teams' queries are, other warps may still read those of the last item that all share.
+    const bool isFirstOfTeam = done.isShared && !item.isShared;
+    turn ^= 1;
+    if (item.exists() && !isFirstOfTeam) item.prepare(a, queries[item.held(turn)]);
+    done.meet();
+    Element *output = a.output + ((long long)(a.firstRow + done.row) * a.heads + done.first) * HEAD;
+    for (int at = done.thread(); at < QUERIES * HEAD; at += done.warps * 32) {
       const int q = at / HEAD;
       output[place_of(at)] = to_element(merged_value<SPLITS>(
-          SPLITS, at % HEAD, factor, [&](int s, int which) { return found[turn][s][q][which]; }));
+          SPLITS, at % HEAD, factor, [&](int s, int which) { return found[held][s][q][which]; }));
+    }
+    if (isFirstOfTeam) {
+      __syncthreads();
+      if (item.exists()) item.prepare(a, queries[item.held(turn)]), item.meet();
     }
   }
 #endif

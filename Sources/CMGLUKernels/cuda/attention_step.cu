@@ -17,6 +17,8 @@ struct Attention {
   int decodes;                   // whether these decode: their keys and values are not in the cache yet
   float scale;
   int rows;                      // of the launch
+  // Of attention_decode_hopper.cu: warps of a team, and chunks of the longest item that a team has.
+  int team, longest;
 
   __device__ __forceinline__ int width() const { return (heads + 2 * kvHeads) * HEAD; }
   __device__ __forceinline__ int lowest(int position) const {

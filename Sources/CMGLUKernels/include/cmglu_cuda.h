@@ -341,9 +341,9 @@ typedef struct {
   cmglu_address partial, counters;
   int32_t heads, kv_heads, blocks_per_sequence, window, first_row, decodes;
   float scale;
-  int32_t rows;
+  int32_t rows, team, longest;
 } cmglu_cuda_attention;
-_Static_assert(sizeof(cmglu_cuda_attention) == 128, "Attention of attention_step.cu");
+_Static_assert(sizeof(cmglu_cuda_attention) == 136, "Attention of attention_step.cu");
 
 // How the copy engine finds the elements of a tensor: CUtensorMap.
 typedef struct {

@@ -17,6 +17,10 @@ package struct AttentionLaunch: Equatable {
   package var cluster: LaunchSize?
   /// Blocks of a row's heads whose splits are added up through memory.
   package var mergedBlocks = 0
+  /// attention_decode_hopper.cu: the warps that share a row's head.
+  package var team = 0
+  /// Its chunks of 64 positions at most: all warps of a block share one that has more.
+  package var longest = 0
 
   /// Parts of a decoding row's positions, whose sums are merged in their order: chunk c of 64 positions
   /// belongs to part c % 8, whoever computes it.
@@ -45,8 +49,9 @@ package struct AttentionLaunch: Equatable {
       // Splits of few rows have a block each as long as all of them run together: one of eight warps to a
       // multiprocessor, or three of four.
       guard rows * blocks * splits <= 3 * multiprocessors else {
-        if device.capability == CUDACapability(9, 0), rows * blocks <= multiprocessors {
-          return alone(rows * blocks, headSize: shape.headSize, queries: queries, options)
+        if device.capability == CUDACapability(9, 0) {
+          return inTeams(
+            rows * blocks, headSize: shape.headSize, queries: queries, options, multiprocessors)
         }
         return AttentionLaunch(
           source: "attention_decode", kernel: "attention_decode", options: options,
@@ -63,17 +68,29 @@ package struct AttentionLaunch: Equatable {
       .merged(on: device)
   }
 
-  /// A row's head has a multiprocessor to itself: attention_decode_hopper.cu, whose memory this counts.
-  private static func alone(
-    _ blocks: Int, headSize: Int, queries: Int, _ options: [String]
+  /// `items` heads of rows in attention_decode_hopper.cu, whose memory this counts: alone on a
+  /// multiprocessor, or each with a team of its warps.
+  private static func inTeams(
+    _ items: Int, headSize: Int, queries: Int, _ options: [String], _ multiprocessors: Int
   ) -> AttentionLaunch {
-    let (warps, chunk) = (headSize > 64 ? 4 : 8, blockSize * headSize * 2)
-    let after = 2 * splits * queries * (headSize + 2) * 4 + 2 * queries * headSize * 2
-    let stages = (227 * 1024 - after - 1024) / (warps * chunk)
+    let chunk = blockSize * headSize * 2
+    let isAlone = items <= multiprocessors
+    // Warps, with the room beside their rings; those need two stages, of keys and of values.
+    func room(_ warps: Int) -> (held: Int, after: Int, stages: Int) {
+      let held = isAlone ? 2 : warps
+      let after = held * queries * (splits * (headSize + 2) * 4 + headSize * 2)
+      return (held, after, (227 * 1024 - after - 1024) / (warps * chunk))
+    }
+    let most = headSize > 64 ? 4 : 8
+    let warps = room(most).stages >= 2 ? most : most / 2
+    let (held, after, stages) = room(warps)
+    let team = isAlone ? warps : items <= 2 * multiprocessors ? max(2, warps / 2) : 2
     return AttentionLaunch(
-      source: "attention_decode_hopper", kernel: "attention_decode_hopper", options: options,
-      grid: LaunchSize(blocks), threads: warps * 32,
-      sharedBytes: warps * stages * (chunk + 8) + after)
+      source: "attention_decode_hopper", kernel: "attention_decode_hopper",
+      options: options + ["-DBLOCK_WARPS=\(warps)", "-DHELD=\(held)"],
+      grid: LaunchSize(min(items, multiprocessors)), threads: warps * 32,
+      sharedBytes: warps * stages * (chunk + 8) + after, team: team,
+      longest: isAlone ? 0 : 32 * team)
   }
 
   /// The keys and values of `rows` rows of prompts go to the cache.

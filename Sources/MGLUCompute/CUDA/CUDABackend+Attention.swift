@@ -79,6 +79,8 @@ extension CUDABackend {
     _ launch: AttentionLaunch, _ shape: AttentionShape, _ arguments: cmglu_cuda_attention
   ) {
     var arguments = arguments
+    arguments.team = Int32(launch.team)
+    arguments.longest = Int32(launch.longest)
     if launch.mergedBlocks > 0 {
       arguments.counters = scratch(.counters, ofBytes: launch.mergedBlocks * 4)
       arguments.partial = scratch(

@@ -82,8 +82,6 @@ extension InferenceSession {
 
   /// Enqueues decode rows, and the sampling of their tokens in a turn: captured, or a captured step.
   func decode(rows count: Int, turn: Int?) {
-    // Nobody has tried to replay what NCCL enqueues.
-    if model.communicator != nil { return computeDecodeRows(count, turn: turn) }
     captures.enqueue(.init(rows: count, turn: turn)) { [unowned self] in
       computeDecodeRows(count, turn: turn)
     }

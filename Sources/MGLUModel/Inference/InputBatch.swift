@@ -33,10 +33,14 @@ struct InputBatch {
   /// Writes `tokens` of the sequence in `slot`, the first of which has the position `position`, from a
   /// row on.
   func enter(_ tokens: some Collection<Int32>, at position: Int, slot: Int, firstRow: Int) {
-    for (index, token) in tokens.enumerated() {
-      self.tokens.integers[firstRow + index] = token
-      positions.integers[firstRow + index] = Int32(position + index)
-      slots.integers[firstRow + index] = Int32(slot)
+    // A GPU waits for this: no call for each element.
+    let rows = UnsafeMutableBufferPointer(
+      start: self.tokens.integers + firstRow, count: tokens.count)
+    _ = rows.update(fromContentsOf: tokens)
+    let (positions, slots) = (positions.integers + firstRow, slots.integers + firstRow)
+    for index in rows.indices {
+      positions[index] = Int32(truncatingIfNeeded: position + index)
+      slots[index] = Int32(truncatingIfNeeded: slot)
     }
   }
 
