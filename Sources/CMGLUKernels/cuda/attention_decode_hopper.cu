@@ -4,8 +4,8 @@
 //
 // Problem   and layout as attention_decode.cu.
 // Variants  HEAD 32, 64, 96 or 128; ROTARY, QUERIES, BF16, ROW_BITS and INTERLEAVED as there; BLOCK_WARPS 2, 4
-//           or 8; HELD, the items at a time for whose queries and findings a block has room: 2, or
-//           BLOCK_WARPS where items may have teams.
+//           or 8; HELD, the items at a time for whose queries and findings a block has room: BLOCK_WARPS
+//           where items may have teams, or 2.
 // Launch    `attention_decode_hopper`, blocks of 32 BLOCK_WARPS threads, any number, and dynamic shared
 //           memory as the kernel says (AttentionLaunch counts it). Compute capability 9.0. What must have
 //           been written when it starts is what attention_decode.cu says.
@@ -47,6 +47,7 @@
 #endif
 
 constexpr int WARPS = BLOCK_WARPS, THREADS = WARPS * 32;
+constexpr bool HAS_TEAMS = HELD > 2;  // or all warps share every item
 constexpr int CHUNK_BYTES = BLOCK * HEAD * 2;
 constexpr int FOUND_BYTES = HELD * SPLITS * QUERIES * (HEAD + 2) * 4;
 constexpr int QUERY_BYTES = HELD * QUERIES * HEAD * 2;
@@ -91,8 +92,12 @@ struct Item {
     from = place & ~31;
     const int its = index(from + (threadIdx.x & 31)), row = a.firstRow + min(its, count - 1) / groups;
     lanePosition = a.positions[row], laneSlot = a.slots[row];
+    if (!HAS_TEAMS) return;
     const int chunks = lanePosition / BLOCK - a.lowest(lanePosition) / BLOCK + 1;
     longOnes = __ballot_sync(~0u, chunks > a.longest);
+  }
+  __device__ __forceinline__ bool is_long() const {
+    return !HAS_TEAMS || longOnes >> (place - from) & 1;
   }
   // To the item that follows, if there is one.
   __device__ __forceinline__ void next(const Attention &a) {
@@ -100,17 +105,18 @@ struct Item {
     if (isShared) {
       for (place++; exists(); place++) {
         look(a);
-        if (longOnes >> (place - from) & 1) return take(a, own, WARPS);
+        if (is_long()) return take(a, own, WARPS);
       }
+      if (!HAS_TEAMS) return;
       isShared = false, place = own / a.team - WARPS / a.team;
     }
     for (place += WARPS / a.team; exists(); place += WARPS / a.team) {
       look(a);
-      if (!(longOnes >> (place - from) & 1)) return take(a, own % a.team, a.team);
+      if (!is_long()) return take(a, own % a.team, a.team);
     }
   }
   __device__ __forceinline__ void take(const Attention &a, int itsWarp, int itsWarps) {
-    warp = itsWarp, warps = itsWarps;
+    warp = itsWarp, warps = HAS_TEAMS ? itsWarps : WARPS;
     const int at = index(place);
     row = at / groups, first = at % groups * QUERIES, kv = at % groups / (groups / a.kvHeads);
     position = __shfl_sync(~0u, lanePosition, place - from);
@@ -293,7 +299,7 @@ attention_decode_hopper(const __grid_constant__ Attention a) {
     const Item done = item;
     item.next(a);
     // Where the teams' queries are, other warps may still read those of the last item that all share.
-    const bool isFirstOfTeam = done.isShared && !item.isShared;
+    const bool isFirstOfTeam = HAS_TEAMS && done.isShared && !item.isShared;
     turn ^= 1;
     if (item.exists() && !isFirstOfTeam) item.prepare(a, queries[item.held(turn)]);
     done.meet();
