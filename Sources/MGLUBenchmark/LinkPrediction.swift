@@ -29,24 +29,34 @@ package struct LinkPrediction {
   ///   - step: The step of one rank.
   ///   - configuration: The model.
   ///   - ranks: How many ranks share the optimizer.
+  ///   - rounds: How many micro-batches each of them computes for a step.
+  ///   - isSharded: Whether they share the parameters, too, and so gather each layer for the forward and for
+  ///     the backward pass of each round.
   package func seconds(
-    of step: StepPrediction, _ configuration: ModelConfiguration, ranks: Int
+    of step: StepPrediction, _ configuration: ModelConfiguration, ranks: Int, rounds: Int = 1,
+    isSharded: Bool = false
   ) -> Double {
     let others = Double(ranks - 1)
+    let gathers = isSharded ? 2 * rounds : 1
     // A message to each other rank for every layer and the rest, of gradients and of parameters.
-    let messages = others * 2 * Double(configuration.layers + 1)
+    let messages = others * Double((configuration.layers + 1) * (rounds + gathers))
+    let bytes = Self.bytes(of: configuration, rounds: Double(rounds), gathers: Double(gathers))
     return step.products + step.passes + step.optimizer / Double(ranks)
-      + Self.bytes(of: configuration) * others / Double(ranks) / bandwidth + messages * latency
+      + bytes * others / Double(ranks) / bandwidth + messages * latency
   }
 
   /// What ranks send each other: float32 gradients, and parameters as passes read them.
-  private static func bytes(of configuration: ModelConfiguration) -> Double {
+  private static func bytes(
+    of configuration: ModelConfiguration, rounds: Double, gathers: Double
+  ) -> Double {
     let isMasked = configuration.feedForward.unit.masks != nil
     return configuration.parameterTable.parameters.filter(\.isTrained).reduce(0) { sum, parameter in
       // Stacks are made of float32 logits, and of W under them.
       let isExact =
         !parameter.isReadByProducts || isMasked && parameter.name.hasSuffix("mlp.up_proj.weight")
-      return sum + Double(parameter.count) * (4 + (isExact ? 4 : 2))
+      let isOfLayer = parameter.name.hasPrefix("model.layers.")
+      return sum + Double(parameter.count)
+        * (4 * rounds + (isExact ? 4 : 2) * (isOfLayer ? gathers : 1))
     }
   }
 }

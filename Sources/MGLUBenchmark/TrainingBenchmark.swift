@@ -43,15 +43,17 @@ package struct TrainingBenchmark {
   package let purpose: ActivationPurpose
   package let backend: any TrainingBackend
   package let communicator: (any Communicator)?
+  package let isSharded: Bool
 
   /// A benchmark of `shape` under each of `units`; `steps` are timed after three that are not.
-  /// With a `communicator` each rank computes a batch of every step.
+  /// With a `communicator` each rank computes a batch of every step; ranks may share the parameters.
   package init(
     _ shape: ModelConfiguration, units: [UnitSpecification], batchSize: Int, steps: Int,
     purpose: ActivationPurpose, on backend: any TrainingBackend,
-    communicator: (any Communicator)? = nil
+    communicator: (any Communicator)? = nil, isSharded: Bool = false
   ) {
     self.communicator = communicator
+    self.isSharded = isSharded
     self.shape = shape
     self.units = units
     self.batchSize = batchSize
@@ -113,12 +115,17 @@ package struct TrainingBenchmark {
     let ranks = communicator?.group.size ?? 1
     let memory = TrainingMemory(
       configuration, sequences: batchSize, length: length, purpose: purpose, microBatches: ranks,
-      ranks: ranks, on: backend)
+      ranks: ranks, isSharded: isSharded, on: backend)
     try memory.check(on: backend)
-    let model = try LanguageModel(configuration, on: backend)
+    let model = try LanguageModel(
+      configuration, sharing: isSharded ? communicator : nil, on: backend)
     model.initialize(seed: 1)
     let optimizer = AdamW(
       AdamW.Settings(), for: model, microBatches: ranks, communicator: communicator)
+    if model.sharded != nil {
+      try optimizer.scatterParameters(model)
+      model.releaseWeights()
+    }
     let activations = model.makeActivations(
       sequences: batchSize, length: length, purpose: purpose)
     var random = Philox(seed: 2, purpose: .synthetic)

@@ -14,6 +14,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
         mglu bench train --preset paper-small --batch-size 16 --device cuda
         mglu bench train --preset paper-small --recompute --device cuda
         mglu bench train --preset paper-small --batch-size 16 --gpus 2
+        mglu bench train --preset paper-large --batch-size 4 --gpus 4 --shard
 
       A step is forward, backward, clipping and AdamW on random tokens. TFLOP/s are those that the \
       model needs, attention included and activations that are computed again not. Of several GPUs \
@@ -28,6 +29,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
   @Option(help: "Steps that are timed.") var steps = 20
   @Flag(help: "Compute activations again in the backward pass.") var recompute = false
   @OptionGroup var ranks: RankOptions
+  @Flag(help: RankOptions.shardHelp) var shard = false
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Flag(help: "Print one JSON document.") var json = false
@@ -53,14 +55,15 @@ struct TrainingBenchmarkCommand: ParsableCommand {
     let benchmark = TrainingBenchmark(
       shape, units: try UnitSpecification.list(units), batchSize: batchSize, steps: steps,
       purpose: recompute ? .recomputingTraining : .training, on: backend,
-      communicator: try group.map { try backend.communicator(of: $0) })
+      communicator: try group.map { try backend.communicator(of: $0) }, isSharded: shard)
     let rate = try benchmark.productRate()
     if !json, isLeader {
       Output.line("\(backend.summary); a large product: \(NumberFormat.fixed(rate, 1)) TFLOP/s")
       Output.line(
         "\(group.map { "\($0.size) x " } ?? "")\(batchSize) x \(shape.contextLength) tokens a step, "
           + preset.rawValue
-          + (recompute ? ", activations computed again" : "") + "\n")
+          + (recompute ? ", activations computed again" : "")
+          + (shard && group != nil ? ", shared parameters" : "") + "\n")
       Output.line("| unit | tokens/s | ms a step | TFLOP/s | of the product | memory |")
       Output.line("| --- | --- | --- | --- | --- | --- |")
     }
@@ -72,7 +75,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
       Document(
         machine: backend.summary, preset: preset.rawValue, batchSize: batchSize,
         context: shape.contextLength, steps: steps, ranks: group?.size ?? 1,
-        transport: benchmark.communicator?.summary, recompute: recompute,
+        transport: benchmark.communicator?.summary, shard: shard, recompute: recompute,
         productTflopPerS: rate,
         results: results))
   }
@@ -97,6 +100,7 @@ private struct Document: Encodable {
   let steps: Int
   let ranks: Int
   let transport: String?
+  let shard: Bool
   let recompute: Bool
   let productTflopPerS: Double
   let results: [TrainingBenchmark.Result]

@@ -13,6 +13,7 @@ struct PlanCommand: ParsableCommand {
         mglu plan --preset paper-small --batch-size 16 --device cuda
         mglu plan --preset paper-large --masks 4 --ffn swimglu --recompute
         mglu plan --preset paper-small --batch-size 16 --device cuda --gpus 2,8,64
+        mglu plan --preset llama-3.1-8b --batch-size 1 --recompute --gpus 8,64 --shard
 
       The time is predicted from the rates of one large product and of a copy, which are measured \
       here; it is meant for large models, where nothing else counts. Several GPUs have a batch each \
@@ -23,6 +24,7 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup(title: "Model") var shape: ShapeOptions
   @Option(help: "Predict steps on these numbers of GPUs, with commas between them.")
   var gpus: CountList?
+  @Flag(help: RankOptions.shardHelp) var shard = false
   @Option(help: "GB a second that leave a GPU, and as many that reach it.")
   var linkBandwidth = 350.0
   @Option(help: "Microseconds of a message beside its bytes.") var linkLatency = 10.0
@@ -41,6 +43,7 @@ struct PlanCommand: ParsableCommand {
     ] where !(1...1 << 20).contains(value) {
       throw ValidationError("--\(name) \(value): expected 1 to \(1 << 20)")
     }
+    if shard, gpus == nil { throw ValidationError("--shard is for several GPUs: give --gpus") }
     for count in gpus?.values ?? [] where !(1...1 << 20).contains(count) {
       throw ValidationError("--gpus \(count): expected 1 to \(1 << 20)")
     }
@@ -59,9 +62,15 @@ struct PlanCommand: ParsableCommand {
     ).validate()
     let length = configuration.contextLength
     let backend = try device.trainingBackend(threads: threads)
-    let memory = TrainingMemory(
-      configuration, sequences: batchSize, length: length,
-      purpose: recompute ? .recomputingTraining : .training, on: backend)
+    /// On the one of several GPUs that needs most. Beyond thousands of them shares are nothing beside the rest.
+    func memory(gpus: Int) -> TrainingMemory {
+      let ranks = min(gpus, 1 << 12)
+      return TrainingMemory(
+        configuration, sequences: batchSize, length: length,
+        purpose: recompute ? .recomputingTraining : .training,
+        microBatches: gradientAccumulation * ranks, ranks: ranks, isSharded: shard, on: backend)
+    }
+    let single = memory(gpus: 1)
     let benchmark = TrainingBenchmark(
       configuration, units: [], batchSize: batchSize, steps: 1, purpose: .training, on: backend)
     let (productRate, copyRate) = (
@@ -69,22 +78,24 @@ struct PlanCommand: ParsableCommand {
     )
     let tokens = batchSize * length
     let step = StepPrediction(
-      configuration, memory: memory, tokens: tokens, length: length,
+      configuration, memory: single, tokens: tokens, length: length,
       accumulation: gradientAccumulation, recomputes: recompute, productRate: productRate,
       copyRate: copyRate)
     let tokensPerS = Double(tokens * gradientAccumulation) / step.total
     let link = LinkPrediction(bandwidth: linkBandwidth * 1e9, latency: linkLatency / 1e6)
     let scaling = (gpus?.values ?? []).map { count in
-      let seconds = link.seconds(of: step, configuration, ranks: count)
+      let seconds = link.seconds(
+        of: step, configuration, ranks: count, rounds: gradientAccumulation,
+        isSharded: shard && count > 1)
       return Scaling(
-        gpus: count, millisecondsPerStep: seconds * 1e3,
+        gpus: count, bytes: memory(gpus: count).total, millisecondsPerStep: seconds * 1e3,
         tokensPerS: Double(count * tokens * gradientAccumulation) / seconds,
         percentOfLinear: 100 * step.total / seconds)
     }
     if json {
       Output.json(
         Document(
-          machine: backend.summary, bytes: .init(memory), productTflopPerS: productRate,
+          machine: backend.summary, bytes: .init(single), productTflopPerS: productRate,
           copyGbPerS: copyRate / 1e9, millisecondsPerStep: step.total * 1e3,
           tokensPerS: tokensPerS, scaling: gpus == nil ? nil : scaling))
     } else {
@@ -93,9 +104,9 @@ struct PlanCommand: ParsableCommand {
       Output.line("")
       var table = Table([.init("memory"), .init("GiB", .right)])
       for (name, bytes) in [
-        ("parameters", memory.parameters), ("their narrow copies", memory.copies),
-        ("gradients", memory.gradients), ("moments of AdamW", memory.moments),
-        ("activations", memory.activations), ("together", memory.total),
+        ("parameters", single.parameters), ("their narrow copies", single.copies),
+        ("gradients", single.gradients), ("moments of AdamW", single.moments),
+        ("activations", single.activations), ("together", single.total),
       ] { table.append([name, NumberFormat.fixed(Double(bytes) / 0x1p30, 2)]) }
       Output.table(table)
       Output.line("")
@@ -107,19 +118,22 @@ struct PlanCommand: ParsableCommand {
         Output.line("")
         var table = Table([
           .init("GPUs", .right), .init("ms a step", .right), .init("tokens/s", .right),
-          .init("of linear", .right),
+          .init("of linear", .right), .init("GiB on each", .right),
         ])
         for row in scaling {
           table.append([
             NumberFormat.grouped(row.gpus), NumberFormat.fixed(row.millisecondsPerStep, 1),
             NumberFormat.grouped(Int(row.tokensPerS)),
             NumberFormat.fixed(row.percentOfLinear, 1) + " %",
+            NumberFormat.fixed(Double(row.bytes) / 0x1p30, 2),
           ])
         }
         Output.table(table)
       }
     }
-    try memory.check(on: backend)
+    // Where GPUs share all of it, some number of them may do.
+    let planned = shard ? scaling.map { memory(gpus: $0.gpus) } : [single]
+    try planned.min { $0.total < $1.total }?.check(on: backend)
   }
 }
 
@@ -155,6 +169,7 @@ private struct Document: Encodable {
 /// A step on several GPUs.
 private struct Scaling: Encodable {
   let gpus: Int
+  let bytes: Int
   let millisecondsPerStep: Double
   let tokensPerS: Double
   let percentOfLinear: Double

@@ -57,9 +57,12 @@ enum Remedies {
 
   private static func memoryRemedy(of command: any ParsableCommand) -> String? {
     switch command {
-    case is TrainCommand, is PlanCommand, is CompareCommand, is TrainingBenchmarkCommand:
-      "use a smaller --batch-size with more --gradient-accumulation, --recompute, a shorter "
-        + "--context or a smaller model"
+    case is CompareCommand:
+      "use a smaller --batch-size with more --gradient-accumulation, a shorter --context or a "
+        + "smaller model"
+    case is TrainCommand, is PlanCommand, is TrainingBenchmarkCommand:
+      "use a smaller --batch-size with more --gradient-accumulation, --recompute, several GPUs with "
+        + "--shard, a shorter --context or a smaller model"
     case is BenchCommand.FeedForward: "choose smaller --shapes, or fewer --masks"
     default: nil
     }

@@ -17,13 +17,17 @@ struct TrainCommand: ParsableCommand {
         mglu train --data input.txt --init mglu --distill swiglu --output run
         mglu train --data input.txt --preset paper-small --device cuda --output run
         mglu train --data input.txt --gpus all --gradient-accumulation 4 --output run
+        mglu train --data input.txt --init llama/ --gpus 8 --gradient-accumulation 8 --shard \
+          --output run
 
       --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
       token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for \
       validation. Ctrl-C saves a checkpoint; --resume goes on from it, on any number of GPUs.
 
       Several GPUs share the micro-batches of a step, of which there must be as many: the options \
-      decide the result, not the number of GPUs. Under torchrun (--no-python), srun and mpirun each \
+      decide the result, not the number of GPUs. Each steps a share of the parameters; with --shard it \
+      keeps no more of them, and of the gradients, but for two layers at a time, embedding and head. \
+      Under torchrun (--no-python), srun and mpirun each \
       process is one of them, on one machine or several.
       """)
 
@@ -54,6 +58,7 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Option(help: Device.help, transform: { try Device(parsing: $0) }) var device = Device.cpu
   @OptionGroup var ranks: RankOptions
+  @Flag(help: RankOptions.shardHelp) var shard = false
   @Flag(help: "Compute activations again in the backward pass: slower, in less memory.")
   var recompute = false
   @Flag(help: "Go on from the newest checkpoint in --output.") var resume = false
@@ -85,11 +90,12 @@ struct TrainCommand: ParsableCommand {
       try ModelFolder.locate(folder)
     }
     let tokenizer = try Tokenizer.named(tokenizer ?? source ?? "byte")
-    let model = try model(from: source, tokenizer: tokenizer, on: backend, ranks: group?.size ?? 1)
+    let communicator = try group.map { try backend.communicator(of: $0) }
+    let model = try model(
+      from: source, tokenizer: tokenizer, on: backend, communicator: communicator)
     let configuration = model.configuration
     let settings = try settings(contextLength: configuration.contextLength)
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
-    let communicator = try group.map { try backend.communicator(of: $0) }
     let trainer = try Trainer(
       model, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
       tensorBoard: tensorBoard, recomputesActivations: recompute,
@@ -101,6 +107,9 @@ struct TrainCommand: ParsableCommand {
     progress.note(
       backend.summary
         + (communicator.map { ", \($0.group.size) ranks over \($0.summary)" } ?? ""))
+    if shard, model.sharded == nil {
+      progress.note("--shard: one process has the whole model, as without it")
+    }
     let count = NumberFormat.grouped
     let isPart = training.evalTokens > 0 && training.evalTokens < corpus.validation.count - 1
     progress.note(
@@ -145,7 +154,8 @@ extension TrainCommand {
 
   /// The model in `folder`, which must know the tokenizer's tokens, or a new one.
   private func model(
-    from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend, ranks: Int
+    from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend,
+    communicator: (any Communicator)?
   ) throws -> LanguageModel {
     let configuration =
       if let folder {
@@ -159,19 +169,21 @@ extension TrainCommand {
     {
       TrainingMemory(
         configuration, sequences: settings.batchSize, length: settings.contextLength,
-        purpose: purpose, microBatches: settings.gradientAccumulation, ranks: ranks, on: backend)
+        purpose: purpose, microBatches: settings.gradientAccumulation,
+        ranks: communicator?.group.size ?? 1, isSharded: shard, on: backend)
     }
     let teacher = try distill.map { name throws(CheckpointError) in
       memory(try ModelFolder.configuration(in: ModelFolder.locate(name)), .evaluation).forward
     }
     try memory(configuration, recompute ? .recomputingTraining : .training)
       .check(on: backend, beside: teacher ?? 0)
+    let sharing = shard ? communicator : nil
     if let folder {
-      let model = try ModelFolder.load(folder, on: backend)
+      let model = try ModelFolder.load(folder, sharing: sharing, on: backend)
       try tokenizer.check(for: model.configuration, folder: folder)
       return model
     }
-    let model = try LanguageModel(configuration, on: backend)
+    let model = try LanguageModel(configuration, sharing: sharing, on: backend)
     model.initialize(seed: training.seed)
     return model
   }

@@ -14,13 +14,16 @@ import Testing
   /// Wide enough that every rank has some of the blocks of the sum of squares.
   private static func trainer(
     _ unit: FeedForwardUnitKind, steps: Int, in folder: String?, learningRate: Double = 1e-2,
-    _ communicator: (any Communicator)? = nil
+    layers: Int = 2, tied: Bool = false, isSharded: Bool = false, recomputes: Bool = false,
+    clipNorm: Float = 1, _ communicator: (any Communicator)? = nil
   ) throws -> Trainer {
     let shape = ModelConfiguration(
-      vocabularySize: Tokenizer.bytes.vocabularySize, layers: 2,
+      vocabularySize: Tokenizer.bytes.vocabularySize, layers: layers,
       attention: .init(heads: 2, kvHeads: 1, headSize: 24),
-      feedForward: .init(hiddenSize: 48, intermediateSize: 150, unit: unit), contextLength: 8)
-    let model = try LanguageModel(shape, on: CPUBackend(threads: 1))
+      feedForward: .init(hiddenSize: 48, intermediateSize: 150, unit: unit), contextLength: 8,
+      hasQKVBias: tied, tiesEmbeddings: tied)
+    let model = try LanguageModel(
+      shape, sharing: isSharded ? communicator : nil, on: CPUBackend(threads: 1))
     // Rank 0's model is that of all.
     model.initialize(seed: 5 + UInt64(communicator?.group.rank ?? 0))
     let ids = Tokenizer.bytes.encode(TrainerTests.proverbs)
@@ -29,9 +32,10 @@ import Testing
       validation: TokenSequence(Array(ids.suffix(70))))
     var configuration = Self.configuration(steps: steps)
     configuration.learningRate = learningRate
+    configuration.optimizer.clipNorm = clipNorm
     return try Trainer(
       model, tokenizer: .bytes, corpus: corpus, configuration: configuration, output: folder,
-      communicator: communicator)
+      recomputesActivations: recomputes, communicator: communicator, telemetryInterval: 4)
   }
 
   /// What a run comes to: every parameter on every rank, and the result of the last validation.
@@ -44,8 +48,10 @@ import Testing
   private static func outcome(_ trainer: Trainer, resume: Bool = false) throws -> Outcome {
     try trainer.prepareOutput(resume: resume) { _ in }
     let summary = try trainer.run()
+    // Where ranks share the parameters, rank 0 has what a run has come to.
     return Outcome(
-      parameters: trainer.model.namedParameters.map(\.tensor.array),
+      parameters: trainer.model.hasHostParameters
+        ? trainer.model.namedParameters.map(\.tensor.array) : [],
       validation: summary.validation, trainingLoss: summary.trainingLoss)
   }
 
@@ -69,14 +75,41 @@ import Testing
     }
   }
 
-  /// Files of three ranks go on with two and with one, to the files of one.
-  @Test func filesAreThoseOfOneRank() throws {
-    let unit = FeedForwardUnitKind.mglu(.init(count: 2))
+  /// With odd and even numbers of layers, which take turns in two slots, and one alone.
+  @Test(arguments: TrainerTests.units, [(1, true), (2, false), (3, true), (4, false)])
+  func ranksThatShareParametersEndWithTheSameModel(
+    unit: FeedForwardUnitKind, shape: (layers: Int, tied: Bool)
+  ) throws {
+    @Sendable func trainer(isSharded: Bool, _ communicator: (any Communicator)?) throws -> Trainer {
+      try Self.trainer(
+        unit, steps: 4, in: nil, layers: shape.layers, tied: shape.tied, isSharded: isSharded,
+        recomputes: shape.layers > 2, clipNorm: shape.tied ? 0.1 : 0, communicator)
+    }
+    let one = try Self.outcome(trainer(isSharded: false, nil))
+    // Of five micro-batches, so that three ranks have a round in which one has none.
+    for ranks in [2, 3] {
+      let outcomes = try withRanks(ranks) { group in
+        let communicator = try CPUBackend(threads: 1).communicator(of: group)
+        return try Self.outcome(trainer(isSharded: true, communicator))
+      }.map { try $0.get() }
+      #expect(outcomes[0] == one)
+      for outcome in outcomes.dropFirst() {
+        #expect(outcome.validation == one.validation && outcome.trainingLoss == one.trainingLoss)
+      }
+    }
+  }
+
+  /// Files of three ranks go on with two and with one, to the files of one, whether ranks share the
+  /// parameters or not.
+  @Test(arguments: TrainerTests.units, [[false, false], [true, false], [false, true]])
+  func filesAreThoseOfOneRank(unit: FeedForwardUnitKind, isSharded: [Bool]) throws {
     func files(_ folder: String) throws -> [String: Data] {
       let paths = try #require(FileManager.default.subpaths(atPath: folder))
       return try Dictionary(
-        uniqueKeysWithValues: paths.filter { $0.hasSuffix(".safetensors") || $0.hasSuffix(".bin") }
-          .map { ($0, try Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0))) })
+        uniqueKeysWithValues: paths.filter {
+          $0.hasSuffix(".safetensors") || $0.hasSuffix(".bin") || $0.hasSuffix("metrics.jsonl")
+        }
+        .map { ($0, try Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0))) })
     }
     try withTemporaryFolder { folder in
       _ = try Self.outcomes(unit, ranks: 1, steps: 12, in: folder + "/one")
@@ -84,11 +117,12 @@ import Testing
       #expect(one.keys.contains("checkpoint-000012/optimizer.safetensors"))
       let several = folder + "/several"
       // The schedule is that of all steps: the first runs are interrupted.
-      for (ranks, last) in [(3, 4), (2, 8), (1, 12)] {
+      for (ranks, last, isSharded) in [(3, 4, isSharded[0]), (2, 8, isSharded[1]), (1, 12, false)] {
         _ = try withRanks(ranks) { group in
           let communicator =
             ranks == 1 ? nil : try CPUBackend(threads: 1).communicator(of: group)
-          let trainer = try Self.trainer(unit, steps: 12, in: several, communicator)
+          let trainer = try Self.trainer(
+            unit, steps: 12, in: several, isSharded: isSharded, communicator)
           try trainer.prepareOutput(resume: ranks != 3) { _ in }
           _ = try trainer.run(isCancelled: { trainer.step == last && last < 12 })
         }.map { try $0.get() }
@@ -120,6 +154,28 @@ import Testing
     for result in results {
       let error = #expect(throws: TrainingError.self) { try result.get() }
       #expect(error?.message.contains("6 ranks for 5 micro-batches") == true)
+    }
+  }
+
+  /// What diverges is named with its parameter by every rank, whoever has it.
+  @Test(arguments: [false, true]) func whatIsNotFiniteIsNamedByAll(isSharded: Bool) throws {
+    let results = try withRanks(3) { group in
+      let communicator = try CPUBackend(threads: 1).communicator(of: group)
+      let trainer = try Self.trainer(
+        .glu, steps: 2, in: nil, isSharded: isSharded, communicator)
+      if group.isLeader {
+        let names = ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"]
+        for parameter in trainer.model.namedParameters where names.contains(parameter.name) {
+          parameter.tensor[parameter.tensor.shape[0] - 1..<parameter.tensor.shape[0]]
+            .withMutableFloats { $0[0] = .nan }
+        }
+      }
+      _ = try trainer.run()
+    }
+    for result in results {
+      let error = #expect(throws: TrainingError.self) { try result.get() }
+      #expect(error?.code == .nonFinite)
+      #expect(error?.message.contains("in the weights of model.layers.1.mlp.up_proj") == true)
     }
   }
 }

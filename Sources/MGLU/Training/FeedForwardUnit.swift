@@ -18,8 +18,8 @@ public protocol FeedForwardUnit: Sendable {
 
   /// The wide weights `[streams * d, h]`: the parameters themselves, or built into `scratch`.
   func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor
-  /// The same unit over other places of those weights that products read as they are.
-  func movingWeights(_ place: (Tensor) -> Tensor) -> Self
+  /// The same unit over other places of those weights that products read as they are, and of the others.
+  func moving(products: (Tensor) -> Tensor, others: (Tensor) -> Tensor) -> Self
   /// Where the gradient of the wide weights is to be added.
   func wideGradient(_ gradients: Gradients, scratch: StackScratch) -> WideGradient
   /// Takes the gradient of the wide weights apart into that of the parameters.
@@ -228,7 +228,7 @@ public struct Router: Sendable {
     self.topK = topK
   }
 
-  func movingWeights(_ place: (Tensor) -> Tensor) -> Router {
+  func moving(_ place: (Tensor) -> Tensor) -> Router {
     Router(weight: place(weight), topK: topK)
   }
 }

@@ -56,11 +56,13 @@ public struct MaskedGatedLinearUnit: FeedForwardUnit {
   /// Itself.
   public var masked: MaskedGatedLinearUnit? { self }
 
-  /// Products read the stack, not W, which stays where it is.
-  public func movingWeights(_ place: (Tensor) -> Tensor) -> MaskedGatedLinearUnit {
+  /// Products read the stack, not W.
+  public func moving(
+    products: (Tensor) -> Tensor, others: (Tensor) -> Tensor
+  ) -> MaskedGatedLinearUnit {
     MaskedGatedLinearUnit(
-      weight: weight, maskLogits: maskLogits, activation: activation, maskKind: maskKind,
-      ablation: ablation, router: router?.movingWeights(place))
+      weight: others(weight), maskLogits: others(maskLogits), activation: activation,
+      maskKind: maskKind, ablation: ablation, router: router?.moving(products))
   }
 
   public func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor {

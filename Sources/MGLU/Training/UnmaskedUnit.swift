@@ -27,8 +27,10 @@ public struct UnmaskedUnit: FeedForwardUnit {
     weight
   }
 
-  public func movingWeights(_ place: (Tensor) -> Tensor) -> UnmaskedUnit {
-    UnmaskedUnit(kind, weight: place(weight), activation: activation)
+  public func moving(
+    products: (Tensor) -> Tensor, others: (Tensor) -> Tensor
+  ) -> UnmaskedUnit {
+    UnmaskedUnit(kind, weight: products(weight), activation: activation)
   }
 
   public func wideGradient(_ gradients: Gradients, scratch: StackScratch) -> WideGradient {

@@ -6,7 +6,7 @@ extension CPUBackend {
   ) throws(E) -> Result {
     var measuring = ArenaLayout()
     _ = try describe(&measuring)
-    let arena = Arena(byteCount: measuring.byteCount)
+    let arena = Arena(HostMemory(byteCount: measuring.byteCount, meter: meter))
     var layout = ArenaLayout(over: arena)
     return try describe(&layout)
   }

@@ -15,6 +15,8 @@ import CMGLUKernels
 /// thread counts on one machine it is the same bit for bit.
 public final class CPUBackend: InferenceBackend, TrainingBackend {
   package let pool: ThreadPool
+  /// Counts the memory of its tensors.
+  package let meter = MemoryMeter()
   // A table of C functions without state, which Swift cannot see is safe to share.
   nonisolated(unsafe) let kernels: cmglu_kernels
   nonisolated(unsafe) let fusedLinearKernels: cmglu_fused_linear

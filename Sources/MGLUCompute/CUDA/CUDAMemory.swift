@@ -123,7 +123,7 @@ extension Arena {
   /// Whether a GPU can follow addresses of the arena.
   package var isDeviceVisible: Bool { memory is CUDAMemory }
 
-  /// Where the arena begins for a GPU.
+  /// Where the arena's memory begins for a GPU.
   package var deviceAddress: UInt64 {
     guard let memory = memory as? CUDAMemory else {
       preconditionFailure("the elements are the host's: copy them to the GPU first")
@@ -134,5 +134,5 @@ extension Arena {
 
 extension Tensor {
   /// Where the first element lies for a GPU, as a kernel's argument.
-  package var deviceAddress: UInt64 { arena.deviceAddress + UInt64(byteOffset) }
+  package var deviceAddress: UInt64 { arena.deviceAddress + UInt64(byteOffset - arena.origin) }
 }

@@ -151,12 +151,12 @@ package final class PeerCopies {
 
   private func receive(_ transfer: Transfer) throws(CUDAError) -> Receive {
     let tensor = transfer.tensor
-    guard tensor.arena.byteCount >= Self.leastBytes else {
+    guard tensor.arena.memory.byteCount >= Self.leastBytes else {
       throw CUDAError(.unsupportedDevice, "a small allocation has no handle of its own")
     }
-    let base = tensor.deviceAddress - UInt64(tensor.byteOffset)
+    let base = tensor.arena.deviceAddress
     return Receive(
-      peer: transfer.peer, byteCount: tensor.byteCount, offset: tensor.byteOffset,
+      peer: transfer.peer, byteCount: tensor.byteCount, offset: Int(tensor.deviceAddress - base),
       handle: try Self.handle(of: base, on: context))
   }
 

@@ -1,5 +1,5 @@
 /// One owned allocation, or one mapped file, that any number of tensors view, each at an offset of its
-/// own: memory of this machine, or of a device.
+/// own: memory of this machine, or of a device. A window is a part of one, addressed as another arena's.
 ///
 /// Parameters, gradients, optimizer moments and workspace are one arena each, so that whatever
 /// treats all of them alike (AdamW, the gradient norm, zeroing) is a single pass.
@@ -13,12 +13,24 @@ public final class Arena: @unchecked Sendable {
   public let byteCount: Int
   /// Where this machine reads and writes the bytes, or `nil` where only a device can.
   let hostAddress: UnsafeMutableRawPointer?
+  /// The offset that the first byte of the memory has: 0 but for a window.
+  let origin: Int
 
   /// An arena over the whole of `memory`.
   public init(_ memory: any DeviceMemory) {
     self.memory = memory
     byteCount = memory.byteCount
     hostAddress = memory.hostAddress
+    origin = 0
+  }
+
+  /// The memory of `arena` from `offset` on in the place of some bytes of a larger arena: tensors have the
+  /// offsets there that they have in that one.
+  init(windowOf arena: Arena, at offset: Int, for bytes: Range<Int>) {
+    memory = arena.memory
+    byteCount = bytes.upperBound
+    hostAddress = arena.hostAddress
+    origin = bytes.lowerBound - offset
   }
 
   /// Whether this machine can read the bytes; else only a device can.

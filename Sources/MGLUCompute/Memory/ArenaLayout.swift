@@ -25,6 +25,11 @@ public struct ArenaLayout {
     return tensor
   }
 
+  /// Lets the next tensor begin at a multiple of `alignment` bytes.
+  package mutating func align(to alignment: Int) {
+    byteCount = (byteCount + alignment - 1) / alignment * alignment
+  }
+
   /// The size in bytes of what `describe` lays out, without allocating it.
   public static func measure<E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Void

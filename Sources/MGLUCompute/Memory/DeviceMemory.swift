@@ -10,9 +10,16 @@ public protocol DeviceMemory: AnyObject, Sendable {
 /// Memory of this machine.
 final class HostMemory: DeviceMemory, @unchecked Sendable {
   private let buffer: HostBuffer
+  private let meter: MemoryMeter?
 
-  /// Allocates `byteCount` zeroed bytes.
-  init(byteCount: Int) { buffer = HostBuffer(byteCount: byteCount) }
+  /// Allocates `byteCount` zeroed bytes, which a meter counts.
+  init(byteCount: Int, meter: MemoryMeter? = nil) {
+    buffer = HostBuffer(byteCount: byteCount)
+    self.meter = meter
+    meter?.count(byteCount)
+  }
+
+  deinit { meter?.count(-buffer.byteCount) }
 
   var byteCount: Int { buffer.byteCount }
   var hostAddress: UnsafeMutableRawPointer? { buffer.base }

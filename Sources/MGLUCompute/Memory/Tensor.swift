@@ -70,7 +70,7 @@ extension Tensor {
     guard let base = arena.hostAddress else {
       preconditionFailure("the elements are a device's: copy them to the host first")
     }
-    return base + byteOffset
+    return base + (byteOffset - arena.origin)
   }
 
   package var bytes: UnsafeMutableRawBufferPointer {
@@ -134,7 +134,7 @@ extension Tensor {
 }
 
 extension Arena {
-  /// All elements as one vector of float32.
+  /// All elements as one vector of float32. A window has no such vector.
   public var floats: Tensor { elements(.float32) }
 
   /// All elements as one vector.

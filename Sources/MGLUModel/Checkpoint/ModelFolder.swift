@@ -88,12 +88,21 @@ public enum ModelFolder {
   ///
   /// Masks come from `mlp.mask_logits` where they are learned and the checkpoint still has them,
   /// else from the packed `mlp.masks`.
+  ///
+  /// - Parameters:
+  ///   - folder: The folder.
+  ///   - communicator: What connects the ranks that share the parameters, of which rank 0 alone loads them;
+  ///     `nil` for a whole model.
+  ///   - backend: What computes.
   public static func load(
-    _ folder: String, on backend: any TrainingBackend
+    _ folder: String, sharing communicator: (any Communicator)? = nil,
+    on backend: any TrainingBackend
   ) throws(CheckpointError) -> LanguageModel {
     let (configuration, tensors) = try open(folder)
     let model: LanguageModel
-    do { model = try LanguageModel(configuration, on: backend) } catch {
+    do {
+      model = try LanguageModel(configuration, sharing: communicator, on: backend)
+    } catch {
       throw CheckpointError(.disagreement, "\(folder): \(error)")
     }
     try load(tensors, into: model)
@@ -137,6 +146,7 @@ public enum ModelFolder {
   private static func load(
     _ tensors: CheckpointTensors, into model: LanguageModel
   ) throws(CheckpointError) {
+    guard model.hasHostParameters else { return }
     let host = model.backend.host
     for named in model.namedParameters {
       let (parameter, target) = (named.parameter, named.tensor)

@@ -21,7 +21,7 @@ extension LanguageModel {
     let weights = deviceWeights
     if !gradients.accumulates {
       // Norms and biases always add to theirs, and so does the embedding, below a head of its own.
-      backend.clear(gradients.arena.floats(inBytes: weights.vectorBytes))
+      backend.clear(gradients.floats(inBytes: weights.vectorBytes))
       if weights.stack.untiedHead != nil { backend.clear(gradients[weights.embedding]) }
     }
     hidden(activations)
@@ -38,6 +38,7 @@ extension LanguageModel {
       d.normed, x: activations.residual, weight: weights.norm, inverseRMS: activations.inverseRMS,
       xGradient: d.residual, weightGradient: gradients[weights.norm])
     for index in weights.layers.indices.reversed() {
+      sharded?.read(index, next: index - 1)
       if activations.recomputes {
         forward(weights.layers[index], activations.layers[index], activations: activations)
       }

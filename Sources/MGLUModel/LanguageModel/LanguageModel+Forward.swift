@@ -9,7 +9,7 @@ extension LanguageModel {
     }
     let plan = ActivationPlan(
       configuration, sequences: sequences, length: length, purpose: purpose,
-      type: backend.productType, vocabularyRows: weights.head.rows)
+      type: backend.productType, vocabularyRows: deviceWeights.head.rows)
     let activations = backend.allocate { ModelActivations(plan, batch: batch, in: &$0) }
     let positions = backend.host.allocate { $0.tensor([rows], .int32) }
     for row in 0..<rows { positions.integers[row] = Int32(row % length) }
@@ -58,6 +58,7 @@ extension LanguageModel {
     for (index, layer) in weights.layers.enumerated() {
       let saved = a.layers[index]
       if index + 1 < arrivals.count { backend.wait(for: arrivals[index + 1]) }
+      sharded?.read(index, next: index + 1)
       forward(layer, saved, activations: a)
       backend.multiply(
         saved.feedForward.output, layer.down.transposed, into: a.output(of: index),

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// A Llama-style language model over one backend: its configuration and its parameters.
 ///
 ///     var shape = ModelPreset.nano.configuration
@@ -10,46 +12,108 @@ public final class LanguageModel: Sendable {
   public let configuration: ModelConfiguration
   /// What computes.
   public let backend: any TrainingBackend
-  /// The parameters on the host, float32: those that are computed with, or, where the backend's
-  /// memory is another, what ``upload()`` and ``download(_:)`` exchange with it.
-  public let weights: ModelWeights
   /// The parameters that are computed with: ``masterParameters``, and of what products read
   /// ``productCopies`` where there are any.
   public let deviceWeights: ModelWeights
-  /// The memory of every parameter where the backend computes, float32.
-  public let masterParameters: Arena
+  /// The memory of every parameter where the backend computes, float32; of the own share where ranks share
+  /// them.
+  public let masterParameters: ArenaParts
   /// What products read where that is not float32: ``ModelWeights/productBytes`` of
   /// ``masterParameters``, rounded.
-  public let productCopies: Arena?
+  public let productCopies: ArenaParts?
+  /// What brings layers to where passes read them, where ranks share the parameters.
+  package let sharded: ShardedLayers?
   let rotary: RotaryTables
+  /// Those on the host where ranks share them: only where they are asked for.
+  private let hostWeights = Mutex<ModelWeights?>(nil)
+  /// Those on the host else.
+  private let wholeWeights: ModelWeights?
   // Touched by the one thread that runs the model.
   private nonisolated(unsafe) var arrivals: [Milestone] = []
 
   /// A model with all parameters zero, to be initialized or loaded.
-  public init(
+  public convenience init(
     _ configuration: ModelConfiguration, on backend: any TrainingBackend
+  ) throws(ConfigurationError) {
+    try self.init(configuration, sharing: nil, on: backend)
+  }
+
+  /// A model with all parameters zero, of which each rank keeps a share: `Trainer` gives every rank its
+  /// share of what rank 0 initializes or loads.
+  ///
+  /// - Parameters:
+  ///   - configuration: The shape.
+  ///   - communicator: What connects the ranks; with `nil`, or one rank, the model is whole.
+  ///   - backend: What computes.
+  public init(
+    _ configuration: ModelConfiguration, sharing communicator: (any Communicator)?,
+    on backend: any TrainingBackend
   ) throws(ConfigurationError) {
     try configuration.validate()
     self.configuration = configuration
     self.backend = backend
     rotary = try RotaryTables(configuration, on: backend)
-    func describe(_ layout: inout ArenaLayout) -> ModelWeights {
-      ModelWeights(
-        configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
+    let describe = Self.description(of: configuration, on: backend)
+    if let communicator, communicator.group.size > 1 {
+      var layout = ArenaLayout()
+      let all = describe(&layout)
+      let shares = ParameterShares(of: all, ranks: communicator.group.size)
+      let memory = ShardedMemory(
+        all, shares: shares, rank: communicator.group.rank, productType: backend.productType
+      ) { backend.allocate($0) }
+      (masterParameters, productCopies) = (memory.masters, memory.copies)
+      deviceWeights = all.moving(products: memory.product, others: memory.exact)
+      sharded = ShardedLayers(
+        all, memory, shares, productType: backend.productType, on: backend,
+        communicator: communicator)
+      wholeWeights = nil
+      return
     }
+    sharded = nil
     let masters = backend.allocate(describe)
-    masterParameters = masters.arena
-    weights = masters.arena.isHostVisible ? masters : backend.host.allocate(describe)
+    masterParameters = ArenaParts(masters.arena)
+    wholeWeights = masters.arena.isHostVisible ? masters : backend.host.allocate(describe)
     if backend.productType == .float32 {
       productCopies = nil
       deviceWeights = masters
     } else {
-      let count = masters.productBytes.count / 4
-      let copies = backend.allocate { $0.tensor([count], backend.productType) }.arena
-      productCopies = copies
-      deviceWeights = masters.readingProducts(in: copies, as: backend.productType)
+      let (count, type) = (masters.productBytes.count / 4, backend.productType)
+      let copies = backend.allocate { $0.tensor([count], type) }.arena
+      productCopies = ArenaParts(copies, of: type)
+      deviceWeights = masters.moving(
+        products: { $0.counterpart(in: copies, as: type) }, others: { $0 })
     }
   }
+
+  private static func description(
+    of configuration: ModelConfiguration, on backend: any TrainingBackend
+  ) -> (inout ArenaLayout) -> ModelWeights {
+    { layout in
+      ModelWeights(
+        configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
+    }
+  }
+
+  /// The parameters on the host, float32: those that are computed with, or, where the backend's
+  /// memory is another, what ``upload()`` and ``download(_:)`` exchange with it.
+  ///
+  /// Where ranks share them, they are there from when they are asked for until ``releaseWeights()``, zero
+  /// at first: rank 0's are what a run begins with, and what it has come to at its end.
+  public var weights: ModelWeights {
+    if let wholeWeights { return wholeWeights }
+    return hostWeights.withLock { weights in
+      let present =
+        weights ?? backend.host.allocate(Self.description(of: configuration, on: backend))
+      weights = present
+      return present
+    }
+  }
+
+  /// Whether the parameters on the host are the model's: rank 0's, where ranks share them.
+  package var hasHostParameters: Bool { sharded?.communicator.group.isLeader ?? true }
+
+  /// Frees the parameters on the host where ranks share them, until they are asked for again.
+  package func releaseWeights() { hostWeights.withLock { $0 = nil } }
 
   /// A model with parameters drawn from `seed`: see ``initialize(seed:)``.
   public convenience init(
@@ -59,10 +123,11 @@ public final class LanguageModel: Sendable {
     initialize(seed: seed)
   }
 
-  /// Brings the parameters of the host to where they are computed with.
+  /// Brings the parameters of the host to where they are computed with. Where ranks share them, a run does.
   public func upload() {
-    if masterParameters !== weights.arena {
-      backend.copy(weights.arena.floats, into: masterParameters.floats)
+    if sharded != nil { return }
+    if masterParameters.arena !== weights.arena {
+      backend.copy(weights.arena.floats, into: masterParameters.arena.floats)
     }
     roundCopies()
   }
@@ -71,23 +136,25 @@ public final class LanguageModel: Sendable {
   package func roundCopies() {
     completeParameters()
     guard let copies = productCopies(of: weights.productBytes) else { return }
-    backend.convert(masterParameters.floats(inBytes: weights.productBytes), into: copies)
+    backend.convert(masterParameters.elements(inBytes: weights.productBytes), into: copies)
   }
 
   /// The narrow copies of a part of ``ModelWeights/productBytes``, or `nil` where there are none of it.
   package func productCopies(of bytes: Range<Int>) -> Tensor? {
-    guard let productCopies, weights.productBytes.contains(bytes.lowerBound) else { return nil }
-    return productCopies.elements(backend.productType)[bytes.lowerBound / 4..<bytes.upperBound / 4]
+    guard let productCopies, deviceWeights.productBytes.contains(bytes.lowerBound) else {
+      return nil
+    }
+    return productCopies.elements(inBytes: bytes)
   }
 
   /// Brings the parameters, or those in a part of the arena, back to the host, once all that was
-  /// enqueued is done.
+  /// enqueued is done. Where ranks share them, a run does.
   public func download(_ bytes: Range<Int>? = nil) {
     completeParameters()
-    if masterParameters !== weights.arena {
+    if sharded == nil, masterParameters.arena !== weights.arena {
       let bytes = bytes ?? 0..<weights.arena.byteCount
       backend.copy(
-        masterParameters.floats(inBytes: bytes), into: weights.arena.floats(inBytes: bytes))
+        masterParameters.elements(inBytes: bytes), into: weights.arena.floats(inBytes: bytes))
     }
     backend.synchronize()
   }
@@ -104,6 +171,7 @@ public final class LanguageModel: Sendable {
   /// Lets everything from now on wait for the parameters that still arrive.
   package func completeParameters() {
     for milestone in takeArrivals() { backend.wait(for: milestone) }
+    sharded?.complete()
   }
 
   func takeArrivals() -> [Milestone] {
@@ -118,14 +186,16 @@ public final class LanguageModel: Sendable {
   public var trainedParameters: [NamedTensor] { weights.named.filter(\.parameter.isTrained) }
 
   /// Bytes of the parameters that training changes, which come first in memory.
-  public var trainedByteCount: Int { weights.vectorBytes.upperBound }
+  public var trainedByteCount: Int { deviceWeights.vectorBytes.upperBound }
 
   /// Draws every parameter: norms 1, mask logits 0.01 N(0, 1) (paper, section 3), matrices
   /// N(0, 1 / (3 fan-in)), the embedding N(0, 0.02^2).
   ///
   /// Each parameter has a stream of its own, keyed by its name: models of different units that
-  /// are drawn from one seed share every parameter they both have.
+  /// are drawn from one seed share every parameter they both have. Where ranks share the parameters,
+  /// rank 0 alone draws them.
   public func initialize(seed: UInt64) {
+    guard hasHostParameters else { return }
     for named in weights.named {
       named.parameter.initialize(named.tensor, seed: seed, on: backend.host)
     }

@@ -20,6 +20,10 @@ public struct ModelWeights: Sendable {
   public let logitBytes: Range<Int>
   /// Every norm and bias: trained, without weight decay.
   public let vectorBytes: Range<Int>
+  /// The matrices of each layer that products read, its mask logits, and its fixed masks, where there are
+  /// any; not its norms and biases. Trained ones begin and end at blocks of the sum of squares, so that
+  /// the gradient of a layer is complete by itself.
+  package let layerBytes: [[Range<Int>]]
 
   /// The token embedding `[V, h]`.
   public var embedding: Tensor { stack.embedding }
@@ -42,17 +46,26 @@ public struct ModelWeights: Sendable {
     // By the name of the first parameter of each.
     var tensors: [String: Tensor] = [:]
     var ends: [ArenaPart: Int] = [:]
+    var layerBytes = [[Range<Int>]](repeating: [], count: table.layers.count)
     for part in ArenaPart.allCases {
-      for parameters in table.inArena(part) {
-        var shape = parameters[0].shape
-        shape[0] = parameters.reduce(0) { $0 + $1.shape[0] }
-        if [.embedding, .head].contains(parameters[0].role) {
-          shape[0] = (shape[0] + vocabularyMultiple - 1) / vocabularyMultiple * vocabularyMultiple
+      for (index, section) in table.inArena(part).enumerated() where !section.isEmpty {
+        let start = layout.byteCount
+        for parameters in section {
+          var shape = parameters[0].shape
+          shape[0] = parameters.reduce(0) { $0 + $1.shape[0] }
+          if [.embedding, .head].contains(parameters[0].role) {
+            shape[0] = (shape[0] + vocabularyMultiple - 1) / vocabularyMultiple * vocabularyMultiple
+          }
+          tensors[parameters[0].name] = layout.tensor(shape)
         }
-        tensors[parameters[0].name] = layout.tensor(shape)
+        if part.isMatrices { layout.align(to: 4 * CPUBackend.squareBlock) }
+        if part != .vectors, table.layers.indices.contains(index - 1) {
+          layerBytes[index - 1].append(start..<layout.byteCount)
+        }
       }
       ends[part] = layout.byteCount
     }
+    self.layerBytes = layerBytes
     productBytes = 0..<ends[.products]!
     logitBytes = productBytes.upperBound..<ends[.logits]!
     vectorBytes = logitBytes.upperBound..<ends[.vectors]!
@@ -79,16 +92,42 @@ public struct ModelWeights: Sendable {
     self.stack = stack
     (named, productBytes) = (other.named, other.productBytes)
     (logitBytes, vectorBytes) = (other.logitBytes, other.vectorBytes)
+    layerBytes = other.layerBytes
   }
 
-  /// The same weights, but those that products read at their place in `arena`, whose elements are
-  /// of `type`.
-  func readingProducts(in arena: Arena, as type: DataType) -> ModelWeights {
-    func place(_ tensor: Tensor) -> Tensor { tensor.counterpart(in: arena, as: type) }
-    return ModelWeights(
+  /// The same weights at other places: those that products read, and the others.
+  package func moving(products: (Tensor) -> Tensor, others: (Tensor) -> Tensor) -> ModelWeights {
+    ModelWeights(
       self,
       stack: stack.map(
-        projection: place, bias: { $0 }, norm: { $0 }, unit: { $0.movingWeights(place) }))
+        projection: products, bias: others, norm: others,
+        unit: { $0.moving(products: products, others: others) }))
+  }
+
+  /// The parts of `bytes` that passes read in the type of products, and those that they read as float32:
+  /// norms, biases, mask logits, and W of an MGLU, which is read under its masks.
+  ///
+  /// - Parameters:
+  ///   - bytes: A stretch of the arena.
+  ///   - type: The type of products. Where that is float32, all is.
+  package func bytesRead(
+    in bytes: Range<Int>, productType type: DataType
+  ) -> (narrow: [Range<Int>], exact: [Range<Int>]) {
+    if type == .float32 { return ([], [bytes]) }
+    var exact = layers.compactMap(\.unit.masked).map { unit in
+      unit.weight.byteOffset..<unit.weight.byteOffset + unit.weight.byteCount
+    }.sorted { $0.lowerBound < $1.lowerBound }
+    exact.append(productBytes.upperBound..<Int.max)
+    var narrow: [Range<Int>] = []
+    var end = productBytes.lowerBound
+    for exact in exact {
+      narrow.append(end..<exact.lowerBound)
+      end = exact.upperBound
+    }
+    func parts(_ ranges: [Range<Int>]) -> [Range<Int>] {
+      ranges.map { bytes.clamped(to: $0) }.filter { !$0.isEmpty }
+    }
+    return (parts(narrow), parts(exact))
   }
 }
 

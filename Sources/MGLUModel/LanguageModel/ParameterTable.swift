@@ -70,15 +70,15 @@ extension ParameterTable {
       + (untiedHead ?? [])
   }
 
-  /// What lies together in memory, part by part and in the order of the arena, which a checkpoint's
-  /// moments depend on: embedding and head, then block by block, routers behind the matrices.
-  func inArena(_ part: ArenaPart) -> [[Parameter]] {
-    let blocks = layers.flatMap { layer in
+  /// What lies together in memory, in the order of the arena: embedding and head, then each layer with
+  /// routers behind the matrices, then the final norm.
+  func inArena(_ part: ArenaPart) -> [[[Parameter]]] {
+    let layers = layers.map { layer in
       let all = layer.inFileOrder
       return all.filter { $0[0].role != .router } + all.filter { $0[0].role == .router }
     }
-    let all = [embedding] + (untiedHead.map { [$0] } ?? []) + blocks + [[norm]]
-    return all.filter { ArenaPart($0[0]) == part }
+    let all = [[embedding] + (untiedHead.map { [$0] } ?? [])] + layers + [[[norm]]]
+    return all.map { section in section.filter { ArenaPart($0[0]) == part } }
   }
 }
 
@@ -93,6 +93,9 @@ enum ArenaPart: CaseIterable {
   case vectors
   /// Fixed masks.
   case untrained
+
+  /// Whether layers have matrices in it that are trained.
+  var isMatrices: Bool { self == .products || self == .logits }
 
   init(_ parameter: Parameter) {
     self =

@@ -21,7 +21,7 @@ extension AdamW {
 
   /// Memory of the host for the moments of all parameters: the optimizer's own where it is that.
   func hostMoments(_ model: LanguageModel) -> HostMoments {
-    func arena(_ share: ArenaShare) -> Arena {
+    func arena(_ share: ArenaParts) -> Arena {
       if communicator == nil, share.arena.isHostVisible { return share.arena }
       return model.backend.host.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena
     }
@@ -41,18 +41,44 @@ extension AdamW {
   }
 
   private func move(_ moments: HostMoments?, _ model: LanguageModel, toHost: Bool) throws {
-    let backend = model.backend
     for (host, share) in [(moments?.first, firstMoment), (moments?.second, secondMoment)] {
-      if let host, host !== share.arena {
-        for own in shares.bytes(of: communicator?.group.rank ?? 0) {
-          let (inside, outside) = (share.floats(inBytes: own), host.floats(inBytes: own))
-          backend.copy(toHost ? inside : outside, into: toHost ? outside : inside)
-        }
+      try move(host, share, of: shares.bytes, on: model.backend, toHost: toHost)
+    }
+  }
+
+  /// Brings the parameters that ranks share to rank 0's host. All ranks must call it.
+  func gatherParameters(_ model: LanguageModel) throws {
+    try moveParameters(model, toHost: true)
+  }
+
+  /// Gives each rank its share of the parameters on rank 0's host, and what it has whole of them. All ranks
+  /// must call it.
+  package func scatterParameters(_ model: LanguageModel) throws {
+    try moveParameters(model, toHost: false)
+    try model.gatherRest(in: shares)
+  }
+
+  private func moveParameters(_ model: LanguageModel, toHost: Bool) throws {
+    let host = rank == 0 ? model.weights.arena : nil
+    try move(
+      host, model.masterParameters, of: shares.allBytes, on: model.backend, toHost: toHost)
+  }
+
+  /// Moves an arena of rank 0's host, which other ranks do not have, to the shares of all ranks, or back.
+  private func move(
+    _ host: Arena?, _ share: ArenaParts, of bytes: (_ rank: Int) -> [Range<Int>],
+    on backend: any TrainingBackend, toHost: Bool
+  ) throws {
+    if let host, host !== share.arena {
+      for own in bytes(rank) {
+        let (inside, outside) = (share.elements(inBytes: own), host.floats(inBytes: own))
+        backend.copy(toHost ? inside : outside, into: toHost ? outside : inside)
       }
-      guard let communicator, let staging = sum.staging else { continue }
+    }
+    if let communicator, let staging = sum.staging {
       // Through memory of the device, because a transport may reach no other.
       for peer in 1..<communicator.group.size {
-        for bytes in Self.pieces(of: shares.bytes(of: peer), byteCount: staging.byteCount) {
+        for bytes in Self.pieces(of: bytes(peer), byteCount: staging.byteCount) {
           let staged = staging.floats(inBytes: 0..<bytes.count)
           if let host {
             let outside = host.floats(inBytes: bytes)
@@ -60,8 +86,8 @@ extension AdamW {
             let part = Transfer(staged, peer: peer)
             communicator.exchange(sends: toHost ? [] : [part], receives: toHost ? [part] : [])
             if toHost { backend.copy(staged, into: outside) }
-          } else if peer == communicator.group.rank {
-            let part = Transfer(share.floats(inBytes: bytes), peer: 0)
+          } else if peer == rank {
+            let part = Transfer(share.elements(inBytes: bytes), peer: 0)
             communicator.exchange(sends: toHost ? [part] : [], receives: toHost ? [] : [part])
           }
           try communicator.finish()

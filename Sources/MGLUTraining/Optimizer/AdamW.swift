@@ -43,9 +43,11 @@ public struct AdamW: Sendable {
   /// Which part of the parameters each rank steps.
   let shares: ParameterShares
   /// The moments of the own share.
-  let firstMoment: ArenaShare
-  let secondMoment: ArenaShare
+  let firstMoment: ArenaParts
+  let secondMoment: ArenaParts
   let communicator: (any Communicator)?
+  /// Whether the ranks share the parameters, too.
+  private let isSharded: Bool
   private let backend: any TrainingBackend
   private let squaredBlocks: Tensor
   private let squaredNorm: Tensor
@@ -53,7 +55,7 @@ public struct AdamW: Sendable {
   /// What passes read of every rank's share of a stage, by rank.
   private let readParameters: [[[Tensor]]]
 
-  private var rank: Int { communicator?.group.rank ?? 0 }
+  var rank: Int { communicator?.group.rank ?? 0 }
 
   /// The global norm of the gradients of the last step, before clipping, once the backend is done.
   public var gradientNorm: Double { hostSquaredNorm.doubles[0].squareRoot() }
@@ -67,7 +69,7 @@ public struct AdamW: Sendable {
   ///
   /// - Parameters:
   ///   - settings: The settings.
-  ///   - model: The model, the same on every rank.
+  ///   - model: The model, the same on every rank, or shared by the ranks of `communicator`.
   ///   - microBatches: How many gradients make a step.
   ///   - communicator: What connects the ranks, or `nil` for one.
   package init(
@@ -79,20 +81,26 @@ public struct AdamW: Sendable {
     self.settings = settings
     self.communicator = communicator
     let shares = ParameterShares(
-      of: model.weights, ranks: communicator?.group.size ?? 1,
-      block: type(of: backend).squareBlock)
+      of: model.deviceWeights, ranks: communicator?.group.size ?? 1)
     self.shares = shares
+    isSharded = model.sharded != nil
     let own = shares.bytes(of: communicator?.group.rank ?? 0)
-    gradients = Gradients(
-      arena: backend.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena,
-      accumulates: false)
+    gradients =
+      if isSharded {
+        Gradients(
+          backend.allocate {
+            ShardedMemory.gradients(of: model.deviceWeights, shares: shares, in: &$0)
+          },
+          accumulates: false)
+      } else {
+        Gradients(
+          arena: backend.allocate { $0.tensor([model.trainedByteCount / 4]) }.arena,
+          accumulates: false)
+      }
     sum = GradientSum(
-      gradients, shares: shares, microBatches: microBatches, on: backend,
+      gradients, shares: shares, microBatches: microBatches, isSharded: isSharded, on: backend,
       communicator: communicator)
-    func share() -> ArenaShare {
-      let count = own.reduce(0) { $0 + $1.count } / 4
-      return ArenaShare(own, in: backend.allocate { $0.tensor([count]) }.arena)
-    }
+    func share() -> ArenaParts { backend.allocate { ArenaParts(own, in: &$0) } }
     firstMoment = share()
     secondMoment = share()
     (squaredBlocks, squaredNorm) = backend.allocate { layout in
@@ -104,8 +112,12 @@ public struct AdamW: Sendable {
     hostSquaredNorm =
       squaredNorm.arena.isHostVisible
       ? squaredNorm : backend.allocateShared { $0.tensor([1], .float64) }
-    readParameters = shares.stages.map { stage in
-      guard let group = communicator?.group else { return [] }
+    // Layers of a model that ranks share are gathered when they are read.
+    let isSharded = isSharded
+    readParameters = shares.stages.enumerated().map { index, stage in
+      guard let group = communicator?.group, !isSharded || index == shares.stages.count - 1 else {
+        return []
+      }
       let runs = stage.map { model.parametersRead(in: $0) }
       return (0..<group.size).map { rank in runs.flatMap { $0[rank] } }
     }
@@ -121,19 +133,17 @@ public struct AdamW: Sendable {
     round: Int, _ pass: (_ gradients: Gradients, _ completed: (_ layer: Int) -> Void) -> Void
   ) {
     let last = shares.stages.count - 1
+    var previous = Milestone.reached
     pass(sum.gradients(ofRound: round)) { layer in
+      guard layer < last else { return }
       // The last layer's come first.
-      if layer < last { _ = add(last - 1 - layer, round: round) }
+      let added = add(last - 1 - layer, round: round)
+      // Those of the next layer take the place of the previous one's.
+      if isSharded { backend.wait(for: previous) }
+      previous = added
     }
     // The next pass writes where this one's gradients are sent from, and a step reads the sums.
     backend.wait(for: add(last, round: round))
-  }
-
-  /// Adds up the gradients of other ranks in a round in which this one has no micro-batch.
-  ///
-  /// - Parameter round: The round, from 0.
-  package func addGradientsOfOthers(round: Int) {
-    for stage in shares.stages.indices { backend.wait(for: add(stage, round: round)) }
   }
 
   /// Adds a stage of a round's gradients to the sum, beside what is asked for afterwards; in the last
@@ -149,7 +159,7 @@ public struct AdamW: Sendable {
       guard round == sum.rounds - 1 else { return }
       for run in shares.stages[stage] where !run.bytes[rank].isEmpty {
         backend.sumsOfSquares(
-          sum.sum.floats(inBytes: run.bytes[rank]), into: squaredBlocks[run.blocks[rank]])
+          sum.sum.elements(inBytes: run.bytes[rank]), into: squaredBlocks[run.blocks[rank]])
       }
       guard stage == shares.stages.count - 1 else { return }
       communicator.allGather(
@@ -163,7 +173,7 @@ public struct AdamW: Sendable {
   /// so that its origin can be looked for.
   ///
   /// Each rank updates its share, and gets what passes read of the shares of others: in the order in
-  /// which the next pass reads them, while it begins.
+  /// which the next pass reads them, while it begins. Layers that ranks share it gets when it reads them.
   ///
   /// - Parameters:
   ///   - model: The model that this state was made for.
@@ -171,28 +181,30 @@ public struct AdamW: Sendable {
   ///   - step: The number of this step, from 1.
   public func step(_ model: LanguageModel, learningRate: Double, step: Int) {
     if communicator == nil {
-      backend.sumsOfSquares(sum.sum.floats(inBytes: 0..<shares.byteCount), into: squaredBlocks)
+      backend.sumsOfSquares(sum.sum.elements(inBytes: 0..<shares.byteCount), into: squaredBlocks)
     }
     backend.addSums(squaredBlocks, into: squaredNorm)
     if hostSquaredNorm.arena !== squaredNorm.arena {
       backend.copy(squaredNorm, into: hostSquaredNorm)
     }
+    model.sharded?.forget()
     var arrivals: [Milestone] = []
     for stage in shares.stages.indices.reversed() {
       for run in shares.stages[stage] {
         update(model, run.bytes[rank], learningRate: learningRate, step: step)
       }
-      guard let communicator else { continue }
       let read = readParameters[stage]
+      guard let communicator, !read.isEmpty else { continue }
       arrivals.append(backend.aside { communicator.allGather(read, named: "parameters \(stage)") })
     }
     model.expectParameters(arrivals)
+    model.sharded?.bring(0)
   }
 
   private func update(
     _ model: LanguageModel, _ range: Range<Int>, learningRate: Double, step: Int
   ) {
-    let weights = model.weights
+    let weights = model.deviceWeights
     for (bytes, decay) in [
       (weights.productBytes, settings.weightDecay), (weights.logitBytes, settings.weightDecay),
       (weights.vectorBytes, 0),
@@ -200,10 +212,10 @@ public struct AdamW: Sendable {
       let bytes = range.clamped(to: bytes)
       if bytes.isEmpty { continue }
       backend.adamW(
-        model.masterParameters.floats(inBytes: bytes),
-        gradient: sum.sum.floats(inBytes: bytes),
-        firstMoment: firstMoment.floats(inBytes: bytes),
-        secondMoment: secondMoment.floats(inBytes: bytes), copy: model.productCopies(of: bytes),
+        model.masterParameters.elements(inBytes: bytes),
+        gradient: sum.sum.elements(inBytes: bytes),
+        firstMoment: firstMoment.elements(inBytes: bytes),
+        secondMoment: secondMoment.elements(inBytes: bytes), copy: model.productCopies(of: bytes),
         squaredNorm: squaredNorm,
         step: AdamWStep(
           learningRate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,

@@ -6,12 +6,13 @@ import MGLUModel
 /// In round j rank r computes micro-batch j R + r of R ranks. As soon as a stage of the round's gradient
 /// is complete, every rank sends each other its share of the stage, and adds what arrives to its own share
 /// of the sum, row by row, beside the rest of the backward pass. That moves the bytes of a reduce-scatter.
+/// Where gradients of layers take turns in the same memory, that of the last layer but one is free again then.
 /// A single rank adds the whole, and a single micro-batch is its own sum.
 package struct GradientSum: Sendable {
   /// How many micro-batches are computed side by side, round by round.
   package let rounds: Int
   /// The own share of the sum, complete after the last round.
-  let sum: ArenaShare
+  let sum: ArenaParts
 
   private let microBatches: Int
   private let gradients: Gradients
@@ -30,10 +31,11 @@ package struct GradientSum: Sendable {
   ///   - gradients: Where passes leave the gradient of a micro-batch.
   ///   - shares: Which part of them each rank has.
   ///   - microBatches: How many gradients a step has.
+  ///   - isSharded: Whether gradients of layers take turns in the same memory.
   ///   - backend: What computes.
   ///   - communicator: What connects the ranks, or `nil` for one.
   init(
-    _ gradients: Gradients, shares: ParameterShares, microBatches: Int,
+    _ gradients: Gradients, shares: ParameterShares, microBatches: Int, isSharded: Bool,
     on backend: any TrainingBackend, communicator: (any Communicator)?
   ) {
     let ranks = communicator?.group.size ?? 1
@@ -43,14 +45,12 @@ package struct GradientSum: Sendable {
     self.shares = shares
     self.backend = backend
     self.communicator = communicator
-    // Over one round the gradient's own memory holds the sum.
-    if rounds == 1 {
-      sum = ArenaShare([0..<shares.byteCount], in: gradients.arena)
+    // Over one round the gradient's own memory holds the sum, where it stays.
+    if rounds == 1, !isSharded {
+      sum = ArenaParts(gradients.arena)
     } else {
       let own = shares.bytes(of: communicator?.group.rank ?? 0)
-      sum = ArenaShare(
-        own,
-        in: backend.allocate { $0.tensor([own.reduce(0) { $0 + $1.count } / 4]) }.arena)
+      sum = backend.allocate { ArenaParts(own, in: &$0) }
     }
     staging =
       ranks == 1
@@ -63,8 +63,10 @@ package struct GradientSum: Sendable {
   }
 
   /// Bytes of the sum and of what arrives, beside the gradients, on the rank that has most.
-  static func byteCount(_ shares: ParameterShares, ranks: Int, microBatches: Int) -> Int {
-    let sum = microBatches > ranks ? shares.largest : 0
+  static func byteCount(
+    _ shares: ParameterShares, ranks: Int, microBatches: Int, isSharded: Bool
+  ) -> Int {
+    let sum = microBatches > ranks || isSharded ? shares.largest : 0
     return sum + (ranks == 1 ? 0 : ranks * piece(shares, ranks: ranks))
   }
 
@@ -80,9 +82,9 @@ package struct GradientSum: Sendable {
     guard let communicator, let staging else {
       guard round > 0 else { return }
       let all = 0..<shares.byteCount
-      let gradient = gradients.arena.floats(inBytes: all)
+      let gradient = gradients.floats(inBytes: all)
       return backend.addRows(
-        gradient.reshaped([1, gradient.count]), into: sum.floats(inBytes: all), accumulates: true)
+        gradient.reshaped([1, gradient.count]), into: sum.elements(inBytes: all), accumulates: true)
     }
     let group = communicator.group
     let present = min(group.size, microBatches - round * group.size)
@@ -95,7 +97,7 @@ package struct GradientSum: Sendable {
           let start = min(share.lowerBound + offset, share.upperBound)
           return start..<min(start + piece, share.upperBound)
         }
-        func gradient(_ rank: Int) -> Tensor { gradients.arena.floats(inBytes: part(rank)) }
+        func gradient(_ rank: Int) -> Tensor { gradients.floats(inBytes: part(rank)) }
         let own = part(group.rank)
         let rows = staging.floats(inBytes: 0..<present * own.count)
           .reshaped([present, own.count / 4])
@@ -106,7 +108,7 @@ package struct GradientSum: Sendable {
           named: "gradients \(stage).\(index) from \(offset) of \(present)")
         guard !own.isEmpty else { continue }
         if group.rank < present { backend.copy(gradient(group.rank), into: row(group.rank)) }
-        backend.addRows(rows, into: sum.floats(inBytes: own), accumulates: round > 0)
+        backend.addRows(rows, into: sum.elements(inBytes: own), accumulates: round > 0)
       }
     }
   }

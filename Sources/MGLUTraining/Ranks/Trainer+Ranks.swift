@@ -53,6 +53,29 @@ extension Trainer {
     }
   }
 
+  /// The least of the numbers that ranks have.
+  func agreedMinimum(_ own: Int?) throws(CommunicationError) -> Int? {
+    guard let group = communicator?.group else { return own }
+    let all = try group.allGather(Array((own.map(String.init) ?? "").utf8))
+    return all.compactMap { Int(String(decoding: $0, as: UTF8.self)) }.min()
+  }
+
+  /// The name of the first parameter, in an order of them, of which an arena holds a number that is not
+  /// finite. Each rank looks at its own share, and all at what the others have found.
+  func firstNonFinite(in share: ArenaParts, _ order: [Int]) throws -> String? {
+    let parameters = model.deviceWeights.named
+    let own = optimizer.shares.allBytes(of: optimizer.rank)
+    let place = order.firstIndex { index in
+      let tensor = parameters[index].tensor
+      let bytes = tensor.byteOffset..<tensor.byteOffset + tensor.byteCount
+      return own.contains { part in
+        let elements = share.elements(ifInBytes: part.clamped(to: bytes))
+        return elements.map { !model.backend.onHost($0).isFinite } ?? false
+      }
+    }
+    return try agreedMinimum(place).map { parameters[order[$0]].name }
+  }
+
   /// Lets rank 0 choose algorithms by measuring, where its backend has any to choose, and every rank
   /// take them up: with others it would round sums differently.
   func agreeOnAlgorithms(at step: Int) throws {
@@ -61,6 +84,8 @@ extension Trainer {
       try windows.draw(seed: configuration.seed, step: step, part: 0, into: activations.batch)
       model.lossAndGradients(activations, into: optimizer.gradients, scale: 1, teacher: teacher)
       try model.backend.finish()
+    } else {
+      model.accompany(isTraining: true)
     }
     let own = group.isLeader ? try JSONEncoder().encode(model.backend.tunedAlgorithms) : Data()
     let bytes = try group.broadcast(Array(own))

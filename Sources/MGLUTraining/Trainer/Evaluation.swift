@@ -85,6 +85,8 @@ public struct Evaluator {
       if !isOver, first < windows.consecutiveCount {
         predictions = try predictor.predict(
           windows, first..<min(first + part, windows.consecutiveCount))
+      } else {
+        predictor.accompany()
       }
       guard let all = try gathered(predictions, isOver: isOver) else { return nil }
       for prediction in all {

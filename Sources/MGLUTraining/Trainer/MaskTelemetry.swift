@@ -18,25 +18,29 @@ package struct MaskTelemetry {
   /// The file of a checkpoint with the bits of the last measurement.
   static let fileName = "mask_reference.bin"
 
+  private let model: LanguageModel
   private let units: [MaskedGatedLinearUnit]
   /// The step of the last measurement and its bits, 64 to a word, each layer from a word on.
   private(set) var reference: (step: Int, words: [UInt64])?
 
   /// Telemetry of a model, or `nil` if it has no masks.
   package init?(_ model: LanguageModel) {
-    units = model.weights.layers.compactMap(\.unit.masked)
+    self.model = model
+    units = model.deviceWeights.layers.compactMap(\.unit.masked)
     guard !units.isEmpty else { return nil }
   }
 
-  /// Measures the masks after `step`.
+  /// Measures the masks after `step`. Other ranks call ``LanguageModel/forEachLayer(_:)`` meanwhile.
   package mutating func measure(step: Int) -> Report {
     var words: [UInt64] = []
     var report = Report(ones: [], nearZero: [])
     var flips: [Double] = []
-    for unit in units {
+    model.forEachLayer { layer in
+      guard let unit = layer.unit.masked else { return }
       let first = words.count
       let count = Double(unit.maskLogits.count)
-      let near = unit.maskLogits.withFloats { Self.pack($0, into: &words) }
+      let logits = model.backend.onHost(unit.maskLogits)
+      let near = logits.withFloats { Self.pack($0, into: &words) }
       var (ones, changed) = (0, 0)
       for index in first..<words.count {
         ones += words[index].nonzeroBitCount

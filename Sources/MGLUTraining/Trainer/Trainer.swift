@@ -21,7 +21,7 @@ public final class Trainer {
   private let tokenizer: Tokenizer
   private let corpus: Corpus
   private let output: RunFolder?
-  /// Whether float32 parameters of other ranks' shares are those of an earlier step.
+  /// Whether float32 parameters of other ranks' shares, or those on the host, are of an earlier step.
   private var hasStaleMasters = false
   private var lock: FolderLock?
   /// Moments of a checkpoint that ranks are to get yet.
@@ -34,7 +34,8 @@ public final class Trainer {
   /// Memory for a run on `corpus`.
   ///
   /// - Parameters:
-  ///   - model: An initialized model, whose vocabulary is the tokenizer's.
+  ///   - model: An initialized model, whose vocabulary is the tokenizer's. The ranks of `communicator` may
+  ///     share its parameters.
   ///   - tokenizer: Makes tokens of text; stored beside the model.
   ///   - corpus: The tokens to learn from and to validate on.
   ///   - configuration: The settings.
@@ -67,6 +68,11 @@ public final class Trainer {
   ) throws {
     try configuration.validate()
     if let group = communicator?.group { try configuration.requireMicroBatches(for: group) }
+    guard model.sharded == nil || model.sharded?.communicator === communicator else {
+      throw TrainingError(
+        .setting, "a model whose parameters other ranks share",
+        remedy: "give the communicator that the model was made with")
+    }
     guard configuration.contextLength <= model.configuration.contextLength else {
       throw TrainingError(
         .setting,
@@ -220,6 +226,7 @@ public final class Trainer {
       savedStep = step
       guard let moments else { return }
       model.download()
+      defer { if step < configuration.steps { releaseWeights() } }
       try metrics?.sync()
       let path = try output.save(
         model, tokenizer: tokenizer, moments: moments, masks: telemetry?.referenceBytes,
@@ -227,8 +234,12 @@ public final class Trainer {
       observe(.saved(step: step, path: path))
     }
     func measureMasks() throws {
-      if telemetry != nil { model.download(model.weights.logitBytes) }
-      guard let report = telemetry?.measure(step: step) else { return }
+      guard let report = telemetry?.measure(step: step) else {
+        if output != nil, model.configuration.feedForward.unit.masks != nil, model.sharded != nil {
+          model.forEachLayer { _ in }
+        }
+        return
+      }
       try metrics?.append(.init(step: step, report))
     }
     func summary(interrupted: Bool) -> TrainingSummary {
@@ -309,7 +320,9 @@ public final class Trainer {
     for round in 0..<optimizer.sum.rounds {
       let part = round * ranks + rank
       guard part < configuration.gradientAccumulation else {
-        optimizer.addGradientsOfOthers(round: round)
+        optimizer.computeGradients(round: round) { _, completed in
+          model.accompany(isTraining: true, completed: completed)
+        }
         continue
       }
       if round > 0 { try collectLoss() }
@@ -325,25 +338,24 @@ public final class Trainer {
     try collectLoss()
     let loss = try sumOfLosses(losses)
     let norm = optimizer.gradientNorm
-    guard loss.isFinite, norm.isFinite else { throw nonFinite(loss: loss / tokens) }
+    guard loss.isFinite, norm.isFinite else { throw try nonFinite(loss: loss / tokens) }
     step += 1
     return (loss / tokens, norm)
   }
 
   /// The error of the first number that is not finite, with its place and a remedy.
-  private func nonFinite(loss: Double) -> TrainingError {
-    let place: String
-    model.download()
-    if let parameter = model.namedParameters.first(where: { !$0.tensor.isFinite }) {
-      place = "in the weights of \(parameter.name)"
-    } else if let found = model.firstNonFinite(activations) {
-      place = "in \(found)"
-    } else {
-      let gradients = Gradients(
-        arena: model.backend.onHost(optimizer.gradients.arena.floats).arena)
-      let last = model.trainedParameters.last { !gradients[$0.tensor].isFinite }
-      place = "in the gradient of \(last?.name ?? "the model")"
-    }
+  private func nonFinite(loss: Double) throws -> TrainingError {
+    let count = model.deviceWeights.named.count
+    let weight = try firstNonFinite(in: model.masterParameters, Array(0..<count))
+    let gradient = try firstNonFinite(in: optimizer.sum.sum, (0..<count).reversed())
+    let place =
+      if let weight {
+        "in the weights of \(weight)"
+      } else if let found = model.firstNonFinite(activations) {
+        "in \(found)"
+      } else {
+        "in the gradient of \(gradient ?? "the model")"
+      }
     return TrainingError(
       .nonFinite,
       "step \(step + 1): the \(loss.isFinite ? "gradient" : "loss") is not finite: "
@@ -359,15 +371,32 @@ public final class Trainer {
     try requireAgreement(data: [corpus.training.fingerprint, corpus.validation.fingerprint])
     step = try agreedStep(step)
     let isRestored = try isAgreed(restored != nil)
-    try model.broadcast(through: communicator)
+    if model.sharded == nil {
+      try model.broadcast(through: communicator)
+    } else {
+      try optimizer.scatterParameters(model)
+      releaseWeights()
+    }
     if isRestored { try optimizer.scatter(restored, model) }
     restored = nil
     if step < configuration.steps { try agreeOnAlgorithms(at: step) }
   }
 
+  /// Brings the float32 parameters to every rank, or, where ranks share them, to rank 0's host.
   private func gatherMasters() throws {
     guard let communicator, hasStaleMasters else { return }
-    try model.gatherMasters(in: optimizer.shares, through: communicator)
+    if model.sharded == nil {
+      try model.gatherMasters(in: optimizer.shares, through: communicator)
+    } else {
+      try optimizer.gatherParameters(model)
+    }
     hasStaleMasters = false
+  }
+
+  /// Frees the parameters on the host where ranks share them.
+  private func releaseWeights() {
+    guard model.sharded != nil else { return }
+    model.releaseWeights()
+    hasStaleMasters = true
   }
 }

@@ -24,31 +24,46 @@ public struct TrainingMemory: Sendable, Equatable {
   ///   - purpose: What activations are kept for.
   ///   - microBatches: How many gradients make a step.
   ///   - ranks: How many ranks share the step.
+  ///   - isSharded: Whether they share the parameters, too.
   ///   - backend: What computes.
   public init(
     _ configuration: ModelConfiguration, sequences: Int, length: Int,
     purpose: ActivationPurpose, microBatches: Int = 1, ranks: Int = 1,
-    on backend: any TrainingBackend
+    isSharded: Bool = false, on backend: any TrainingBackend
   ) {
-    var weights: ModelWeights?
-    parameters = ArenaLayout.measure { layout in
-      weights = ModelWeights(
-        configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
+    var layout = ArenaLayout()
+    let weights = ModelWeights(
+      configuration, vocabularyMultiple: backend.vocabularyMultiple, in: &layout)
+    let type = backend.productType
+    let shares = ParameterShares(of: weights, ranks: ranks)
+    let isSharded = isSharded && ranks > 1
+    if isSharded {
+      func measured(_ describe: (inout ArenaLayout) -> ArenaParts) -> ArenaParts {
+        var layout = ArenaLayout()
+        return describe(&layout)
+      }
+      let ofRanks = (0..<ranks).map { shares.layerBytes(of: $0).reduce(0) { $0 + $1.count } }
+      let memory = ShardedMemory(
+        weights, shares: shares, rank: ofRanks.indices.max { ofRanks[$0] < ofRanks[$1] } ?? 0,
+        productType: type, allocate: measured)
+      parameters = memory.masters.byteCount + memory.exactLayers.byteCount
+      copies = (memory.copies?.byteCount ?? 0) + (memory.narrowLayers?.byteCount ?? 0)
+      gradients =
+        measured { ShardedMemory.gradients(of: weights, shares: shares, in: &$0) }.byteCount
+        + GradientSum.byteCount(
+          shares, ranks: ranks, microBatches: microBatches, isSharded: true)
+    } else {
+      parameters = layout.byteCount
+      copies = type == .float32 ? 0 : weights.productBytes.count / 4 * type.byteCount
+      gradients =
+        shares.byteCount
+        + GradientSum.byteCount(
+          shares, ranks: ranks, microBatches: microBatches, isSharded: false)
     }
-    let productBytes = weights?.productBytes.count ?? 0
-    copies =
-      backend.productType == .float32 ? 0 : productBytes / 4 * backend.productType.byteCount
-    let shares = weights.map {
-      ParameterShares(of: $0, ranks: ranks, block: type(of: backend).squareBlock)
-    }
-    gradients =
-      shares.map {
-        $0.byteCount + GradientSum.byteCount($0, ranks: ranks, microBatches: microBatches)
-      } ?? 0
-    moments = 2 * (shares?.largest ?? 0)
+    moments = 2 * shares.largest
     let plan = ActivationPlan(
       configuration, sequences: sequences, length: length, purpose: purpose,
-      type: backend.productType, vocabularyRows: weights?.head.rows ?? 0)
+      type: backend.productType, vocabularyRows: weights.head.rows)
     activations = ArenaLayout.measure { layout in
       _ = ModelActivations(plan, batch: nil, in: &layout)
     }

@@ -15,6 +15,12 @@ protocol WindowPredictor {
 
   /// Predicts the tokens of some of `windows`, which are at most ``windowsAtATime``, in their order.
   func predict(_ windows: BatchSampler, _ range: Range<Int>) throws -> [Prediction]
+  /// Takes part in what ranks exchange while others predict.
+  func accompany()
+}
+
+extension WindowPredictor {
+  func accompany() {}
 }
 
 /// The passes of training.
@@ -25,6 +31,8 @@ struct TrainingPredictor: WindowPredictor {
   var windowsAtATime: Int { activations.sequences }
   var length: Int { activations.length }
   var vocabularySize: Int { model.configuration.vocabularySize }
+
+  func accompany() { model.accompany(isTraining: false) }
 
   func predict(_ windows: BatchSampler, _ range: Range<Int>) throws -> [Prediction] {
     try windows.consecutive(from: range.lowerBound, into: activations.batch)

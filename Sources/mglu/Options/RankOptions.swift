@@ -8,6 +8,12 @@ struct RankOptions: ParsableArguments {
   var gpus: GPUCount?
   @Option(help: "Work in this many processes of this machine, on the CPU.") var ranks: Int?
 
+  /// What `--shard` does, for the commands that have it.
+  static let shardHelp: ArgumentHelp = """
+    Share parameters and gradients among the GPUs or processes, too, as FSDP does: more exchanges, in \
+    less memory, with equal results.
+    """
+
   /// A number of GPUs.
   enum GPUCount: ExpressibleByArgument, Equatable {
     case all
