@@ -106,7 +106,8 @@ struct TrainCommand: ParsableCommand {
     try trainer.prepareOutput(resume: resume) { progress.show($0) }
     progress.note(
       backend.summary
-        + (communicator.map { ", \($0.group.size) ranks over \($0.summary)" } ?? ""))
+        + (communicator.map { ", \($0.group.size) ranks over \($0.summary)" } ?? "")
+        + (model.sharded == nil ? "" : ", sharing the parameters"))
     if shard, model.sharded == nil {
       progress.note("--shard: one process has the whole model, as without it")
     }

@@ -38,6 +38,31 @@ import Testing
     #expect(try mglu(["plan", "--gpus", "2", "--link-bandwidth", "0"]).status == 64)
   }
 
+  /// Each of several GPUs needs less the more there are, and least where they share the parameters.
+  @Test func sharedParametersTakeLessMemory() throws {
+    func bytes(_ more: [String]) throws -> (single: Int, each: [Int], milliseconds: [Double]) {
+      let result = try mglu(
+        [
+          "plan", "--batch-size", "1", "--layers", "12", "--gpus", "1,2,8", "--link-bandwidth", "1",
+          "--json",
+        ] + more)
+      #expect(result.status == 0, "\(result.errors)")
+      let plan = try result.json()
+      let rows = try #require(plan["scaling"] as? [[String: Any]])
+      return (
+        try #require((plan["bytes"] as? [String: Int])?["total"]),
+        try rows.map { try #require($0["bytes"] as? Int) },
+        try rows.map { try #require($0["milliseconds_per_step"] as? Double) }
+      )
+    }
+    let (whole, shared) = (try bytes([]), try bytes(["--shard"]))
+    #expect(whole.each[0] == whole.single && shared.each[0] == shared.single)
+    #expect(whole.each[2] < whole.each[1])
+    #expect(shared.each[1] < whole.each[1] && shared.each[2] < shared.each[1])
+    #expect(shared.each[2] < whole.each[2] / 2)
+    #expect(try mglu(["plan", "--shard"]).status == 64)
+  }
+
   @Test func whatCannotFitIsRefusedWithTheFlagsThatHelp() throws {
     let plan = try mglu(["plan", "--preset", "llama-3.1-8b"])
     #expect(plan.status == 1 && plan.output.contains("activations"))

@@ -65,6 +65,39 @@ import Testing
     }
   }
 
+  /// Ranks that share the parameters, of a new model and of one in a folder.
+  @Test func ranksShareParameters() throws {
+    try withText { folder, text in
+      func train(_ name: String, _ more: [String]) throws -> String {
+        let result = try mglu(arguments(text, "\(folder)/\(name)", ["--steps", "6"] + more))
+        #expect(result.status == 0, "\(result.errors)")
+        return result.errors
+      }
+      let alone = try train("1", ["--shard"])
+      #expect(alone.contains("--shard: one process has the whole model"))
+      let shared = try train("3", ["--ranks", "3", "--shard", "--save-every", "2"])
+      #expect(shared.contains("3 ranks over TCP, sharing the parameters"))
+      #expect(try model(folder + "/3") == model(folder + "/1"))
+    }
+    try withText { folder, text in
+      let all = ["--gradient-accumulation", "2", "--threads", "1", "--steps", "3"]
+      _ = try mglu(CommandTests.train(text, folder + "/first", all).filter { !$0.isEmpty })
+      for (name, more) in [("a", []), ("b", ["--ranks", "2", "--shard"])] {
+        let result = try mglu(
+          ["train", "--data", text, "--init", folder + "/first", "--output", "\(folder)/\(name)"]
+            + all + more)
+        #expect(result.status == 0, "\(result.errors)")
+      }
+      #expect(try model(folder + "/a") == model(folder + "/b"))
+    }
+    let bench = try mglu([
+      "bench", "train", "--units", "swimglu:2", "--batch-size", "1", "--steps", "1", "--threads",
+      "1", "--ranks", "2", "--shard", "--json",
+    ])
+    #expect(bench.status == 0, "\(bench.errors)")
+    #expect(try bench.json()["shard"] as? Bool == true)
+  }
+
   /// Ctrl-C saves, once, and the run goes on with another number of ranks.
   @Test func aSignalReachesEveryRank() throws {
     try withText { folder, text in

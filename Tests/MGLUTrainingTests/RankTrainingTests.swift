@@ -106,10 +106,15 @@ import Testing
     func files(_ folder: String) throws -> [String: Data] {
       let paths = try #require(FileManager.default.subpaths(atPath: folder))
       return try Dictionary(
-        uniqueKeysWithValues: paths.filter {
-          $0.hasSuffix(".safetensors") || $0.hasSuffix(".bin") || $0.hasSuffix("metrics.jsonl")
-        }
-        .map { ($0, try Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0))) })
+        uniqueKeysWithValues: paths.filter { path in
+          [".safetensors", ".bin", "metrics.jsonl"].contains { path.hasSuffix($0) }
+        }.map { ($0, try Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0))) }
+      ).mapValues { data in
+        // Times alone differ.
+        String(data: data, encoding: .utf8).map { text in
+          Data(text.replacing(/"tokens_per_second":[^,}]*/, with: "").utf8)
+        } ?? data
+      }
     }
     try withTemporaryFolder { folder in
       _ = try Self.outcomes(unit, ranks: 1, steps: 12, in: folder + "/one")
@@ -127,7 +132,8 @@ import Testing
           _ = try trainer.run(isCancelled: { trainer.step == last && last < 12 })
         }.map { try $0.get() }
       }
-      #expect(try files(several).filter { one.keys.contains($0.key) } == one)
+      let found = try files(several)
+      for (name, data) in one { #expect(found[name] == data, "\(name)") }
     }
   }
 

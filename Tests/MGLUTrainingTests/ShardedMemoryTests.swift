@@ -1,6 +1,5 @@
 import MGLUTestSupport
 import MGLUTraining
-import Synchronization
 import Testing
 
 /// What ranks that share the parameters hold, as it is allocated, against what is promised.
@@ -47,46 +46,53 @@ import Testing
     }.map { try $0.get() }
   }
 
+  /// Bytes that a rank may hold, from the shape alone.
+  private static func promise(_ unit: FeedForwardUnitKind) throws -> Int {
+    let block = 64 << 10
+    func blocks(_ bytes: Int) -> Int { (bytes + block - 1) / block * block }
+    /// Ranks have whole blocks each.
+    func share(_ bytes: Int) -> Int { (blocks(bytes) / block + ranks - 1) / ranks * block }
+    var (matrices, logits, fixed, table, vectors) = (0, 0, 0, 0, 0)
+    for parameter in shape(unit).parameterTable.parameters {
+      let bytes = 4 * parameter.count
+      switch parameter.role {
+      case .maskLogits where parameter.isTrained: logits += bytes / layers
+      case .maskLogits: fixed += bytes / layers
+      case .embedding, .head: table += bytes
+      case .norm, .bias: vectors += bytes
+      default: matrices += bytes / layers
+      }
+    }
+    let layer = blocks(matrices) + blocks(logits)
+    // Parameters, the sum of gradients and both moments; of what is fixed parameters alone. What is whole
+    // for passes has its parameters there.
+    let shares =
+      layers * (4 * (share(matrices) + share(logits)) + fixed / ranks)
+      + 3 * (share(table) + share(vectors))
+    // Two layers and the rest, of parameters and of gradients.
+    let whole = 2 * (2 * layer + fixed) + 2 * (blocks(table) + vectors)
+    let arriving = ranks * [matrices, logits, table].map(share).max()!
+    let activations = TrainingMemory(
+      shape(unit), sequences: 1, length: 8, purpose: .training, on: try CPUBackend(threads: 1)
+    ).activations
+    return shares + whole + arriving + activations
+  }
+
   @Test(arguments: [
     FeedForwardUnitKind.glu, .mglu(.init(count: 2)), .mglu(.init(count: 2, kind: .fixed)),
   ])
   func ranksHoldTheirShare(unit: FeedForwardUnitKind) throws {
-    let (ranks, layers) = (Self.ranks, Self.layers)
-    let backend = try CPUBackend(threads: 1)
-    let held = try Self.held(unit, isSharded: true, microBatches: ranks)
-    // By name, from the shape alone.
-    var (layer, fixed, rest) = (0, 0, 0)
-    for parameter in Self.shape(unit).parameterTable.parameters {
-      let bytes = 4 * parameter.count
-      if !parameter.isTrained {
-        fixed += bytes / layers
-      } else if parameter.name.hasPrefix("model.layers."), parameter.shape.count > 1 {
-        layer += bytes / layers
-      } else {
-        rest += bytes
-      }
-    }
-    // Parameters, the sum of gradients and two moments; of what is fixed parameters alone.
-    let shares = (layers * (4 * layer + fixed) + 3 * rest) / ranks
-    // Two layers of parameters and of gradients, and the rest of both.
-    let whole = 2 * (2 * layer + fixed) + 2 * rest
-    // What the ranks send of the largest run arrives at once.
-    let arriving = max(layer, rest)
-    let activations = TrainingMemory(
-      Self.shape(unit), sequences: 1, length: 8, purpose: .training, on: backend
-    ).activations
-    // Each layer's matrices and logits end at a block of 64 KiB, and shares consist of blocks: for each of
-    // these runs, in shares and slots, two blocks at most. Tables of rotations and sums take a few KiB.
-    let slack = (2 * layers * 4 + 2 * 4 + 8) * 2 * (64 << 10)
-    let promise = shares + whole + arriving + activations
+    let held = try Self.held(unit, isSharded: true, microBatches: Self.ranks)
+    let promise = try Self.promise(unit)
     for (rank, held) in held.enumerated() {
-      #expect(held.between <= promise + slack, "rank \(rank)")
-      // Rank 0 begins with all parameters.
-      if rank > 0 { #expect(held.peak == held.between) }
+      // Tables of rotations, what tells a pass its tokens, and alignment.
+      #expect(held.between <= promise + 64 << 10, "rank \(rank)")
+      // Rank 0 begins with all parameters; others never have them.
+      if rank > 0 { #expect(held.peak < held.between + 4096) }
     }
     // The bound tells something: whole parameters alone would be beyond it.
-    let unsharded = try Self.held(unit, isSharded: false, microBatches: ranks)
-    for held in unsharded { #expect(held.between > promise + slack) }
+    let unsharded = try Self.held(unit, isSharded: false, microBatches: Self.ranks)
+    for held in unsharded { #expect(held.between > promise + 64 << 10) }
   }
 
   /// The plan and what is allocated differ by the same few tables, whether ranks share the parameters or not.

@@ -97,8 +97,8 @@ public final class LanguageModel: Sendable {
   /// The parameters on the host, float32: those that are computed with, or, where the backend's
   /// memory is another, what ``upload()`` and ``download(_:)`` exchange with it.
   ///
-  /// Where ranks share them, they are there from when they are asked for until ``releaseWeights()``, zero
-  /// at first: rank 0's are what a run begins with, and what it has come to at its end.
+  /// Where ranks share them, they take memory once they are asked for, zero at first, until a run lets go
+  /// of them: rank 0's are what it begins with, and what it has come to at its end.
   public var weights: ModelWeights {
     if let wholeWeights { return wholeWeights }
     return hostWeights.withLock { weights in

@@ -7,7 +7,7 @@ package struct MaskTelemetry {
     package var ones: [Double]
     /// Share of bits that differ from the last measurement, for 100 steps; `nil` at the first.
     package var flips: [Double]?
-    /// Share of logits within ``threshold`` of zero.
+    /// Share of logits within ``threshold`` of zero; none of fixed masks, which files have as bits.
     package var nearZero: [Double]
   }
 
@@ -47,7 +47,7 @@ package struct MaskTelemetry {
         if let reference { changed += (words[index] ^ reference.words[index]).nonzeroBitCount }
       }
       report.ones.append(Double(ones) / count)
-      report.nearZero.append(Double(near) / count)
+      report.nearZero.append(unit.maskKind == .learned ? Double(near) / count : 0)
       if let reference, step > reference.step {
         flips.append(100 * Double(changed) / (count * Double(step - reference.step)))
       }
