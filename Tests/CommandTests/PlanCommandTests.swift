@@ -59,7 +59,8 @@ import Testing
     #expect(whole.each[0] == whole.single && shared.each[0] == shared.single)
     #expect(whole.each[2] < whole.each[1])
     #expect(shared.each[1] < whole.each[1] && shared.each[2] < shared.each[1])
-    #expect(shared.each[2] < whole.each[2] / 2)
+    // Layers are most of it.
+    #expect(4 * shared.each[2] < 3 * whole.each[2])
     #expect(try mglu(["plan", "--shard"]).status == 64)
   }
 

@@ -15,15 +15,17 @@ import Testing
   private static func trainer(
     _ unit: FeedForwardUnitKind, steps: Int, in folder: String?, learningRate: Double = 1e-2,
     layers: Int = 2, tied: Bool = false, isSharded: Bool = false, recomputes: Bool = false,
-    clipNorm: Float = 1, _ communicator: (any Communicator)? = nil
+    clipNorm: Float = 1, isLate: Bool = false, _ communicator: (any Communicator)? = nil
   ) throws -> Trainer {
     let shape = ModelConfiguration(
       vocabularySize: Tokenizer.bytes.vocabularySize, layers: layers,
       attention: .init(heads: 2, kvHeads: 1, headSize: 24),
       feedForward: .init(hiddenSize: 48, intermediateSize: 150, unit: unit), contextLength: 8,
       hasQKVBias: tied, tiesEmbeddings: tied)
+    let backend = try CPUBackend(threads: 1)
+    backend.isLate = isLate
     let model = try LanguageModel(
-      shape, sharing: isSharded ? communicator : nil, on: CPUBackend(threads: 1))
+      shape, sharing: isSharded ? communicator : nil, on: backend)
     // Rank 0's model is that of all.
     model.initialize(seed: 5 + UInt64(communicator?.group.rank ?? 0))
     let ids = Tokenizer.bytes.encode(TrainerTests.proverbs)
@@ -97,6 +99,20 @@ import Testing
         #expect(outcome.validation == one.validation && outcome.trainingLoss == one.trainingLoss)
       }
     }
+  }
+
+  /// Nothing depends on how soon the work is done that goes on beside the passes: on a GPU another queue has
+  /// it. With one layer's gradient read too late, or its parameters too early, losses would differ.
+  @Test(arguments: [FeedForwardUnitKind.glu, .mglu(.init(count: 2))], [false, true])
+  func everyPassWaitsForWhatItReads(unit: FeedForwardUnitKind, isSharded: Bool) throws {
+    let one = try Self.outcome(Self.trainer(unit, steps: 4, in: nil, layers: 5))
+    let outcomes = try withRanks(3) { group in
+      let communicator = try CPUBackend(threads: 1).communicator(of: group)
+      return try Self.outcome(
+        Self.trainer(
+          unit, steps: 4, in: nil, layers: 5, isSharded: isSharded, isLate: true, communicator))
+    }.map { try $0.get() }
+    #expect(outcomes[0] == one)
   }
 
   /// Files of three ranks go on with two and with one, to the files of one, whether ranks share the

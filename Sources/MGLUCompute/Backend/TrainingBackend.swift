@@ -141,7 +141,7 @@ public protocol TrainingBackend: Backend {
   ///
   /// - Parameter body: Asks for exchanges, and for operations over elements, whose memory no others write
   ///   meanwhile.
-  func aside(_ body: () -> Void) -> Milestone
+  func aside(_ body: @escaping () -> Void) -> Milestone
   /// Lets what is asked for from now on wait until what was enqueued aside is done.
   func wait(for milestone: Milestone)
 
@@ -166,7 +166,7 @@ public struct Milestone: Sendable {
 
 // What a backend need not implement.
 extension TrainingBackend {
-  public func aside(_ body: () -> Void) -> Milestone {
+  public func aside(_ body: @escaping () -> Void) -> Milestone {
     body()
     return .reached
   }

@@ -23,6 +23,9 @@ public final class CPUBackend: InferenceBackend, TrainingBackend {
   // Grown by the one thread that drives the backend.
   nonisolated(unsafe) var scratch = HostBuffer(byteCount: 0)
   nonisolated(unsafe) var hostSampler = HostSampler()
+  nonisolated(unsafe) var lateWork: [LateWork] = []
+  /// Whether what is asked for aside is only done once it is waited for, as a slow queue of a GPU might.
+  package nonisolated(unsafe) var isLate = false
   let blas: BLAS?
   private let missingBLAS: LibraryError?
   private let usesBLAS: Bool

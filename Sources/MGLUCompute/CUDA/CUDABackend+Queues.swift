@@ -7,7 +7,7 @@ extension CUDABackend {
     try NCCLCommunicator(group, on: { self.stream })
   }
 
-  public func aside(_ body: () -> Void) -> Milestone {
+  public func aside(_ body: @escaping () -> Void) -> Milestone {
     let main = stream
     let event = attempt { () throws(CUDAError) in
       let side =

@@ -69,7 +69,7 @@ package final class ShardedLayers: Sendable {
   package func bring(_ layer: Int) {
     let slot = layer % slots.count
     guard slots[slot]?.layer != layer else { return }
-    let arrival = backend.aside {
+    let arrival = backend.aside { [self] in
       for (kept, read) in zip(own[layer], pieces[layer][communicator.group.rank]) {
         backend.copy(kept, into: read)
       }

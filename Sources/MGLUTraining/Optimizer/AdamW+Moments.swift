@@ -59,6 +59,7 @@ extension AdamW {
   }
 
   private func moveParameters(_ model: LanguageModel, toHost: Bool) throws {
+    model.completeParameters()
     let host = rank == 0 ? model.weights.arena : nil
     try move(
       host, model.masterParameters, of: shares.allBytes, on: model.backend, toHost: toHost)
