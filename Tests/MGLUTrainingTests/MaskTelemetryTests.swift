@@ -17,7 +17,7 @@ import Testing
   @Test func sharesAndFlipsAreCounted() throws {
     let trainer = try TrainerTests.trainer(.mglu(.init(count: 3)), in: nil)
     var telemetry = try #require(MaskTelemetry(trainer.model))
-    let first = telemetry.measure(step: 0)
+    let first = try telemetry.measure(step: 0)
     #expect(first.flips == nil && first.ones.count == 2)
     for (layer, shares) in trainer.model.gateShares.enumerated() {
       #expect(abs(first.ones[layer] - shares.reduce(0, +) / 3) < 1e-12)
@@ -26,7 +26,7 @@ import Testing
     let unit = try #require(trainer.model.weights.layers[1].unit.masked)
     let index = try #require(unit.maskLogits.array.firstIndex { $0 > 0.002 })
     unit.maskLogits.withMutableFloats { $0[index] = 0 }
-    let second = telemetry.measure(step: 50)
+    let second = try telemetry.measure(step: 50)
     #expect(second.flips == [0, 2 * 100 * 0.01 / Double(unit.maskLogits.count)])
     let difference = (second.nearZero[1] - first.nearZero[1]) * Double(unit.maskLogits.count)
     #expect(abs(difference - 1) < 1e-9)

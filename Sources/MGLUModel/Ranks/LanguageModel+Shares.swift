@@ -66,11 +66,12 @@ extension LanguageModel {
 
   /// Shows every layer where it is computed with, one after the other. Where ranks share the parameters, all
   /// must call it.
-  package func forEachLayer(_ body: (_ layer: LayerWeights) throws -> Void) rethrows {
+  package func forEachLayer(_ body: (_ layer: LayerWeights) -> Void) throws(CommunicationError) {
     completeParameters()
     for (index, layer) in deviceWeights.layers.enumerated() {
       sharded?.read(index, next: index + 1)
-      try body(layer)
+      try sharded?.communicator.finish()
+      body(layer)
     }
   }
 }

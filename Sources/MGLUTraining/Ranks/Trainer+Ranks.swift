@@ -83,6 +83,7 @@ extension Trainer {
     if group.isLeader {
       try windows.draw(seed: configuration.seed, step: step, part: 0, into: activations.batch)
       model.lossAndGradients(activations, into: optimizer.gradients, scale: 1, teacher: teacher)
+      try communicator?.finish()
       try model.backend.finish()
     } else {
       model.accompany(isTraining: true)

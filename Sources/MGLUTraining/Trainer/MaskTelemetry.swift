@@ -31,11 +31,11 @@ package struct MaskTelemetry {
   }
 
   /// Measures the masks after `step`. Other ranks call ``LanguageModel/forEachLayer(_:)`` meanwhile.
-  package mutating func measure(step: Int) -> Report {
+  package mutating func measure(step: Int) throws(CommunicationError) -> Report {
     var words: [UInt64] = []
     var report = Report(ones: [], nearZero: [])
     var flips: [Double] = []
-    model.forEachLayer { layer in
+    try model.forEachLayer { layer in
       guard let unit = layer.unit.masked else { return }
       let first = words.count
       let count = Double(unit.maskLogits.count)

@@ -234,9 +234,9 @@ public final class Trainer {
       observe(.saved(step: step, path: path))
     }
     func measureMasks() throws {
-      guard let report = telemetry?.measure(step: step) else {
+      guard let report = try telemetry?.measure(step: step) else {
         if output != nil, model.configuration.feedForward.unit.masks != nil, model.sharded != nil {
-          model.forEachLayer { _ in }
+          try model.forEachLayer { _ in }
         }
         return
       }

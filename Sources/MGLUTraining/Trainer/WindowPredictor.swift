@@ -37,6 +37,7 @@ struct TrainingPredictor: WindowPredictor {
   func predict(_ windows: BatchSampler, _ range: Range<Int>) throws -> [Prediction] {
     try windows.consecutive(from: range.lowerBound, into: activations.batch)
     model.loss(activations)
+    try model.sharded?.communicator.finish()
     try model.backend.finish()
     return activations.losses.withFloats { losses in
       losses.indices.compactMap { row in
