@@ -112,7 +112,7 @@ struct LabelPlacement {
 
   /// The places right beside a point, the best first: right, left, above, below, and between these.
   private static func beside(_ point: Point, width: Double, height: Double) -> [Box] {
-    let distance = 7.0
+    let distance = 8.0
     return [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)].map { x, y in
       // In a corner a name comes nearer, over the corner of the mark.
       let share = x != 0 && y != 0 ? 0.75 : 1

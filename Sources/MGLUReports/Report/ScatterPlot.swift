@@ -73,6 +73,7 @@ struct ScatterPlot {
       "svg",
       [
         "xmlns": "http://www.w3.org/2000/svg",
+        "width": SVG.number(Self.width), "height": SVG.number(height),
         "viewBox": "0 0 \(SVG.number(Self.width)) \(SVG.number(height))", "role": "img",
         "aria-labelledby": "\(name)-title \(name)-description",
       ], parts.joined(separator: "\n"))
@@ -127,7 +128,7 @@ struct ScatterPlot {
       let size = LabelPlacement.size(of: lines, lineHeight: Self.lineHeight)
       let label = labels.place(width: size.width, height: size.height, beside: place)
       if let end = label.leader {
-        parts.append(SVG.line(place.x, place.y, end.x, end.y, class: "leader"))
+        parts.append(SVG.line(place.x, place.y, end.x, end.y, class: "leader s\(mark.color)"))
       }
       // The font may be narrower than the room: the text is at the side of its point.
       let isLeft = label.box.middle.x < place.x
