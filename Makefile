@@ -5,7 +5,7 @@ BUILD = $(SWIFT) build -c $(CONFIGURATION)
 MGLU = .build/$(CONFIGURATION)/mglu
 SOURCES = Package.swift Sources Tests Examples Fuzz/Package.swift Fuzz/Sources
 
-.PHONY: demo build minimal test coverage examples interop sanitize fuzz soak format lint api docs bench
+.PHONY: demo build minimal test kernels coverage examples interop sanitize fuzz soak format lint api docs bench
 .PHONY: release library wheel test-python setup clean
 
 demo: setup
@@ -19,10 +19,19 @@ build:
 minimal: setup
 	$(BUILD) --product mglu --disable-default-traits --scratch-path .build/minimal
 
-# KERNELS=all compiles every variant of every kernel for every generation of GPUs.
+# Kernels that have not changed since Tests/Kernels/usage.txt was recorded are not compiled again, but for a
+# sixteenth of them. KERNELS=all compiles every variant of every kernel for every generation of GPUs.
 test: setup
 	$(SWIFT) build --build-tests -c $(CONFIGURATION)
 	MGLU_TEST_KERNELS=$(KERNELS) MGLU_NVRTC=$$(scripts/setup-nvrtc --path) SWIFT="$(SWIFT)" scripts/run-tests -c $(CONFIGURATION)
+
+# Compiles what the tests of kernels compile, and records registers and spills in Tests/Kernels/usage.txt.
+kernels: setup
+	$(SWIFT) build --build-tests -c $(CONFIGURATION)
+	rm -f .build/kernel-usage.txt
+	MGLU_TEST_KERNELS=record MGLU_NVRTC=$$(scripts/setup-nvrtc --path) \
+	  $(SWIFT) test --skip-build -c $(CONFIGURATION) --filter KernelCompilationTests
+	LC_ALL=C sort -u .build/kernel-usage.txt >Tests/Kernels/usage.txt
 
 # What share of the lines of Swift the tests run. FILTER names tests.
 coverage: setup

@@ -1,6 +1,8 @@
 """The tables of docs/RESULTS.md: a function each, which returns lines of Markdown."""
+import os
 import statistics
 
+import common
 from report.source import (
     caveat, difference, documents, losses, model, result, runs, shape, spread, unit, written)
 from table import cell, markdown
@@ -190,7 +192,20 @@ def comparison(folder, token):
             spread(values), "" if values == first else difference(values, first)])
     titles = ["unit", "parameters", "MiB", f"validation loss, nats per {token}",
               f"minus `{next(iter(found))}`"]
-    return markdown(titles, rows)
+    return markdown(titles, rows) + pictures(folder)
+
+
+# What `mglu compare` draws, where it knows the cost.
+PICTURES = {"loss-memory.svg": "Loss and memory", "loss-decoding.svg": "Loss and time of decoding",
+            "loss-training.svg": "Loss and time of training",
+            "loss-arithmetic.svg": "Loss and arithmetic of training"}
+
+
+def pictures(folder):
+    """The drawings of a comparison, as many as it has."""
+    found = [f'<img src="../Benchmarks/results/{folder}/{name}" width="400" alt="{title}">'
+             for name, title in PICTURES.items() if os.path.exists(common.path(f"{folder}/{name}"))]
+    return ["", *found] if found else []
 
 
 def heal_nano():
@@ -255,4 +270,5 @@ TABLES = {
     "convert-smollm2": convert_smollm2,
     "compare-nano": lambda: comparison("compare-nano", "byte"),
     "compare-mini": lambda: comparison("compare-mini", "token"),
+    "compare-paper-small": lambda: comparison("compare-paper-small/table", "token"),
     "train-techdocs": lambda: comparison("train-techdocs", "token")}

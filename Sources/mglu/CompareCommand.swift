@@ -86,7 +86,11 @@ struct CompareCommand: ParsableCommand {
       machine: backend.summary, plan: plan, paper: recipe?.paper)
     try report.write(to: output)
     if json { return Output.write(try Comparison.document(in: output)) }
-    Output.table(ComparisonTable(results, paper: recipe?.paper).table)
+    Output.table(ComparisonTable(results).table)
+    if let paper = recipe?.paper, let table = ComparisonTable(paper, beside: results) {
+      Output.line("")
+      Output.table(table.table)
+    }
     Output.line("report: \(output)/report.html")
   }
 

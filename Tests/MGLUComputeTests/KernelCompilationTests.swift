@@ -2,47 +2,6 @@ import MGLUCompute
 import MGLUTestSupport
 import Testing
 
-/// What ptxas says of a kernel.
-struct KernelUsage: Sendable, Equatable {
-  var kernel: String
-  var registers = 0
-  var stackBytes = 0
-  var spillStoreBytes = 0
-  var spillLoadBytes = 0
-  var sharedBytes = 0
-
-  /// Reads the log of a compilation with `--ptxas-options=-v`.
-  static func parse(_ log: String) -> [KernelUsage] {
-    var usages: [KernelUsage] = []
-    for line in log.split(separator: "\n") {
-      // The number before `text`, as in "272 bytes stack frame, 540 bytes spill stores, ...".
-      func number(before text: String) -> Int? {
-        let words = line.split(separator: " ")
-        let following = text.split(separator: " ")
-        return words.indices.dropLast(following.count).first { index in
-          zip(words[(index + 1)...], following).allSatisfy { $0.hasPrefix($1) }
-        }.flatMap { Int(words[$0]) }
-      }
-      if line.contains("Compiling entry function") {
-        let parts = line.split(separator: "'")
-        usages.append(KernelUsage(kernel: parts.count > 1 ? String(parts[1]) : "?"))
-      }
-      guard let last = usages.indices.last else { continue }
-      if let bytes = number(before: "bytes stack frame") { usages[last].stackBytes = bytes }
-      if let bytes = number(before: "bytes spill stores") { usages[last].spillStoreBytes = bytes }
-      if let bytes = number(before: "bytes spill loads") { usages[last].spillLoadBytes = bytes }
-      if let bytes = number(before: "bytes smem") { usages[last].sharedBytes = bytes }
-      if line.contains("Used "), let count = number(before: "registers") {
-        usages[last].registers = count
-      }
-    }
-    return usages
-  }
-
-  /// Whether a thread touches memory that the source does not name.
-  var usesLocalMemory: Bool { stackBytes + spillStoreBytes + spillLoadBytes > 0 }
-}
-
 /// Whether a missing NVRTC fails the tests: in CI, where NVIDIA makes one for the system.
 private let needsNVRTC: Bool = {
   #if os(Linux)
@@ -52,7 +11,8 @@ private let needsNVRTC: Bool = {
   #endif
 }()
 
-/// Every embedded kernel compiles, without a GPU.
+/// Every embedded kernel compiles, without a GPU. A variant whose compilation is in the record, from the same
+/// text, options and compiler, is not compiled again, but for a sixteenth of them.
 @Suite(
   .enabled(
     if: needsNVRTC || (try? NVRTC.shared()) != nil,
@@ -280,7 +240,7 @@ struct KernelCompilationTests {
   ]
 
   /// What a source's variants are compiled for: 9.0 and one other in turn, the first for every generation;
-  /// or all for all with `MGLU_TEST_KERNELS=all`, which takes twice as long.
+  /// or all for all with `MGLU_TEST_KERNELS=all`, which compiles every one.
   static func generations(ofVariant index: Int) -> [CUDAArchitecture] {
     if index == 0 || Environment.value("MGLU_TEST_KERNELS") == "all" { return architectures }
     // Lists come in groups of two, three or six, whose members are not to meet one generation alone.
@@ -301,15 +261,46 @@ struct KernelCompilationTests {
       + hopper.map { Variant(source: source, options: $0, architecture: architectures[1]) }
   }
 
-  @Test(arguments: variants)
-  func everyKernelCompilesAndSpillsNothing(variant: Variant) throws {
-    let program = try NVRTC.shared().compile(
+  /// The variants that are compiled although the record has them: a sixteenth, another one with every
+  /// change of a kernel.
+  static let checked: Set<String> = {
+    guard let compiler = try? NVRTC.shared() else { return [] }
+    let keys = variants.map { KernelUsageRecord.key($0, compiler: compiler) }
+    func part(_ text: String) -> Int {
+      Int(text.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 } >> 28)
+    }
+    let turn = part(keys.joined())
+    return Set(keys.filter { part($0) == turn })
+  }()
+
+  /// What ptxas says of a variant, or has said of it before.
+  static func usages(of variant: Variant) throws -> [KernelUsage] {
+    let compiler = try NVRTC.shared()
+    let key = KernelUsageRecord.key(variant, compiler: compiler)
+    let known = KernelUsageRecord.entries[key]
+    let mode = Environment.value("MGLU_TEST_KERNELS") ?? ""
+    if let known, mode.isEmpty, !checked.contains(key) { return known }
+    let program = try compiler.compile(
       variant.source, for: variant.architecture,
       options: variant.options + ["--ptxas-options=-v"])
     // A cubin is an ELF file.
     #expect(program.image.starts(with: [0x7f] + Array("ELF".utf8)))
+    #expect(!program.log.contains("warning"), "\(program.log)")
+    // That ptxas cannot keep products of wgmma under way: C7510 and its like.
+    #expect(!program.log.contains("serialized"), "\(program.log)")
     let usages = KernelUsage.parse(program.log)
-    #expect(!usages.isEmpty, "\(program.log)")
+    if mode == "record" {
+      try KernelUsageRecord.append(key, usages)
+    } else if let known {
+      #expect(known == usages, "the record differs: make kernels writes it again")
+    }
+    return usages
+  }
+
+  @Test(arguments: variants)
+  func everyKernelCompilesAndSpillsNothing(variant: Variant) throws {
+    let usages = try Self.usages(of: variant)
+    #expect(!usages.isEmpty)
     for usage in usages {
       #expect(usage.registers > 0, "\(usage)")
       let maySpill = Self.mayUseLocalMemory.contains { kernel, options in
@@ -318,9 +309,38 @@ struct KernelCompilationTests {
       if maySpill { continue }
       #expect(!usage.usesLocalMemory, "\(usage)")
     }
-    #expect(!program.log.contains("warning"), "\(program.log)")
-    // That ptxas cannot keep products of wgmma under way: C7510 and its like.
-    #expect(!program.log.contains("serialized"), "\(program.log)")
+  }
+
+  @Test(arguments: [
+    [], [KernelUsage(kernel: "a", registers: 255, sharedBytes: 1024)],
+    [
+      KernelUsage(
+        kernel: "a_b", registers: 1, stackBytes: 2, spillStoreBytes: 3, spillLoadBytes: 4),
+      KernelUsage(kernel: "c"),
+    ],
+  ])
+  func linesOfTheRecordAreReadAsTheyAreWritten(usages: [KernelUsage]) throws {
+    let line = KernelUsageRecord.line("key-sm_90a-0", usages)
+    let entry = try #require(KernelUsageRecord.parse(line))
+    #expect(entry.key == "key-sm_90a-0" && entry.usages == usages)
+    for damaged in ["", "key", "key a:1", "key a:1:2:3:4:x", line + ":7"] {
+      #expect(usages.isEmpty && damaged == line + ":7" || KernelUsageRecord.parse(damaged) == nil)
+    }
+  }
+
+  /// Whatever a compilation depends on has an entry of its own.
+  @Test func anotherCompilationIsNotInTheRecord() throws {
+    let compiler = try NVRTC.shared()
+    func key(_ text: String, _ options: [String], _ architecture: Int) -> String {
+      KernelUsageRecord.key(
+        Variant(
+          source: KernelSource(name: "a", text: text), options: options,
+          architecture: Self.architectures[architecture]), compiler: compiler)
+    }
+    let keys = [
+      key("b", ["-Dc"], 0), key("b ", ["-Dc"], 0), key("b", ["-Dd"], 0), key("b", ["-Dc"], 1),
+    ]
+    #expect(Set(keys).count == 4 && keys[0] == key("b", ["-Dc"], 0))
   }
 
   /// What a launch of decode.cu leaves of a block's memory is what the compiler takes.
@@ -332,12 +352,12 @@ struct KernelCompilationTests {
       "-DUNIT_MASKS=0", "-DUNIT_PLANES=1", "-DBF16=0", "-DHEAD=\(shape.headSize)",
       "-DQUERIES=\(shape.queries)", "-DBITS=\(cacheType.byteCount * 8)",
     ]
-    let program = try NVRTC.shared().compile(
-      .named("decode"), for: Self.architectures[1], options: options + ["--ptxas-options=-v"])
-    let usage = try #require(KernelUsage.parse(program.log).first)
+    let usages = try Self.usages(
+      of: Variant(source: .named("decode"), options: options, architecture: Self.architectures[1]))
+    let usage = try #require(usages.first)
     let expected = DecodeLaunch.attendingBytes(
       queries: shape.queries, headSize: shape.headSize, cacheType: cacheType)
-    #expect(usage.sharedBytes == expected, "\(program.log)")
+    #expect(usage.sharedBytes == expected)
   }
 
   /// The check of spills can fail: a kernel with more live values than registers.

@@ -11,6 +11,7 @@ const char *_Nonnull cmglu_unicode_tables(void);
 
 // Web pages. Places to fill stand in double braces, such as {{title}}.
 const char *_Nonnull cmglu_comparison_page(void);  // the report of a comparison
+const char *_Nonnull cmglu_drawing_style(void);    // CSS of that page and of its drawings
 const char *_Nonnull cmglu_trial_page(void);       // what the server shows at `/`
 
 #endif

@@ -9,11 +9,24 @@ extension ComparisonReport {
         + SVG.line(1, 4, 23, 4, class: "curve \($0.style)")
         + "</svg>\(SVG.escape($0.title))</li>"
     }.joined(separator: "\n")
-    let plots = self.plots.map { "<figure>\($0)</figure>" }.joined(separator: "\n")
-    let notes = self.notes.map { "<p class=\"note\">\(SVG.escape($0))</p>" }.joined(separator: "\n")
+    func figures(_ plots: [String]) -> String {
+      plots.map { "<figure>\($0)</figure>" }.joined(separator: "\n")
+    }
+    func paragraphs(_ notes: [String]) -> String {
+      notes.map { "<p class=\"note\">\(SVG.escape($0))</p>" }.joined(separator: "\n")
+    }
+    let paper =
+      (paperTable.map {
+        "<div class=\"table\" tabindex=\"0\">\n<table>\n\(Self.rows(of: $0))\n</table>\n</div>\n"
+      } ?? "") + paragraphs(paperNotes)
+    let costs = costPlots.map { $0.svg() }
     return Self.page([
-      "title": SVG.escape(title), "conditions": SVG.escape(conditions), "rows": rows,
-      "notes": notes, "legend": legend, "plots": plots,
+      "style": String(cString: cmglu_drawing_style()), "title": SVG.escape(title),
+      "conditions": SVG.escape(conditions), "rows": Self.rows(of: table),
+      "notes": paragraphs(notes), "paper": paper,
+      "costs": costs.isEmpty
+        ? "" : "<div class=\"plots\">\n\(figures(costs))\n</div>\n" + paragraphs([Self.costNote]),
+      "legend": legend, "plots": figures(plots),
     ])
   }
 
@@ -29,7 +42,7 @@ extension ComparisonReport {
     }
   }
 
-  private var rows: String {
+  private static func rows(of table: ComparisonTable) -> String {
     func row(_ cells: [String], _ tag: String, _ title: (String) -> String) -> String {
       let cells = zip(cells, table.columns).map { cell, column in
         "<\(tag)\(title(column.title))\(column.isNumber ? " class=\"number\"" : "")>"

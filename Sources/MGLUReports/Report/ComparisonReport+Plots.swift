@@ -8,17 +8,17 @@ extension ComparisonReport {
     results.summaries.reduce(into: []) { if !$0.contains($1.unit) { $0.append($1.unit) } }
   }
 
-  private var rates: [Double] {
+  var rates: [Double] {
     results.summaries.reduce(into: []) {
       if !$0.contains($1.learningRate) { $0.append($1.learningRate) }
     }
   }
 
-  private func color(_ unit: String) -> Int {
+  func color(_ unit: String) -> Int {
     (units.firstIndex(of: unit) ?? 0) % Self.colors
   }
 
-  private func isDashed(_ unit: String) -> Bool {
+  func isDashed(_ unit: String) -> Bool {
     (units.firstIndex(of: unit) ?? 0) >= Self.colors
   }
 

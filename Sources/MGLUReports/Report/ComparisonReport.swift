@@ -1,3 +1,4 @@
+internal import CMGLUResources
 import MGLUTraining
 
 /// The results of a comparison for people: `report.md` and `report.html`.
@@ -7,6 +8,12 @@ package struct ComparisonReport {
   let results: ComparisonResults
   let table: ComparisonTable
   let paper: ComparisonRecipe.Paper?
+  /// The paper's figures beside ours.
+  let paperTable: ComparisonTable?
+  /// The model of each unit.
+  let models: [String: ModelConfiguration]
+  /// Tokens of a window.
+  let contextLength: Int
 
   /// A report.
   ///
@@ -22,7 +29,10 @@ package struct ComparisonReport {
     self.title = title
     self.results = results
     self.paper = paper
-    table = ComparisonTable(results, paper: paper)
+    table = ComparisonTable(results)
+    paperTable = paper.flatMap { ComparisonTable($0, beside: results) }
+    models = Dictionary(plan.units.map { ($0.description, plan.model(with: $0)) }) { $1 }
+    contextLength = plan.settings.contextLength
     let model = plan.model
     let settings = plan.settings
     conditions =
@@ -39,8 +49,13 @@ package struct ComparisonReport {
 
   /// Writes the report into `folder`.
   package func write(to folder: String) throws(FileError) {
-    try AtomicFile.write(Array(markdown.utf8), to: folder + "/report.md")
     try AtomicFile.write(Array(html.utf8), to: folder + "/report.html")
+    let style = "\n" + String(cString: cmglu_drawing_style())
+    for plot in costPlots {
+      try AtomicFile.write(
+        Array((plot.svg(style: style) + "\n").utf8), to: "\(folder)/\(plot.file)")
+    }
+    try AtomicFile.write(Array(markdown.utf8), to: folder + "/report.md")
   }
 
   /// The meaning of the columns.
@@ -53,7 +68,6 @@ package struct ComparisonReport {
         + "packed masks and weights of the type that training multiplies in, FP32 on a CPU and BF16 "
         + "on a GPU, the fastest of twenty sequences.",
     ]
-    if let paper { notes.append(Self.note(of: paper, hasColumn: table.hasPaper)) }
     if results.summaries.contains(where: { $0.spikedRuns > 0 }) { notes.append(LossSpikes.rule) }
     for run in results.runs {
       let name =
@@ -69,23 +83,17 @@ package struct ComparisonReport {
     return notes
   }
 
-  /// The place of the paper's figures, and the figures that compare with them.
-  private static func note(of paper: ComparisonRecipe.Paper, hasColumn: Bool) -> String {
-    let place = " (arXiv 2506.23225): \(paper.source); \(paper.scale)."
-    return
-      (hasColumn
-      ? "The paper's perplexities\(place) On other tokens, only the order of the "
-        + "units compares with them."
-      : "The recipe repeats an experiment of the paper\(place)")
-      + (paper.finding.map { " There, \($0)." } ?? "")
-  }
-
   var markdown: String {
     func row(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
+    func lines(_ table: ComparisonTable) -> [String] {
+      [row(table.columns.map(\.title)), row(table.columns.map { $0.isNumber ? "---:" : "---" })]
+        + table.rows.map(row)
+    }
+    let plots = costPlots.map { "![\($0.title)](\($0.file))" }
     return
-      (["# \(title)", "", conditions + ".", ""]
-      + [row(table.columns.map(\.title)), row(table.columns.map { $0.isNumber ? "---:" : "---" })]
-      + table.rows.map(row) + notes.flatMap { ["", $0] })
+      (["# \(title)", "", conditions + ".", ""] + lines(table) + notes.flatMap { ["", $0] }
+      + (paperTable.map { [""] + lines($0) } ?? []) + paperNotes.flatMap { ["", $0] }
+      + (plots.isEmpty ? [] : ["", Self.costNote, ""] + plots))
       .joined(separator: "\n") + "\n"
   }
 }

@@ -9,13 +9,14 @@ package struct ComparisonTable {
 
   let columns: [Cell]
   let rows: [[String]]
-  /// Whether a column has the paper's perplexities.
-  let hasPaper: Bool
 
-  /// The table of `results`; the learning rate has a column where there are several, and the
-  /// perplexities of `paper` where it has one of a unit.
-  package init(_ results: ComparisonResults, paper: ComparisonRecipe.Paper? = nil) {
-    let hasPaper = results.summaries.contains { paper?.perplexity(of: $0.unit) != nil }
+  init(columns: [Cell], rows: [[String]]) {
+    self.columns = columns
+    self.rows = rows
+  }
+
+  /// The table of `results`; the learning rate has a column where there are several.
+  package init(_ results: ComparisonResults) {
     let rates = Set(results.summaries.map(\.learningRate)).count > 1
     let masks = results.summaries.contains { $0.maskBits > 0 }
     let spikes = results.summaries.contains { $0.spikedRuns + $0.divergedRuns > 0 }
@@ -28,13 +29,11 @@ package struct ComparisonTable {
     number("MiB")
     number("validation loss")
     number("perplexity")
-    if hasPaper { number("paper's perplexity") }
     number("to \(first)")
     number("train tok/s")
     number("decode tok/s")
     if spikes { columns.append(.init(title: "runs", isNumber: false)) }
     self.columns = columns
-    self.hasPaper = hasPaper
     rows = results.summaries.map { row in
       let speed = results.speed(of: row)
       var cells = [UnitSpecification.title(of: row.unit)]
@@ -44,9 +43,6 @@ package struct ComparisonTable {
       cells.append(NumberFormat.fixed(row.mebibytes, 2))
       cells.append(Self.estimate(row.validationLoss, row.validationLossDeviation))
       cells.append(row.perplexity.map { NumberFormat.fixed($0, 3) } ?? "-")
-      if hasPaper {
-        cells.append(paper?.perplexity(of: row.unit).map { NumberFormat.fixed($0, 1) } ?? "")
-      }
       cells.append(Self.difference(row.difference, row.differenceDeviation))
       for value in [speed.training, speed.decode] {
         cells.append(value.map { NumberFormat.grouped(Int($0)) } ?? "-")
@@ -70,7 +66,7 @@ package struct ComparisonTable {
     return deviation.map { "\(figure) ± \(NumberFormat.fixed($0, 4))" } ?? figure
   }
 
-  private static func difference(_ mean: Double?, _ deviation: Double?) -> String {
+  static func difference(_ mean: Double?, _ deviation: Double?) -> String {
     guard let mean else { return "" }
     return (mean > 0 ? "+" : "") + estimate(mean, deviation)
   }

@@ -83,6 +83,14 @@ struct Axis {
     digits = 0
   }
 
+  /// An axis of that range, with at least two round ticks in it.
+  init(within range: ClosedRange<Double>) {
+    let whole = Axis([range.lowerBound, range.upperBound])
+    self.range = range
+    ticks = whole.ticks.filter(range.contains)
+    digits = whole.digits
+  }
+
   /// Where `value` lies, from 0 to 1.
   func place(_ value: Double) -> Double {
     min(1, max(0, (value - range.lowerBound) / (range.upperBound - range.lowerBound)))

@@ -24,6 +24,18 @@ public enum NumberFormat {
     return "\(sign)\(whole)." + String(repeating: "0", count: digits - decimals.count) + decimals
   }
 
+  /// `digits` significant digits; integers of more digits stay whole, with commas.
+  static func significant(_ value: Double, _ digits: Int) -> String {
+    guard value.isFinite, value.magnitude < 1e15 else { return "\(value)" }
+    var (decimals, limit) = (digits - 1, 10.0)
+    while decimals > 0, value.magnitude >= limit { (decimals, limit) = (decimals - 1, limit * 10) }
+    limit = 1
+    while decimals < 12, value != 0, value.magnitude < limit {
+      (decimals, limit) = (decimals + 1, limit / 10)
+    }
+    return decimals == 0 ? grouped(Int(value.rounded())) : fixed(value, decimals)
+  }
+
   /// Two significant digits and a power of ten where that is shorter: learning rates.
   public static func scientific(_ value: Double) -> String {
     guard value.isFinite, value != 0 else { return "\(value)" }

@@ -59,9 +59,7 @@ public struct ComparisonResults: Sendable {
 
   /// Medians over seeds of training and decode tokens per second.
   public func speed(of summary: Summary) -> (training: Double?, decode: Double?) {
-    let own = timings.filter {
-      $0.unit == summary.unit && $0.learningRate == summary.learningRate
-    }
+    let own = timings(of: summary)
     func median(_ values: [Double]) -> Double? {
       values.isEmpty ? nil : values.sorted()[values.count / 2]
     }
@@ -69,6 +67,49 @@ public struct ComparisonResults: Sendable {
       median(own.compactMap(\.trainingTokensPerSecond)),
       median(own.compactMap(\.decodeTokensPerSecond))
     )
+  }
+
+  /// Seconds that the steps of each run of a summary took, of all processes added up.
+  package func trainingSeconds(of summary: Summary) -> [Double] {
+    timings(of: summary).compactMap { timing in
+      timing.trainingTokensPerSecond.map {
+        Double(tokens) / $0 * Double(timing.processes ?? 1)
+      }
+    }
+  }
+
+  /// How fast the runs of a summary were.
+  package func timings(of summary: Summary) -> [RunTiming] {
+    timings.filter { $0.unit == summary.unit && $0.learningRate == summary.learningRate }
+  }
+
+  /// The summary of each unit at the learning rate of its lowest loss; without units that have none.
+  package var best: [Summary] {
+    var best: [String: Summary] = [:]
+    for row in summaries {
+      guard let loss = row.validationLoss else { continue }
+      if let other = best[row.unit]?.validationLoss, other <= loss { continue }
+      best[row.unit] = row
+    }
+    return summaries.filter { best[$0.unit] == $0 }
+  }
+
+  /// Mean and standard deviation of the losses of `row` minus those of `other`, paired by seed; `nil`
+  /// where no seed has both.
+  package func difference(
+    of row: Summary, to other: Summary
+  ) -> (mean: Double, deviation: Double?, seeds: Int)? {
+    func losses(_ summary: Summary) -> [UInt64: Double] {
+      let own = runs.filter {
+        $0.unit == summary.unit && $0.learningRate == summary.learningRate
+      }
+      return Dictionary(own.compactMap { run in run.validationLoss.map { (run.seed, $0) } }) { $1 }
+    }
+    let others = losses(other)
+    let differences = losses(row).sorted { $0.key < $1.key }
+      .compactMap { seed, loss in others[seed].map { loss - $0 } }
+    return differences.isEmpty
+      ? nil : (differences.mean, differences.standardDeviation, differences.count)
   }
 }
 

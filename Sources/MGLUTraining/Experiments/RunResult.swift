@@ -105,10 +105,13 @@ public struct RunResult: Sendable, Equatable, Codable {
 
 extension Collection<Double> {
   /// The mean; that of no values is not a number.
-  var mean: Double { reduce(0, +) / Double(count) }
+  package var mean: Double { reduce(0, +) / Double(count) }
+
+  /// The middle value, of an even number the lower one of the two; `nil` of none.
+  package var lowerMedian: Double? { isEmpty ? nil : sorted()[(count - 1) / 2] }
 
   /// The standard deviation of a sample; `nil` of fewer than two.
-  var standardDeviation: Double? {
+  package var standardDeviation: Double? {
     guard count > 1 else { return nil }
     let mean = self.mean
     return (reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count - 1)).squareRoot()

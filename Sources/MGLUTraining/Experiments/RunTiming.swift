@@ -8,8 +8,11 @@ public struct RunTiming: Sendable, Equatable, Codable {
   public let seed: UInt64
   /// The learning rate.
   public let learningRate: Double
-  /// Training tokens per second of the call that ended the run; `nil` if it did no step.
+  /// Training tokens per second of the call that ended the run, those of all processes; `nil` if it
+  /// did no step.
   public let trainingTokensPerSecond: Double?
+  /// The processes that trained the run together; `nil` for one.
+  public private(set) var processes: Int?
   /// Tokens per second written one by one, over packed masks and weights of the type that training
   /// multiplies in: FP32 on a CPU, BF16 on a GPU. `nil` where the model cannot decode.
   public let decodeTokensPerSecond: Double?

@@ -19,7 +19,7 @@ public struct EvaluationResult: Sendable, Equatable {
   public var perplexity: Double { Self.perplexity(loss) }
 
   /// e^`loss`.
-  static func perplexity(_ loss: Double) -> Double { exp(loss) }
+  package static func perplexity(_ loss: Double) -> Double { exp(loss) }
 }
 
 /// Predicts every token of a sequence but the first, in consecutive windows, each of which starts
