@@ -173,10 +173,12 @@ def scaling_cuda():
     """One GPU and several, a micro-batch for each."""
     found = result("scaling-cuda.json")
     rows = [[f"`{row['size']}`",
-             f"`swimglu:{row['masks']}`" if row["masks"] else "`swiglu`", str(row["gpus"]),
+             f"`swimglu:{row['masks']}`" if row["masks"] else "`swiglu`",
+             f"{row['gpus']}{', `--shard`' if row.get('shard') else ''}",
              f"{row['tokens_per_s']:,.0f}", f"{row['percent_of_linear']:.0f} %",
+             cell(row, "ddp_tokens_per_s", "{:,.0f}"),
              f"{row['memory_gib']:.1f} GiB"] for row in found["results"]]
-    titles = ["preset", "unit", "GPUs", "tokens/s", "of linear", "memory of one"]
+    titles = ["preset", "unit", "GPUs", "tokens/s", "of linear", "PyTorch DDP", "memory of one"]
     return markdown(titles, rows) + ["", f"{found['machine']}; {found['date']}.{caveat(found)}"]
 
 
