@@ -13,7 +13,7 @@ struct PlanCommand: ParsableCommand {
         mglu plan --preset paper-small --batch-size 16 --device cuda
         mglu plan --preset paper-large --masks 4 --ffn swimglu --recompute
         mglu plan --preset paper-small --batch-size 16 --device cuda --gpus 2,8,64
-        mglu plan --preset llama-3.1-8b --batch-size 1 --recompute --gpus 8,64 --shard
+        mglu plan --preset llama-3.1-8b --batch-size 1 --gpus 8,64 --shard
 
       The time is predicted from the rates of one large product and of a copy, which are measured \
       here; it is meant for large models, where nothing else counts. Several GPUs have a batch each \

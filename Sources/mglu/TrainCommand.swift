@@ -17,8 +17,7 @@ struct TrainCommand: ParsableCommand {
         mglu train --data input.txt --init mglu --distill swiglu --output run
         mglu train --data input.txt --preset paper-small --device cuda --output run
         mglu train --data input.txt --gpus all --gradient-accumulation 4 --output run
-        mglu train --data input.txt --init llama/ --gpus 8 --gradient-accumulation 8 --shard \
-          --output run
+        mglu train --data input.txt --init llama/ --gpus 8 --shard --output run
 
       --data takes a text file, a JSONL file with a "text" in each line, a folder of these, or \
       token shards (.bin, of llm.c or nanoGPT). Without --valid the last tenth is kept for \

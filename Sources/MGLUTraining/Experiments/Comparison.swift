@@ -146,6 +146,8 @@ public struct Comparison {
     let trainer = try Trainer(
       model, tokenizer: tokenizer, corpus: corpus, configuration: run.settings, output: folder,
       tensorBoard: tensorBoard)
+    // Its lock keeps other processes, which tidy the folder, out until the result is written.
+    defer { withExtendedLifetime(trainer) {} }
     try trainer.prepareOutput(resume: Folder.kind(of: folder) != nil, observe: observe)
     var summary: TrainingSummary?
     var divergence: String?
