@@ -99,7 +99,7 @@ public final class NCCLCommunicator: Communicator {
       if state == CMGLU_NCCL_SUCCESS { return }
       if let lost = group.failure { throw lost }
       guard state == CMGLU_NCCL_IN_PROGRESS else { throw library.error(state, call) }
-      // It takes tens of microseconds as a rule, and seconds where it connects ranks.
+      // A sleep is longer than what it waits for, except where NCCL connects ranks.
       polls += 1
       if polls > 20_000 { usleep(100) }
     }
