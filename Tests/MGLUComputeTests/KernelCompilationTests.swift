@@ -72,11 +72,16 @@ struct KernelCompilationTests {
       }
     },
     "attention_prompt": [32, 64, 96, 128].flatMap { size in
-      [16, 32].map { ["-DHEAD=\(size)", "-DBF16=\($0 / 32)", "-DROW_BITS=\($0)"] }
+      [16, 32].map {
+        ["-DHEAD=\(size)", "-DBF16=\($0 / 32)", "-DROW_BITS=\($0)", "-DINTERLEAVED=\($0 / 32)"]
+      }
     },
     "attention_prompt_hopper": [(64, 1), (64, 2), (128, 1)].flatMap { size, heads in
       [16, 32].map {
-        ["-DHEAD=\(size)", "-DHEADS=\(heads)", "-DBF16=\($0 / 32)", "-DROW_BITS=\($0)"]
+        [
+          "-DHEAD=\(size)", "-DHEADS=\(heads)", "-DBF16=\($0 / 32)", "-DROW_BITS=\($0)",
+          "-DINTERLEAVED=\(1 - $0 / 32)",
+        ]
       }
     },
     "attention_store": [(16, 32), (64, 16), (80, 16), (30, 16)].flatMap { size, bits in
@@ -165,8 +170,8 @@ struct KernelCompilationTests {
     return found
   }
 
-  /// Every tile of units with up to six masks, and the largest of the others, of BF16 and INT8, of
-  /// ablations, with routes and for every activation.
+  /// Every tile of units with up to six masks, whose outputs are interleaved, and the largest of the others, of
+  /// BF16 and INT8, of ablations, with routes and for every activation.
   static let promptOptions: [[String]] = {
     func options(
       _ gating: Gating, _ activation: Activation = .silu, _ type: WeightType = .float16,
@@ -174,7 +179,8 @@ struct KernelCompilationTests {
     ) -> [[String]] {
       FusedLinearPromptVariant.columns(of: gating).map {
         FusedLinearPromptVariant(
-          gating: gating, activation: activation, type: type, isRouted: isRouted, columns: $0
+          gating: gating, activation: activation, type: type, isRouted: isRouted,
+          outputOrder: gating == .linear || isRouted ? .plain : .interleaved, columns: $0
         ).options
       }
     }

@@ -99,18 +99,14 @@ constexpr int WAVES = MASKS < 2 ? 1 : (MASKS + OF_WAVE - 1) / OF_WAVE;
 // The thread that fills in x: a stage is a box of 64 columns of GROUP rows, swizzled by 128 bytes.
 __device__ __forceinline__ void fill_input(
     const FusedLinear &f, const TensorMap &map, u32 memory, const Barriers &barriers) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+  prefetch_map(map);
   wait_for_input();
   Place place;
   for_cells(f, cluster_rank(), [&](int, int group, int, int cell) {
     barrier_wait(barriers.empty + place.stage * 8, place.turn);
     const u32 barrier = barriers.full + place.stage * 8;
-    expect(barrier, X_BYTES);
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-        " [%0], [%1, {%2, %3}], [%4];" ::"r"(memory + place.stage * X_BYTES),
-        "l"(&map), "r"(cell * 64), "r"(group * GROUP), "r"(barrier)
-        : "memory");
+    expect(barrier, STAGE_BYTES);
+    copy_rows(memory + place.stage * X_BYTES, map, cell * 64, group * GROUP, 0, barrier);
     place.next(f.stages);
   });
 }
@@ -137,8 +133,7 @@ __device__ __forceinline__ void leave(
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, thread = threadIdx.x & 127;
   // Four places of a row of x for a thread. Where the next product is one of wgmma too, they are in its order.
   constexpr bool IS_INTERLEAVED = INTERLEAVED && OUTPUT != CMGLU_F32;
-  const int place = (thread & 15) * 4;
-  const int from = IS_INTERLEAVED ? (place & 32) + (place & 4) * 4 + (place >> 3 & 3) * 2 : place;
+  const int place = (thread & 15) * 4, from = IS_INTERLEAVED ? interleaved_from(place) : place;
   const bool isWide = row + 64 <= f.rows && f.outputStride % 4 == 0 &&
                       (u64)f.output % (OUTPUT == CMGLU_F32 ? 16 : 8) == 0;
 #pragma unroll
@@ -203,7 +198,9 @@ extern "C" __global__ void __launch_bounds__((WARPS + FILLERS) * 32, 1)
 #if SPLIT > 1
 __cluster_dims__(SPLIT, 1, 1)
 #endif
-fused_linear_batch_wide(const __grid_constant__ FusedLinear f, const __grid_constant__ TensorMap map) {
+fused_linear_batch_wide(
+    const __grid_constant__ FusedLinear f, const __grid_constant__ TensorMap rowsMap,
+    const __grid_constant__ TensorMap cellsMap) {
 #if __CUDA_ARCH__ == 900  // it is launched nowhere else
   extern __shared__ __align__(1024) unsigned char memory[];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -217,10 +214,10 @@ fused_linear_batch_wide(const __grid_constant__ FusedLinear f, const __grid_cons
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
     const u32 xs = shared_address(memory);
     if (lane == 0) {
-      if (warp < WARPS + WEIGHT_FILLERS)
-        fill_weights(f, xs + f.stages * X_BYTES, W_BYTES, barriers, warp - WARPS);
-      else if (warp == WARPS + WEIGHT_FILLERS)
-        fill_input(f, map, xs, barriers);
+      if (warp == WARPS)
+        fill_weights(f, cellsMap, xs + f.stages * X_BYTES, W_BYTES, barriers);
+      else if (warp == WARPS + 1)
+        fill_input(f, rowsMap, xs, barriers);
     }
     return;
   }
