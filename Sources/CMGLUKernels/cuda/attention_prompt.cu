@@ -5,7 +5,8 @@
 //           keys and values of all rows. Softmax in float32, online.
 // Layout    attention_step.cu; a tile is up to 128 consecutive rows of a sequence.
 // Variants  HEAD 32, 64, 96 or 128; BF16, the type of cache and output, and ROW_BITS of qkv, in
-//           whose rows attention_store.cu left the queries (the same, unless given).
+//           whose rows attention_store.cu left the queries (the same, unless given); INTERLEAVED, the order
+//           of rows of output.
 // Launch    grid (heads, tiles), THREADS threads, dynamic shared memory of 4 TILE_BYTES.
 //
 // A block has the rows of a tile for one head; later tiles, which have more keys, start first. Keys come a

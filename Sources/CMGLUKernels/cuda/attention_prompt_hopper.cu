@@ -1,8 +1,8 @@
 // attention_prompt_hopper: attention_prompt.cu for Hopper (sm_90a), with wgmma.
 //
 // Problem, layout   as in attention_prompt.cu.
-// Variants  HEAD 64 or 128; BF16, ROW_BITS and INTERLEAVED as there; HEADS 1 or 2, the query heads of a block, which share a
-//           key-value head (1, unless given).
+// Variants  HEAD 64 or 128; BF16, ROW_BITS and INTERLEAVED as there; HEADS 1 or 2, the query heads of a block,
+//           which share a key-value head (1, unless given).
 // Launch    grid (heads / HEADS, tiles), THREADS threads, dynamic shared memory of 1024
 //           + (2 HEADS + 2 STAGES) 128 HEAD + 16 STAGES bytes.
 //

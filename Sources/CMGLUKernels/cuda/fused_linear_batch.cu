@@ -8,8 +8,8 @@
 // on its way through the L2 nor sums on their way through shared memory.
 //
 // Work. An item is WM rows of cells by GROUP columns of input. Warp w multiplies row w / 2 of cells, or
-// two, by half of the columns. One warp more fills the stages: weights by bulk copies, before the input
-// is there; x, rounded by `stage` of fused_linear.cu or as it is, by cp.async. Where items are few, a
+// two, by half of the columns. Two threads more fill the stages through the copy engine: one with weights, before
+// the input is there; one with x, rounded by `stage` of fused_linear.cu or as it is. Where items are few, a
 // cluster of blocks shares an item: each has some slices, whose sums go to the block that
 // owns the output, through distributed shared memory, and are added there in the order of slices.
 // Exact inputs are pieces that follow one another as fused_linear.cu adds them: one after the other,

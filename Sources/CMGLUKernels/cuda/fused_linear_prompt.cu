@@ -33,17 +33,21 @@
 // Every result is one chain of sums over k, or one for each segment, whatever the tile: a row has the
 // same bits in any company.
 //
-// Measured on an H100 (2026-11-26, FP16, Benchmarks/prompt_products_cuda), TFLOP/s of executed products
+// Measured on an H100 (2026-11-27, FP16, Benchmarks/prompt_products_cuda), TFLOP/s of executed products
 // (n_m + 1, two of a GLU), and those of torch.matmul in the same run, at rows of x:
 //                        128   512  2048  8192    matmul   128   512  2048  8192
-//     8192 x 2048        240   616   682   665             267   650   710   695
-//     2048 x 8192, adds  119   450   657   646             218   622   762   690
-//     3072 x 2048         73   309   614   681             207   515   678   721
-//     GLU 8192 x 2048    303   644   660   588
-//     n_m = 1            375   655   705   671
-//     n_m = 2            451   602   626   645
-//     n_m = 4            487   592   617   623
-//     n_m = 8            567   616   583   575
+//     8192 x 2048        245   609   673   623             271   654   658   665
+//     2048 x 8192, adds  160   496   654   662             218   627   714   669
+//     3072 x 2048        100   359   575   657             204   540   678   706
+//     2048 x 2048, adds   79   324   467   531             165   431   655   698
+//     GLU 8192 x 2048    295   608   660   585
+//     n_m = 1            391   628   700   649
+//     n_m = 2            411   562   636   666
+//     n_m = 4            505   609   556   599
+//     n_m = 8            552   656   609   619
+// Steps on the way, 2048 x 2048 over 512 rows, microseconds: a copy for each of a stage's eight cells, whose
+// start took 560 cycles together, 17.2; one copy for all 12.2 (16.8 with a hint to the L2, copy_cells). A stage as
+// one group of products instead of four is 5 % faster for tiles of 64 rows of x, and 6 % slower for 128.
 // wgmma by itself with A in registers: 830 to 880 for 32 columns and more, 600 for 16. Power bounds
 // large products, as it does those of cuBLAS; adding to float32 costs 10 us where 16 MB are added to
 // by all blocks at once; few rows leave multiprocessors idle (one projection of 2048 rows is 16 tiles).

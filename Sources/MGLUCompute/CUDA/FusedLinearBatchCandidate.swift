@@ -87,8 +87,8 @@ struct FusedLinearBatchCandidate: Equatable {
     return cluster == 4 ? max(1, count * 30 / 132) * 4 : count / cluster * cluster
   }
 
-  /// Microseconds of what blocks do one after the other, as measured on an H100 over 8 to 256 rows of x.
-  /// The memory, and the way from one kernel to the next, take all candidates as long.
+  /// Microseconds of what blocks do one after the other, as measured on an H100 over 8 to 256 rows of x, and what
+  /// the memory takes longer. The way from one kernel to the next takes all candidates as long.
   func microseconds(
     rows: Int, cells: Int, batch: Int, streams: Int, masks: Int, cellBytes: Int,
     on device: CUDADevice
@@ -114,7 +114,11 @@ struct FusedLinearBatchCandidate: Equatable {
         * 0.034
     }
     let exchanged = Double(exchangedBytes(streams: streams, pieces: 1)) / 1024
-    let exchange = cluster == 1 ? 0 : isWide ? 2 + 0.025 * exchanged : 0.7
-    return computing + exchange
+    let exchange = cluster == 1 ? 0 : isWide ? 1 + 0.042 * exchanged : 0.7
+    // Weights come from the memory once, and from the L2 for further groups of rows.
+    let reading = Double((rows + 15) / 16 * cells * cellBytes) / 3.09e6
+    let groups = Double((batch + itemColumns - 1) / itemColumns)
+    let waiting = reading * (1 + 0.12 * (groups - 1)) - max(computing, reading)
+    return computing + exchange + max(0, waiting)
   }
 }

@@ -67,7 +67,7 @@ package struct FusedLinearPromptVariant: Equatable {
   }
   /// Cycles of a block for 64 columns of W, as measured on an H100 with tiles of 64 to 256 rows of x: of 4096
   /// operations each, and a part that is the same for tiles of any size.
-  var cyclesOfStage: Int { 160 + 40 * masks + 4 * columns * streams }
+  var cyclesOfStage: Int { 300 + 40 * masks + 17 * columns * streams / 5 }
   /// Shared memory in which sums change places on their way out.
   private var outputBytes: Int { 2 * (columns % 32 == 0 ? 32 : 16) * 68 * 4 }
   /// Shared memory in which t and the terms of masks wait for further passes.
