@@ -1,5 +1,6 @@
 import MGLUCompute
 import MGLUTestSupport
+import Testing
 
 /// A source in one of the variants that the package compiles.
 struct KernelVariant: Sendable, CustomTestStringConvertible {
