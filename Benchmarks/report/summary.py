@@ -17,6 +17,7 @@ def lines():
     cpu, gpu = result("ffn-cpu.json"), result("ffn-cuda.json")
     decode, train, nano = (result("decode-cuda.json"), result("train-cuda.json"),
                            result("train-nano.json"))
+    many = result("throughput-cuda.json")
 
     def layer(found, key, **conditions):
         return times(row(found["results"], masks=count, shape=LARGE, **conditions)[key]
@@ -25,6 +26,12 @@ def lines():
     generation = times(
         statistics.mean(turn["speedup_over_torch_swiglu"] for turn in written(decode)
                         if turn["model"] == f"SwiMGLU, n_m = {count}") for count in MASKS)
+    def throughput(test, batch):
+        def of(model):
+            return row(many["results"], model=model, weights="fp16", test=test, batch=batch)
+        return times(of(f"SwiMGLU, n_m = {count}")["tokens_per_s"] / of("SwiGLU")["torch_tokens_per_s"]
+                     for count in MASKS)
+
     found = runs(COMPARISON)
     first = losses(found["swiglu"])
     costs = [difference(losses(found[f"swimglu:{count}"]), first) for count in MASKS]
@@ -34,6 +41,8 @@ def lines():
         ["", "SwiGLU, compiled", *layer(gpu, "speedup_over_torch_glu_compiled", batch=1)],
         ["", "the paper's kernel", *layer(gpu, "speedup_over_paper", batch=1)],
         ["Generation, GPU FP16", "SwiGLU, compiled", *generation],
+        ["of 64 sequences", "SwiGLU, compiled", *throughput("tg@512", 64)],
+        ["Prompt, GPU FP16", "SwiGLU, compiled", *throughput("pp2048", 1)],
         ["Training, GPU BF16", "same unit, compiled",
          *times(row(train["results"], unit=f"swimglu:{count}")["speedup_over_torch"]
                 for count in MASKS)],
@@ -45,7 +54,7 @@ def lines():
     ]
     titles = ["speed-up of SwiMGLU", "compared with", *(unit("", count).lstrip("," + SPACE) for count in MASKS)]
     peer = row(cpu["peer"]["rows"], weights="bf16", shape=LARGE)
-    dates = sorted({each["date"] for each in (cpu, gpu, decode, train, nano)})
+    dates = sorted({each["date"] for each in (cpu, gpu, decode, many, train, nano)})
     return markdown(titles, rows) + ["", conditions(cpu, gpu, train, nano, peer, dates)]
 
 
@@ -55,10 +64,10 @@ def conditions(cpu, gpu, train, nano, peer, dates):
     return "\n".join([
         f"Layer: d × h = {shape(LARGE)}, batch 1, weights not in a cache. Generation: `paper-large` "
         "(16 layers,",
-        "h 2048, d 8192), one sequence of 1,024 tokens. Training: `paper-small`, "
-        f"{train['batch_size']} × {train['context']:,} tokens per step,",
-        f"on the GPU and `nano` on the CPU. Loss: nats per token, lower is better; `mini`, 26M tokens, "
-        f"{seeds} seeds.",
+        "h 2048, d 8192), one sequence of 1,024 tokens, or 64 at position 512; prompt: of 2,048 tokens.",
+        f"Training: `paper-small`, {train['batch_size']} × {train['context']:,} tokens per step, on the GPU "
+        "and `nano` on the CPU. Loss:",
+        f"nats per token, lower is better; `mini`, 26M tokens, {seeds} seeds.",
         f"GPU: {gpu['device']}, PyTorch {gpu['peer']['torch']} (compiled: `torch.compile`); the paper's "
         "kernel is",
         f"our reconstruction. CPU: {cpu['device']}, {nano['threads']} threads; ggml's SwiGLU takes "

@@ -8,8 +8,9 @@ import subprocess
 import tarfile
 import zipfile
 
-# Archives elsewhere are data, such as those of tests.
-ARCHIVE = re.compile(r"^usr/src/[^/]+(?:/[^/]+)?\.tar\.(xz|gz|bz2)$")
+# Those of a package's examples are sources, too; archives elsewhere are data, such as those of tests.
+ARCHIVE = re.compile(
+    r"^usr/(?:src/[^/]+(?:/[^/]+)?|share/doc/[^/]+/examples/examples)\.tar\.(xz|gz|bz2)$")
 OPEN = {"xz": lzma.open, "gz": gzip.open, "bz2": bz2.open}
 
 

@@ -9,7 +9,7 @@ import re
 import subprocess
 import time
 
-from text import documents
+from text import archives, documents, plain
 
 # Shorter paragraphs, such as headings, may come again.
 LEAST_PARAGRAPH = 80
@@ -85,12 +85,21 @@ def with_licenses(folder, index):
             "copyright_file": f"/usr/share/doc/{name}/copyright"}
 
 
+def rules():
+    """What documents depend on beside their package: the code that takes them out of it."""
+    digest = hashlib.sha256()
+    for module in (archives, documents, plain):
+        with open(module.__file__, "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
 def extract(task):
     """Writes a package's documents one after the other, with an index beside them; returns the index."""
     folder, name, share = task
-    target = os.path.join(folder, "documents", name)
+    target, made = os.path.join(folder, "documents", name), {"share": share, "rules": rules()}
     index = read_json(target + ".json")
-    if index and index["share"] == share:
+    if index and made.items() <= index.items():
         return index
     start, deb = time.monotonic(), fetched(folder, name)
     entries, left_out, offset = [], {}, 0
@@ -106,7 +115,7 @@ def extract(task):
     os.replace(target + ".part", target + ".txt")
     version = subprocess.run(["dpkg-deb", "-f", deb, "Version"], check=True, capture_output=True,
                              text=True).stdout.strip()
-    index = {"package": name, "version": version, "sha256": digest_of(deb), "share": share,
+    index = {"package": name, "version": version, "sha256": digest_of(deb), **made,
              "left_out": left_out, "bytes": offset,
              "seconds": round(time.monotonic() - start, 1), "documents": entries}
     write_json(target + ".json", index)

@@ -113,9 +113,6 @@ static const char fused_linear_numbers_cu[] = {
 static const char fused_linear_prompt_cu[] = {
 #embed "cuda/fused_linear_prompt.cu" suffix(, 0)
 };
-static const char fused_linear_prompt_input_cu[] = {
-#embed "cuda/fused_linear_prompt_input.cu" suffix(, 0)
-};
 static const char fused_linear_unit_cu[] = {
 #embed "cuda/fused_linear_unit.cu" suffix(, 0)
 };
@@ -185,7 +182,7 @@ static const cmglu_cuda_source sources[] = {
     SOURCE(decode_ring), SOURCE(decode_share), SOURCE(fused_linear), SOURCE(fused_linear_batch),
     SOURCE(fused_linear_batch_output), SOURCE(fused_linear_batch_ring), SOURCE(fused_linear_batch_wide),
     SOURCE(fused_linear_cell), SOURCE(fused_linear_copies), SOURCE(fused_linear_input), SOURCE(fused_linear_numbers),
-    SOURCE(fused_linear_prompt), SOURCE(fused_linear_prompt_input),
+    SOURCE(fused_linear_prompt),
     SOURCE(fused_linear_unit), SOURCE(fused_linear_wgmma), SOURCE(logits), SOURCE(pack), SOURCE(plain),
     SOURCE(read), SOURCE(tokens), SOURCE(tokens_logprobs), SOURCE(tokens_sample), SOURCE(training),
     SOURCE(training_bias), SOURCE(training_difference), SOURCE(training_embedding),

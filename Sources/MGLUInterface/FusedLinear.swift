@@ -158,7 +158,7 @@ struct FusedLinearArguments {
       routes: routes.map {
         backend.borrow(UInt(bitPattern: $0), [n, unit.masks], .float32)
       },
-      promptRows: promptRows, precision: precision, accumulate: false, order: .plain,
+      promptRows: promptRows, precision: precision, accumulate: false, orders: .plain,
       into: backend.borrow(outputAddress, [n, weights.rows], outputType.dataType))
   }
 }

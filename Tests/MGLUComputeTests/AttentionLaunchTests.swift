@@ -93,16 +93,18 @@ import Testing
   }
 
   /// Blocks of every generation have the memory for stages of keys and values; on Hopper they share them
-  /// between two heads.
+  /// between two heads, where there are blocks enough.
   @Test(arguments: [32, 64, 96, 128]) func promptsHaveRoom(size: Int) {
     let shape = AttentionShape(heads: 8, kvHeads: 2, headSize: size, rotarySize: size / 2)
-    for device in FusedLinearLaunchTests.devices {
+    for (device, tiles) in FusedLinearLaunchTests.devices.flatMap({ [($0, 4), ($0, 33)] }) {
       let launch = AttentionLaunch.prompts(
-        rows: 300, of: .float16, tiles: 4, shape, .float16, on: device)
+        rows: 300, of: .float16, tiles: tiles, shape, .float16, on: device)
       #expect(launch.sharedBytes <= device.sharedBytesPerBlock)
       let isHopper = device.capability == CUDACapability(9, 0) && size % 64 == 0
       #expect(launch.kernel == (isHopper ? "attention_prompt_hopper" : "attention_prompt"))
-      #expect(launch.grid == LaunchSize(isHopper && size == 64 ? 4 : 8, 4))
+      let isShared = isHopper && size == 64 && tiles == 33
+      #expect(launch.grid == LaunchSize(isShared ? 4 : 8, tiles))
+      #expect(launch.options.contains("-DHEADS=2") == isShared)
       // Queries are rotated when they are stored.
       #expect(!launch.options.contains { $0.contains("ROTARY") })
     }

@@ -117,8 +117,8 @@ import Testing
     }
     #expect(launch(.staged, batch: 8).order == .plain)
     #expect(launch(.staged, batch: 256).order == .interleaved)
-    #expect(!FusedLinearBatchLaunch.interleaves(rows: 16, width: 8192))
-    #expect(!FusedLinearBatchLaunch.interleaves(rows: 64, width: 577))
+    #expect(!FusedLinearBatchLaunch.interleaves(rows: 16))
+    #expect(FusedLinearBatchLaunch.interleaves(rows: 17))
   }
 
   /// As many blocks as an H100 has room for, and no more than two columns of them: what was measured.

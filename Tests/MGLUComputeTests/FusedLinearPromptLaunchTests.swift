@@ -56,10 +56,7 @@ import Testing
           #expect(some.segment > 0 || !some.isSplit)
           #expect(some.grid >= 1 && some.grid <= Self.hopper.multiprocessorCount)
           let tiles = some.variant.tiles(rows: 2048, count: count)
-          let padded = (count + some.variant.columns - 1) / some.variant.columns
-          #expect(
-            some.stagedBytes == padded * some.variant.columns * ((width + 63) / 64) * 128
-              + (some.isSplit ? tiles * 8 : 0))
+          #expect(some.turnBytes == (some.isSplit ? tiles * 8 : 0))
         }
       }
     }

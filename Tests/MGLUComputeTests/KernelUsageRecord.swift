@@ -24,7 +24,7 @@ enum KernelUsageRecord {
 
   /// Source, generation and the beginning of the hash of what is compiled, of the compiler and of the
   /// machine that it runs on.
-  static func key(_ variant: KernelCompilationTests.Variant, compiler: NVRTC) -> String {
+  static func key(_ variant: KernelVariant, compiler: NVRTC) -> String {
     #if arch(x86_64)
       let host = "x86-64"
     #else
@@ -67,7 +67,7 @@ enum KernelUsageRecord {
   static func append(_ key: String, _ usages: [KernelUsage]) throws {
     try lock.withLock { _ in
       if !FileManager.default.fileExists(atPath: recording) {
-        FileManager.default.createFile(atPath: recording, contents: nil)
+        _ = FileManager.default.createFile(atPath: recording, contents: nil)
       }
       let file = try FileHandle(forWritingTo: URL(fileURLWithPath: recording))
       defer { try? file.close() }

@@ -134,7 +134,7 @@ struct CUDAInferenceTests {
         a.output, shape: shape,
         rows: AttentionRows(
           positions: positions, slots: slots, blockTables: tables, decodeRows: 1),
-        table: rotary, cache: cache, order: .plain, into: output)
+        table: rotary, cache: cache, orders: .plain, into: output)
     }
     func results(_ step: () -> Void) throws -> [[Float]] {
       backend.clear(cache.keys)

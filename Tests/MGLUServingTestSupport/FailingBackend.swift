@@ -72,11 +72,11 @@ package final class FailingBackend: InferenceBackend {
   ) -> PackedWeights { host.projection(stacking: matrices, as: type) }
   package func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?, promptRows: Int,
-    precision: InputPrecision, accumulate: Bool, order: ColumnOrder, into output: Tensor
+    precision: InputPrecision, accumulate: Bool, orders: ColumnOrders, into output: Tensor
   ) {
     host.fusedLinear(
       weights, x, norm: norm, routes: routes, promptRows: promptRows, precision: precision,
-      accumulate: accumulate, order: order, into: output)
+      accumulate: accumulate, orders: orders, into: output)
   }
   package func embed(_ tokens: Tensor, table: PackedWeights, into x: Tensor) {
     host.embed(tokens, table: table, into: x)
@@ -86,10 +86,10 @@ package final class FailingBackend: InferenceBackend {
   }
   package func attention(
     _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
-    cache: KeyValueBlocks, order: ColumnOrder, into output: Tensor
+    cache: KeyValueBlocks, orders: ColumnOrders, into output: Tensor
   ) {
     host.attention(
-      qkv, shape: shape, rows: rows, table: table, cache: cache, order: order, into: output)
+      qkv, shape: shape, rows: rows, table: table, cache: cache, orders: orders, into: output)
   }
   package func gather(_ source: Tensor, at indices: Tensor, into target: Tensor) {
     host.gather(source, at: indices, into: target)

@@ -5,7 +5,8 @@
 //           keys and values of all rows. Softmax in float32, online.
 // Layout    attention_step.cu; a tile is up to 128 consecutive rows of a sequence.
 // Variants  HEAD 32, 64, 96 or 128; BF16, the type of cache and output, and ROW_BITS of qkv, in
-//           whose rows attention_store.cu left the queries (the same, unless given).
+//           whose rows attention_store.cu left the queries (the same, unless given); INTERLEAVED, the order
+//           of rows of output.
 // Launch    grid (heads, tiles), THREADS threads, dynamic shared memory of 4 TILE_BYTES.
 //
 // A block has the rows of a tile for one head; later tiles, which have more keys, start first. Keys come a
@@ -125,11 +126,17 @@ attention_prompt(const __grid_constant__ Attention a) {
     for (int half = 0; half < 2; half++) {
       const float inverse = softmax.inverse(m, half);
       const int row = own + m * 16 + half * 8;
-      Element *y = a.output + ((long long)(first + row) * a.heads + head) * HEAD + lane % 4 * 2;
+      Element *y = a.output + ((long long)(first + row) * a.heads + head) * HEAD;
       if (row < rows)
 #pragma unroll
-        for (int n = 0; n < 2 * STEPS; n++)
-          *(u32 *)(y + n * 8) =
-              narrow(value[m][n][2 * half] * inverse, value[m][n][2 * half + 1] * inverse);
+        for (int columns = 0; columns < HEAD / 32; columns++) {
+          u32 pairs[4];
+#pragma unroll
+          for (int i = 0; i < 4; i++) {
+            const float(&pair)[4] = value[m][columns * 4 + i];
+            pairs[i] = narrow(pair[2 * half] * inverse, pair[2 * half + 1] * inverse);
+          }
+          leave_columns(y + columns * 32, pairs, lane);
+        }
     }
 }

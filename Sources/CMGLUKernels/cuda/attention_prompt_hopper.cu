@@ -1,8 +1,8 @@
 // attention_prompt_hopper: attention_prompt.cu for Hopper (sm_90a), with wgmma.
 //
 // Problem, layout   as in attention_prompt.cu.
-// Variants  HEAD 64 or 128; BF16 and ROW_BITS as there; HEADS 1 or 2, the query heads of a block, which share a
-//           key-value head (1, unless given).
+// Variants  HEAD 64 or 128; BF16, ROW_BITS and INTERLEAVED as there; HEADS 1 or 2, the query heads of a block,
+//           which share a key-value head (1, unless given).
 // Launch    grid (heads / HEADS, tiles), THREADS threads, dynamic shared memory of 1024
 //           + (2 HEADS + 2 STAGES) 128 HEAD + 16 STAGES bytes.
 //
@@ -282,14 +282,18 @@ attention_prompt_hopper(const __grid_constant__ Attention a) {
   for (int half = 0; half < 2; half++) {
     const float inverse = softmax.inverse(0, half);
     const int row = own + half * 8;
-    Element *y = a.output + ((long long)(tile.x + row) * a.heads + head) * HEAD + lane % 4 * 2;
+    Element *y = a.output + ((long long)(tile.x + row) * a.heads + head) * HEAD;
     if (row < rows)
 #pragma unroll
-      for (int panel = 0; panel < PANELS; panel++)
+      for (int columns = 0; columns < HEAD / 32; columns++) {
+        u32 pairs[4];
 #pragma unroll
-        for (int n = 0; n < 8; n++)
-          *(u32 *)(y + panel * 64 + n * 8) =
-              narrow(value[panel][0][n][2 * half] * inverse, value[panel][0][n][2 * half + 1] * inverse);
+        for (int i = 0; i < 4; i++) {
+          const float(&pair)[4] = value[columns / 2][0][columns % 2 * 4 + i];
+          pairs[i] = narrow(pair[2 * half] * inverse, pair[2 * half + 1] * inverse);
+        }
+        leave_columns(y + columns * 32, pairs, lane);
+      }
   }
 #endif
 }

@@ -45,6 +45,15 @@ __device__ __forceinline__ int place_of(int item) {
   return INTERLEAVED ? (item & ~31) | (item & 6) << 2 | (item >> 2 & 6) | (item & 1) : item;
 }
 
+// Leaves what a lane of mma.sync or wgmma has of 32 columns of a row of the output: two of each eight.
+__device__ __forceinline__ void leave_columns(Element *row, const u32 (&pairs)[4], int lane) {
+  if (INTERLEAVED)
+    *(uint4 *)(row + lane % 4 * 8) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+  else
+#pragma unroll
+    for (int i = 0; i < 4; i++) *(u32 *)(row + i * 8 + lane % 4 * 2) = pairs[i];
+}
+
 __device__ __forceinline__ void wait_for_input() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

@@ -8,8 +8,8 @@
 // on its way through the L2 nor sums on their way through shared memory.
 //
 // Work. An item is WM rows of cells by GROUP columns of input. Warp w multiplies row w / 2 of cells, or
-// two, by half of the columns. One warp more fills the stages: weights by bulk copies, before the input
-// is there; x, rounded by `stage` of fused_linear.cu or as it is, by cp.async. Where items are few, a
+// two, by half of the columns. Two threads more fill the stages through the copy engine: one with weights, before
+// the input is there; one with x, rounded by `stage` of fused_linear.cu or as it is. Where items are few, a
 // cluster of blocks shares an item: each has some slices, whose sums go to the block that
 // owns the output, through distributed shared memory, and are added there in the order of slices.
 // Exact inputs are pieces that follow one another as fused_linear.cu adds them: one after the other,
@@ -73,13 +73,13 @@ static_assert(OUTPUTS % CLUSTER == 0, "each block of a cluster owns as many outp
 // boxes of [1][2][GROUP][32].
 __device__ __forceinline__ void fill_input(
     const FusedLinear &f, const TensorMap &map, u32 memory, const Barriers &barriers) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+  prefetch_map(map);
   wait_for_input();
   Place place;
   for_cells(f, cluster_rank(), [&](int, int group, int piece, int cell) {
     barrier_wait(barriers.empty + place.stage * 8, place.turn);
     const u32 barrier = barriers.full + place.stage * 8;
-    expect(barrier, INPUT_BYTES);
+    expect(barrier, STAGE_BYTES);
     asm volatile(
         "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
         " [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(
@@ -130,7 +130,9 @@ extern "C" __global__ void __launch_bounds__((WARPS + FILLERS) * 32, 1)
 #if CLUSTER > 1
 __cluster_dims__(CLUSTER, 1, 1)
 #endif
-fused_linear_batch(const __grid_constant__ FusedLinear f, const __grid_constant__ TensorMap map) {
+fused_linear_batch(
+    const __grid_constant__ FusedLinear f, const __grid_constant__ TensorMap rowsMap,
+    const __grid_constant__ TensorMap cellsMap) {
 #if __CUDA_ARCH__ == 900  // it is launched nowhere else
   extern __shared__ __align__(128) unsigned char memory[];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -146,10 +148,10 @@ fused_linear_batch(const __grid_constant__ FusedLinear f, const __grid_constant_
     asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
     const Barriers barriers(f, memory);
     if (lane == 0) {
-      if (warp < WARPS + WEIGHT_FILLERS)
-        fill_weights(f, shared_address(memory), STAGE_BYTES, barriers, warp - WARPS);
-      else if (warp == WARPS + WEIGHT_FILLERS)
-        fill_input(f, map, shared_address(memory), barriers);
+      if (warp == WARPS)
+        fill_weights(f, cellsMap, shared_address(memory), STAGE_BYTES, barriers);
+      else if (warp == WARPS + 1)
+        fill_input(f, rowsMap, shared_address(memory), barriers);
     }
 #if CLUSTER > 1
     __syncwarp();

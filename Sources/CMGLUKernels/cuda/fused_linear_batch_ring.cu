@@ -5,8 +5,7 @@
 // item; GROUP, its rows of x; STAGE_BYTES, of a stage of the ring.
 
 constexpr int SLICES = WARPS;
-constexpr int FILLERS = 4;         // warps beside those that multiply: a group has four
-constexpr int WEIGHT_FILLERS = 2;  // that fill in weights, and one fills in x
+constexpr int FILLERS = 4;  // warps beside those that multiply: the first fills in weights, the next x
 
 // Bytes of weights of a block that are on their way before the input is there.
 #ifndef EARLY_BYTES
@@ -41,16 +40,11 @@ struct Barriers {
       asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
     };
     if (threadIdx.x < stages) {
-      one(full + threadIdx.x * 8, WEIGHT_FILLERS + 1), one(empty + threadIdx.x * 8, WARPS);
+      one(full + threadIdx.x * 8, 1), one(empty + threadIdx.x * 8, WARPS);
       if (threadIdx.x == 0) one(received, WARPS * SPLIT);
       asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
   }
-};
-
-// How the driver describes x to the copy engine (cuTensorMapEncodeTiled).
-struct __align__(64) TensorMap {
-  u64 words[16];
 };
 
 // Groups of rows of x.
@@ -84,41 +78,20 @@ struct Place {
   }
 };
 
-__device__ __forceinline__ void expect(u32 barrier, u32 bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-
-// One thread's share of filling the stages: some rows of the cells of each, to `memory` and from there on
-// `distance` bytes apart.
+// The thread that fills in weights: a cell of every row of cells of an item, to `memory` and from there on
+// `distance` bytes apart. The thread that fills in x says how many bytes a stage is.
 __device__ __forceinline__ void fill_weights(
-    const FusedLinear &f, u32 memory, int distance, const Barriers &barriers, int share) {
-  constexpr int MINE = CELL_ROWS / WEIGHT_FILLERS;
-  const long long rowBytes = (long long)((f.columns + 63) / 64) * CELL_BYTES;
-  const int last = (f.rows + 15) / 16 - 1;
-  u64 policy;
-  if (f.batch > GROUP)  // other blocks read them too
-    asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
-  else
-    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    const FusedLinear &f, const TensorMap &map, u32 memory, int distance, const Barriers &barriers) {
+  prefetch_map(map);
+  const bool isReadOnce = f.batch <= GROUP;
   Place place;
   int early = EARLY;
   for_cells(f, cluster_rank(), [&](int rows, int, int, int cell) {
     if (early-- == 0) wait_for_input();
     barrier_wait(barriers.empty + place.stage * 8, place.turn);
-    const u32 barrier = barriers.full + place.stage * 8;
-    expect(barrier, MINE * CELL_BYTES);
-    const int first = rows * CELL_ROWS + share * MINE;
-    const unsigned char *from = f.cells + first * rowBytes + cell * CELL_BYTES;
-    const u32 to = memory + place.stage * distance + share * MINE * CELL_BYTES;
-#pragma unroll
-    for (int i = 0; i < MINE; i++)
-      asm volatile(
-          "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
-          " [%0], [%1], %2, [%3], %4;" ::"r"(to + i * CELL_BYTES),
-          "l"(from + (first + i <= last ? i : last - first) * rowBytes), "n"(CELL_BYTES), "r"(barrier),
-          "l"(policy)
-          : "memory");
+    copy_cells(
+        memory + place.stage * distance, map, cell, rows * CELL_ROWS, barriers.full + place.stage * 8,
+        isReadOnce);
     place.next(f.stages);
   });
 }

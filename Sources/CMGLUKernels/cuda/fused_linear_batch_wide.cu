@@ -21,17 +21,17 @@
 //          ACROSS 1 or 2; SPLIT 1, 2 or 4. Inputs of one piece.
 // Launch   blocks of 384 threads: with SPLIT 1 any number, else SPLIT for each item. Compute capability 9.0.
 //
-// Measured on an H100 (2026-11-26, FP16, cold weights, graph replay), microseconds; in brackets those of
-// fused_linear_batch.cu and of torch's F.linear over W, or over gate and value in one:
+// Measured on an H100 (2026-11-27, FP16, cold weights, graph replay), microseconds; in brackets those of
+// fused_linear_batch.cu (2026-11-26) and of torch.matmul with W, or with gate and value in one, in the same run:
 //     rows                      32               64               128                256          bytes
-//     3072 x 2048         8.0 ( 8.3,  8.6)   9.4 ( 9.8,  8.6)  11.6 (12.2,  9.0)   13.6 (17.9, 10.3)    4.1
-//     2048 x 2048, adds   7.5 ( 7.0,  7.4)   8.8 ( 8.6,  7.5)  10.5 (10.9,  7.7)   12.3 (13.7,  8.5)    2.7
-//     2048 x 8192, adds  16.7 (18.2, 17.0)  18.1 (19.7, 17.4)  21.3 (24.5, 18.7)   27.5 (36.9, 21.9)   10.9
-//     SwiGLU 8192 x 2048 24.2 (24.6, 27.7)  24.3 (26.1, 28.4)  26.1 (30.3, 29.5)   40.1 (52.8, 33.8)   21.7
-//     n_m = 1            16.1 (16.0)        17.0 (19.7)        21.1 (28.5)         38.3 (52.2)         11.5
-//     n_m = 4            23.7 (23.9)        29.3 (34.8)        53.3 (63.8)        101   (124)          13.6
+//     3072 x 2048         8.1 ( 8.3,  7.5)   9.5 ( 9.8,  7.6)  10.0 (12.2,  7.9)   12.0 (17.9,  9.2)    4.1
+//     2048 x 2048, adds   6.9 ( 7.0,  6.6)   8.3 ( 8.6,  6.6)  10.0 (10.9,  6.7)   11.0 (13.7,  7.6)    2.7
+//     2048 x 8192, adds  17.0 (18.2, 17.0)  18.4 (19.7, 17.7)  21.3 (24.5, 18.9)   27.5 (36.9, 21.7)   10.9
+//     SwiGLU 8192 x 2048 23.2 (24.6, 26.6)  23.6 (26.1, 27.7)  25.7 (30.3, 29.1)   40.2 (52.8, 32.8)   21.7
+//     n_m = 1            15.8 (16.0)        16.9 (19.7)        20.5 (28.5)         37.0 (52.2)         11.5
+//     n_m = 4            23.2 (23.9)        27.3 (34.8)        49.7 (63.8)         96.8 (124)          13.6
 //     50257 x 2048       77   (77)          82   (80)         104   (97)          157   (181)          66.6
-// (the last with rows of logits that are not aligned), which is up to 450 TFLOP/s of executed products. Every
+// (the last of 2026-11-26, rows of logits that are not aligned): up to 460 TFLOP/s of executed products. Every
 // item reads its rows of W and of x: at 256 rows the tensor cores are busy for 43 % of the time, L2 for 63,
 // memory for 53, and warps issue in 35 to 47 %, so none of them is the bound by itself; registers hold the
 // sums twice, which makes items half as large as those of fused_linear_prompt.cu. A cell of an item with
@@ -99,18 +99,14 @@ constexpr int WAVES = MASKS < 2 ? 1 : (MASKS + OF_WAVE - 1) / OF_WAVE;
 // The thread that fills in x: a stage is a box of 64 columns of GROUP rows, swizzled by 128 bytes.
 __device__ __forceinline__ void fill_input(
     const FusedLinear &f, const TensorMap &map, u32 memory, const Barriers &barriers) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+  prefetch_map(map);
   wait_for_input();
   Place place;
   for_cells(f, cluster_rank(), [&](int, int group, int, int cell) {
     barrier_wait(barriers.empty + place.stage * 8, place.turn);
     const u32 barrier = barriers.full + place.stage * 8;
-    expect(barrier, X_BYTES);
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-        " [%0], [%1, {%2, %3}], [%4];" ::"r"(memory + place.stage * X_BYTES),
-        "l"(&map), "r"(cell * 64), "r"(group * GROUP), "r"(barrier)
-        : "memory");
+    expect(barrier, STAGE_BYTES);
+    copy_rows(memory + place.stage * X_BYTES, map, cell * 64, group * GROUP, 0, barrier);
     place.next(f.stages);
   });
 }
@@ -137,8 +133,7 @@ __device__ __forceinline__ void leave(
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, thread = threadIdx.x & 127;
   // Four places of a row of x for a thread. Where the next product is one of wgmma too, they are in its order.
   constexpr bool IS_INTERLEAVED = INTERLEAVED && OUTPUT != CMGLU_F32;
-  const int place = (thread & 15) * 4;
-  const int from = IS_INTERLEAVED ? (place & 32) + (place & 4) * 4 + (place >> 3 & 3) * 2 : place;
+  const int place = (thread & 15) * 4, from = IS_INTERLEAVED ? interleaved_from(place) : place;
   const bool isWide = row + 64 <= f.rows && f.outputStride % 4 == 0 &&
                       (u64)f.output % (OUTPUT == CMGLU_F32 ? 16 : 8) == 0;
 #pragma unroll
@@ -203,7 +198,9 @@ extern "C" __global__ void __launch_bounds__((WARPS + FILLERS) * 32, 1)
 #if SPLIT > 1
 __cluster_dims__(SPLIT, 1, 1)
 #endif
-fused_linear_batch_wide(const __grid_constant__ FusedLinear f, const __grid_constant__ TensorMap map) {
+fused_linear_batch_wide(
+    const __grid_constant__ FusedLinear f, const __grid_constant__ TensorMap rowsMap,
+    const __grid_constant__ TensorMap cellsMap) {
 #if __CUDA_ARCH__ == 900  // it is launched nowhere else
   extern __shared__ __align__(1024) unsigned char memory[];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -217,10 +214,10 @@ fused_linear_batch_wide(const __grid_constant__ FusedLinear f, const __grid_cons
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
     const u32 xs = shared_address(memory);
     if (lane == 0) {
-      if (warp < WARPS + WEIGHT_FILLERS)
-        fill_weights(f, xs + f.stages * X_BYTES, W_BYTES, barriers, warp - WARPS);
-      else if (warp == WARPS + WEIGHT_FILLERS)
-        fill_input(f, map, xs, barriers);
+      if (warp == WARPS)
+        fill_weights(f, cellsMap, xs + f.stages * X_BYTES, W_BYTES, barriers);
+      else if (warp == WARPS + 1)
+        fill_input(f, rowsMap, xs, barriers);
     }
     return;
   }

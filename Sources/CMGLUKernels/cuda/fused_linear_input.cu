@@ -13,6 +13,12 @@ __device__ __forceinline__ int place_of(int column) {
   return INTERLEAVED ? (column & ~31) | (column & 6) << 2 | (column >> 2 & 6) | (column & 1) : column;
 }
 
+// Of four elements of an interleaved row from `place` on, a multiple of four, where the first two come from;
+// the others come from eight columns behind.
+__device__ __forceinline__ int interleaved_from(int place) {
+  return (place & ~31) | (place & 4) << 2 | (place >> 2 & 6);
+}
+
 // Eight elements of a row from column k on, zeros beyond its end.
 __device__ __forceinline__ void load_chunk(const FusedLinear &f, int row, int k, float (&value)[8]) {
   const long long first = (long long)row * f.columns + k;
@@ -41,7 +47,25 @@ __device__ __forceinline__ void scale_chunk(const FusedLinear &f, int k, float s
     if (k + i < f.columns) value[i] *= scale * f.norm[k + i];
 }
 
-// Stores a chunk in the weights' type, in pieces that add up to it: a row of `xs` each.
+// Four words of each thread of a quad: word j of thread i becomes word i of thread j.
+__device__ __forceinline__ uint4 transposed(const uint4 &words) {
+  const u32 quad = 0xfu << (threadIdx.x & 28), own = threadIdx.x & 3;
+  u32 word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+  for (int bit = 1; bit < 4; bit *= 2)
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+      if (!(i & bit)) {
+        const u32 given = own & bit ? word[i] : word[i | bit];
+        const u32 taken = __shfl_xor_sync(quad, given, bit);
+        word[i] = own & bit ? taken : word[i];
+        word[i | bit] = own & bit ? word[i | bit] : taken;
+      }
+  return make_uint4(word[0], word[1], word[2], word[3]);
+}
+
+// Stores a chunk in the weights' type, in pieces that add up to it: a row of `xs` each. Where they are
+// interleaved, the chunks of a quad of threads are 32 columns.
 __device__ __forceinline__ void store_chunk(
     const FusedLinear &f, unsigned char *xs, int stride, int row, int k, float (&value)[8]) {
   for (int piece = 0; piece < f.pieces; piece++) {
@@ -51,13 +75,7 @@ __device__ __forceinline__ void store_chunk(
     packed.z = narrow(value[4], value[5]);
     packed.w = narrow(value[6], value[7]);
     unsigned char *to = xs + (long long)(row * f.pieces + piece) * stride;
-#if INTERLEAVED
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-      *(u32 *)(to + k / 32 * 64 + i * 16 + (k / 8 & 3) * 4) = component(packed, i);
-#else
-    *(uint4 *)(to + k * 2) = packed;
-#endif
+    *(uint4 *)(to + k * 2) = INTERLEAVED ? transposed(packed) : packed;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const float2 taken = widen(component(packed, i));

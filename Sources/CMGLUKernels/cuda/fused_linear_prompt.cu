@@ -7,10 +7,11 @@
 //
 // One variant is compiled per unit, 16-bit type and tile:
 //     MASKS 0...16, PLANES 1 or 2 (gate and value), BF16 0 or 1, ACTIVATION and GATING of
-//     cmglu_numbers.h, ROUTED 0 or 1 (there are p_i), COLUMNS of a tile
+//     cmglu_numbers.h, ROUTED 0 or 1 (there are p_i), COLUMNS of a tile, INTERLEAVED, the order of 16-bit
+//     outputs of whole 64 rows of W
 //
 // Work. A tile is 128 rows of W by COLUMNS rows of x: two warpgroups multiply 64 rows of W each, while
-// a third copies what comes next into a ring of stages of 64 columns of W. W is the operand in
+// threads of a third copy what comes next into a ring of stages of 64 columns of W. W is the operand in
 // registers: a lane's words of a cell (fused_linear_cell.cu) are its fragment of wgmma, too, so masks
 // flip signs there and n_m + 1 sums grow side by side; they are combined at the end and never leave the
 // registers wide. COLUMNS is what they leave room for: 256 for one sum, 64 for five. While the tensor
@@ -18,31 +19,35 @@
 // more take several passes over k, of up to four masks each, because with smaller tiles the lanes could not
 // keep up; t and what the masks before have added up to wait in shared memory.
 //
-// x. `stage_prompt` brings x into the order of the tiles: [piece][64 columns][row of x][128 bytes], rows
-// swizzled by 128 bytes, columns in the order in which lanes hold those of W, so that a tile's 64
-// columns are a single copy. Exact inputs are pieces that add up to float32: further columns of the
-// same sums, the smallest pieces first.
+// x. Rows of 16 bits, interleaved (fused_linear_input.cu): in the order in which lanes hold columns of W.
+// Attention and the units before a projection leave rows so, `stage` of fused_linear.cu brings others into
+// that order, normalized; the copy engine swizzles 64 columns of a tile's rows. Exact inputs are pieces that add
+// up to float32: further columns of the same sums, the smallest pieces first, which leave out least.
 //
 // Segments. A projection that adds to its output does so after every `segment` columns of W where there
-// are many, so that blocks can take the segments of a tile side by side where x has few rows (isSplit).
-// They add in order, each when the one before has said that it is done (`turns` behind the staged x).
+// are many, so that blocks can take the segments of a tile side by side, where x has few rows: then there are
+// `turns`, and they add in order, each when the one before has said that it is done.
 //
 // INT8 weights become FP16 in registers, integers times scales, where the other kernels scale sums.
 //
 // Every result is one chain of sums over k, or one for each segment, whatever the tile: a row has the
 // same bits in any company.
 //
-// Measured on an H100 (2026-11-26, FP16, Benchmarks/prompt_products_cuda), TFLOP/s of executed products
+// Measured on an H100 (2026-11-27, FP16, Benchmarks/prompt_products_cuda), TFLOP/s of executed products
 // (n_m + 1, two of a GLU), and those of torch.matmul in the same run, at rows of x:
 //                        128   512  2048  8192    matmul   128   512  2048  8192
-//     8192 x 2048        240   616   682   665             267   650   710   695
-//     2048 x 8192, adds  119   450   657   646             218   622   762   690
-//     3072 x 2048         73   309   614   681             207   515   678   721
-//     GLU 8192 x 2048    303   644   660   588
-//     n_m = 1            375   655   705   671
-//     n_m = 2            451   602   626   645
-//     n_m = 4            487   592   617   623
-//     n_m = 8            567   616   583   575
+//     8192 x 2048        245   609   673   623             271   654   658   665
+//     2048 x 8192, adds  160   496   654   662             218   627   714   669
+//     3072 x 2048        100   359   575   657             204   540   678   706
+//     2048 x 2048, adds   79   324   467   531             165   431   655   698
+//     GLU 8192 x 2048    295   608   660   585
+//     n_m = 1            391   628   700   649
+//     n_m = 2            411   562   636   666
+//     n_m = 4            505   609   556   599
+//     n_m = 8            552   656   609   619
+// Steps on the way, 2048 x 2048 over 512 rows, microseconds: a copy for each of a stage's eight cells, whose
+// start took 560 cycles together, 17.2; one copy for all 12.2 (16.8 with a hint to the L2, copy_cells). A stage as
+// one group of products instead of four is 5 % faster for tiles of 64 rows of x, and 6 % slower for 128.
 // wgmma by itself with A in registers: 830 to 880 for 32 columns and more, 600 for 16. Power bounds
 // large products, as it does those of cuBLAS; adding to float32 costs 10 us where 16 MB are added to
 // by all blocks at once; few rows leave multiprocessors idle (one projection of 2048 rows is 16 tiles).
@@ -61,6 +66,9 @@
 #endif
 #ifndef ROUTED
 #define ROUTED 0
+#endif
+#ifndef INTERLEAVED
+#define INTERLEAVED 0
 #endif
 #ifndef COLUMNS
 #define COLUMNS 64
@@ -91,17 +99,20 @@ constexpr int OUTPUT_BYTES = GROUPS * CHUNK * PITCH * 4;
 constexpr int TERM_BYTES = PASSES > 1 ? 2 * GROUPS * 128 * COLUMNS / 2 * 4 : 0;
 constexpr int STAGES = (227 * 1024 - OUTPUT_BYTES - TERM_BYTES - 256) / (X_BYTES + W_BYTES);
 
-#include "fused_linear_prompt_input.cu"
+__device__ __forceinline__ int column_tiles(const FusedLinear &f) {
+  return (f.batch + COLUMNS - 1) / COLUMNS;
+}
+
+__device__ __forceinline__ int tile_count(const FusedLinear &f) {
+  return (f.rows + TILE_ROWS - 1) / TILE_ROWS * column_tiles(f);
+}
+
+__device__ __forceinline__ int segment_count(const FusedLinear &f) {
+  return ((f.columns + 63) / 64 * f.pieces + f.segment - 1) / f.segment;
+}
 
 __device__ __forceinline__ void arrive(u32 barrier) {
   asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-
-__device__ __forceinline__ void copy(
-    u32 target, const unsigned char *source, u32 bytes, u32 barrier) {
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
-      ::"r"(target), "l"(source), "r"(bytes), "r"(barrier) : "memory");
 }
 
 // A block's part of the work: the first rows of W and of x of a tile, and the cells of W, one after the
@@ -112,7 +123,7 @@ struct Work {
 
 // Blocks that run together share rows of W and x in L2: tiles go along bands of 2048 rows of x.
 __device__ __forceinline__ Work work(const FusedLinear &f, int index) {
-  const int cells = (f.columns + 63) / 64 * f.pieces, segments = f.isSplit ? segment_count(f) : 1;
+  const int cells = (f.columns + 63) / 64 * f.pieces, segments = f.turns ? segment_count(f) : 1;
   const int rowTiles = (f.rows + TILE_ROWS - 1) / TILE_ROWS, columnTiles = column_tiles(f);
   constexpr int BAND = 2048 / COLUMNS;
   const int tile = index / segments, segment = index % segments;
@@ -122,56 +133,55 @@ __device__ __forceinline__ Work work(const FusedLinear &f, int index) {
   w.tile = tile;
   w.row = within / width * TILE_ROWS;
   w.column = (band * BAND + within % width) * COLUMNS;
-  w.first = f.isSplit ? segment * f.segment : 0;
-  w.end = f.isSplit ? min(cells, w.first + f.segment) : cells;
+  w.first = f.turns ? segment * f.segment : 0;
+  w.end = f.turns ? min(cells, w.first + f.segment) : cells;
   return w;
 }
 
 __device__ __forceinline__ int work_count(const FusedLinear &f) {
-  return tile_count(f) * (f.isSplit ? segment_count(f) : 1);
+  return tile_count(f) * (f.turns ? segment_count(f) : 1);
 }
 
-// Copies the stages of all work, by a lane for each cell of a tile and one for x.
-__device__ __forceinline__ void fill_ring(
-    const FusedLinear &f, u32 xs, u32 ws, u32 full, u32 empty, int lane) {
-  if (lane > TILE_CELLS) return;
-  const bool isX = lane == TILE_CELLS;
+// What a block's stages are filled with: `body(work, piece, cell, stage)` for each when it is empty, in order.
+template <class Body>
+__device__ __forceinline__ void for_stages(const FusedLinear &f, u32 empty, Body body) {
   const int cells = (f.columns + 63) / 64, count = work_count(f);
-  const u32 target = isX ? xs : ws + lane * CELL_BYTES, distance = isX ? X_BYTES : W_BYTES;
-  const long long step = isX ? (long long)column_tiles(f) * X_BYTES : CELL_BYTES;
-  // Weights are there before any kernel.
-  if (isX) wait_for_input();
   int stage = 0;
   u32 parity = 1;
   for (int index = blockIdx.x; index < count; index += gridDim.x) {
     const Work w = work(f, index);
-    const int own = min(TILE_CELLS, (f.rows - w.row + 15) / 16);
-    int cell = w.first % cells;
-    const unsigned char *source =
-        isX ? f.staged + (long long)w.column * 128 + w.first * step
-            : f.cells + ((long long)(w.row / 16 + lane) * cells + cell) * CELL_BYTES;
-    for (int i = w.first, pass = 0; i < w.end; i++) {
-      const u32 barrier = full + stage * 8;
-      barrier_wait(empty + stage * 8, parity);
-      if (isX) {
-        asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier),
-                     "r"(own * CELL_BYTES + X_BYTES) : "memory");
-        copy(target + stage * distance, source, X_BYTES, barrier);
-      } else if (lane < own) {
-        copy(target + stage * distance, source, CELL_BYTES, barrier);
-      }
-      source += step;
-      if (++cell == cells) {
-        cell = 0;
-        if (!isX) source -= cells * step;
-      }
-      if (++stage == STAGES) stage = 0, parity ^= 1;
-      if (PASSES > 1 && i + 1 == w.end && ++pass < PASSES) {
-        if (isX) source -= w.end * step;
-        i = w.first - 1;
+#pragma unroll 1
+    for (int pass = 0; pass < PASSES; pass++) {
+      int piece = f.pieces - 1 - w.first / cells, cell = w.first % cells;
+      for (int i = w.first; i < w.end; i++) {
+        barrier_wait(empty + stage * 8, parity);
+        body(w, piece, cell, stage);
+        if (++cell == cells) cell = 0, piece--;
+        if (++stage == STAGES) stage = 0, parity ^= 1;
       }
     }
   }
+}
+
+// A thread's copies of W, which is there before any kernel; another one's of x, which says how many bytes a
+// stage is.
+__device__ __forceinline__ void fill_weights(
+    const FusedLinear &f, const TensorMap &map, u32 ws, u32 full, u32 empty) {
+  prefetch_map(map);
+  for_stages(f, empty, [&](const Work &w, int, int cell, int stage) {
+    copy_cells(
+        ws + stage * W_BYTES, map, cell, w.row / 16, full + stage * 8, f.batch <= COLUMNS);
+  });
+}
+
+__device__ __forceinline__ void fill_input(
+    const FusedLinear &f, const TensorMap &map, u32 xs, u32 full, u32 empty) {
+  prefetch_map(map);
+  wait_for_input();
+  for_stages(f, empty, [&](const Work &w, int piece, int cell, int stage) {
+    expect(full + stage * 8, X_BYTES + W_BYTES);
+    copy_rows(xs + stage * X_BYTES, map, cell * 64, w.column, piece, full + stage * 8);
+  });
 }
 
 // The result of sums of one row of W and one of x, or what the masks of a pass add to it.
@@ -212,8 +222,9 @@ __device__ __forceinline__ void write_results(
     const FusedLinear &f, const float (&sum)[SUMS][COLUMNS / 2], const float *terms, float *out,
     const Work &at, int group) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
-  // Four results of a row of x for a thread.
-  const int thread = threadIdx.x & 127, row = at.row + group * 64 + (thread & 15) * 4;
+  // Four places of a row of x for a thread. Where the next product is one of wgmma too, they are in its order.
+  const int thread = threadIdx.x & 127, place = (thread & 15) * 4;
+  const int from = INTERLEAVED ? interleaved_from(place) : place, row = at.row + group * 64 + place;
   const bool isFloat = f.outputType == CMGLU_F32;
   const bool isNarrow = f.outputType == (BF16 ? CMGLU_BF16 : CMGLU_F16) && !f.accumulate;
   const bool isWide = (isFloat || isNarrow) && row + 4 <= f.rows && f.outputStride % 4 == 0 &&
@@ -234,29 +245,32 @@ __device__ __forceinline__ void write_results(
         out[to * PITCH + warp * 16 + (lane >> 2) + (i >> 1) * 8] = a;
       }
     group_barrier(group);
-    if (isWide) {
 #pragma unroll 1
-      for (int c = thread >> 4; c < count; c += 8) {
-        const float4 a = *(const float4 *)(out + c * PITCH + (thread & 15) * 4);
-        const long long to = index + (c - (thread >> 4)) * f.outputStride;
-        if (isNarrow)
-          *(uint2 *)((u16 *)f.output + to) = make_uint2(narrow(a.x, a.y), narrow(a.z, a.w));
-        else if (!f.accumulate)
-          *(float4 *)((float *)f.output + to) = a;
-        else
-          asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"((float *)f.output + to),
-                       "f"(a.x), "f"(a.y), "f"(a.z), "f"(a.w) : "memory");
+    for (int c = thread >> 4; c < count; c += 8) {
+      const float *values = out + c * PITCH + from;
+      float4 a;
+      if (INTERLEAVED) {
+        const float2 low = *(const float2 *)values, high = *(const float2 *)(values + 8);
+        a = make_float4(low.x, low.y, high.x, high.y);
+      } else {
+        a = *(const float4 *)values;
       }
-    } else {
-#pragma unroll 1
-      for (int c = thread >> 4; c < count; c += 8)
+      const long long to = index + (c - (thread >> 4)) * f.outputStride;
+      if (isWide && isNarrow) {
+        *(uint2 *)((u16 *)f.output + to) = make_uint2(narrow(a.x, a.y), narrow(a.z, a.w));
+      } else if (isWide && !f.accumulate) {
+        *(float4 *)((float *)f.output + to) = a;
+      } else if (isWide) {
+        asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"((float *)f.output + to),
+                     "f"(a.x), "f"(a.y), "f"(a.z), "f"(a.w) : "memory");
+      } else {
 #pragma unroll 1
         for (int i = 0; i < min(4, f.rows - row); i++) {
-          const long long to = index + (c - (thread >> 4)) * f.outputStride + i;
-          const float a = out[c * PITCH + (thread & 15) * 4 + i];
-          const float before = f.accumulate ? load(f.output, f.outputType, to) : 0.f;
-          store(f.output, f.outputType, to, before + a);
+          const float value = i == 0 ? a.x : i == 1 ? a.y : i == 2 ? a.z : a.w;
+          const float before = f.accumulate ? load(f.output, f.outputType, to + i) : 0.f;
+          store(f.output, f.outputType, to + i, before + value);
         }
+      }
     }
   }
 }
@@ -328,9 +342,10 @@ __device__ __forceinline__ void multiply_cells(
   if (lane == 0) arrive(empty + (stage == 0 ? STAGES - 1 : stage - 1) * 8);
 }
 
-// Segments of a tile add to the output in order: `turns` tells each warpgroup whose turn it is.
+// Segments of a tile add to the output in order: `turns` tells each warpgroup whose turn it is, and the last one
+// leaves a zero.
 __device__ __forceinline__ void wait_for_turn(const FusedLinear &f, const Work &at, int group) {
-  const u32 *turn = turns(f) + at.tile * GROUPS + group;
+  const u32 *turn = f.turns + at.tile * GROUPS + group;
   if ((threadIdx.x & 127) == 0) {
     u32 now;
     do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(turn) : "memory");
@@ -342,13 +357,16 @@ __device__ __forceinline__ void wait_for_turn(const FusedLinear &f, const Work &
 __device__ __forceinline__ void pass_turn(const FusedLinear &f, const Work &at, int group) {
   __threadfence();
   group_barrier(group);
+  const int next = at.first / f.segment + 1;
   if ((threadIdx.x & 127) == 0)
-    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(turns(f) + at.tile * GROUPS + group),
-                 "r"(at.first / f.segment + 1) : "memory");
+    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(f.turns + at.tile * GROUPS + group),
+                 "r"(next == segment_count(f) ? 0 : next) : "memory");
 }
 
 extern "C" __global__ void __launch_bounds__(GROUPS * 128 + 128, 1)
-fused_linear_prompt(const __grid_constant__ FusedLinear f) {
+fused_linear_prompt(
+    const __grid_constant__ FusedLinear f, const __grid_constant__ TensorMap rowsMap,
+    const __grid_constant__ TensorMap cellsMap) {
   extern __shared__ __align__(1024) unsigned char memory[];
   // [x STAGES][W STAGES][results GROUPS x CHUNK x PITCH][terms COLUMNS / 2][full STAGES][empty STAGES]
   unsigned char *xs = memory, *ws = xs + STAGES * X_BYTES, *outs = ws + STAGES * W_BYTES;
@@ -367,8 +385,10 @@ fused_linear_prompt(const __grid_constant__ FusedLinear f) {
 
   if (warp >= GROUPS * 4) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-    if (warp == GROUPS * 4)
-      fill_ring(f, shared_address(xs), shared_address(ws), full, empty, lane);
+    if (lane == 0 && warp == GROUPS * 4)
+      fill_weights(f, cellsMap, shared_address(ws), full, empty);
+    else if (lane == 0 && warp == GROUPS * 4 + 1)
+      fill_input(f, rowsMap, shared_address(xs), full, empty);
     return;
   }
   asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
@@ -391,9 +411,9 @@ fused_linear_prompt(const __grid_constant__ FusedLinear f) {
         multiply_cells<false>(sum, xs, own, full, empty, pass, end - first, stage, parity);
         add_terms(f, sum, terms, at, pass);
       }
-      if (STREAMS == 1 && f.isSplit) wait_for_turn(f, at, group);
+      if (STREAMS == 1 && f.turns) wait_for_turn(f, at, group);
       write_results(f, sum, terms, (float *)outs + group * CHUNK * PITCH, at, group);
-      if (STREAMS == 1 && f.isSplit) pass_turn(f, at, group);
+      if (STREAMS == 1 && f.turns) pass_turn(f, at, group);
       if (STREAMS > 1) break;
       first = end;
     }

@@ -41,6 +41,7 @@ struct FusedLinear {
   const float *routes;         // [batch][MASKS], or null: every p_i is 1
   const float *norm;           // [columns] weight of an RMSNorm of x, or null
   unsigned char *staged;       // [batch * pieces][input_stride], or null
+  unsigned int *turns;         // of fused_linear_prompt.cu: zeros before and after, or null
   long long outputStride;
   int rows, columns, batch;
   int pieces;                  // columns of each row of x: batch * pieces <= 8 TILES
@@ -52,7 +53,6 @@ struct FusedLinear {
   float epsilon;
   int isChained;               // whether kernels before and after depend on each other
   int segment;                 // of fused_linear_prompt.cu: cells between additions to the output, or 0
-  int isSplit;                 // whether its blocks take segments by themselves
 };
 
 #include "activations.cu"

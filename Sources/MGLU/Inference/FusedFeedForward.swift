@@ -120,10 +120,10 @@ extension FusedFeedForward {
   /// into `activations.output` `[n, d]`.
   ///
   /// Cost: ``byteCount`` bytes from memory; nothing is allocated. The last `promptRows` rows of x are
-  /// rows of prompts; with a norm, the others' activations lie in an `order`.
+  /// rows of prompts; with a norm, activations lie in these orders.
   public func forward(
     _ x: Tensor, norm: RMSNorm? = nil, promptRows: Int = 0, precision: InputPrecision,
-    order: ColumnOrder = .plain, into activations: InferenceActivations,
+    orders: ColumnOrders = .plain, into activations: InferenceActivations,
     on backend: any InferenceBackend
   ) {
     if let router, let routing = activations.routing, let routes = activations.routes {
@@ -132,7 +132,7 @@ extension FusedFeedForward {
     }
     backend.fusedLinear(
       weights, x, norm: norm, routes: activations.routes, promptRows: promptRows,
-      precision: precision, accumulate: false, order: order, into: activations.output)
+      precision: precision, accumulate: false, orders: orders, into: activations.output)
   }
 
   /// The intermediate activation a `[n, d]` of x `[n, h]`, in memory of its own that this machine can

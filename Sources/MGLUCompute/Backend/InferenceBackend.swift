@@ -33,16 +33,16 @@ public protocol InferenceBackend: Backend {
   ///
   /// With a norm, x is normalized first. routes `[n, m]` weight the masks. A row's result does not
   /// depend on the rows it shares the call with. The last `promptRows` rows are rows of prompts: where
-  /// many rows are computed in another way than single ones, these are, be they many or few. The rows
-  /// that decode lie in an `order`: those of output where there is a norm, else those of x.
+  /// many rows are computed in another way than single ones, these are, be they many or few. Rows lie
+  /// in these orders: those of output where there is a norm, else those of x.
   func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?, promptRows: Int,
-    precision: InputPrecision, accumulate: Bool, order: ColumnOrder, into output: Tensor)
-  /// The order of `decodeRows` rows of `width` columns that an operation leaves for a projection of a
-  /// type; of heads of `headSize` columns, where that operation is attention.
-  func columnOrder(
+    precision: InputPrecision, accumulate: Bool, orders: ColumnOrders, into output: Tensor)
+  /// The orders of rows of `width` columns, of which `decodeRows` decode, that an operation leaves for a
+  /// projection of a type; of heads of `headSize` columns, where that operation is attention.
+  func columnOrders(
     decodeRows: Int, width: Int, headSize: Int?, weights: WeightType, precision: InputPrecision
-  ) -> ColumnOrder
+  ) -> ColumnOrders
   /// The weights whose products see narrowed inputs at ``InputPrecision/reduced``; the others take
   /// inputs as they are at any precision.
   var typesOfNarrowInputs: Set<WeightType> { get }
@@ -78,11 +78,11 @@ public protocol InferenceBackend: Backend {
   ///   - rows: The sequences and positions of the rows.
   ///   - table: The rotations of positions.
   ///   - cache: The layer's keys and values.
-  ///   - order: How the rows of output that decode lie.
+  ///   - orders: How the rows of output lie.
   ///   - output: What the heads find `[n, queryWidth]`.
   func attention(
     _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
-    cache: KeyValueBlocks, order: ColumnOrder, into output: Tensor)
+    cache: KeyValueBlocks, orders: ColumnOrders, into output: Tensor)
 
   // Decode step ----------------------------------------------------------------------------------
 
@@ -236,9 +236,9 @@ extension InferenceBackend {
     _ model: FusedDecodeModel, token: Tensor, position: Tensor, residual: Tensor, logits: Tensor?
   ) -> Bool { false }
 
-  public func columnOrder(
+  public func columnOrders(
     decodeRows: Int, width: Int, headSize: Int?, weights: WeightType, precision: InputPrecision
-  ) -> ColumnOrder { .plain }
+  ) -> ColumnOrders { .plain }
 
   public func cacheType(weights: WeightType, precision: InputPrecision) -> DataType { .float32 }
 
@@ -262,15 +262,15 @@ extension InferenceBackend {
   }
 
   /// y = x W^T (+ y), or the intermediate activation of an unrouted unit; see
-  /// ``fusedLinear(_:_:norm:routes:promptRows:precision:accumulate:order:into:)``.
+  /// ``fusedLinear(_:_:norm:routes:promptRows:precision:accumulate:orders:into:)``.
   public func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm? = nil, promptRows: Int = 0,
-    precision: InputPrecision, accumulate: Bool = false, order: ColumnOrder = .plain,
+    precision: InputPrecision, accumulate: Bool = false, orders: ColumnOrders = .plain,
     into output: Tensor
   ) {
     fusedLinear(
       weights, x, norm: norm, routes: nil, promptRows: promptRows, precision: precision,
-      accumulate: accumulate, order: order, into: output)
+      accumulate: accumulate, orders: orders, into: output)
   }
 
   /// A plain projection x W^T, stored as the matrix is unless a type is given.

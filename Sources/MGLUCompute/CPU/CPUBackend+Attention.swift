@@ -7,7 +7,7 @@ extension CPUBackend {
 
   public func attention(
     _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
-    cache: KeyValueBlocks, order: ColumnOrder, into output: Tensor
+    cache: KeyValueBlocks, orders: ColumnOrders, into output: Tensor
   ) {
     precondition(
       cache.blockSize == cacheBlockSize && cache.keys.columns == shape.headSize

@@ -15,9 +15,9 @@ extension CPUBackend {
 
   public func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?, promptRows: Int,
-    precision: InputPrecision, accumulate: Bool, order: ColumnOrder, into output: Tensor
+    precision: InputPrecision, accumulate: Bool, orders: ColumnOrders, into output: Tensor
   ) {
-    precondition(order == .plain, "rows of this backend are plain")
+    precondition(orders == .plain, "rows of this backend are plain")
     checkSizes(weights, x, routes: routes, promptRows: promptRows, output)
     fusedLinear(
       weights,

@@ -44,8 +44,7 @@ package struct AttentionLaunch: Equatable {
       let queries = (1...8).last { group % $0 == 0 } ?? 1
       let blocks = shape.heads / queries
       let options =
-        options(shape, type, rowType) + ["-DQUERIES=\(queries)"]
-        + (order == .interleaved ? ["-DINTERLEAVED=1"] : [])
+        options(shape, type, rowType) + ["-DQUERIES=\(queries)"] + order.options
       // Splits of few rows have a block each as long as all of them run together: one of eight warps to a
       // multiprocessor, or three of four.
       guard rows * blocks * splits <= 3 * multiprocessors else {
@@ -104,17 +103,17 @@ package struct AttentionLaunch: Equatable {
       grid: LaunchSize(rows), threads: min(256, (items + 31) / 32 * 32))
   }
 
-  /// `rows` rows of prompts in `tiles` tiles.
+  /// `rows` rows of prompts in `tiles` tiles, whose results lie in an order.
   package static func prompts(
     rows: Int, of rowType: DataType, tiles: Int, _ shape: AttentionShape, _ type: DataType,
-    on device: CUDADevice
+    order: ColumnOrder = .plain, on device: CUDADevice
   ) -> AttentionLaunch {
     guard usesTensorCores(headSize: shape.headSize, type) else {
       return inFloat32(
         rows: rows, of: rowType, shape, type, splits: 1, device.multiprocessorCount)
     }
     let size = shape.headSize
-    let options = ["-DHEAD=\(size)"] + typeOptions(type, rowType)
+    let options = ["-DHEAD=\(size)"] + typeOptions(type, rowType) + order.options
     guard device.capability == CUDACapability(9, 0), size % 64 == 0 else {
       // Two stages of keys and values, whose rows are 16 bytes apart.
       return AttentionLaunch(
@@ -122,8 +121,9 @@ package struct AttentionLaunch: Equatable {
         grid: LaunchSize(shape.heads, tiles), threads: size <= 64 ? 128 : 256,
         sharedBytes: 4 * blockSize * (size * 2 + 16))
     }
-    // As many heads to a block as there are registers for.
-    let heads = size == 64 && shape.heads / shape.kvHeads % 2 == 0 ? 2 : 1
+    // As many heads to a block as there are registers for, where all multiprocessors have one.
+    let isFull = shape.heads / 2 * tiles >= device.multiprocessorCount
+    let heads = size == 64 && shape.heads / shape.kvHeads % 2 == 0 && isFull ? 2 : 1
     let stages = size == 64 ? 8 : 5
     return AttentionLaunch(
       source: "attention_prompt_hopper", kernel: "attention_prompt_hopper",

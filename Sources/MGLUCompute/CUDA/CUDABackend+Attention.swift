@@ -21,7 +21,7 @@ extension CUDABackend {
 
   public func attention(
     _ qkv: Tensor, shape: AttentionShape, rows: AttentionRows, table: RotaryTable,
-    cache: KeyValueBlocks, order: ColumnOrder, into output: Tensor
+    cache: KeyValueBlocks, orders: ColumnOrders, into output: Tensor
   ) {
     let (count, type, rowType) = (rows.positions.count, cache.keys.dataType, qkv.dataType)
     precondition(
@@ -60,7 +60,8 @@ extension CUDABackend {
       arguments.decodes = 1
       arguments.rows = Int32(decoding)
       launch(
-        .decoding(rows: decoding, of: rowType, shape, type, order: order, on: context.device),
+        .decoding(
+          rows: decoding, of: rowType, shape, type, order: orders.decoding, on: context.device),
         shape, arguments)
     }
     if prompts > 0 {
@@ -69,7 +70,8 @@ extension CUDABackend {
       launch(.storing(rows: prompts, of: rowType, shape, type), shape, arguments)
       launch(
         .prompts(
-          rows: prompts, of: rowType, tiles: rows.tiles?.rows ?? 0, shape, type, on: context.device),
+          rows: prompts, of: rowType, tiles: rows.tiles?.rows ?? 0, shape, type,
+          order: orders.prompts, on: context.device),
         shape, arguments)
     }
     cachesInWriting.insert(cache.keys.deviceAddress)

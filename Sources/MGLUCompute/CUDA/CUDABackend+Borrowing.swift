@@ -83,15 +83,12 @@ extension CUDABackend: BorrowingBackend {
     guard type != .float32 else { return 0 }
     let pieces = precision.pieces(of: type)
     let promptRows = multipliesPrompts(of: type, at: precision) ? promptRows : 0
-    var prompts = 0
     let most = FusedLinearPromptLaunch.mostRows(width: columns, pieces: pieces)
-    for start in stride(from: 0, to: promptRows, by: most) {
-      let launch = FusedLinearPromptLaunch(
-        gating: gating, activation: .identity, type: type, rows: rows, width: columns,
-        count: min(most, promptRows - start), pieces: pieces, isAccumulating: false,
-        on: context.device)
-      prompts = max(prompts, launch.scratchBytes)
-    }
+    let prompts =
+      promptRows == 0
+      ? 0
+      : FusedLinearVariant.stagedBytes(
+        rows: min(promptRows, most), pieces: pieces, width: columns)
     let decoding =
       n > promptRows
       ? workspaceSize(
@@ -104,7 +101,7 @@ extension CUDABackend: BorrowingBackend {
     rows: Int, columns: Int, n: Int, gating: Gating, as type: WeightType, pieces: Int
   ) -> Int {
     if batches(rows: n, pieces: pieces) {
-      return FusedLinearBatchLaunch.stagedBytes(
+      return FusedLinearVariant.stagedBytes(
         rows: min(n, FusedLinearBatchLaunch.mostRows), pieces: pieces, width: columns)
     }
     let (most, isStaged) = FusedLinearVariant.pass(

@@ -10,7 +10,7 @@ extension CUDABackend {
 
   public func fusedLinear(
     _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?, promptRows: Int,
-    precision: InputPrecision, accumulate: Bool, order: ColumnOrder, into output: Tensor
+    precision: InputPrecision, accumulate: Bool, orders: ColumnOrders, into output: Tensor
   ) {
     precondition(
       x.columns == weights.columns && output.rows == x.rows && output.columns >= weights.rows,
@@ -37,9 +37,9 @@ extension CUDABackend {
         if isBatch {
           batchPass(
             over: cells, weights, x, norm: norm, routes: routes, pieces: pieces,
-            accumulate: accumulate, order: order, into: output)
+            accumulate: accumulate, order: orders.decoding, into: output)
         } else {
-          precondition(order == .plain, "\(firstPromptRow) rows are plain")
+          precondition(orders.decoding == .plain, "\(firstPromptRow) rows are plain")
           pass(
             over: cells, weights, x, norm: norm, routes: routes, pieces: pieces,
             isStaged: isStaged, accumulate: accumulate, into: output)
@@ -51,7 +51,7 @@ extension CUDABackend {
         promptPass(
           over: cells, weights, x[rowsOf: rows], norm: norm,
           routes: routes.map { $0[rowsOf: rows] }, pieces: pieces, accumulate: accumulate,
-          into: output[rowsOf: rows])
+          order: orders.prompts, into: output[rowsOf: rows])
       }
     } else {
       plain(
@@ -63,25 +63,30 @@ extension CUDABackend {
   /// Whether rows of prompts go through fused_linear_prompt.cu, where INT8 weights become FP16, which exact
   /// products may not; others compute them as they compute any.
   func multipliesPrompts(of type: WeightType, at precision: InputPrecision) -> Bool {
-    FusedLinearPromptVariant.isAvailable(on: context.device) && type != .float32
+    FusedLinearPromptVariant.isAvailable(on: context.device) && mapsTensors && type != .float32
       && (type != .int8 || precision == .reduced)
   }
 
-  public func columnOrder(
+  /// Whether the driver describes tensors to the copy engine.
+  private var mapsTensors: Bool { context.driver.functions.cuTensorMapEncodeTiled != nil }
+
+  public func columnOrders(
     decodeRows: Int, width: Int, headSize: Int?, weights: WeightType, precision: InputPrecision
-  ) -> ColumnOrder {
+  ) -> ColumnOrders {
     let type = activationType(weights: weights, precision: precision)
     let isTensor = headSize.map { AttentionLaunch.usesTensorCores(headSize: $0, type) } ?? true
-    return weights != .int8 && type != .float32 && isTensor
-      && batches(rows: decodeRows, pieces: precision.pieces(of: weights))
-      && FusedLinearBatchLaunch.interleaves(rows: decodeRows, width: width)
-      ? .interleaved : .plain
+    guard type != .float32, isTensor, width % 64 == 0 else { return .plain }
+    let decodes =
+      weights != .int8 && batches(rows: decodeRows, pieces: precision.pieces(of: weights))
+      && FusedLinearBatchLaunch.interleaves(rows: decodeRows)
+    return ColumnOrders(
+      decoding: decodes ? .interleaved : .plain,
+      prompts: multipliesPrompts(of: weights, at: precision) ? .interleaved : .plain)
   }
 
   /// Whether so many rows that decode go through fused_linear_batch.cu.
   func batches(rows: Int, pieces: Int) -> Bool {
-    FusedLinearBatchLaunch.isAvailable(on: context.device)
-      && context.driver.functions.cuTensorMapEncodeTiled != nil
+    FusedLinearBatchLaunch.isAvailable(on: context.device) && mapsTensors
       && FusedLinearBatchLaunch.serves(rows: rows, pieces: pieces)
   }
 
@@ -123,11 +128,7 @@ extension CUDABackend {
     over cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
     pieces: Int, accumulate: Bool, order: ColumnOrder, into output: Tensor
   ) {
-    // Rows of whole cells in the weights' type are read where they are.
-    let inputType: DataType = weights.type == .bfloat16 ? .bfloat16 : .float16
-    let isInPlace =
-      norm == nil && pieces == 1 && x.dataType == inputType && x.columns % 64 == 0
-      && x.deviceAddress % 16 == 0
+    let isInPlace = norm == nil && isReadInPlace(x, weights, pieces: pieces)
     precondition(norm != nil || order == .plain || isInPlace, "interleaved rows of \(x.shape)")
     let batch = FusedLinearBatchLaunch(
       gating: weights.gating, activation: weights.activation, type: weights.type,
@@ -139,69 +140,113 @@ extension CUDABackend {
       into: output)
     arguments.stages = Int32(batch.stages)
     let isStaged = !isInPlace || batch.order != order
-    let stride = isStaged ? FusedLinearVariant.inputStride(width: x.columns) : x.columns * 2
-    if isStaged {
-      arguments.staged = scratch(
-        .stagedInput,
-        ofBytes: FusedLinearBatchLaunch.stagedBytes(rows: x.rows, pieces: pieces, width: x.columns))
-      let variant = FusedLinearVariant(
-        masks: 0, planes: 1, type: weights.type == .bfloat16 ? .bfloat16 : .float16, batch: 1,
-        pieces: 1, width: x.columns)
-      launch(
-        "fused_linear", "stage",
-        options: variant.options(isStaged: true)
-          + (batch.order == .interleaved ? ["-DINTERLEAVED=1"] : []),
-        grid: LaunchSize(x.rows), block: 256, arguments: arguments)
-    }
-    var map = cmglu_cuda_tensor_map()
-    // A pass that only says which kernels it needs may have no memory yet.
-    let isMapped: Void? =
-      isPreparing
-      ? ()
-      : attempt { () throws(CUDAError) in
-        var functions = context.driver.functions
-        let rows = isStaged ? arguments.staged : arguments.x
-        try context.driver.check(
-          batch.order == .interleaved
-            ? cmglu_cuda_map_interleaved_rows(
-              &functions, &map, rows, Int32(x.columns), Int32(x.rows), Int64(stride),
-              Int32(batch.columns))
-            : cmglu_cuda_map_rows(
-              &functions, &map, rows, Int32(x.columns), Int32(x.rows), Int64(pieces * stride),
-              Int32(pieces), Int64(stride), Int32(batch.columns)),
-          "cuTensorMapEncodeTiled")
-      }
-    guard isMapped != nil else { return }
+    if isStaged { stage(x, weights, pieces: pieces, batch.order, &arguments) }
+    guard
+      let rowsMap = map(
+        arguments, isStaged: isStaged, batch.order, boxRows: batch.columns),
+      let cellsMap = map(cells, weights, boxTiles: batch.tiles)
+    else { return }
     launch(
       batch.kernel, batch.kernel, options: batch.options,
       grid: LaunchSize(batch.grid), block: LaunchSize(FusedLinearBatchLaunch.threads),
-      sharedBytes: batch.sharedBytes, arguments: arguments, map)
+      sharedBytes: batch.sharedBytes, arguments: arguments, rowsMap, cellsMap)
   }
 
-  /// Rows of prompts: x is staged in the order of the tensor cores, then multiplied.
+  /// Rows of prompts, each with the bits that it has among any other.
   private func promptPass(
     over cells: Tensor, _ weights: PackedWeights, _ x: Tensor, norm: RMSNorm?, routes: Tensor?,
-    pieces: Int, accumulate: Bool, into output: Tensor
+    pieces: Int, accumulate: Bool, order: ColumnOrder, into output: Tensor
   ) {
+    let isInPlace =
+      norm == nil && order == .interleaved && isReadInPlace(x, weights, pieces: pieces)
+    precondition(norm != nil || order == .plain || isInPlace, "interleaved rows of \(x.shape)")
+    precondition(
+      norm == nil || order == .plain || weights.rows % 64 == 0, "\(weights.rows) rows interleaved")
     let prompt = FusedLinearPromptLaunch(
       gating: weights.gating, activation: weights.activation, type: weights.type,
-      isRouted: routes != nil, rows: weights.rows, width: weights.columns, count: x.rows,
-      pieces: pieces, isAccumulating: accumulate && output.dataType == .float32,
-      on: context.device)
+      isRouted: routes != nil, outputOrder: norm == nil ? .plain : order, rows: weights.rows,
+      width: weights.columns, count: x.rows, pieces: pieces,
+      isAccumulating: accumulate && output.dataType == .float32, on: context.device)
     var arguments = arguments(
       cells, weights, x, norm: norm, routes: routes, pieces: pieces, accumulate: accumulate,
       into: output)
     arguments.segment = Int32(prompt.segment)
-    arguments.is_split = prompt.isSplit ? 1 : 0
-    arguments.staged = scratch(.stagedInput, ofBytes: prompt.scratchBytes)
-    let options = prompt.variant.options
+    if prompt.isSplit { arguments.turns = scratch(.counters, ofBytes: prompt.turnBytes) }
+    if !isInPlace { stage(x, weights, pieces: pieces, .interleaved, &arguments) }
+    let variant = prompt.variant
+    guard
+      let rowsMap = map(
+        arguments, isStaged: !isInPlace, .interleaved, boxRows: variant.columns),
+      let cellsMap = map(cells, weights, boxTiles: FusedLinearPromptVariant.tileRows / 16)
+    else { return }
     launch(
-      "fused_linear_prompt", "stage_prompt", options: options, grid: LaunchSize(x.rows),
-      block: LaunchSize(FusedLinearPromptVariant.stagingThreads), arguments: arguments)
-    launch(
-      "fused_linear_prompt", "fused_linear_prompt", options: options,
+      "fused_linear_prompt", "fused_linear_prompt", options: variant.options,
       grid: LaunchSize(prompt.grid), block: LaunchSize(FusedLinearPromptVariant.threads),
-      sharedBytes: prompt.variant.sharedBytes, arguments: arguments)
+      sharedBytes: variant.sharedBytes, arguments: arguments, rowsMap, cellsMap)
+  }
+
+  /// Whether rows of x are read where they are: whole cells in the weights' type.
+  private func isReadInPlace(_ x: Tensor, _ weights: PackedWeights, pieces: Int) -> Bool {
+    pieces == 1 && x.dataType == weights.inputType && x.columns % 64 == 0
+      && x.deviceAddress % 16 == 0
+  }
+
+  /// Enqueues the rounding, and norm, of x into rows of an order.
+  private func stage(
+    _ x: Tensor, _ weights: PackedWeights, pieces: Int, _ order: ColumnOrder,
+    _ arguments: inout cmglu_cuda_fused_linear
+  ) {
+    arguments.staged = scratch(
+      .stagedInput,
+      ofBytes: FusedLinearVariant.stagedBytes(rows: x.rows, pieces: pieces, width: x.columns))
+    let variant = FusedLinearVariant(
+      masks: 0, planes: 1, type: weights.inputType == .bfloat16 ? .bfloat16 : .float16, batch: 1,
+      pieces: 1, width: x.columns)
+    launch(
+      "fused_linear", "stage", options: variant.options(isStaged: true) + order.options,
+      grid: LaunchSize(x.rows), block: 256, arguments: arguments)
+  }
+
+  /// What the copy engine is told of rows of x, staged or in place. A pass that only says which kernels it
+  /// needs may have no memory yet.
+  private func map(
+    _ arguments: cmglu_cuda_fused_linear, isStaged: Bool, _ order: ColumnOrder, boxRows: Int
+  ) -> cmglu_cuda_tensor_map? {
+    let (columns, pieces) = (Int(arguments.columns), Int64(arguments.pieces))
+    let stride = Int64(
+      isStaged ? FusedLinearVariant.inputStride(width: columns) : columns * 2)
+    let encode =
+      order == .interleaved ? cmglu_cuda_map_interleaved_rows : cmglu_cuda_map_rows
+    return map { functions, map in
+      encode(
+        &functions, &map, isStaged ? arguments.staged : arguments.x, arguments.columns,
+        arguments.batch, pieces * stride, arguments.pieces, stride, Int32(boxRows))
+    }
+  }
+
+  /// What it is told of weights in cells, of which it copies one of `boxTiles` rows of cells at a time.
+  private func map(
+    _ cells: Tensor, _ weights: PackedWeights, boxTiles: Int
+  ) -> cmglu_cuda_tensor_map? {
+    let bytes = FusedLinearVariant.cellBytes(
+      masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type)
+    return map { functions, map in
+      cmglu_cuda_map_cells(
+        &functions, &map, cells.deviceAddress, Int32(bytes), Int32((weights.columns + 63) / 64),
+        Int32((weights.rows + 15) / 16), Int32(boxTiles))
+    }
+  }
+
+  private func map(
+    _ encode: (inout cmglu_cuda_driver, inout cmglu_cuda_tensor_map) -> cmglu_cuda_result
+  ) -> cmglu_cuda_tensor_map? {
+    var map = cmglu_cuda_tensor_map()
+    if isPreparing { return map }
+    let isMapped: Void? = attempt { () throws(CUDAError) in
+      var functions = context.driver.functions
+      try context.driver.check(encode(&functions, &map), "cuTensorMapEncodeTiled")
+    }
+    return isMapped.map { map }
   }
 
   /// What fused_linear.cu and fused_linear_prompt.cu are told.
@@ -266,6 +311,11 @@ extension CUDABackend {
 extension InputPrecision {
   /// Numbers of 16-bit weights' type that an input is split into.
   func pieces(of type: WeightType) -> Int { self == .reduced ? 1 : type == .bfloat16 ? 3 : 2 }
+}
+
+extension PackedWeights {
+  /// The 16-bit type of inputs beside them.
+  fileprivate var inputType: DataType { type == .bfloat16 ? .bfloat16 : .float16 }
 }
 
 extension RawRepresentable where RawValue == UInt32 {

@@ -28,10 +28,10 @@ struct FusedLinearBatchCandidate: Equatable {
       switch streams {
       case 1:
         [
-          (32, 2, 1), (64, 2, 1), (128, 1, 1), (32, 2, 2), (64, 2, 2), (32, 1, 4), (64, 1, 4),
-          (128, 1, 4),
+          (32, 1, 1), (64, 1, 1), (64, 2, 1), (128, 1, 1), (32, 2, 2), (64, 2, 2), (32, 1, 4),
+          (64, 1, 4), (128, 1, 4),
         ]
-      case 2: [(16, 2, 1), (32, 2, 1), (64, 1, 1), (64, 2, 1)]
+      case 2: [(16, 2, 1), (32, 1, 1), (32, 2, 1), (64, 1, 1), (64, 2, 1)]
       case 3: [(16, 2, 1), (32, 1, 1), (48, 1, 1)]
       case 4, 5: [(16, 1, 1), (32, 1, 1)]
       default: []
@@ -45,7 +45,7 @@ struct FusedLinearBatchCandidate: Equatable {
   /// Rows of x of an item.
   var itemColumns: Int { across * columns }
   /// Rows of cells of an item: of eight warps, `across` have the same.
-  private var cellRows: Int { 8 / across * rows }
+  var cellRows: Int { 8 / across * rows }
 
   func items(rows: Int, batch: Int) -> Int {
     let tiles = (rows + 15) / 16
@@ -87,8 +87,8 @@ struct FusedLinearBatchCandidate: Equatable {
     return cluster == 4 ? max(1, count * 30 / 132) * 4 : count / cluster * cluster
   }
 
-  /// Microseconds of what blocks do one after the other, as measured on an H100 over 8 to 256 rows of x.
-  /// The memory, and the way from one kernel to the next, take all candidates as long.
+  /// Microseconds of what blocks do one after the other, as measured on an H100 over 8 to 256 rows of x, and what
+  /// the memory takes longer. The way from one kernel to the next takes all candidates as long.
   func microseconds(
     rows: Int, cells: Int, batch: Int, streams: Int, masks: Int, cellBytes: Int,
     on device: CUDADevice
@@ -99,12 +99,13 @@ struct FusedLinearBatchCandidate: Equatable {
     let ownCells = Double(waves * ((cells + cluster - 1) / cluster))
     let computing: Double
     if isWide {
-      // Cycles of a cell: of tensor cores, of copies, which all blocks share, and of lanes that apply masks;
-      // or those from its arrival to its last product.
+      // Cycles of a cell: of tensor cores, of copies, which all blocks share, of lanes that apply masks, and of
+      // warpgroups that read the same words of W; or those from its arrival to its last product.
       let products = Double(4 * columns * streams)
       let bytes = Double(stageBytes(cellBytes)) / 1024
       let share = max(0.6, min(1, Double(blocks) / Double(device.multiprocessorCount)))
-      let cycles = max(400, 80 + 0.43 * products + 21 * bytes * share + Double(110 * masks))
+      let lanes = Double(110 * masks + 100 * (across - 1))
+      let cycles = max(400, 240 + 0.55 * products + 8 * bytes * share + lanes)
       computing = ownCells * cycles / 1750
     } else {
       let tiles = Double(columns / 8)
@@ -113,7 +114,11 @@ struct FusedLinearBatchCandidate: Equatable {
         * 0.034
     }
     let exchanged = Double(exchangedBytes(streams: streams, pieces: 1)) / 1024
-    let exchange = cluster == 1 ? 0 : isWide ? 0.8 + 0.025 * exchanged : 0.7
-    return computing + exchange
+    let exchange = cluster == 1 ? 0 : isWide ? 1 + 0.042 * exchanged : 0.7
+    // Weights come from the memory once, and from the L2 for further groups of rows.
+    let reading = Double((rows + 15) / 16 * cells * cellBytes) / 3.09e6
+    let groups = Double((batch + itemColumns - 1) / itemColumns)
+    let waiting = reading * (1 + 0.12 * (groups - 1)) - max(computing, reading)
+    return computing + exchange + max(0, waiting)
   }
 }

@@ -17,6 +17,8 @@ package struct FusedLinearBatchLaunch: Equatable {
   package let grid: Int
   /// Rows of x of an item.
   package let columns: Int
+  /// Rows of cells of an item.
+  let tiles: Int
   /// How columns of x lie for it.
   package let order: ColumnOrder
 
@@ -44,15 +46,9 @@ package struct FusedLinearBatchLaunch: Equatable {
     rows * pieces > (pieces == 1 ? 4 : FusedLinearVariant.mostColumns)
   }
 
-  /// Bytes for rows of x that are staged: a power of two, for what is outgrown stays.
-  static func stagedBytes(rows: Int, pieces: Int, width: Int) -> Int {
-    let bytes = rows * pieces * FusedLinearVariant.inputStride(width: width)
-    return 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount)
-  }
-
   /// Whether so many rows are interleaved, where a projection reads what the operation before it leaves: for
   /// 17 rows and more warpgroups are the faster ones, or as fast.
-  package static func interleaves(rows: Int, width: Int) -> Bool { rows > 16 && width % 64 == 0 }
+  package static func interleaves(rows: Int) -> Bool { rows > 16 }
 
   /// Microseconds that the staging of rows takes.
   private static let stagingTime = 3.0
@@ -105,7 +101,7 @@ package struct FusedLinearBatchLaunch: Equatable {
     grid =
       candidate.cluster > 1
       ? items * candidate.cluster : max(1, min(items, device.multiprocessorCount))
-    columns = candidate.itemColumns
+    (columns, tiles) = (candidate.itemColumns, candidate.cellRows)
     kernel = candidate.isWide ? "fused_linear_batch_wide" : "fused_linear_batch"
     order = candidate.isWide ? .interleaved : .plain
     options =
@@ -125,6 +121,11 @@ package struct FusedLinearBatchLaunch: Equatable {
           "-DCLUSTER=\(candidate.cluster)",
         ])
       + (type == .int8 ? ["-DINT8=1"] : [])
-      + (outputOrder == .interleaved ? ["-DINTERLEAVED=1"] : [])
+      + outputOrder.options
   }
+}
+
+extension ColumnOrder {
+  /// NVRTC's options for a kernel that leaves rows so.
+  var options: [String] { self == .interleaved ? ["-DINTERLEAVED=1"] : [] }
 }

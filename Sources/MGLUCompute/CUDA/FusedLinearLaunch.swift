@@ -45,6 +45,12 @@ package struct FusedLinearVariant {
   var inputStride: Int { Self.inputStride(width: width) }
   static func inputStride(width: Int) -> Int { (width + 63) / 64 * 128 + 64 }
 
+  /// Bytes for rows of x that are staged: a power of two, for what is outgrown stays.
+  static func stagedBytes(rows: Int, pieces: Int, width: Int) -> Int {
+    let bytes = rows * pieces * inputStride(width: width)
+    return 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount)
+  }
+
   /// Shared memory with a ring of `stages` cells for every warp.
   private func sharedBytes(stages: Int, places: Int, isStaged: Bool) -> Int {
     let ring = Self.warps * stages * cellBytes + (Self.warps * stages * 8 + 127) / 128 * 128

@@ -10,16 +10,19 @@ package struct FusedLinearPromptVariant: Equatable {
   let gating: Gating
   let activation: Activation
   let isRouted: Bool
+  /// How the columns of output lie.
+  let outputOrder: ColumnOrder
   /// Rows of x in a tile.
   package let columns: Int
 
-  /// A variant for a unit or projection whose tiles have `columns` rows of x.
+  /// A variant for a unit or projection whose tiles have `columns` rows of x, whose output has an order.
   package init(
-    gating: Gating, activation: Activation, type: WeightType, isRouted: Bool = false, columns: Int
+    gating: Gating, activation: Activation, type: WeightType, isRouted: Bool = false,
+    outputOrder: ColumnOrder = .plain, columns: Int
   ) {
     (masks, planes) = (gating.masks, gating.planes)
     (self.gating, self.activation, self.type) = (gating, activation, type)
-    (self.isRouted, self.columns) = (isRouted, columns)
+    (self.isRouted, self.outputOrder, self.columns) = (isRouted, outputOrder, columns)
   }
 
   /// The tiles that there are variants for, largest first: what a warm-up compiles.
@@ -53,8 +56,6 @@ package struct FusedLinearPromptVariant: Equatable {
   static let tileRows = 128
   /// Threads of a block: two warpgroups that multiply, and one that copies.
   package static let threads = 384
-  /// Threads of a block that stages a row of x.
-  static let stagingThreads = 256
 
   private var streams: Int { planes + masks }
   /// Bytes of 64 columns of a tile's rows of x, and of its rows of W.
@@ -64,9 +65,9 @@ package struct FusedLinearPromptVariant: Equatable {
       Self.tileRows / 16 * FusedLinearVariant.cellBytes(masks: masks, planes: planes, type: type)
     )
   }
-  /// Cycles of a block for 64 columns of W, as measured on an H100 from 16 to 256 rows of x: of 4096
+  /// Cycles of a block for 64 columns of W, as measured on an H100 with tiles of 64 to 256 rows of x: of 4096
   /// operations each, and a part that is the same for tiles of any size.
-  var cyclesOfStage: Int { 640 + 40 * masks + 13 * columns * streams / 5 }
+  var cyclesOfStage: Int { 300 + 40 * masks + 17 * columns * streams / 5 }
   /// Shared memory in which sums change places on their way out.
   private var outputBytes: Int { 2 * (columns % 32 == 0 ? 32 : 16) * 68 * 4 }
   /// Shared memory in which t and the terms of masks wait for further passes.
@@ -92,7 +93,7 @@ package struct FusedLinearPromptVariant: Equatable {
       "-DINT8=\(type == .int8 ? 1 : 0)", "-DGATING=\(gating.kernelValue.rawValue)",
       "-DACTIVATION=\(activation.kernelValue.rawValue)", "-DROUTED=\(isRouted ? 1 : 0)",
       "-DCOLUMNS=\(columns)",
-    ]
+    ] + outputOrder.options
   }
 }
 
@@ -108,14 +109,15 @@ package struct FusedLinearPromptLaunch: Equatable {
   package let isSplit: Bool
   /// Blocks.
   package let grid: Int
-  /// Bytes of the staged x, with whose turn it is to add.
-  package let stagedBytes: Int
+  /// Bytes of what says whose turn it is to add, where blocks take segments.
+  package let turnBytes: Int
 
   /// The launch of a unit or projection `[rows, width]` over `count` rows of x in `pieces`, which adds to
   /// float32 where it is `accumulating`.
   package init(
-    gating: Gating, activation: Activation, type: WeightType, isRouted: Bool = false, rows: Int,
-    width: Int, count: Int, pieces: Int, isAccumulating: Bool, on device: CUDADevice
+    gating: Gating, activation: Activation, type: WeightType, isRouted: Bool = false,
+    outputOrder: ColumnOrder = .plain, rows: Int, width: Int, count: Int, pieces: Int,
+    isAccumulating: Bool, on device: CUDADevice
   ) {
     let cells = (width + 63) / 64 * pieces
     let hasSegments =
@@ -124,7 +126,8 @@ package struct FusedLinearPromptLaunch: Equatable {
     let segments = hasSegments ? (cells + segment - 1) / segment : 1
     let variants = FusedLinearPromptVariant.columns(of: gating).map {
       FusedLinearPromptVariant(
-        gating: gating, activation: activation, type: type, isRouted: isRouted, columns: $0)
+        gating: gating, activation: activation, type: type, isRouted: isRouted,
+        outputOrder: outputOrder, columns: $0)
     }
     var best: (cycles: Int, variant: FusedLinearPromptVariant, isSplit: Bool)?
     for isSplit in hasSegments ? [false, true] : [false] {
@@ -142,18 +145,14 @@ package struct FusedLinearPromptLaunch: Equatable {
     let tiles = variant.tiles(rows: rows, count: count)
     (self.variant, self.segment, self.isSplit) = (variant, segment, isSplit)
     grid = max(1, min(device.multiprocessorCount, tiles * (isSplit ? segments : 1)))
-    let staged = cells * ((count + variant.columns - 1) / variant.columns) * variant.columns * 128
-    stagedBytes = staged + (isSplit ? tiles * 8 : 0)
+    turnBytes = isSplit ? tiles * 8 : 0
   }
-
-  /// Bytes of scratch memory for them: a power of two, for what is outgrown stays.
-  var scratchBytes: Int { 1 << (Int.bitWidth - (stagedBytes - 1).leadingZeroBitCount) }
 
   /// 4096 columns.
   private static let segmentCells = 64
 
   /// Rows of x that a launch takes: what is staged of them fits `limit` bytes, but 1024 at least.
   static func mostRows(width: Int, pieces: Int, limit: Int = 256 << 20) -> Int {
-    max(1024, limit / (pieces * (width + 63) / 64 * 128) / 1024 * 1024)
+    max(1024, limit / (pieces * FusedLinearVariant.inputStride(width: width)) / 1024 * 1024)
   }
 }

@@ -38,9 +38,9 @@ extension InferenceModel {
         precision: precision, into: a.qkv)
       if let bias = layer.qkvBias { backend.addBias(bias, to: a.qkv) }
       let shape = layer.attention
-      let heads = order(
+      let heads = orders(
         of: shape.queryWidth, headSize: shape.headSize, for: layer.output, rows.decodeRows)
-      let intermediate = order(
+      let intermediate = orders(
         of: layer.unit.intermediateSize, for: layer.down, rows.decodeRows)
       for (norm, parts) in [(layer.queryNorm, shape.queryHeads), (layer.keyNorm, shape.keyHeads)] {
         guard let norm else { continue }
@@ -48,14 +48,14 @@ extension InferenceModel {
       }
       backend.attention(
         a.qkv, shape: shape, rows: rows, table: cache.table, cache: cache.layers[index],
-        order: heads, into: a.attention)
-      add(layer.output, of: a.attention, promptRows: promptRows, order: heads, to: a)
+        orders: heads, into: a.attention)
+      add(layer.output, of: a.attention, promptRows: promptRows, orders: heads, to: a)
       if let bias = layer.outputBias { backend.addBias(bias, to: a.residual) }
       layer.unit.forward(
         a.residual, norm: layer.postAttentionNorm, promptRows: promptRows, precision: precision,
-        order: intermediate, into: a.feedForward, on: backend)
+        orders: intermediate, into: a.feedForward, on: backend)
       add(
-        layer.down, of: a.feedForward.output, promptRows: promptRows, order: intermediate, to: a)
+        layer.down, of: a.feedForward.output, promptRows: promptRows, orders: intermediate, to: a)
     }
     if let logits { self.logits(of: a.residual, into: logits) }
   }
@@ -63,18 +63,18 @@ extension InferenceModel {
   /// Enqueues the addition of a projection of x to the residuals: where ranks share the model, of the sum of
   /// what each makes of its columns.
   private func add(
-    _ projection: PackedWeights, of x: Tensor, promptRows: Int, order: ColumnOrder,
+    _ projection: PackedWeights, of x: Tensor, promptRows: Int, orders: ColumnOrders,
     to a: DecodeBuffers
   ) {
     guard let communicator, let partials = a.partials else {
       return backend.fusedLinear(
         projection, x, promptRows: promptRows, precision: precision, accumulate: true,
-        order: order, into: a.residual)
+        orders: orders, into: a.residual)
     }
     let (rank, ranks, count) = (communicator.group.rank, communicator.group.size, a.count)
     let pieces = (0..<ranks).map { partials[$0 * count..<($0 + 1) * count] }
     backend.fusedLinear(
-      projection, x, promptRows: promptRows, precision: precision, order: order,
+      projection, x, promptRows: promptRows, precision: precision, orders: orders,
       into: pieces[rank])
     communicator.allGather(pieces.map { [$0] })
     // Every rank adds all in one order, so that residuals are equal bit for bit.
@@ -83,11 +83,11 @@ extension InferenceModel {
       accumulates: true)
   }
 
-  /// How rows that decode lie between an operation and the projection that reads them.
-  private func order(
+  /// How rows lie between an operation and the projection that reads them.
+  private func orders(
     of width: Int, headSize: Int? = nil, for projection: PackedWeights, _ decodeRows: Int
-  ) -> ColumnOrder {
-    backend.columnOrder(
+  ) -> ColumnOrders {
+    backend.columnOrders(
       decodeRows: decodeRows, width: width, headSize: headSize, weights: projection.type,
       precision: precision)
   }

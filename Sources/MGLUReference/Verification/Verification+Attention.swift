@@ -167,7 +167,7 @@ private struct AttentionCase {
       rows: AttentionRows(
         positions: places, slots: slots, blockTables: blockTables,
         decodeRows: step.decoding.count, chunks: chunks, tiles: tiles.isEmpty ? nil : tileList),
-      table: table, cache: cache, order: .plain, into: output)
+      table: table, cache: cache, orders: .plain, into: output)
     try backend.finish()
     return (entered, ReferenceMatrix(widened(output, on: backend)))
   }
