@@ -44,4 +44,54 @@ struct CUDAPromptTests {
     let bound: Float = precision == .exact ? 2e-4 : 2e-2
     #expect(zip(mixed, all).prefix(8 * rows).allSatisfy { abs($0 - $1) < bound })
   }
+
+  /// What a unit leaves interleaved is what it leaves plain, in that order, and a projection makes the same
+  /// of both.
+  @Test(arguments: [0, 1, 4, 8]) func interleavedRowsHaveTheSameBits(masks: Int) throws {
+    let host = try CPUBackend(threads: 2)
+    let backend = try CUDABackend(CUDADevice.find(ordinal: 0), host: host)
+    let (hidden, width, rows, count) = (136, 192, 80, 300)
+    var random = Philox(seed: 4, purpose: .synthetic)
+    func tensor(_ shape: [Int]) -> Tensor {
+      let tensor = host.allocate { $0.tensor(shape) }
+      tensor.assign((0..<tensor.count).map { _ in random.nextNormal() / 8 })
+      return tensor
+    }
+    let bits = host.allocate { $0.tensor([max(1, masks), width, (hidden + 7) / 8], .uint8) }
+    for index in bits.bytes.indices { bits.bytes[index] = UInt8(truncatingIfNeeded: index &* 89) }
+    let matrices = (0..<(masks == 0 ? 2 : 1)).map { _ in
+      StoredMatrix(weights: tensor([width, hidden]))
+    }
+    let unit = backend.pack(
+      matrices, masks: masks == 0 ? nil : bits,
+      gating: masks == 0 ? .gated : .masked(count: masks, ablation: nil), activation: .silu,
+      as: .float16)
+    let projection = backend.projection(StoredMatrix(weights: tensor([rows, width])), as: .float16)
+    let norm = RMSNorm(weight: backend.toDevice(tensor([hidden])), epsilon: 1e-5)
+    let input = backend.toDevice(tensor([count, hidden]))
+    let orders = backend.columnOrders(
+      decodeRows: 0, width: width, headSize: nil, weights: .float16, precision: .reduced)
+    try #require(orders.prompts == .interleaved)
+    func compute(_ orders: ColumnOrders) throws -> (intermediate: [UInt16], output: [Float]) {
+      let intermediate = backend.allocate { $0.tensor([count, width], .float16) }
+      let copied = backend.allocateShared { $0.tensor([count, width], .float16) }
+      let output = backend.allocateShared { $0.tensor([count, rows]) }
+      backend.fusedLinear(
+        unit, input, norm: norm, promptRows: count, precision: .reduced, orders: orders,
+        into: intermediate)
+      backend.fusedLinear(
+        projection, intermediate, promptRows: count, precision: .reduced, orders: orders,
+        into: output)
+      backend.copy(intermediate, into: copied)
+      try backend.finish()
+      return (Array(copied.bytes.bindMemory(to: UInt16.self)), output.array)
+    }
+    let (plain, interleaved) = (try compute(.plain), try compute(orders))
+    let places = plain.intermediate.indices.map { index in
+      let column = index % 32
+      return index - column + column % 8 / 2 * 8 + column / 8 * 2 + column % 2
+    }
+    #expect(plain.intermediate == places.map { interleaved.intermediate[$0] })
+    #expect(plain.output == interleaved.output && plain.output.contains { $0 != 0 })
+  }
 }
