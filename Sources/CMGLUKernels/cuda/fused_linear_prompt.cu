@@ -239,9 +239,9 @@ __device__ __forceinline__ void write_results(
     for (int j = 0; j < CHUNK / 8; j++)
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        const int from = (first / 8 + j) * 4 + i, to = j * 8 + (lane & 3) * 2 + (i & 1);
-        const float a = PASSES > 1 ? terms[(from * 2 + 1) * GROUPS * 128]
-                                   : result(f, sum, from, sum[SUMS - 1][from], 0.f, 0, column + to);
+        const int own = (first / 8 + j) * 4 + i, to = j * 8 + (lane & 3) * 2 + (i & 1);
+        const float a = PASSES > 1 ? terms[(own * 2 + 1) * GROUPS * 128]
+                                   : result(f, sum, own, sum[SUMS - 1][own], 0.f, 0, column + to);
         out[to * PITCH + warp * 16 + (lane >> 2) + (i >> 1) * 8] = a;
       }
     group_barrier(group);

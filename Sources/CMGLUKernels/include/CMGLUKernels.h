@@ -12,6 +12,7 @@
 #include "cmglu_cuda.h"
 #include "cmglu_mapping.h"
 #include "cmglu_numbers.h"
+#include "cmglu_tensor_maps.h"
 
 #if defined(__cplusplus)
 extern "C" {

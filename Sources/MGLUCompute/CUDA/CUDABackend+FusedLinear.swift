@@ -67,9 +67,6 @@ extension CUDABackend {
       && (type != .int8 || precision == .reduced)
   }
 
-  /// Whether the driver describes tensors to the copy engine.
-  private var mapsTensors: Bool { context.driver.functions.cuTensorMapEncodeTiled != nil }
-
   public func columnOrders(
     decodeRows: Int, width: Int, headSize: Int?, weights: WeightType, precision: InputPrecision
   ) -> ColumnOrders {
@@ -142,9 +139,9 @@ extension CUDABackend {
     let isStaged = !isInPlace || batch.order != order
     if isStaged { stage(x, weights, pieces: pieces, batch.order, &arguments) }
     guard
-      let rowsMap = map(
+      let rowsMap = mapRows(
         arguments, isStaged: isStaged, batch.order, boxRows: batch.columns),
-      let cellsMap = map(cells, weights, boxTiles: batch.tiles)
+      let cellsMap = mapCells(cells, weights, boxTiles: batch.tiles)
     else { return }
     launch(
       batch.kernel, batch.kernel, options: batch.options,
@@ -175,9 +172,10 @@ extension CUDABackend {
     if !isInPlace { stage(x, weights, pieces: pieces, .interleaved, &arguments) }
     let variant = prompt.variant
     guard
-      let rowsMap = map(
+      let rowsMap = mapRows(
         arguments, isStaged: !isInPlace, .interleaved, boxRows: variant.columns),
-      let cellsMap = map(cells, weights, boxTiles: FusedLinearPromptVariant.tileRows / 16)
+      let cellsMap = mapCells(
+        cells, weights, boxTiles: FusedLinearPromptVariant.tileRows / 16)
     else { return }
     launch(
       "fused_linear_prompt", "fused_linear_prompt", options: variant.options,
@@ -205,48 +203,6 @@ extension CUDABackend {
     launch(
       "fused_linear", "stage", options: variant.options(isStaged: true) + order.options,
       grid: LaunchSize(x.rows), block: 256, arguments: arguments)
-  }
-
-  /// What the copy engine is told of rows of x, staged or in place. A pass that only says which kernels it
-  /// needs may have no memory yet.
-  private func map(
-    _ arguments: cmglu_cuda_fused_linear, isStaged: Bool, _ order: ColumnOrder, boxRows: Int
-  ) -> cmglu_cuda_tensor_map? {
-    let (columns, pieces) = (Int(arguments.columns), Int64(arguments.pieces))
-    let stride = Int64(
-      isStaged ? FusedLinearVariant.inputStride(width: columns) : columns * 2)
-    let encode =
-      order == .interleaved ? cmglu_cuda_map_interleaved_rows : cmglu_cuda_map_rows
-    return map { functions, map in
-      encode(
-        &functions, &map, isStaged ? arguments.staged : arguments.x, arguments.columns,
-        arguments.batch, pieces * stride, arguments.pieces, stride, Int32(boxRows))
-    }
-  }
-
-  /// What it is told of weights in cells, of which it copies one of `boxTiles` rows of cells at a time.
-  private func map(
-    _ cells: Tensor, _ weights: PackedWeights, boxTiles: Int
-  ) -> cmglu_cuda_tensor_map? {
-    let bytes = FusedLinearVariant.cellBytes(
-      masks: weights.gating.masks, planes: weights.gating.planes, type: weights.type)
-    return map { functions, map in
-      cmglu_cuda_map_cells(
-        &functions, &map, cells.deviceAddress, Int32(bytes), Int32((weights.columns + 63) / 64),
-        Int32((weights.rows + 15) / 16), Int32(boxTiles))
-    }
-  }
-
-  private func map(
-    _ encode: (inout cmglu_cuda_driver, inout cmglu_cuda_tensor_map) -> cmglu_cuda_result
-  ) -> cmglu_cuda_tensor_map? {
-    var map = cmglu_cuda_tensor_map()
-    if isPreparing { return map }
-    let isMapped: Void? = attempt { () throws(CUDAError) in
-      var functions = context.driver.functions
-      try context.driver.check(encode(&functions, &map), "cuTensorMapEncodeTiled")
-    }
-    return isMapped.map { map }
   }
 
   /// What fused_linear.cu and fused_linear_prompt.cu are told.
