@@ -6,7 +6,8 @@ from report.source import (
 from table import markdown
 
 MASKS = [1, 4]
-COMPARISON = "compare-mini"
+# Comparisons with SwiGLU: what a row is called, and where it is.
+COMPARISONS = {"26M": "compare-mini", "87M": "compare-paper-small/table"}
 
 
 def times(values):
@@ -32,9 +33,12 @@ def lines():
         return times(of(f"SwiMGLU, n_m = {count}")["tokens_per_s"] / of("SwiGLU")["torch_tokens_per_s"]
                      for count in MASKS)
 
-    found = runs(COMPARISON)
-    first = losses(found["swiglu"])
-    costs = [difference(losses(found[f"swimglu:{count}"]), first) for count in MASKS]
+    def loss(size, folder):
+        found = runs(folder)
+        first, weights = losses(found["swiglu"]), float(found["swiglu"][0]["parameters"]) / 1e6
+        costs = [difference(losses(found[f"swimglu:{count}"]), first) for count in MASKS]
+        return [f"Loss, {size} weights", f"SwiGLU, {weights:.0f}M: {statistics.mean(first):.3f}", *costs]
+
     rows = [
         ["Layer, GPU FP16", "SwiGLU, PyTorch",
          *layer(gpu, "speedup_over_torch_glu", batch=1)],
@@ -50,7 +54,7 @@ def lines():
          *layer(cpu, "speedup_over_glu", weights="bf16")],
         ["Training, CPU FP32", "same unit, eager",
          *times(row(nano["rows"], ffn="swimglu", masks=count)["ratio"] for count in MASKS)],
-        ["Loss, 26M weights", f"SwiGLU, 33M: {statistics.mean(first):.3f}", *costs],
+        *(loss(size, folder) for size, folder in COMPARISONS.items()),
     ]
     titles = ["speed-up of SwiMGLU", "compared with", *(unit("", count).lstrip("," + SPACE) for count in MASKS)]
     peer = row(cpu["peer"]["rows"], weights="bf16", shape=LARGE)
@@ -60,14 +64,14 @@ def lines():
 
 def conditions(cpu, gpu, train, nano, peer, dates):
     """Under which conditions the numbers were measured."""
-    seeds = len(runs(COMPARISON)["swiglu"])
+    seeds = len(runs(COMPARISONS["26M"])["swiglu"])
     return "\n".join([
         f"Layer: d × h = {shape(LARGE)}, batch 1, weights not in a cache. Generation: `paper-large` "
         "(16 layers,",
         "h 2048, d 8192), one sequence of 1,024 tokens, or 64 at position 512; prompt: of 2,048 tokens.",
         f"Training: `paper-small`, {train['batch_size']} × {train['context']:,} tokens per step, on the GPU "
         "and `nano` on the CPU. Loss:",
-        f"nats per token, lower is better; `mini`, 26M tokens, {seeds} seeds.",
+        f"nats per token, lower is better; `mini` on 26M tokens, {seeds} seeds, and `paper-small` on a billion, one.",
         f"GPU: {gpu['device']}, PyTorch {gpu['peer']['torch']} (compiled: `torch.compile`); the paper's "
         "kernel is",
         f"our reconstruction. CPU: {cpu['device']}, {nano['threads']} threads; ggml's SwiGLU takes "
