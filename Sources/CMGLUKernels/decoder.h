@@ -184,11 +184,14 @@ static void distill(float *logits, const float *teacher, const int32_t *targets,
       memset(x, 0, (size_t)width * sizeof(float));
       continue;
     }
-    memcpy(p, x, (size_t)vocabulary * sizeof(float));
-    memcpy(q, y, (size_t)vocabulary * sizeof(float));
     const float top = row_maximum(x, vocabulary), teacher_top = row_maximum(y, vocabulary);
-    const float p_total = exponentiate(p, inverse, top * inverse, vocabulary);
-    const float q_total = exponentiate(q, inverse, teacher_top * inverse, vocabulary);
+    // The large numbers first: they cancel exactly.
+    FOR_VECTORS(j, m, vocabulary) {
+      store(p + j, load(x + j, m) - splat(top), m);
+      store(q + j, load(y + j, m) - splat(teacher_top), m);
+    }
+    const float p_total = exponentiate(p, inverse, 0, vocabulary);
+    const float q_total = exponentiate(q, inverse, 0, vocabulary);
     // sum q (log q - log p), of which the logarithms of the totals come out.
     vf divergence = {};
     FOR_VECTORS(j, m, vocabulary)
@@ -199,11 +202,13 @@ static void distill(float *logits, const float *teacher, const int32_t *targets,
     const float total = exponentiate(x, 1.f, top, vocabulary);
     losses[row] = (1.f - share) * (logf(total) + (top - chosen))
                   + share * temperature * temperature * kl;
-    const vf hard = splat(own / total);
-    const vf soft = splat(scale * share * temperature / p_total);
-    const vf wanted = splat(scale * share * temperature / q_total);
-    FOR_VECTORS(j, m, vocabulary)
-      store(x + j, load(x + j, m) * hard + load(p + j, m) * soft - load(q + j, m) * wanted, m);
+    const vf hard = splat(own / total), soft = splat(scale * share * temperature);
+    const vf p_scale = splat(1.f / p_total), q_scale = splat(1.f / q_total);
+    // Probabilities first, so that one of one leaves nothing of it.
+    FOR_VECTORS(j, m, vocabulary) {
+      const vf difference = load(p + j, m) * p_scale - load(q + j, m) * q_scale;
+      store(x + j, load(x + j, m) * hard + difference * soft, m);
+    }
     x[target] -= own;
     memset(x + vocabulary, 0, (size_t)(width - vocabulary) * sizeof(float));
   }

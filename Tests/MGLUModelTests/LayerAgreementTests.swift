@@ -232,6 +232,28 @@ import Testing
     }
   }
 
+  /// A vocabulary of one token, whose probability is one for everybody.
+  @Test(arguments: [(0.5, 1.0), (1, 4), (0.25, 0.5), (0.25, 3), (0, 3)])
+  func aProbabilityOfOneHasNoGradient(share: Float, temperature: Float) throws {
+    let rows = 5
+    var random = Philox(seed: 6, purpose: .synthetic)
+    let columns = (0..<2).map { _ in
+      ReferenceMatrix.normal(rows: rows, columns: 1, scale: 3, using: &random)
+    }
+    for name in CPUBackend.instructionSets {
+      let backend = try CPUBackend(threads: 1, instructionSet: name)
+      let t = tensors(columns, on: backend)
+      let (ids, losses) = backend.allocate { ($0.tensor([rows], .int32), $0.tensor([1, rows])) }
+      ids.assign(integers: [0, 0, -1, 0, 0])
+      backend.distill(
+        t[0], teacher: t[1], vocabulary: 1, targets: ids, losses: losses, gradientScale: 0.01,
+        Distillation(share: share, temperature: temperature))
+      backend.synchronize()
+      #expect(ReferenceMatrix(t[0]).elements == Array(repeating: 0, count: rows), "\(name)")
+      #expect(ReferenceMatrix(losses).elements == Array(repeating: 0, count: rows), "\(name)")
+    }
+  }
+
   /// Float32 tensors of these matrices.
   private func tensors(_ matrices: [ReferenceMatrix], on backend: CPUBackend) -> [Tensor] {
     let tensors = backend.allocate { layout in
