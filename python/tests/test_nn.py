@@ -53,6 +53,51 @@ class Layers(unittest.TestCase):
                         self.assertEqual(twin.dtype, dtype)
                         self.assertTrue(torch.equal(twin(x), found))
 
+    def test_states_of_other_sizes_are_refused(self):
+        """What reads memory by its sizes must have them."""
+        for kind in (mglu.nn.FlashGLU, mglu.nn.FlashLU):
+            small, big = kind(8, 6), kind(16, 6)
+            for state in (big.state_dict(), {"weight": torch.zeros(6)}, {"weight": torch.zeros(13, 8)}):
+                with self.subTest(kind=kind, state=state), self.assertRaisesRegex(RuntimeError, "size"):
+                    small.load_state_dict(state)
+        layer = mglu.nn.FlashLU(64, 32, dtype=torch.int8)
+        state = layer.state_dict()
+        state["weight_scale"] = state["weight_scale"][:1, :1].clone()
+        with self.assertRaisesRegex(RuntimeError, "scales"):
+            layer.load_state_dict(state)
+        with self.assertRaises(ValueError):
+            packed.pack(unit("lu", 0, "silu"), torch.zeros(2, 3, 4))
+        for top_k in (0, 5):
+            with self.assertRaises(ValueError):
+                mglu.nn.FlashMGLU(8, 6, 2, router_top_k=top_k)
+        with self.assertRaises(ValueError):
+            mglu.nn.FlashMGLU(0, 6, 2)
+
+    def test_second_derivatives_are_refused(self):
+        layers = list(self.layers())
+        layers += [mglu.nn.FLASH[layer.unit.kind].from_module(layer) for layer in layers]
+        for layer in layers:
+            x = torch.randn(2, layer.hidden_size, requires_grad=True)
+            with self.subTest(layer=layer), self.assertRaisesRegex(RuntimeError, "second derivative"):
+                torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+        x = torch.randn(2, 70, dtype=torch.float64, requires_grad=True)
+        first, = torch.autograd.grad(layers[0].double()(x).sum(), x, create_graph=True)
+        self.assertGreater(float(torch.autograd.grad(first.square().sum(), x)[0].abs().max()), 0)
+
+    def test_weights_without_content_compute_nothing(self):
+        for dtype in (torch.bfloat16, torch.int8):
+            flash = mglu.nn.FlashMGLU(64, 32, 2, device="meta", dtype=dtype)
+            with torch.no_grad(), self.assertRaisesRegex(RuntimeError, "meta"):
+                flash(torch.randn(4, 64))
+
+    def test_threads_are_kept(self):
+        count = torch.get_num_threads()
+        for _ in range(20):
+            for threads in (1, 2):
+                mglu.set_num_threads(threads)
+        self.assertLess(len(os.listdir("/proc/self/task")) if os.path.exists("/proc") else 0, 100)
+        mglu.set_num_threads(count)
+
     def test_rows_do_not_depend_on_their_batch(self):
         flash = mglu.nn.FlashMGLU.from_module(mglu.nn.MGLU(256, 512, 4), torch.bfloat16)
         x = torch.randn(9, 256).bfloat16()

@@ -141,6 +141,94 @@ class Transformers(unittest.TestCase):
         with self.assertRaises(ValueError):
             mglu.apply(torch.nn.Linear(3, 3))
 
+    def test_apply_refuses_other_formulas(self):
+        """Blocks with the projections of a SwiGLU that compute something else, and a model saved after."""
+        from transformers import LlamaConfig, LlamaForCausalLM
+        from transformers.models.llama.modeling_llama import LlamaMLP
+
+        class Normed(LlamaMLP):
+            def forward(self, x):
+                a = self.act_fn(self.gate_proj(x)) * self.up_proj(x)
+                return self.down_proj(a / a.abs().mean(-1, keepdim=True))
+
+        class Clamped(LlamaMLP):
+            def forward(self, x):
+                return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x).clamp(-10, 10))
+
+        class Two(LlamaMLP):
+            def forward(self, x, y):
+                return super().forward(x) + y
+
+        configuration = LlamaConfig(**SIZES)
+        for kind in (Normed, Clamped, Two):
+            for dtype in (torch.float32, torch.bfloat16):
+                with self.subTest(kind=kind, dtype=dtype):
+                    model = LlamaForCausalLM(configuration).to(dtype)
+                    block = model.model.layers[1].mlp = kind(configuration).to(dtype)
+                    with self.assertRaisesRegex(ValueError, kind.__name__):
+                        mglu.apply(model)
+                    self.assertIs(model.model.layers[1].mlp, block)
+                    self.assertIsInstance(model.model.layers[0].mlp, LlamaMLP)
+        model = mglu.apply(LlamaForCausalLM(configuration))
+        with self.assertRaisesRegex(RuntimeError, "save_pretrained"):
+            model.save_pretrained("unused")
+
+    def test_updates_through_data(self):
+        """torch does not count them: the averages of weights that many keep."""
+        ids = torch.randint(0, 99, (4, 7))
+        for unit in UNITS[:2]:
+            with self.subTest(**unit), torch.no_grad():
+                model = self.model(**unit)
+                model(ids)
+                for parameter in model.parameters():
+                    parameter.data.mul_(-0.5).add_(torch.randn_like(parameter), alpha=0.01)
+                self.assertTrue(torch.allclose(
+                    model(ids).logits, self.plain(lambda: model(ids).logits), atol=1e-4))
+
+    def test_made_in_inference_mode(self):
+        ids = torch.randint(0, 99, (4, 7))
+        with torch.inference_mode():
+            model = self.model(num_masks=2)
+            wanted = self.plain(lambda: model(ids).logits)
+            self.assertTrue(torch.allclose(model(ids).logits, wanted, atol=1e-4))
+
+    def test_compiles_whole(self):
+        ids = torch.randint(0, 99, (2, 7))
+        for unit in UNITS:
+            model = self.model(**unit)
+            with self.subTest(**unit), torch.no_grad():
+                wanted = model(ids).logits
+                torch._dynamo.reset()
+                compiled = torch.compile(model, fullgraph=True, backend="eager")
+                self.assertTrue(torch.allclose(compiled(ids).logits, wanted, atol=1e-4))
+
+    def test_configurations_are_checked(self):
+        for wrong in (dict(mask_kind="learnd"), dict(mask_storage="pack"), dict(router_top_k=0),
+                      dict(num_masks=2, router_top_k=3), dict(mlp_type="moe")):
+            with self.subTest(**wrong), self.assertRaises(ValueError):
+                self.configuration.MGLUConfig(**SIZES, **wrong)
+
+    @unittest.skipIf(importlib.util.find_spec("peft") is None, "peft is not there")
+    def test_adapters(self):
+        """Merging an adapter of the masked matrix changes nothing, and a DoRA is refused."""
+        from peft import LoraConfig, get_peft_model
+
+        ids = torch.randint(0, 99, (2, 7))
+        for unit in UNITS[:4]:
+            for targets in (["up_proj"], "all-linear"):
+                with self.subTest(**unit, targets=targets), torch.no_grad():
+                    adapted = get_peft_model(self.model(**unit), LoraConfig(
+                        r=4, target_modules=targets, init_lora_weights=False)).eval()
+                    found = adapted(ids).logits
+                    with adapted.disable_adapter():
+                        self.assertGreater(self.error(adapted(ids).logits, found), 1e-3)
+                    merged = adapted.merge_and_unload()
+                    self.assertLess(self.error(merged(ids).logits, found), 1e-4)
+        dora = get_peft_model(self.model(num_masks=1), LoraConfig(
+            r=4, target_modules=["up_proj"], use_dora=True))
+        with self.assertRaises(TypeError):
+            dora(ids)
+
     def test_narrow_weights(self):
         ids = torch.randint(0, 99, (2, 7))
         for dtype in (torch.bfloat16, torch.float16, torch.int8):

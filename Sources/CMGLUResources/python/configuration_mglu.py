@@ -4,6 +4,8 @@ from transformers import LlamaConfig
 
 KINDS = ("lu", "glu", "shared_glu", "mglu")
 ABLATIONS = (None, "no_gate_mask", "no_value_mask")
+MASK_KINDS = ("learned", "fixed")
+STORAGES = ("logits", "packed")
 
 
 class MGLUConfig(LlamaConfig):
@@ -70,8 +72,14 @@ class MGLUConfig(LlamaConfig):
             raise ValueError(f"mlp_type is {mlp_type!r}, expected one of {KINDS}")
         if mask_ablation not in ABLATIONS:
             raise ValueError(f"mask_ablation is {mask_ablation!r}, expected one of {ABLATIONS}")
+        if mlp_type == "mglu":
+            if mask_kind not in MASK_KINDS:
+                raise ValueError(f"mask_kind is {mask_kind!r}, expected one of {MASK_KINDS}")
+            if mask_storage not in STORAGES:
+                raise ValueError(f"mask_storage is {mask_storage!r}, expected one of {STORAGES}")
+            if router_top_k is not None and not 1 <= router_top_k <= self.num_masks:
+                raise ValueError(f"router_top_k is {router_top_k}, expected 1 to {self.num_masks}, num_masks")
         super().__init__(**kwargs)
-
 
     @property
     def has_llama_attention(self):

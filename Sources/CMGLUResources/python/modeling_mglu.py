@@ -97,20 +97,24 @@ class MGLUFeedForward(nn.Module):
 
     def intermediate(self, x):
         """a [..., d] of x [..., h]."""
-        if self.kind == "mglu" and kernels() is not None:
-            a = kernels()(self, x)
-            if a is not None:
-                return a
+        if self.kind == "mglu":
+            return self.masked(x)
         t = self.up_proj(x)
         if self.kind == "lu":
             return self.activation(t)
         if self.kind == "glu":
             return self.activation(self.gate_proj(x)) * t
-        if self.kind == "shared_glu":
-            return self.activation(t) * t
-        w = self.up_proj.weight
+        return self.activation(t) * t
+
+    def masked(self, x):
+        # torch.compile sees through the formula, but not through kernels that decide by what they find.
+        if not torch.compiler.is_compiling() and kernels() is not None:
+            a = kernels()(self, x)
+            if a is not None:
+                return a
+        w = self.masked_weight()
         masked = (self.mask_values(w) * w).flatten(0, 1)  # [n d, h]
-        t = t.unsqueeze(-2)
+        t = F.linear(x, w).unsqueeze(-2)
         s = F.linear(x, masked).unflatten(-1, (-1, w.shape[0]))  # [..., n, d]
         gate = t if self.ablation == "no_gate_mask" else s
         value = t if self.ablation == "no_value_mask" else t - s
@@ -118,6 +122,24 @@ class MGLUFeedForward(nn.Module):
         if self.top_k is not None:
             streams = streams * self.routes(x).unsqueeze(-1)
         return streams.sum(-2)
+
+    def masked_weight(self):
+        """W, with what LoRA adds to it: the masks choose among elements of both."""
+        up = self.up_proj
+        if type(up) is nn.Linear:
+            return up.weight
+        is_lora = hasattr(up, "get_delta_weight") and not any(getattr(up, "use_dora", {}).values())
+        if not is_lora or type(up.get_base_layer()) is not nn.Linear:
+            raise TypeError(
+                f"up_proj is a {type(up).__name__}: expected nn.Linear, or one with LoRA adapters of peft, for "
+                "masks choose among the elements of one matrix")
+        w = up.get_base_layer().weight
+        if up.merged or up.disable_adapters:
+            return w
+        for name in up.active_adapters:
+            if name in up.lora_A:
+                w = w + up.get_delta_weight(name).to(w.dtype)
+        return w
 
     def mask_values(self, w):
         """The masks [n, d, h], 0 or 1, in the type of W."""

@@ -9,6 +9,9 @@ from . import functional, ops, packed, reference
 from .nn import FLASH, FlashFeedForward, FlashLU
 from .units import Unit, unit
 
+LARGE = 50.0  # a product that clamps of feed-forward blocks, 7 to 10, cut
+MANY = 16  # rows of x beside which it costs little to look at all weights
+
 # Activations as modules of torch and transformers name their classes.
 _CLASSES = {
     "SiLU": "silu", "SiLUActivation": "silu", "GELU": "gelu", "GELUActivation": "gelu",
@@ -27,15 +30,15 @@ def _activation(module: nn.Module) -> str | None:
 
 
 def _unit_of(module: nn.Module) -> Unit | None:
-    """The unit of a block of a model folder, or of a Llama-like one without biases."""
+    """The unit of a block of a model folder, or of a Llama-like one without biases. A projection that is more
+    than a matrix, with an adapter or of a quantized type, makes no unit."""
     down, up = getattr(module, "down_proj", None), getattr(module, "up_proj", None)
-    if not (isinstance(down, nn.Linear) and isinstance(up, nn.Linear)):
-        return None
     gate = getattr(module, "gate_proj", None)
-    if any(p.bias is not None for p in (down, up, gate) if isinstance(p, nn.Linear)):
+    projections = [down, up] if gate is None else [down, up, gate]
+    if any(type(p) is not nn.Linear or p.bias is not None for p in projections):
         return None
     activation = _activation(module)
-    kind = getattr(module, "kind", "glu" if isinstance(gate, nn.Linear) else None)
+    kind = getattr(module, "kind", None if gate is None else "glu")
     if activation is None or kind is None:
         return None
     masks = getattr(module, "mask_logits", None)
@@ -51,6 +54,42 @@ def _bits(module: nn.Module) -> Tensor | None:
     return getattr(module, "masks", None)
 
 
+def _weights(module: nn.Module, found: Unit) -> Tensor:
+    """W [planes d, h]."""
+    up = module.up_proj.weight
+    return torch.cat([module.gate_proj.weight, up]) if found.kind == "glu" else up
+
+
+def _check_formula(module: nn.Module, found: Unit) -> None:
+    """Raises ValueError where a block computes more than its unit and the down projection: a norm or a factor
+    between them, a clamp, elements that it leaves out. Names of attributes do not tell."""
+    weight, down = _weights(module, found), module.down_proj.weight
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, weight.shape[1], generator=generator).to(weight.device)
+    # One row is large enough for what clamps.
+    x[1] *= LARGE / nn.functional.linear(x[1], weight.float()).abs().amax().clamp_min(1e-6)
+    x = x.to(weight.dtype)
+    router, bits = getattr(module, "router", None), _bits(module)
+    routes = None if router is None else functional.route(x, router.weight, module.top_k)
+    masks = None if bits is None else reference.unpack_bits(bits, weight.shape[1])
+    streams = x.float() @ reference.stack(weight.float(), masks).t() if masks is not None else (
+        x.float() @ weight.float().t())
+    wanted = reference.combine(streams, found, routes) @ down.float().t()
+    was_training = module.training
+    try:
+        got = module.eval()(x)
+    except TypeError:  # it wants more than x
+        got = None
+    finally:
+        module.train(was_training)
+    bound = (1e-3 if weight.dtype in (torch.float32, torch.float64) else 5e-2) * wanted.abs().amax(-1, True)
+    if not isinstance(got, Tensor) or got.shape != wanted.shape or not bool(
+            ((got.float() - wanted).abs() <= bound).all()):
+        raise ValueError(
+            f"{type(module).__name__} has the projections of a {found.kind} and computes something else: "
+            "expected down_proj of the unit, and nothing more")
+
+
 @torch.no_grad()
 def apply(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """Swaps the feed-forward blocks of a loaded model for `mglu.nn.FlashFeedForward`, in place, for
@@ -60,29 +99,35 @@ def apply(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     model  such as `AutoModelForCausalLM.from_pretrained(...)` returns; `generate` works as before.
     dtype  the type of the blocks' weights: float16, bfloat16 or int8; None keeps theirs.
 
-    Returns the model. Raises ValueError where no block is known.
+    Returns the model, which can no longer be written by `save_pretrained`. Raises ValueError, and leaves the
+    model as it is, where no block is known, and where one has these projections and computes something else.
+    Blocks with adapters stay as they are.
     """
-    swapped = 0
-    for parent in list(model.modules()):
-        for name, module in list(parent.named_children()):
-            found = _unit_of(module)
-            if found is None:
-                continue
-            weight = module.up_proj.weight
-            if found.kind == "glu":
-                weight = torch.cat([module.gate_proj.weight, weight])
-            router = getattr(module, "router", None)
-            flash = FLASH[found.kind]._of(
-                found, weight, _bits(module), router=None if router is None else router.weight,
-                router_top_k=getattr(module, "top_k", None), dtype=dtype)
-            down = FlashLU._of(unit("lu", 0, "identity"), module.down_proj.weight, dtype=dtype)
-            setattr(parent, name, FlashFeedForward(flash, down))
-            swapped += 1
-    if not swapped:
+    blocks = [
+        (parent, name, module, found) for parent in model.modules()
+        for name, module in parent.named_children() if (found := _unit_of(module)) is not None]
+    if not blocks:
         raise ValueError(
             "no feed-forward block was found: expected modules with up_proj and down_proj, and "
-            "gate_proj or a unit's masks, without biases")
+            "gate_proj or a unit's masks, plain and without biases")
+    for *_, module, found in blocks:
+        _check_formula(module, found)
+    for parent, name, module, found in blocks:
+        router = getattr(module, "router", None)
+        flash = FLASH[found.kind]._of(
+            found, _weights(module, found), _bits(module), router=None if router is None else router.weight,
+            router_top_k=getattr(module, "top_k", None), dtype=dtype)
+        down = FlashLU._of(unit("lu", 0, "identity"), module.down_proj.weight, dtype=dtype)
+        setattr(parent, name, FlashFeedForward(flash, down))
+    if hasattr(model, "save_pretrained"):
+        model.save_pretrained = _refuse_to_save
     return model
+
+
+def _refuse_to_save(*_, **__):
+    raise RuntimeError(
+        "save_pretrained after mglu.apply: from_pretrained would not know the packed blocks; save the model "
+        "before, or model.state_dict() with torch.save")
 
 
 def intermediate(module: nn.Module, x: Tensor) -> Tensor | None:
@@ -90,7 +135,8 @@ def intermediate(module: nn.Module, x: Tensor) -> Tensor | None:
 
     With gradients the library computes what is around torch's product. Without, rows pass over packed
     weights: on a CPU the block's own beside words of mask bits, on a GPU a packed copy, made at the first
-    such call and again after the weights changed. `apply` keeps one copy only.
+    such call and again after the weights changed. Changes that torch does not count, through `.data`, are
+    seen by calls of 16 rows and more. `apply` keeps one copy only.
     """
     weight = module.up_proj.weight
     if torch.compiler.is_compiling() or x.device != weight.device or not ops.supports(x.device):
@@ -112,13 +158,30 @@ def intermediate(module: nn.Module, x: Tensor) -> Tensor | None:
             x.device.type):
         return None
     masks = module.mask_logits if module.mask_logits is not None else module.masks
-    key = (weight.data_ptr(), weight._version, weight.dtype, masks.data_ptr(), masks._version)
+    key = (weight.dtype, *_version(weight), *_version(masks))
     cached = module.__dict__.get("_mglu_packed")
-    if cached is None or cached[0] != key:
-        cached = (key, _pack(found, weight.detach(), _bits(module)))
+    sums = _sums(module, weight, masks) if x.numel() >= MANY * x.shape[-1] else None
+    if cached is None or cached[0] != key or (
+            sums is not None and cached[1] is not None and not torch.equal(sums, cached[1])):
+        sums = _sums(module, weight, masks) if sums is None else sums
+        cached = (key, sums, _pack(found, weight.detach(), _bits(module)))
         module.__dict__["_mglu_packed"] = cached
     routes = None if router is None else functional.route(x, router.weight, module.top_k)
-    return functional.flash(x.detach(), cached[1], routes)
+    return functional.flash(x.detach(), cached[2], routes)
+
+
+def _version(tensor: Tensor) -> tuple[int, int | None]:
+    """What changes with a tensor, as far as torch counts."""
+    return tensor.data_ptr(), None if tensor.is_inference() else tensor._version
+
+
+def _sums(module: nn.Module, weight: Tensor, masks: Tensor) -> Tensor | None:
+    """Sums of what a packed copy is made of, where it may change unseen: of parameters in training."""
+    if not any(t.requires_grad or t.is_inference() for t in (weight, masks)) or (
+            weight.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return None
+    copied = [masks, weight] if weight.is_cuda else [masks]
+    return torch.stack([t.detach().sum(dtype=torch.float64) for t in copied])
 
 
 def _pack(found: Unit, weight: Tensor, bits: Tensor) -> packed.Packed:

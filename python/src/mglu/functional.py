@@ -28,6 +28,15 @@ def _has_kernels(x: Tensor, weight: Tensor) -> bool:
     )
 
 
+def _differentiates_once() -> None:
+    """Refuses a backward pass that is to be differentiated itself: kernels would leave out what depends on
+    x. `once_differentiable` says nothing where the incoming gradient needs none."""
+    if torch.is_grad_enabled() and not is_compiling():
+        raise RuntimeError(
+            "a second derivative (create_graph=True): kernels have the first; mglu.reference.apply and "
+            "float64 have all")
+
+
 class _Combine(torch.autograd.Function):
     """a [..., d] of streams [..., streams d] and routes [..., m], empty without."""
 
@@ -40,6 +49,7 @@ class _Combine(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
+        _differentiates_once()
         streams, routes = ctx.saved_tensors
         streams_gradient, routes_gradient = ops.combine_backward(
             gradient.contiguous(), streams, routes, *ctx.numbers)
@@ -61,6 +71,7 @@ class _Masked(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
+        _differentiates_once()
         rows, weight, logits, routes, streams = ctx.saved_tensors
         gradient = gradient.reshape(-1, gradient.shape[-1]).contiguous()
         streams_gradient, routes_gradient = ops.combine_backward(
@@ -108,8 +119,8 @@ def mglu(x: Tensor, weight: Tensor, mask_logits: Tensor, activation: str = "silu
     ablation     None, or no_gate_mask or no_value_mask: a factor without its mask, as a control.
     routes       p [..., n_m], or None for 1.
 
-    Returns a [..., d] of x's type, or autocast's. The first derivative is there; for more, use
-    `mglu.reference.apply`.
+    Returns a [..., d] of x's type, or autocast's. The first derivative is there, a second is refused where
+    kernels compute; `mglu.reference.apply` has all.
     """
     if weight.dim() != 2 or mask_logits.dim() != 3 or mask_logits.shape[1:] != weight.shape:
         raise ValueError(
@@ -122,8 +133,8 @@ def mglu(x: Tensor, weight: Tensor, mask_logits: Tensor, activation: str = "silu
 def masked(x: Tensor, weight: Tensor, mask_logits: Tensor, unit: Unit, routes: Tensor | None) -> Tensor:
     """`mglu` of a unit that is known to fit weight and mask logits."""
     _check_columns(x, weight.shape[1])
-    if routes is not None and routes.shape != (*x.shape[:-1], unit.masks):
-        raise ValueError(f"routes {tuple(routes.shape)}: expected {(*x.shape[:-1], unit.masks)}")
+    if routes is not None:
+        _check_routes(routes, x, unit.masks)
     x = _autocast(x)
     if not _has_kernels(x, weight) or mask_logits.device != x.device:
         return reference.apply(x, weight, unit, mask_logits, routes)
@@ -148,6 +159,13 @@ def unmasked(x: Tensor, weight: Tensor, unit: Unit) -> Tensor:
 def _check_columns(x: Tensor, columns: int) -> None:
     if x.dim() == 0 or x.shape[-1] != columns:
         raise ValueError(f"x {tuple(x.shape)}: expected [..., {columns}]")
+    if not x.is_floating_point():
+        raise ValueError(f"x of {x.dtype}: expected a floating-point type")
+
+
+def _check_routes(routes: Tensor, x: Tensor, masks: int) -> None:
+    if routes.shape != (*x.shape[:-1], masks):
+        raise ValueError(f"routes {tuple(routes.shape)}: expected {(*x.shape[:-1], masks)}")
 
 
 def glu(x: Tensor, weight: Tensor, activation: str = "silu") -> Tensor:
@@ -171,7 +189,7 @@ def flash(x: Tensor, packed: Packed, routes: Tensor | None = None,
 
     x       [..., h], of float32, float16 or bfloat16 on the weights' device.
     packed  the weights, of `mglu.packed.pack`.
-    routes  p [..., n_m] float32, or None for 1.
+    routes  p [..., n_m], which become float32, or None for 1.
     narrow  whether products see x as narrow as the weights are: BF16 for BF16, groups of 32 8-bit
             integers for INT8. None is yes unless x is float32.
 
@@ -189,6 +207,9 @@ def flash(x: Tensor, packed: Packed, routes: Tensor | None = None,
                     and x.shape[-1] == packed.columns):
                 raise
     _check_columns(x, packed.columns)
+    if routes is not None:
+        _check_routes(routes, x, packed.unit.masks)
+        routes = routes.float()
     if x.dtype not in ops.TYPES or _is_dense(x, packed):
         return _dense(x, packed, routes)
     number = packed.number
@@ -199,9 +220,6 @@ def flash(x: Tensor, packed: Packed, routes: Tensor | None = None,
         if not packed.scales.numel():
             return ops.fused_linear_plain(x, packed.weight, packed.words, number)
         routes = packed.nothing
-    elif routes.shape != (*x.shape[:-1], packed.unit.masks):
-        raise ValueError(
-            f"routes {tuple(routes.shape)}: expected {(*x.shape[:-1], packed.unit.masks)}")
     return ops.fused_linear(
         x, packed.weight, packed.words, packed.scales, routes.contiguous(), number)
 
@@ -233,8 +251,8 @@ class _Flash(torch.autograd.Function):
         return flash(x, packed, routes, narrow)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
+        _differentiates_once()
         x, routes = ctx.saved_tensors
         needed = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
         x = x.detach().requires_grad_(needed[0])
@@ -249,6 +267,9 @@ class _Flash(torch.autograd.Function):
 
 def _differentiable(x: Tensor, packed: Packed, routes: Tensor | None, narrow: bool | None) -> Tensor:
     _check_columns(x, packed.columns)
+    if routes is not None:
+        _check_routes(routes, x, packed.unit.masks)
+        routes = routes.float()
     if is_compiling() or x.dtype not in ops.TYPES or _is_dense(x, packed):
         return _dense(x, packed, routes)
     return _Flash.apply(x, packed, routes, narrow)
@@ -257,11 +278,10 @@ def _differentiable(x: Tensor, packed: Packed, routes: Tensor | None, narrow: bo
 def _dense(x: Tensor, packed: Packed, routes: Tensor | None) -> Tensor:
     """The unit over unpacked weights, through torch's product."""
     weight, masks = packed.unpack()
-    dtype = x.dtype if x.is_floating_point() else weight.dtype
-    weight = weight.to(dtype)
+    weight = weight.to(x.dtype)
     if masks is not None:
         weight = reference.stack(weight, reference.unpack_bits(masks, packed.columns))
-    streams = F.linear(x.to(dtype), weight)
+    streams = F.linear(x, weight)
     unit = packed.unit
     if streams.dtype == ops.product_type(x.device) and ops.supports(x.device) and streams.numel():
         p = packed.nothing if routes is None else routes

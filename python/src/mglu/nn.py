@@ -18,13 +18,19 @@ from .units import Unit, unit as _unit
 INITIAL_LOGIT = 0.01  # standard deviation of mask logits
 
 
+def _check(hidden_size: int, intermediate_size: int, unit: Unit, router_top_k: int | None = None) -> None:
+    if hidden_size < 1 or intermediate_size < 1:
+        raise ValueError(f"sizes {hidden_size} and {intermediate_size}: expected 1 or more")
+    if router_top_k is not None and not 1 <= router_top_k <= unit.masks:
+        raise ValueError(f"the top {router_top_k} of {unit.masks} masks: expected 1 to {unit.masks}")
+
+
 class _Trained(nn.Module):
     """A unit with trainable weights."""
 
     def __init__(self, hidden_size: int, intermediate_size: int, unit: Unit, device, dtype):
         super().__init__()
-        if hidden_size < 1 or intermediate_size < 1:
-            raise ValueError(f"sizes {hidden_size} and {intermediate_size}: expected 1 or more")
+        _check(hidden_size, intermediate_size, unit)
         self.hidden_size, self.intermediate_size = hidden_size, intermediate_size
         self.unit = unit
         self.weight = nn.Parameter(
@@ -66,8 +72,7 @@ class MGLU(_Trained):
                  router_top_k: int | None = None, device=None, dtype=None):
         unit = _unit("mglu", masks, activation, ablation)
         super().__init__(hidden_size, intermediate_size, unit, device, dtype)
-        if router_top_k is not None and not 1 <= router_top_k <= masks:
-            raise ValueError(f"the top {router_top_k} of {masks} masks: expected 1 to {masks}")
+        _check(hidden_size, intermediate_size, unit, router_top_k)
         self.router_top_k = router_top_k
         self.mask_logits = nn.Parameter(
             torch.empty(masks, intermediate_size, hidden_size, device=device, dtype=torch.float32),
@@ -148,6 +153,7 @@ class _Flash(nn.Module):
     def __init__(self, hidden_size: int, intermediate_size: int, unit: Unit, *, dtype, device,
                  router_top_k: int | None = None):
         super().__init__()
+        _check(hidden_size, intermediate_size, unit, router_top_k)
         self.hidden_size, self.intermediate_size, self.unit = hidden_size, intermediate_size, unit
         self.router_top_k = router_top_k
         device = torch.device("cpu" if device is None else device)
@@ -262,6 +268,11 @@ class _Flash(nn.Module):
         absent = [prefix + name for name in needed if found[name] is None]
         missing.extend(absent)
         if absent:
+            return
+        found_shape, own = tuple(found["weight"].shape), (
+            self.unit.planes * self.intermediate_size, self.hidden_size)
+        if found_shape != own:
+            errors.append(f"size mismatch for {prefix}weight: {found_shape}, expected {own}")
             return
         try:
             place = self._weight.device

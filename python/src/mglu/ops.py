@@ -41,6 +41,7 @@ for _schema in _SCHEMAS:
     _torch_library.define(_schema, tags=_TAGS)
 
 _contexts: dict[int, int] = {}
+_processors: dict[int, int] = {}  # contexts of the processor, by their threads
 _lock = threading.Lock()
 
 
@@ -66,11 +67,13 @@ def context(device: torch.device | int) -> int:
 
 def set_num_threads(threads: int) -> None:
     """Threads that share the work of a processor's calls; at first those of torch."""
-    made = _library.create_context(-1, threads)
-    # Calls of other threads may be in the old one, which stays.
-    _contexts[-1] = made
-    if is_stable:
-        _library.call("mglu_torch_use", made)
+    with _lock:
+        # Calls of other threads may be in the old one, which stays.
+        if threads not in _processors:
+            _processors[threads] = _library.create_context(-1, threads)
+        _contexts[-1] = _processors[threads]
+        if is_stable:
+            _library.call("mglu_torch_use", _contexts[-1])
 
 
 def stream(tensor: Tensor) -> int:
@@ -106,13 +109,21 @@ else:
             _torch_library.impl(_name, getattr(_kernels, _name), _key)
 
 
+def _check_devices(x: Tensor, weight: Tensor) -> None:
+    # Weights without content, on `meta`, and an x that has some come here, too.
+    torch._check(x.device == weight.device,
+                 lambda: f"x on {x.device}: expected {weight.device}, where the weights are")
+
+
 @torch.library.register_fake("mglu::fused_linear")
 def _(x, weight, words, scales, routes, unit):
+    _check_devices(x, weight)
     return x.new_empty((*x.shape[:-1], unit >> ROWS_SHIFT))
 
 
 @torch.library.register_fake("mglu::fused_linear_plain")
 def _(x, weight, words, unit):
+    _check_devices(x, weight)
     return x.new_empty((*x.shape[:-1], unit >> ROWS_SHIFT))
 
 

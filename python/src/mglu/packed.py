@@ -95,6 +95,8 @@ def pack(unit: Unit, weight: Tensor, masks: Tensor | None = None, scales: Tensor
     dtype   what it becomes: float32, float16, bfloat16 or int8 (groups of 32 with a scale). By default the
             weight's.
     """
+    if weight.dim() != 2 or weight.shape[0] % unit.planes or weight.numel() == 0:
+        raise ValueError(f"weights {tuple(weight.shape)} of {unit.kind}: expected [{unit.planes} d, h]")
     weight = weight.detach().contiguous()
     rows, columns = weight.shape[0] // unit.planes, weight.shape[1]
     bits = (unit.masks, rows, -(-columns // 8))
@@ -105,6 +107,12 @@ def pack(unit: Unit, weight: Tensor, masks: Tensor | None = None, scales: Tensor
         raise ValueError(f"mask bits: expected uint8 {bits}")
     if weight.dtype not in ops.TYPES or (weight.dtype is torch.int8) != (scales is not None):
         raise ValueError(f"weights of {weight.dtype}: expected {tuple(ops.TYPES)}, int8 with scales")
+    groups = (unit.planes * rows, -(-columns // GROUP))
+    if scales is not None and tuple(scales.shape) != groups:
+        raise ValueError(f"scales {tuple(scales.shape)}: expected {groups}, one for {GROUP} columns")
+    for name, tensor in (("mask bits", masks), ("scales", scales)):
+        if tensor is not None and tensor.device != weight.device:
+            raise ValueError(f"{name} on {tensor.device}: expected {weight.device}, where the weights are")
     result = empty(unit, rows, columns, dtype or weight.dtype, weight.device)
     if not ops.supports(weight.device):
         raise ValueError(f"weights on {weight.device}: expected a CPU or an NVIDIA GPU")
