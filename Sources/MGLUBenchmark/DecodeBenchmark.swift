@@ -65,12 +65,17 @@ package struct DecodeBenchmark {
     position: Int = 512, repetitions: Int, on target: BenchmarkTarget
   ) throws {
     let context = entries.map(\.model.configuration.contextLength).min() ?? 0
+    if let length = (promptTokens + [writtenTokens]).first(where: { $0 > context }) {
+      throw GenerationError(
+        .contextLength, "\(length) tokens do not fit a context of \(context)",
+        remedy: "time a shorter prompt, or fewer written tokens")
+    }
     self.entries = entries
     self.target = target
     (self.batches, self.position) = (batches, position)
     productRate = try StepBound.productRate(on: target.backend)
-    self.promptTokens = promptTokens.map { min($0, context) }
-    self.writtenTokens = min(writtenTokens, context)
+    self.promptTokens = promptTokens
+    self.writtenTokens = writtenTokens
     self.repetitions = repetitions
   }
 

@@ -83,12 +83,12 @@ struct BenchCommand: ParsableCommand {
     }
 
     private func settings() throws -> [FeedForwardBenchmark.Setting] {
-      func list<Value>(_ items: String, _ name: String, _ parse: (String) -> Value?) throws
-        -> [Value]
-      {
+      func list<Value>(
+        _ items: String, _ name: String, _ expected: String, _ parse: (String) -> Value?
+      ) throws -> [Value] {
         try items.split(separator: ",", omittingEmptySubsequences: false).map { item in
           guard let value = parse(String(item)) else {
-            throw ValidationError("--\(name): \(item) was not expected")
+            throw ValidationError("--\(name): \"\(item)\": expected \(expected)")
           }
           return value
         }
@@ -96,9 +96,13 @@ struct BenchCommand: ParsableCommand {
       guard (1...4096).contains(batch), (1...100_000).contains(rounds) else {
         throw ValidationError("--batch is 1 to 4096, --rounds 1 to 100000")
       }
-      let counts = try list(masks, "masks") { Int($0).flatMap { (1...16).contains($0) ? $0 : nil } }
-      let types = try list(weights, "weights", WeightType.init(rawValue:))
-      let sizes = try list(shapes, "shapes") { shape -> (d: Int, h: Int)? in
+      let counts = try list(masks, "masks", "1 to 16") {
+        Int($0).flatMap { (1...16).contains($0) ? $0 : nil }
+      }
+      let names = WeightType.allCases.map(\.rawValue).joined(separator: ", ")
+      let types = try list(weights, "weights", "one of \(names)", WeightType.init(rawValue:))
+      let sizes = try list(shapes, "shapes", "d x h, as in 3072x768") {
+        shape -> (d: Int, h: Int)? in
         let parts = shape.split(separator: "x").compactMap { Int($0) }
         let isPossible = parts.count == 2 && parts.allSatisfy { (1...1 << 20).contains($0) }
         return isPossible ? (parts[0], parts[1]) : nil

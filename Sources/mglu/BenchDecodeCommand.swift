@@ -26,12 +26,15 @@ struct DecodeBenchmarkCommand: AsyncParsableCommand {
   var model: String?
   @OptionGroup(title: "Shape of random weights, instead of a model") var shape: ShapeOptions
   @OptionGroup var inference: InferenceOptions
-  @Option(help: "Tokens of the prompt; several lengths with commas between them.")
-  var prompt = CountList([512])
+  @Option(
+    help: """
+      Tokens of the prompt; several lengths with commas between them (default: 512, or the context).
+      """)
+  var prompt = CountList([])
   @Option(help: "Sequences that decode side by side; several numbers with commas between them.")
   var batch = CountList([])
   @Option(help: "The position of their steps.") var position = 512
-  @Option(help: "Tokens to write.") var generate = 128
+  @Option(help: "Tokens to write (default: 128, or the context).") var generate: Int?
   @Option(help: "Repetitions.") var repetitions = 5
   @Option(help: "Threads (default: all processors).") var threads: Int?
   @Flag(help: "Print one JSON document.") var json = false
@@ -40,7 +43,7 @@ struct DecodeBenchmarkCommand: AsyncParsableCommand {
     try shape.validate(besides: model)
     for (name, value) in prompt.values.map({ ("prompt", $0) })
       + batch.values.map({ ("batch", $0) })
-      + [("generate", generate), ("repetitions", repetitions), ("position", position)]
+      + [("generate", generate ?? 1), ("repetitions", repetitions), ("position", position)]
     where !(1...1 << 20).contains(value) {
       throw ValidationError("--\(name) \(value): expected 1 to \(1 << 20)")
     }
@@ -54,8 +57,9 @@ struct DecodeBenchmarkCommand: AsyncParsableCommand {
   private func measure(_ model: InferenceModel) throws {
     let backend = model.backend
     let target = try BenchmarkTarget(backend)
+    let (prompts, written) = lengths(within: model.configuration.contextLength)
     let measured = try DecodeBenchmark(
-      entries(model), promptTokens: prompt.values, writtenTokens: generate,
+      entries(model), promptTokens: prompts, writtenTokens: written,
       batches: batch.values, position: position, repetitions: repetitions, on: target
     ).run()
     if json {
@@ -86,12 +90,18 @@ struct DecodeBenchmarkCommand: AsyncParsableCommand {
       DecodeBenchmark.length(
         batch: $0, position: position, repetitions: repetitions, on: backend)
     }
-    configuration.contextLength = (prompt.values + lengths).reduce(
-      max(configuration.contextLength, generate)
+    let (prompts, written) = self.lengths()
+    configuration.contextLength = (prompts + lengths).reduce(
+      max(configuration.contextLength, written)
     ) { max($0, $1) }
     try configuration.validate()
     try checkMemory([configuration] + baseline(of: configuration, communicator), weights)
     return try draw(configuration, on: backend, communicator)
+  }
+
+  /// Tokens of the prompts, and those to write: of what was not asked for, no more than a context.
+  private func lengths(within context: Int = .max) -> (prompts: [Int], written: Int) {
+    (prompt.values.isEmpty ? [min(512, context)] : prompt.values, generate ?? min(128, context))
   }
 
   private var weights: WeightType { inference.precision.weights ?? .bfloat16 }
@@ -129,7 +139,8 @@ struct DecodeBenchmarkCommand: AsyncParsableCommand {
   ) throws(MemoryError) {
     let bytes = configurations.reduce(0.0) { sum, c in
       let cache = 2 * 4 * Double(c.layers) * Double(c.attention.kvWidth)
-      let tokens = prompt.values.reduce(generate) { max($0, $1) }
+      let (prompts, written) = lengths()
+      let tokens = prompts.reduce(written) { max($0, $1) }
       return sum + Double(c.weightCount) * Double(weights.dataType.byteCount)
         + Double(c.maskBitCount) / 8 + cache * Double(min(c.contextLength, tokens))
     }

@@ -54,6 +54,7 @@ struct CompareCommand: ParsableCommand {
     try plan.validate()
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
     if let minutes = options.minutes {
+      plan.minutes = minutes
       request.set(
         steps: try steps(
           forMinutes: minutes, of: plan, tokenizer: tokenizer, corpus: corpus, on: backend, group),

@@ -22,6 +22,9 @@ struct DemoCommand: ParsableCommand {
   @Option(help: "Seed.") var seed: UInt64 = 1
   @Option(help: "Threads (default: all processors).") var threads: Int?
 
+  /// The file that tells folders of earlier demonstrations, which are replaced, from others.
+  private static let marker = "made-by-mglu-demo"
+
   private struct Entry {
     let title: String
     let folder: String
@@ -33,6 +36,15 @@ struct DemoCommand: ParsableCommand {
   func run() throws {
     guard seconds > 0, seconds < 1e6 else {
       throw TrainingError(.setting, "seconds \(seconds): expected more than 0, less than a million")
+    }
+    let folders = ["swimglu", "swiglu"].map { "\(output)/\($0)" }
+    let marker = "\(output)/\(Self.marker)"
+    if Folder.kind(of: marker) == nil,
+      let other = folders.first(where: { Folder.kind(of: $0) != nil })
+    {
+      throw TrainingError(
+        .outputExists, "\(other) is there already, and no demonstration made it",
+        remedy: "choose another output folder")
     }
     let backend = try CPUBackend(threads: threads)
     let tokenizer = Tokenizer.bytes
@@ -54,6 +66,8 @@ struct DemoCommand: ParsableCommand {
       model.initialize(seed: seed)
       entries.append(Entry(title: title, folder: "\(output)/\(folder)", model: model))
     }
+    try Folder.create(output)
+    try AtomicFile.write(Array("made by mglu demo\n".utf8), to: marker)
     // The same steps for both, as many as the slower speed of a few trial steps allows in time.
     let steps = try plannedSteps(entries.map(\.model), corpus)
     Interrupt.listen()

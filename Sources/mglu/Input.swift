@@ -17,7 +17,8 @@ enum Input {
     var lines: [String] = []
     while let line = readLine(strippingNewline: false) { lines.append(line) }
     var text = lines.joined()
-    if text.hasSuffix("\n") { text.removeLast() }
+    // One character, also of files whose lines end as on Windows.
+    if text.hasSuffix("\n") || text.hasSuffix("\r\n") { text.removeLast() }
     return text
   }
 }

@@ -11,13 +11,17 @@ import Synchronization
 /// Ctrl-C, and the polite kill: the first asks the run to save and stop, a second one ends the
 /// process as usual.
 enum Interrupt {
-  private static let wasRequested = Atomic(false)
+  /// The signal that asked the run to stop, or 0.
+  private static let request = Atomic<Int32>(0)
 
   /// Whether the run was asked to stop.
-  static var isRequested: Bool { wasRequested.load(ordering: .relaxed) }
+  static var isRequested: Bool { request.load(ordering: .relaxed) != 0 }
 
-  /// The exit status of a process that Ctrl-C ended.
-  static let exitStatus: Int32 = 130
+  /// The exit status of a process that was asked to stop: 130 after Ctrl-C, 143 after a kill.
+  static var exitStatus: Int32 {
+    let signal = request.load(ordering: .relaxed)
+    return 128 + (signal == 0 ? SIGINT : signal)
+  }
 
   /// Ends the process with the status of one that a signal ended.
   static func endProcess(after signal: Int32) -> Never { exit(128 + signal) }
@@ -25,10 +29,10 @@ enum Interrupt {
   /// Listens from now on.
   static func listen() {
     // Touched before the handler may run: making it there would not be safe.
-    wasRequested.store(false, ordering: .relaxed)
+    request.store(0, ordering: .relaxed)
     for number in [SIGINT, SIGTERM] {
       signal(number) { number in
-        Interrupt.wasRequested.store(true, ordering: .relaxed)
+        Interrupt.request.store(number, ordering: .relaxed)
         signal(number, SIG_DFL)
       }
     }

@@ -39,7 +39,11 @@ struct LogitsCommand: AsyncParsableCommand {
 
     init?(argument: String) {
       let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
-      ids = parts.compactMap { Int32($0.filter { $0 != " " }) }
+      // Spaces around a number, but none within.
+      ids = parts.compactMap { part in
+        let words = part.split(separator: " ")
+        return words.count == 1 ? Int32(words[0]) : nil
+      }
       if ids.count != parts.count { return nil }
     }
   }
@@ -59,6 +63,12 @@ struct LogitsCommand: AsyncParsableCommand {
       try ModelFolder.hasTokenizer(folder) ? self.model.tokenizer(for: model) : nil
     guard let tokens = ids?.ids ?? text.flatMap({ tokenizer?.encode($0) }) else {
       throw TokenizerError(.unreadable, "the model has no tokenizer.json", remedy: "give --ids")
+    }
+    let context = model.configuration.contextLength
+    guard tokens.count <= context else {
+      throw GenerationError(
+        .contextLength, "\(tokens.count) tokens do not fit a context of \(context)",
+        remedy: "shorten the text")
     }
     let session = InferenceSession(model, contextLength: tokens.count)
     let sequence = try session.open()

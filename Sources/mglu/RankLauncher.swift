@@ -158,8 +158,12 @@ struct RankLauncher {
         if signal != 0 { Output.note("rank \(rank): ended by signal \(signal)") }
         if signal != 0 || code != 0 {
           // Others that end because of it say less.
-          if status == 0 { status = signal != 0 ? 128 + signal : code }
-          if !isForwarded || code != Interrupt.exitStatus {
+          // A rank that saved what it had says which signal it got first.
+          let hasSaved = isForwarded && [128 + SIGINT, 128 + SIGTERM].contains(code)
+          if status == 0 {
+            status = signal != 0 ? 128 + signal : hasSaved ? Interrupt.exitStatus : code
+          }
+          if !hasSaved {
             deadline = deadline ?? .now + grace
           }
         }

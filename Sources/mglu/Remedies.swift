@@ -14,8 +14,8 @@ enum Remedies {
     case let error as BackendError:
       error.remedied(
         error.code == .threadCount ? "use fewer --threads, or raise the limit of processes" : nil)
-    case let error as DataError: error.remedied(remedy(error.code))
-    case let error as TrainingError: error.remedied(remedy(error.code))
+    case let error as DataError: error.remedied(remedy(error.code, of: command))
+    case let error as TrainingError: error.remedied(remedy(error.code, of: command))
     case let error as ExperimentError: error.remedied(remedy(error.code))
     case let error as MemoryError: error.remedied(memoryRemedy(of: command))
     case let error as ServingError: error.remedied(remedy(error.code))
@@ -24,26 +24,34 @@ enum Remedies {
     }
   }
 
-  private static func remedy(_ problem: DataProblem) -> String? {
+  private static func trains(_ command: any ParsableCommand) -> Bool {
+    command is TrainCommand || command is CompareCommand
+  }
+
+  private static func remedy(_ problem: DataProblem, of command: any ParsableCommand) -> String? {
     switch problem {
-    case .empty: "give another --data"
     case .onlyValidation: "give other data, or leave out --valid to keep the last tenth"
-    case .tooShort: "use more text or a smaller --context"
-    case .tokenID: "give the tokenizer that the data was encoded with (--tokenizer)"
-    case .malformed, .unreadable, .unwritable, .wrongSize: nil
+    case .tooShort: trains(command) ? "use more text or a smaller --context" : "use more text"
+    case .tokenID:
+      trains(command) ? "give the tokenizer that the data was encoded with (--tokenizer)" : nil
+    case .empty, .malformed, .unreadable, .unwritable, .wrongSize: nil
     }
   }
 
-  private static func remedy(_ problem: TrainingProblem) -> String? {
+  private static func remedy(
+    _ problem: TrainingProblem, of command: any ParsableCommand
+  ) -> String? {
     switch problem {
-    case .setting: "use more --gradient-accumulation"
-    case .outputExists: "go on with --resume, or give another --output"
+    case .outputExists:
+      command is TrainCommand
+        ? "go on with --resume, or give another --output" : "give another --output"
     case .outputHoldsModel: "give another --output; --init begins with a model"
     case .beyondSteps: "give more --steps"
     case .nonFinite:
-      "start anew with a lower learning rate (--learning-rate) or a longer warm-up "
-        + "(--warmup-steps)"
-    case .disagreement, .noUsableCheckpoint: nil
+      trains(command)
+        ? "start anew with a lower learning rate (--learning-rate) or a longer warm-up "
+          + "(--warmup-steps)" : nil
+    case .setting, .disagreement, .noUsableCheckpoint: nil
     }
   }
 

@@ -35,13 +35,18 @@ struct VerifyCommand: ParsableCommand {
       findings += new
       if !json { for finding in new { Output.line(finding.line) } }
     }
-    if !json { Output.line(Finding.titles) }
     let host = try CPUBackend(threads: threads)
+    if !json { Output.line(Finding.titles) }
     let verifications = try device.inferenceBackend(host: host).variants().map(
       Verification.init(on:))
     let parts = only.map { [$0] } ?? Set(Verification.Part.allCases)
     for verification in verifications { try verification.findings(of: parts, take) }
     if parts.contains(.inference) { try takeLarge(verifications, host, take) }
+    guard !findings.isEmpty else {
+      throw BackendError(
+        .operation, "nothing was checked: a GPU's training is held against the CPU's",
+        remedy: "give --device cuda")
+    }
     let misses = findings.count { !$0.isWithin }
     if json {
       struct Document: Encodable {

@@ -238,5 +238,52 @@ import Testing
     let findings = try #require(try verified.json()["findings"] as? [[String: Any]])
     #expect(try verified.json()["misses"] as? Int == 0 && findings.count % 47 == 0)
     #expect(findings.allSatisfy { ($0["cases"] as? Int ?? 0) > 3 })
+    // Without a GPU there is no training to check, which is no success.
+    let nothing = try mglu(["verify", "--only", "training"])
+    #expect(nothing.status != 0 && nothing.errors.contains("--device cuda"))
+  }
+
+  /// What was asked for is computed, or refused.
+  @Test func lengthsAndTokensAreTakenAsTheyAre() throws {
+    try withText { folder, text in
+      let run = folder + "/run"
+      let trained = CommandTests.train(text, run, ["--steps", "2"])
+      #expect(try mglu(trained).status == 0)
+      for arguments in [
+        ["logits", "--ids", "1 2"], ["logits", "--ids", "1,,2"],
+        ["logits", "--text", String(repeating: "a", count: 5000)],
+        ["bench", "decode", "--prompt", "5000"], ["bench", "decode", "--generate", "5000"],
+      ] {
+        let result = try mglu(arguments + ["--model", run])
+        #expect(result.status != 0, "\(arguments.prefix(3)): \(result.output)")
+        #expect(!result.errors.contains("65 tokens"), "\(result.errors)")
+      }
+      #expect(try mglu(["logits", "--ids", " 1, 2 ", "--model", run]).status == 0)
+      func promptTokens(_ input: String) throws -> Int? {
+        let result = try mglu(
+          ["generate", "--model", run, "--max-tokens", "1", "--json"], input: input)
+        return try result.json()["prompt_tokens"] as? Int
+      }
+      #expect(try promptTokens("Line\r\n") == promptTokens("Line\n"))
+      #expect(try promptTokens("Line") == promptTokens("Line\n"))
+    }
+  }
+
+  /// A demonstration replaces its own models, and none of anybody else.
+  @Test func demonstrationsReplaceTheirOwn() throws {
+    try withText { folder, text in
+      let other = folder + "/swiglu/notes.txt"
+      try FileManager.default.createDirectory(
+        atPath: folder + "/swiglu", withIntermediateDirectories: true)
+      try Data("keep".utf8).write(to: URL(fileURLWithPath: other))
+      let demo = ["demo", "--data", text, "--seconds", "0.01", "--output"]
+      let refused = try mglu(demo + [folder])
+      #expect(refused.status != 0 && refused.errors.contains("swiglu"), "\(refused.errors)")
+      #expect(FileManager.default.fileExists(atPath: other))
+      let marker = URL(fileURLWithPath: folder + "/made-by-mglu-demo")
+      try Data().write(to: marker)
+      #expect(try mglu(demo + [folder]).status == 0)
+      #expect(!FileManager.default.fileExists(atPath: other))
+    }
   }
 }

@@ -73,11 +73,13 @@ import Testing
   @Test func valuesHaveTheirTypes() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/a.gguf"
-      var file = GGUFBytes(tensors: 1, keys: 6).key("string", "ü").key("count", 7)
+      var file = GGUFBytes(tensors: 1, keys: 7).key("string", "ü").key("count", 7)
       file = file.key("bool", type: 7).adding([1]).key("negative", type: 5)
       file.number(Int32(-3))
       file = file.key("float", type: 6)
       file.number(Float(1e-5).bitPattern)
+      file = file.key("nan", type: 6)
+      file.number(Float.nan.bitPattern)
       file = file.array("list", type: 8, count: 2)
       file.string("a")
       file.string("b")
@@ -92,6 +94,7 @@ import Testing
         let error = #expect(throws: CheckpointError.self) { try opened.integer(key) }
         #expect(error?.message.contains("\(key) is") == true)
       }
+      #expect(throws: CheckpointError.self) { try opened.number("nan") }
       #expect(throws: CheckpointError.self) { try opened.string("count") }
       #expect(throws: CheckpointError.self) { try opened.strings("count") }
       #expect(throws: CheckpointError.self) { try opened.numbers("list") }

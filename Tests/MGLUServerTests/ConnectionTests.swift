@@ -190,6 +190,64 @@
       }
     }
 
+    /// `close` is one of a list of options, in any case, and the server says that it closes.
+    @Test(arguments: [
+      "close", "Close", "TE, close", "close, TE", "keep-alive\r\nConnection: CLOSE",
+    ])
+    func connectionsCloseWhereAsked(options: String) async throws {
+      try await ServerTests.withServer { port, _ in
+        let connection = try HTTPConnection(port: port)
+        connection.send(
+          Array("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: \(options)\r\n\r\n".utf8))
+        let response = HTTPResponse(connection.receiveAll())
+        #expect(response.status == 200 && response.body == #"{"status":"ok"}"#)
+        #expect(response.head.lowercased().contains("connection: close"))
+      }
+    }
+
+    /// A request for another protocol is answered in this one, and is the last of its connection: Java's
+    /// client asks for HTTP/2 so, and sends its next request where it thinks that the connection is open.
+    @Test(arguments: ["h2c\r\nHTTP2-Settings: AAMAAABk", "websocket", "TLS/1.0"])
+    func upgradesAreDeclined(protocols: String) async throws {
+      try await ServerTests.withServer { port, _ in
+        let connection = try HTTPConnection(port: port)
+        connection.send(
+          Array(
+            ("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings"
+              + "\r\nUpgrade: \(protocols)\r\nContent-Length: \(Self.short.utf8.count)\r\n\r\n"
+              + Self.short).utf8))
+        let response = HTTPResponse(connection.receiveAll())
+        #expect(response.status == 200 && response.body.contains("text_completion"))
+        #expect(response.head.lowercased().contains("connection: close"))
+      }
+    }
+
+    /// Which of two names a request is for, nobody can tell.
+    @Test func requestsHaveOneHost() async throws {
+      try await ServerTests.withServer { port, _ in
+        let connection = try HTTPConnection(port: port)
+        connection.request("GET", "/health")
+        #expect(connection.receiveResponse().status == 200)
+        connection.send(
+          Array(
+            "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nHost: b\r\nContent-Length: 2\r\n\r\n{}"
+              .utf8))
+        #expect(HTTPResponse(connection.receiveAll()).status == 400)
+      }
+    }
+
+    /// Leave to send a body is nothing that a client of HTTP/1.0 knows.
+    @Test func oldClientsGetNoLeave() async throws {
+      try await ServerTests.withServer { port, _ in
+        let connection = try HTTPConnection(port: port)
+        connection.send(
+          Array(
+            ("POST /v1/completions HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: "
+              + "\(Self.short.utf8.count)\r\n\r\n\(Self.short)").utf8))
+        #expect(connection.receiveAll().hasPrefix("HTTP/1.0 200 "))
+      }
+    }
+
     /// A client that waits for leave to send its body gets it at once, or the error in its place.
     @Test func bodiesAreSentAfterLeave() async throws {
       try await ServerTests.withServer(settings: .init(port: 0, maxBytes: 1000)) { port, _ in

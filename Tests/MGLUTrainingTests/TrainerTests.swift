@@ -124,6 +124,43 @@ import Testing
     }
   }
 
+  /// Interrupted within a step, of which nothing is kept, and resumed: the same bytes.
+  @Test func aStepMayBeLeft() throws {
+    try withTemporaryFolder { folder in
+      let whole = try Self.trainer(in: folder + "/whole")
+      try whole.prepareOutput(resume: false) { _ in }
+      _ = try whole.run()
+      let path = folder + "/left"
+      let left = try Self.trainer(in: path)
+      try left.prepareOutput(resume: false) { _ in }
+      // Before every step it is asked once, and once between its two micro-batches.
+      var asked = 0
+      let summary = try left.run(isCancelled: {
+        asked += left.step == 5 ? 1 : 0
+        return asked > 1
+      })
+      #expect(summary.wasInterrupted && summary.steps == 5 && asked == 3)
+      let resumed = try Self.trainer(in: path)
+      try resumed.prepareOutput(resume: true) { _ in }
+      _ = try resumed.run()
+      #expect(
+        try bytes(path + "/model.safetensors") == bytes(folder + "/whole/model.safetensors"))
+      #expect(try metricSteps(path) == metricSteps(folder + "/whole"))
+    }
+  }
+
+  /// What is needed at the end of training is looked at before it begins.
+  @Test func oneTokenValidatesNothing() throws {
+    let text = TokenSequence(Tokenizer.bytes.encode(Self.proverbs))
+    let model = try Self.trainer(in: nil).model
+    let error = #expect(throws: DataError.self) {
+      try Trainer(
+        model, tokenizer: .bytes, corpus: Corpus(training: text, validation: text[0..<1]),
+        configuration: Self.configuration(steps: 2))
+    }
+    #expect(error?.code == .tooShort)
+  }
+
   /// A run that was killed after its last checkpoint, before it had removed an old one.
   @Test func resumedRunsKeepNoMoreCheckpoints() throws {
     try withTemporaryFolder { folder in

@@ -50,7 +50,8 @@ import Testing
   @Test(arguments: [
     "", "foo", "gelu:2", "swiglu/fixed", "swimglu:", "swimglu:0", "swimglu:17", "swimglu:x",
     "swimglu:4:4", "swimglu:4/", "swimglu:4/top-5", "swimglu:4/top-0", "swimglu:4/top-",
-    "swimglu:4/loose", "gelu,,swiglu", "gelu,gelu", "swimglu,swimglu:4",
+    "swimglu:4/loose", "swimglu:4/no-gate-mask/no-value-mask", "swimglu:4/top-1/top-2",
+    "gelu,,swiglu", "gelu,gelu", "swimglu,swimglu:4",
   ])
   func junkIsRefused(text: String) {
     let error = #expect(throws: ExperimentError.self) { try UnitSpecification.list(text) }

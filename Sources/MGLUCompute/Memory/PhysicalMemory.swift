@@ -50,6 +50,8 @@ public enum PhysicalMemory {
 
   /// As messages say it: 13.6 GiB.
   package static func gibibytes(_ bytes: Double) -> String {
-    "\((bytes / 0x1p30 * 10).rounded() / 10) GiB"
+    bytes < 0x1p30 / 10
+      ? "\((bytes / 0x1p20 * 10).rounded() / 10) MiB"
+      : "\((bytes / 0x1p30 * 10).rounded() / 10) GiB"
   }
 }

@@ -50,7 +50,8 @@ extension HuggingFaceConfiguration {
         throw CheckpointError(.malformed, "config.json lacks \(key.rawValue)")
       }
       guard value > 0, value <= Int(Int32.max) else {
-        throw CheckpointError(.malformed, "config.json: \(key.rawValue) is \(value)")
+        throw CheckpointError(
+          .malformed, "config.json: \(key.rawValue) is \(value): expected 1 to \(Int32.max)")
       }
       return value
     }

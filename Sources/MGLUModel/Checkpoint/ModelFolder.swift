@@ -14,9 +14,11 @@ public enum ModelFolder {
     switch Folder.kind(of: folder) {
     case .folder: break
     case .file: return folder
-    case .other, nil:
+    case let kind:
+      let name = folder.isEmpty ? "an empty name" : folder
       throw CheckpointError(
-        .unreadable, "\(folder): no such file or folder",
+        .unreadable,
+        "\(name): \(kind == nil ? "no such file or folder" : "neither file nor folder")",
         remedy: "give the folder of a model, or a GGUF file")
     }
     if Folder.kind(of: folder + "/config.json") != nil { return folder }
@@ -55,7 +57,8 @@ public enum ModelFolder {
     let name = "config.json"
     let place = parts.place(of: name)
     guard let document = try decode(HuggingFaceConfiguration.self, name, of: parts) else {
-      throw CheckpointError(.unreadable, "\(place): no such file or folder")
+      throw CheckpointError(
+        .unreadable, "\(place): \(Folder.kind(of: place) == nil ? "no such file" : "not a file")")
     }
     var configuration: ModelConfiguration
     do { configuration = try document.modelConfiguration() } catch {

@@ -12,7 +12,11 @@ extension GGUFFile {
   /// The number of `key`, if there is one.
   package func number(_ key: String) throws(CheckpointError) -> Double? {
     switch metadata[key] {
-    case .float(let value): return value
+    case .float(let value):
+      guard value.isFinite else {
+        throw CheckpointError(.malformed, "\(path): \(key) is \(value): expected a finite number")
+      }
+      return value
     case .unsigned, .signed: return try integer(key).map(Double.init)
     case let value: return try absent(value, key, "a number")
     }

@@ -8,7 +8,7 @@ extension LanguageModel {
         masks.first.map { "\(masks.count) layers with masks \($0.shape)" } ?? "no masks"
       }
       throw CheckpointError(
-        .disagreement, "the models have \(text(own)) and \(text(others))",
+        .disagreement, "the models have \(text(others)) and \(text(own))",
         remedy: "give two checkpoints of one run, or two runs of one shape")
     }
     return zip(own, others).map { own, other in

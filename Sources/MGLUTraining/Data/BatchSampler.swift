@@ -8,7 +8,9 @@ struct BatchSampler {
     _ tokens: TokenSequence, length: Int, vocabularySize: Int, name: String
   ) throws(DataError) {
     guard tokens.count > 1 else {
-      throw DataError(.tooShort, "the \(name) data has \(tokens.count) tokens: expected at least 2")
+      throw DataError(
+        .tooShort, "the \(name) data has \(tokens.count) tokens: expected at least 2",
+        remedy: "use more text")
     }
     self.tokens = tokens
     self.length = length

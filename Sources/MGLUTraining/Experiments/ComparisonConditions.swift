@@ -4,6 +4,8 @@ struct ComparisonConditions: Codable, Equatable {
   static let fileName = "comparison.json"
 
   let steps: Int
+  /// The time that the steps were planned for, if one was given.
+  let minutes: Double?
   let batchSize: Int
   let contextLength: Int
   let gradientAccumulation: Int
@@ -22,6 +24,7 @@ struct ComparisonConditions: Codable, Equatable {
   init(_ plan: ComparisonPlan, _ corpus: Corpus) {
     let (settings, model) = (plan.settings, plan.model)
     steps = settings.steps
+    minutes = plan.minutes
     batchSize = settings.batchSize
     contextLength = settings.contextLength
     gradientAccumulation = settings.gradientAccumulation
@@ -59,7 +62,10 @@ struct ComparisonConditions: Codable, Equatable {
         ? nil : "\(name) \(self[keyPath: field]), not \(found[keyPath: field])"
     }
     let differences = [
-      difference("steps", \.steps), difference("batch size", \.batchSize),
+      difference("steps", \.steps),
+      // Steps that were given may be those of some minutes.
+      minutes == nil || found.minutes == nil ? nil : difference("minutes", \.minutes!),
+      difference("batch size", \.batchSize),
       difference("context", \.contextLength),
       difference("gradient accumulation", \.gradientAccumulation),
       difference("warm-up steps", \.warmupSteps),

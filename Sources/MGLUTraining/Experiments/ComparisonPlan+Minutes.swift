@@ -6,8 +6,9 @@ extension ComparisonPlan {
     forMinutes minutes: Double, tokenizer: Tokenizer, corpus: Corpus,
     on backend: any TrainingBackend, output folder: String
   ) throws -> Int {
-    guard minutes > 0, minutes.isFinite else {
-      throw ExperimentError(.setting, "minutes \(minutes): expected more than 0")
+    guard minutes > 0, minutes < 1e6 else {
+      throw ExperimentError(
+        .setting, "minutes \(minutes): expected more than 0, less than a million")
     }
     if let found = try ComparisonConditions.read(in: folder) { return found.steps }
     var trial = self

@@ -12,6 +12,9 @@ public struct ComparisonPlan: Sendable {
   public var model: ModelConfiguration
   /// The settings of every run; seed and learning rates are taken from the lists.
   public var settings: TrainingConfiguration
+  /// The minutes that the steps are planned for (``steps(forMinutes:tokenizer:corpus:on:output:)``), if
+  /// they are: a comparison that goes on has to be asked for the same.
+  public var minutes: Double?
 
   /// A plan; ``validate()`` checks it.
   public init(

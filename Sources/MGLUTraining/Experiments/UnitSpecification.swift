@@ -43,7 +43,17 @@ public struct UnitSpecification: Sendable, Hashable, CustomStringConvertible {
       }
       masks.count = count
     }
-    for part in parts.dropFirst() { try Self.apply(part, to: &masks, of: spelling) }
+    for part in parts.dropFirst() {
+      // Of two of a kind the second alone would count.
+      guard
+        masks.ablation == nil || !part.hasSuffix("-mask"),
+        masks.routerTopK == nil || !part.hasPrefix("top-")
+      else {
+        throw ExperimentError(
+          .unit, "unit \"\(spelling)\": \"\(part)\" beside another of its kind: expected one")
+      }
+      try Self.apply(part, to: &masks, of: spelling)
+    }
     do { try masks.validate() } catch {
       throw ExperimentError(.unit, "unit \"\(spelling)\": \(error.message)", remedy: error.remedy)
     }

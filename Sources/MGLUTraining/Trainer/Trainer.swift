@@ -94,6 +94,10 @@ public final class Trainer {
       corpus.training, length: configuration.contextLength, vocabularySize: vocabulary,
       name: "training")
     try windows.requireWholeWindow()
+    // What the end of training needs should not be missed there.
+    _ = try BatchSampler(
+      corpus.validation, length: configuration.contextLength, vocabularySize: vocabulary,
+      name: "validation")
     // Data of another tokenizer should not wait for an unlucky step; the rest is checked as it is
     // read.
     for tokens in [corpus.training, corpus.validation] {
@@ -126,8 +130,9 @@ public final class Trainer {
     guard own.vocabularySize == other.vocabularySize, teacher.backend === model.backend else {
       throw TrainingError(
         .setting,
-        "the teacher's vocabulary of \(other.vocabularySize) tokens on \(teacher.backend.summary): "
-          + "expected \(own.vocabularySize) on \(model.backend.summary)",
+        teacher.backend === model.backend
+          ? "the teacher's vocabulary of \(other.vocabularySize) tokens: expected \(own.vocabularySize)"
+          : "the teacher is on \(teacher.backend.summary): expected \(model.backend.summary)",
         remedy: "give a teacher of the same tokenizer")
     }
     guard configuration.contextLength <= other.contextLength else {
@@ -149,6 +154,11 @@ public final class Trainer {
   /// ``run(observe:isCancelled:)`` brings the others to where it is.
   public func prepareOutput(resume: Bool, observe: (TrainingEvent) -> Void) throws {
     guard let output, isLeader else { return }
+    if !resume, output.holdsModel, ModelFolder.checkpoints(in: output.path).isEmpty {
+      throw TrainingError(
+        .outputHoldsModel, "\(output.path) holds a model",
+        remedy: "choose another output folder; a run can begin with a model")
+    }
     guard resume || !output.holdsRun else {
       throw TrainingError(
         .outputExists, "\(output.path) holds a run already",
@@ -266,7 +276,7 @@ public final class Trainer {
         return summary(interrupted: true)
       }
       let before = clock.now
-      let (loss, norm) = try trainStep()
+      guard let (loss, norm) = try trainStep(isCancelled: isCancelled) else { continue }
       trainingTime += clock.now - before
       recentLosses = recentLosses.suffix(49) + [loss]
       let report = StepReport(
@@ -303,8 +313,12 @@ public final class Trainer {
     return try evaluator.evaluate(tokens, isCancelled: isCancelled)
   }
 
-  /// One optimizer step: the mean loss of its tokens and the norm of its gradient.
-  private func trainStep() throws -> (loss: Double, gradientNorm: Double) {
+  /// One optimizer step: the mean loss of its tokens and the norm of its gradient. Nothing, and no step,
+  /// where `isCancelled` says so between micro-batches: of a long step little time may be left. Several
+  /// ranks finish it, for they would have to agree.
+  private func trainStep(
+    isCancelled: () -> Bool
+  ) throws -> (loss: Double, gradientNorm: Double)? {
     let tokens = Double(configuration.tokensPerStep)
     let (rank, ranks) = (communicator?.group.rank ?? 0, communicator?.group.size ?? 1)
     // Of the own micro-batches, in the order of rounds.
@@ -326,6 +340,7 @@ public final class Trainer {
         continue
       }
       if round > 0 { try collectLoss() }
+      if communicator == nil, round > 0, isCancelled() { return nil }
       try windows.draw(seed: configuration.seed, step: step, part: part, into: activations.batch)
       optimizer.computeGradients(round: round) { gradients, completed in
         model.lossAndGradients(
