@@ -122,11 +122,12 @@ class Transformers(unittest.TestCase):
                     ids, max_new_tokens=8, do_sample=True, top_k=20, top_p=0.9))))
 
     def test_apply(self):
-        from transformers import LlamaConfig, LlamaForCausalLM
+        from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
 
         ids = torch.randint(0, 99, (1, 5))
         models = [self.model(**unit) for unit in UNITS]
         models.append(LlamaForCausalLM(LlamaConfig(**SIZES)).eval())
+        models.append(Phi3ForCausalLM(Phi3Config(**SIZES, pad_token_id=0)).eval())
         for model in models:
             wanted = self.plain(lambda: model.generate(ids, max_new_tokens=8, do_sample=False))
             with torch.no_grad():

@@ -9,7 +9,7 @@ from . import functional, ops, packed, reference
 from .nn import FLASH, FlashFeedForward, FlashLU
 from .units import Unit, unit
 
-LARGE = 50.0  # a product that clamps of feed-forward blocks, 7 to 10, cut
+LARGE = 20.0  # a product that clamps of feed-forward blocks, 7 to 10, cut, and whose cube FP16 holds
 MANY = 16  # rows of x beside which it costs little to look at all weights
 
 # Activations as modules of torch and transformers name their classes.
@@ -22,7 +22,8 @@ _CLASSES = {
 
 
 def _activation(module: nn.Module) -> str | None:
-    function = getattr(module, "activation", None) or getattr(module, "act_fn", None)
+    names = ("activation", "act_fn", "activation_fn")
+    function = next((f for f in (getattr(module, name, None) for name in names) if f is not None), None)
     name = _CLASSES.get(type(function).__name__)
     if name == "gelu" and getattr(function, "approximate", "none") == "tanh":
         return "gelu_tanh"
@@ -34,11 +35,12 @@ def _unit_of(module: nn.Module) -> Unit | None:
     than a matrix, with an adapter or of a quantized type, makes no unit."""
     down, up = getattr(module, "down_proj", None), getattr(module, "up_proj", None)
     gate = getattr(module, "gate_proj", None)
-    projections = [down, up] if gate is None else [down, up, gate]
+    both = getattr(module, "gate_up_proj", None)  # of Phi-3 and GLM-4
+    projections = [down, both] if both is not None else [down, up] if gate is None else [down, up, gate]
     if any(type(p) is not nn.Linear or p.bias is not None for p in projections):
         return None
     activation = _activation(module)
-    kind = getattr(module, "kind", None if gate is None else "glu")
+    kind = getattr(module, "kind", None if gate is None and both is None else "glu")
     if activation is None or kind is None:
         return None
     masks = getattr(module, "mask_logits", None)
@@ -56,6 +58,8 @@ def _bits(module: nn.Module) -> Tensor | None:
 
 def _weights(module: nn.Module, found: Unit) -> Tensor:
     """W [planes d, h]."""
+    if hasattr(module, "gate_up_proj"):
+        return module.gate_up_proj.weight
     up = module.up_proj.weight
     return torch.cat([module.gate_proj.weight, up]) if found.kind == "glu" else up
 
@@ -93,8 +97,8 @@ def _check_formula(module: nn.Module, found: Unit) -> None:
 @torch.no_grad()
 def apply(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """Swaps the feed-forward blocks of a loaded model for `mglu.nn.FlashFeedForward`, in place, for
-    inference: of model folders of this package, and of any Llama-like model (`gate_proj`, `up_proj`,
-    `down_proj` without biases).
+    inference: of model folders of this package, and of any Llama-like model (`gate_proj` and `up_proj`, or
+    `gate_up_proj`, and `down_proj`, without biases).
 
     model  such as `AutoModelForCausalLM.from_pretrained(...)` returns; `generate` works as before.
     dtype  the type of the blocks' weights: float16, bfloat16 or int8; None keeps theirs.
@@ -108,8 +112,8 @@ def apply(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
         for name, module in parent.named_children() if (found := _unit_of(module)) is not None]
     if not blocks:
         raise ValueError(
-            "no feed-forward block was found: expected modules with up_proj and down_proj, and "
-            "gate_proj or a unit's masks, plain and without biases")
+            "no feed-forward block was found: expected modules with down_proj, and up_proj with gate_proj or a "
+            "unit's masks, or gate_up_proj, plain and without biases")
     for *_, module, found in blocks:
         _check_formula(module, found)
     for parent, name, module, found in blocks:
