@@ -20,7 +20,7 @@
       for await port in ports {
         // Reading a socket blocks its thread.
         result = await withCheckedContinuation { done in
-          DispatchQueue.global().async { done.resume(returning: Result { try body(port, engine) }) }
+          Thread.detachNewThread { done.resume(returning: Result { try body(port, engine) }) }
         }
         break
       }
