@@ -13,17 +13,35 @@ extension DecodingError {
     }
     return switch self {
     case .keyNotFound(let key, let context): "\(place(context)) lacks \(key.stringValue)"
-    case .typeMismatch(let type, let context): "\(place(context)) is not of type \(type)"
-    case .valueNotFound(let type, let context): "\(place(context)) is null, expected \(type)"
+    case .typeMismatch(let type, let context): "\(place(context)) is not \(Self.words(for: type))"
+    case .valueNotFound(let type, let context):
+      "\(place(context)) is null, expected \(Self.words(for: type))"
     case .dataCorrupted(let context):
       if !context.codingPath.isEmpty {
         "\(place(context)) has an invalid value"
       } else if document.isJSON {
-        "a number is beyond its range, or no whole number where one is expected"
+        "a number is beyond its range, or no whole number where one is expected, or a text is no "
+          + "Unicode"
       } else {
         "not valid JSON"
       }
     @unknown default: "cannot be decoded"
+    }
+  }
+
+  /// What JSON calls a type.
+  private static func words(for type: any Any.Type) -> String {
+    switch type {
+    case is String.Type: "a text"
+    case is Bool.Type: "true or false"
+    case is any BinaryInteger.Type: "a whole number"
+    case is any BinaryFloatingPoint.Type: "a number"
+    default:
+      switch "\(type)" {
+      case let name where name.hasPrefix("Array"): "a list"
+      case let name where name.hasPrefix("Dictionary"): "an object"
+      case let name: "of type \(name)"
+      }
     }
   }
 }
