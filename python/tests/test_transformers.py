@@ -179,7 +179,7 @@ class Transformers(unittest.TestCase):
         ids = torch.randint(0, 99, (4, 7))
         for unit in UNITS[:2]:
             with self.subTest(**unit), torch.no_grad():
-                model = self.model(**unit)
+                model = self.model(**unit).requires_grad_(False)
                 model(ids)
                 for parameter in model.parameters():
                     parameter.data.mul_(-0.5).add_(torch.randn_like(parameter), alpha=0.01)

@@ -164,10 +164,10 @@ def intermediate(module: nn.Module, x: Tensor) -> Tensor | None:
     masks = module.mask_logits if module.mask_logits is not None else module.masks
     key = (weight.dtype, *_version(weight), *_version(masks))
     cached = module.__dict__.get("_mglu_packed")
-    sums = _sums(module, weight, masks) if x.numel() >= MANY * x.shape[-1] else None
+    sums = _sums(weight, masks) if x.numel() >= MANY * x.shape[-1] else None
     if cached is None or cached[0] != key or (
             sums is not None and cached[1] is not None and not torch.equal(sums, cached[1])):
-        sums = _sums(module, weight, masks) if sums is None else sums
+        sums = _sums(weight, masks) if sums is None else sums
         cached = (key, sums, _pack(found, weight.detach(), _bits(module)))
         module.__dict__["_mglu_packed"] = cached
     routes = None if router is None else functional.route(x, router.weight, module.top_k)
@@ -179,10 +179,10 @@ def _version(tensor: Tensor) -> tuple[int, int | None]:
     return tensor.data_ptr(), None if tensor.is_inference() else tensor._version
 
 
-def _sums(module: nn.Module, weight: Tensor, masks: Tensor) -> Tensor | None:
-    """Sums of what a packed copy is made of, where it may change unseen: of parameters in training."""
-    if not any(t.requires_grad or t.is_inference() for t in (weight, masks)) or (
-            weight.is_cuda and torch.cuda.is_current_stream_capturing()):
+def _sums(weight: Tensor, masks: Tensor) -> Tensor | None:
+    """Sums of what a packed copy is made of, for changes that torch does not count: averages of weights need
+    no gradient either. None within a CUDA graph, which cannot wait for them."""
+    if weight.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
     copied = [masks, weight] if weight.is_cuda else [masks]
     return torch.stack([t.detach().sum(dtype=torch.float64) for t in copied])
