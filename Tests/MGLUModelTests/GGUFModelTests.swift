@@ -117,7 +117,7 @@ import Testing
       GGUFBytes(keys: 2).key("general.architecture", "llama").key("llama.expert_count", 8),
       "mixture of experts"
     ),
-    (GGUFBytes(keys: 1).key("general.architecture", "llama"), "hidden_size"),
+    (GGUFBytes(keys: 1).key("general.architecture", "llama"), "llama.embedding_length is missing"),
     (
       GGUFBytes(keys: 2).key("general.architecture", "llama")
         .key("llama.attention.key_length", 8), "value_length"

@@ -56,6 +56,15 @@ import Testing
     }
   }
 
+  /// One id or a list of them, and an error says so.
+  @Test(arguments: [#""x""#, #"["x"]"#, "{}"])
+  func otherEndsOfTextsAreRefused(value: String) throws {
+    let value = try JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)
+    let error = #expect(throws: CheckpointError.self) { try configuration(["eos_token_id": value]) }
+    let message = try #require(error?.message)
+    #expect(message.contains("eos_token_id is not a whole number or a list of them"), "\(message)")
+  }
+
   @Test func contextsThatNoMemoryHoldsAreRefused() throws {
     // 512 TiB of rotary positions: more than any machine has. They are refused before anything is
     // allocated.

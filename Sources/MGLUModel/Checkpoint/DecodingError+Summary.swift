@@ -35,6 +35,7 @@ extension DecodingError {
     case is String.Type: "a text"
     case is Bool.Type: "true or false"
     case is any BinaryInteger.Type: "a whole number"
+    case is HuggingFaceConfiguration.TokenIDs.Type: "a whole number or a list of them"
     case is any BinaryFloatingPoint.Type: "a number"
     default:
       switch "\(type)" {

@@ -153,10 +153,13 @@ struct HuggingFaceConfiguration: Codable, Equatable {
 
     init(from decoder: any Decoder) throws {
       let container = try decoder.singleValueContainer()
-      if let id = try? container.decode(Int32.self) {
-        ids = [id]
-      } else {
-        ids = try container.decode([Int32].self)
+      do {
+        ids = [try container.decode(Int32.self)]
+      } catch DecodingError.typeMismatch(_, let context) {
+        guard let list = try? container.decode([Int32].self) else {
+          throw DecodingError.typeMismatch(Self.self, context)
+        }
+        ids = list
       }
     }
 

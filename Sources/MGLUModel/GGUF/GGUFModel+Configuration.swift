@@ -13,7 +13,8 @@ extension GGUFModel {
       ("hidden_size", "embedding_length"), ("num_hidden_layers", "block_count"),
       ("max_position_embeddings", "context_length"),
     ] { add(key, try integer(name)) }
-    add("intermediate_size", try equalInteger("feed_forward_length"))
+    let intermediate = try equalInteger("feed_forward_length")
+    add("intermediate_size", intermediate)
     let heads = try equalInteger("attention.head_count")
     add("num_attention_heads", heads)
     let kvHeads = try equalInteger("attention.head_count_kv")
@@ -38,6 +39,13 @@ extension GGUFModel {
     keys += try rotary(headSize: headSize)
     add("bos_token_id", try tokenID("bos"))
     add("eos_token_id", try tokenID("eos"))
+    for (name, value) in [
+      ("embedding_length", try integer("embedding_length")),
+      ("block_count", try integer("block_count")), ("feed_forward_length", intermediate),
+      ("attention.head_count", heads),
+    ] where value == nil {
+      throw file.malformed("\(architecture.name).\(name)", "is missing, expected an integer")
+    }
     return .object(keys)
   }
 
