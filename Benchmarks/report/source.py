@@ -69,6 +69,12 @@ def caveat(found):
     return f" {note[0].upper()}{note[1:]}." if note else ""
 
 
+def notes(found):
+    """The same as a list, an item for each sentence."""
+    return ["", *(f"- {text}." for text in re.split(r"\. (?=[-A-Z])", caveat(found).strip().rstrip(".")))] if found.get(
+        "note") else []
+
+
 def written(found):
     """The rows of a decoding benchmark in which tokens are generated one by one."""
     return [row for row in found["results"] if row["test"].startswith("tg")]

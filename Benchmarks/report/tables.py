@@ -4,7 +4,7 @@ import statistics
 
 import common
 from report.source import (
-    caveat, difference, documents, losses, model, result, runs, shape, spread, unit, written)
+    caveat, difference, documents, losses, model, notes, result, runs, shape, spread, unit, written)
 from table import cell, markdown
 
 
@@ -120,8 +120,8 @@ def serve_streams():
                  f"{row['percent_of_bound']:.0f} %", f"{row['first_token_ms']:.1f}"]
                 for row in found["results"]]
         titles = ["model", "clients", "tokens/s", "of the bound", "first token, ms"]
-        lines += ["", *markdown(titles, rows), "", f"`{found['commands'][0]}`: {found['device']}; "
-                  f"{found['date']}.{caveat(found)}"]
+        lines += ["", *markdown(titles, rows), "", f"`{found['commands'][0]}`", "",
+                  f"{found['device']}; {found['date']}.", *notes(found)]
     return lines[1:]
 
 
@@ -138,9 +138,9 @@ def throughput_cuda():
                 for row in found["results"]]
         titles = ["model", "weights", "test", "batch", "tokens/s", "of the bound"]
         titles += ["compiled PyTorch"] if has_peer else []
-        lines += ["", *markdown(titles, rows), "", f"`{found['commands'][0]}` and others: {found['device']}; "
-                  f"{found['date']}.{caveat(found)}"]
-    return lines[1:] + ["", "tg@512: steps of a batch at position 512."]
+        lines += ["", *markdown(titles, rows), "", f"`{found['commands'][0]}` and others", "",
+                  f"{found['device']}; {found['date']}. tg@512: steps of a batch at position 512.", *notes(found)]
+    return lines[1:]
 
 
 def train_nano():
@@ -175,11 +175,11 @@ def scaling_cuda():
     rows = [[f"`{row['size']}`",
              f"`swimglu:{row['masks']}`" if row["masks"] else "`swiglu`",
              f"{row['gpus']}{', `--shard`' if row.get('shard') else ''}",
-             f"{row['tokens_per_s']:,.0f}", f"{row['percent_of_linear']:.0f} %",
+             f"{row['tokens_per_s']:,.0f}", cell(row, "percent_of_linear", "{:.0f} %"),
              cell(row, "ddp_tokens_per_s", "{:,.0f}"),
              f"{row['memory_gib']:.1f} GiB"] for row in found["results"]]
     titles = ["preset", "unit", "GPUs", "tokens/s", "of linear", "PyTorch DDP", "memory of one"]
-    return markdown(titles, rows) + ["", f"{found['machine']}; {found['date']}.{caveat(found)}"]
+    return markdown(titles, rows) + ["", f"{found['machine']}; {found['date']}.", *notes(found)]
 
 
 def comparison(folder, token):
@@ -254,14 +254,15 @@ def convert_smollm2():
     others = ", ".join(f"{loss:.3f} at {rate}"
                        for rate, loss in found.get("swiglu_trained_at_other_rates", {}).items())
     return markdown(titles, rows) + [
-        "", "Losses in nats per token: valid is technical text of the kind that calibration and training had "
-        f"(27 M tokens), the others are not. Training: {found['steps']} steps of 16 × 1024 tokens at the "
-        f"rates {', '.join(map(str, found['learning_rates']))} of SwiGLU, n_m = 1 and 4"
-        + (f"; the SwiGLU's other rate: {others}" if others else "") + ". "
-        + (f"Right endings of {found['endings']['questions']} passages of the validation text "
-           f"(`Benchmarks/endings`, chance 25 %): {endings}. " if endings else "")
-        + f"`{found['command']}`: {found['device']}; "
-        f"{found['date']}.{caveat(found)}"]
+        "", "Losses in nats per token: valid is technical text of the kind that calibration and training had",
+        "(27 M tokens), the others are not.", "",
+        f"- Training: {found['steps']} steps of 16 × 1024 tokens at the rates "
+        f"{', '.join(map(str, found['learning_rates']))} of SwiGLU, n_m = 1 and 4"
+        + (f"; the SwiGLU's other rate: {others}" if others else "") + ".",
+        *([f"- Right endings of {found['endings']['questions']} passages of the validation text "
+           f"(`Benchmarks/endings`, chance 25 %): {endings}."] if endings else []),
+        f"- {found['device']}; {found['date']}.{caveat(found)}", "", f"`{found['command']}`"]
+
 
 
 TABLES = {

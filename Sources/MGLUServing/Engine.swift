@@ -121,7 +121,8 @@ public final class Engine: Sendable {
   /// asks for. Where the queue is full, a client that waits with less displaces the last request of the
   /// one that waits with most (``ServingProblem/queueFull``).
   ///
-  /// Throws if a sequence cannot be generated, the queue is full, or the engine has ended. Errors that
+  /// Throws if a sequence cannot be generated, the queue is full and this client waits with no less than all
+  /// others, or the engine has ended. Errors that
   /// occur later end the iteration over the handle.
   public func submit(
     _ sequences: [GenerationRequest], stopSequences: [String] = [], client: String = ""

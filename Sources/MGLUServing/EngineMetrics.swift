@@ -99,8 +99,8 @@ final class EngineMetrics: Sendable {
           ("\(label),replica=\"\(index)\"", "\(part(replica))")
         })
     }
-    add("num_requests_running", "gauge", "Sequences that run.") { $0.running }
-    add("num_requests_waiting", "gauge", "Sequences that wait.", values.queued)
+    add("num_requests_running", "gauge", "Requests that run.") { $0.running }
+    add("num_requests_waiting", "gauge", "Requests that wait.", values.queued)
     add("kv_cache_blocks", "gauge", "Blocks of the key-value cache.") { $0.cache.total }
     add("kv_cache_blocks_used", "gauge", "Blocks that sequences have.") { $0.cache.used }
     let blocks = values.replicas.reduce(into: (used: 0, total: 0)) {

@@ -82,7 +82,7 @@ struct TrainingBenchmarkCommand: ParsableCommand {
 
   private func row(_ result: TrainingBenchmark.Result) -> String {
     let cells = [
-      result.unit, NumberFormat.grouped(Int(result.tokensPerS)),
+      result.unit, NumberFormat.grouped(result.tokensPerS),
       NumberFormat.fixed(result.milliseconds, 2), NumberFormat.fixed(result.tflopPerS, 1),
       NumberFormat.fixed(result.percentOfProduct, 1) + " %",
       NumberFormat.fixed(Double(result.deviceBytes ?? result.plannedBytes) / 0x1p30, 2) + " GiB",

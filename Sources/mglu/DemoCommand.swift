@@ -152,7 +152,7 @@ struct DemoCommand: ParsableCommand {
         entry.title, NumberFormat.fixed(entry.summary?.validation?.loss ?? .nan, 4),
         NumberFormat.fixed(shape.mebibytesOfFeedForward, 2),
         NumberFormat.fixed(Double(shape.deployedByteCount) / 1_048_576, 2),
-        NumberFormat.grouped(Int(entry.summary?.tokensPerSecond ?? 0)),
+        NumberFormat.grouped(entry.summary?.tokensPerSecond ?? 0),
       ])
     }
     Output.table(table)

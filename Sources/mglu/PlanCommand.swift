@@ -113,7 +113,7 @@ struct PlanCommand: ParsableCommand {
       Output.line(
         "a step of \(NumberFormat.grouped(tokens * gradientAccumulation)) tokens: about "
           + "\(NumberFormat.fixed(step.total * 1e3, 1)) ms, "
-          + "\(NumberFormat.grouped(Int(tokensPerS))) tokens/s")
+          + "\(NumberFormat.grouped(tokensPerS)) tokens/s")
       if !scaling.isEmpty {
         Output.line("")
         var table = Table([
@@ -123,7 +123,7 @@ struct PlanCommand: ParsableCommand {
         for row in scaling {
           table.append([
             NumberFormat.grouped(row.gpus), NumberFormat.fixed(row.millisecondsPerStep, 1),
-            NumberFormat.grouped(Int(row.tokensPerS)),
+            NumberFormat.grouped(row.tokensPerS),
             NumberFormat.fixed(row.percentOfLinear, 1) + " %",
             NumberFormat.fixed(Double(row.bytes) / 0x1p30, 2),
           ])

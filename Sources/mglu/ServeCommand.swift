@@ -43,7 +43,9 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: "Port; 0 means any free one.") var port = 8080
   @Option(help: "Maximum sequences in a batch (default: 256 on a GPU, 8 on a CPU).")
   var maxBatch: Int?
-  @Option(help: "Maximum requests that wait; more are refused with status 429.") var maxQueue = 128
+  @Option(
+    help: "Maximum requests that wait; beyond it the client with most gets status 429.")
+  var maxQueue = 128
   @Option(help: "Maximum tokens of a sequence, prompt included (default: the model's context).")
   var context: Int?
   @Option(

@@ -11,7 +11,7 @@ extension TrainingSummary {
     if let trainingLoss { parts.append("training loss \(NumberFormat.fixed(trainingLoss, 4))") }
     if let validation { parts.append("validation \(validation.sentence)") }
     if tokensPerSecond > 0 {
-      parts.append("\(NumberFormat.grouped(Int(tokensPerSecond))) tokens/s")
+      parts.append("\(NumberFormat.grouped(tokensPerSecond)) tokens/s")
     }
     return parts.joined(separator: ", ")
   }

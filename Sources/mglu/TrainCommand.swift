@@ -110,7 +110,7 @@ struct TrainCommand: ParsableCommand {
     if shard, model.sharded == nil {
       progress.note("--shard: one process has the whole model, as without it")
     }
-    let count = NumberFormat.grouped
+    let count: (Int) -> String = NumberFormat.grouped
     let isPart = training.evalTokens > 0 && training.evalTokens < corpus.validation.count - 1
     progress.note(
       "\(configuration.summary); \(count(corpus.training.count)) training and "

@@ -88,9 +88,9 @@ __device__ __forceinline__ void stage_normalized(
   projection::FusedLinear f;
   f.pieces = d.pieces;
   // Weights are on their way while the input is waited for; beyond its end all are zeros.
-  float value[NORMALizED][8] = {}, weight[NORMALizED][8] = {}, sum = 0.f;
+  float value[NORMALIZED][8] = {}, weight[NORMALIZED][8] = {}, sum = 0.f;
 #pragma unroll
-  for (int a = 0; a < NORMALizED; a++) {
+  for (int a = 0; a < NORMALIZED; a++) {
     const int k = thread * 8 + a * STEP;
     if (k < d.hidden) {
       *(float4 *)weight[a] = *(const float4 *)(norm + k);
@@ -99,15 +99,15 @@ __device__ __forceinline__ void stage_normalized(
   }
   if (isEmbedded) {
 #pragma unroll
-    for (int a = 0; a < NORMALizED; a++)
+    for (int a = 0; a < NORMALIZED; a++)
       if (thread * 8 + a * STEP < d.hidden)
         Embedded(d).load(thread * 8 + a * STEP, value[a]);
   } else {
-    await_tiles<NORMALizED>(words, thread * 8, d.hidden, epoch, thread & 31);
+    await_tiles<NORMALIZED>(words, thread * 8, d.hidden, epoch, thread & 31);
     take_chunks(words, thread * 8, d.hidden, epoch, value);
   }
 #pragma unroll
-  for (int a = 0; a < NORMALizED; a++) sum += projection::squares(value[a]);
+  for (int a = 0; a < NORMALIZED; a++) sum += projection::squares(value[a]);
   sum = projection::warp_sum(sum);
   if ((thread & 31) == 0) block.scratch[thread >> 5] = sum;
   meet();
@@ -116,7 +116,7 @@ __device__ __forceinline__ void stage_normalized(
   for (int w = 0; w < WARPS; w++) total += block.scratch[w];
   const float scale = rsqrtf(total / d.hidden + d.epsilon);
 #pragma unroll
-  for (int a = 0; a < NORMALizED; a++) {
+  for (int a = 0; a < NORMALIZED; a++) {
     const int k = thread * 8 + a * STEP;
 #pragma unroll
     for (int i = 0; i < 8; i++) value[a][i] *= scale * weight[a][i];

@@ -1,6 +1,6 @@
 // FlashMGLU for NVIDIA GPUs: a feed-forward unit, or a plain projection, in one pass over its
 // weights and mask bits, for 1 to 16 columns of input (on Hopper fused_linear_batch.cu and
-// fused_linear_batch_wide.cu take more).
+// fused_linear_batch_wide.cu take more than 4 rows of rounded inputs, or than 16 columns of exact ones).
 //
 //     masked   a = sum_i p_i g(s_i) (t - s_i),  t = x W^T,  s_i = x (M_i . W)^T
 //     gated    a = g(x Wg^T) (x Wv^T)

@@ -7,7 +7,7 @@
 // memory, in stages of a cell's 64 columns, beside those cells. What limits a block is then neither x
 // on its way through the L2 nor sums on their way through shared memory.
 //
-// Work. An item is WM rows of cells by GROUP columns of input. Warp w multiplies row w / 2 of cells, or
+// Work. An item is CELL_ROWS rows of cells by GROUP columns of input. Warp w multiplies row w / 2 of cells, or
 // two, by half of the columns. Two threads more fill the stages through the copy engine: one with weights, before
 // the input is there; one with x, rounded by `stage` of fused_linear.cu or as it is. Where items are few, a
 // cluster of blocks shares an item: each has some slices, whose sums go to the block that
@@ -15,11 +15,11 @@
 // Exact inputs are pieces that follow one another as fused_linear.cu adds them: one after the other,
 // over the weights anew.
 //
-// Variants MASKS, PLANES, BF16, INT8 as fused_linear.cu; INTERLEAVED, the order of 16-bit outputs; TILES
-//          1...8 of 8 columns for each warp, ROWS 1 or, of one plane without masks, 2; CLUSTER 1, 2, 4 or 8
-//          blocks for an item.
+// Variants MASKS, PLANES, BF16, INT8 as fused_linear.cu; ACTIVATION, GATING and OUTPUT, its arguments of that
+//          name, known at compile time; INTERLEAVED, the order of 16-bit outputs; TILES 1...8 of 8 columns
+//          for each warp, ROWS 1 or, of one plane without masks, 2; CLUSTER 1 or 2 blocks for an item.
 // Launch   blocks of 384 threads: with CLUSTER 1 any number, else CLUSTER for each item. Compute
-//          capability 9.0 and newer.
+//          capability 9.0.
 //
 // Measured on an H100 (2026-11-26, FP16, inputs of FP16, cold weights, graph replay), microseconds, and those
 // of the bytes at 3.09 TB/s; in brackets torch's F.linear over W, or over gate and value in one:

@@ -6,8 +6,9 @@
 ///     shared GLU  a = g(x W^T) (.) (x W^T)
 ///     MGLU        a = sum_i p_i g(x (M_i (.) W)^T) (.) (x ((1 - M_i) (.) W)^T)
 ///
-/// A pass reads every weight and every mask bit once for all rows, and a row's result does not
-/// depend on the rows it shares the call with. An MGLU takes d h weights and n_m d h bits, and keeps
+/// A pass reads every weight and every mask bit once for as many rows as the kernel takes together (on a
+/// CPU all, on Hopper 128, else 16 columns of input), and a row's result does not depend on the rows it
+/// shares the call with. An MGLU takes d h weights and n_m d h bits, and keeps
 /// n_m + 1 sums per row in float32. A unit is a value that views its weights; it may be read from
 /// several threads, a backend serves one thread at a time.
 public struct FusedFeedForward: Sendable {

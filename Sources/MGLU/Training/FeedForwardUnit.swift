@@ -20,7 +20,7 @@ public protocol FeedForwardUnit: Sendable {
   func wideWeight(scratch: StackScratch, on backend: any TrainingBackend) -> Tensor
   /// The same unit over other places of those weights that products read as they are, and of the others.
   func moving(products: (Tensor) -> Tensor, others: (Tensor) -> Tensor) -> Self
-  /// Where the gradient of the wide weights is to be added.
+  /// Where the gradient of the wide weights is to be written or, with ``WideGradient/accumulates``, added.
   func wideGradient(_ gradients: Gradients, scratch: StackScratch) -> WideGradient
   /// Takes the gradient of the wide weights apart into that of the parameters.
   func finishGradient(

@@ -5,7 +5,7 @@
 /// With t = x W^T and s_i = x (M_i (.) W)^T the value is t - s_i, so one product with the stack
 /// [M_1 (.) W; ...; M_n (.) W; W] gives everything. The gradient of M_i reaches L_i unchanged
 /// (straight-through). A logit of exactly 0 is mask 0. SwiMGLU under SiLU, GeMGLU under GELU,
-/// ReMGLU under ReLU.
+/// ReMGLU under ReLU. With a ``router`` mask i's part is multiplied by its weight p_i, by token.
 ///
 ///     let backend = try CPUBackend()
 ///     let layer = try MaskedGatedLinearUnit(

@@ -45,7 +45,7 @@ package struct ComparisonTable {
       cells.append(row.perplexity.map { NumberFormat.fixed($0, 3) } ?? "-")
       cells.append(Self.difference(row.difference, row.differenceDeviation))
       for value in [speed.training, speed.decode] {
-        cells.append(value.map { NumberFormat.grouped(Int($0)) } ?? "-")
+        cells.append(value.map { NumberFormat.grouped($0) } ?? "-")
       }
       if spikes { cells.append(Self.marks(row)) }
       return cells

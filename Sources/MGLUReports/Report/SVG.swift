@@ -99,6 +99,6 @@ struct Axis {
   /// A tick in words. Losses of an absurd learning rate are finite and beyond every integer.
   func label(_ value: Double) -> String {
     if value >= 1e9 { return NumberFormat.scientific(value) }
-    return value >= 1000 ? NumberFormat.grouped(Int(value)) : NumberFormat.fixed(value, digits)
+    return value >= 1000 ? NumberFormat.grouped(value) : NumberFormat.fixed(value, digits)
   }
 }

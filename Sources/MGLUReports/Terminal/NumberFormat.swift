@@ -11,6 +11,11 @@ public enum NumberFormat {
     return result
   }
 
+  /// The nearest integer, with a comma between thousands.
+  public static func grouped(_ value: Double) -> String {
+    value.magnitude < 1e15 ? grouped(Int(value.rounded())) : "\(value)"
+  }
+
   /// `digits` decimals, rounded to the nearest.
   public static func fixed(_ value: Double, _ digits: Int) -> String {
     guard value.isFinite, value.magnitude < 1e15 else { return "\(value)" }
@@ -33,7 +38,7 @@ public enum NumberFormat {
     while decimals < 12, value != 0, value.magnitude < limit {
       (decimals, limit) = (decimals + 1, limit / 10)
     }
-    return decimals == 0 ? grouped(Int(value.rounded())) : fixed(value, decimals)
+    return decimals == 0 ? grouped(value) : fixed(value, decimals)
   }
 
   /// Two significant digits and a power of ten where that is shorter: learning rates.

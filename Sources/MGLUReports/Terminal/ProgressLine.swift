@@ -88,7 +88,7 @@ public struct ProgressLine {
     let numbers =
       "step \(state.step)/\(total)  loss \(NumberFormat.fixed(state.loss, 4))"
       + "  lr \(NumberFormat.scientific(state.learningRate))"
-      + "  \(NumberFormat.grouped(Int(clamping: state.tokensPerSecond))) tok/s"
+      + "  \(NumberFormat.grouped(state.tokensPerSecond)) tok/s"
       + "  \(NumberFormat.clock(seconds: state.secondsLeft)) left"
     return line(numbers, done: state.step, total: total, width: width)
   }
@@ -99,11 +99,5 @@ public struct ProgressLine {
     guard room >= 5 else { return String(text.prefix(max(0, width))) }
     let share = Double(done) / Double(max(1, total))
     return ShareBar.bar(share, width: min(room, 20)) + "  " + text
-  }
-}
-
-extension Int {
-  fileprivate init(clamping value: Double) {
-    self = value.isFinite ? Int(Swift.max(-1e15, Swift.min(1e15, value))) : 0
   }
 }

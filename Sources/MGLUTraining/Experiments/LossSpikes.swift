@@ -1,5 +1,5 @@
 /// Where a training loss jumped: after the warm-up, a step whose loss is above the mean of the 50
-/// steps before by more than 6 of their standard deviations and by at least 0.1 nats. Steps within
+/// steps before by more than 6 of their standard deviations and by at least 0.1 nats, or not finite. Steps within
 /// 50 of a spike belong to it.
 public enum LossSpikes {
   static let window = 50
@@ -10,7 +10,7 @@ public enum LossSpikes {
   public static let rule =
     "A run spiked where, after the warm-up, a step's training loss is above the mean of the "
     + "\(window) steps before by more than \(Int(deviations)) of their standard deviations and by "
-    + "at least \(leastJump) nats; steps within \(window) of a spike belong to it."
+    + "at least \(leastJump) nats, or not finite; steps within \(window) of a spike belong to it."
 
   /// The steps, from 1, at which spikes begin.
   package static func steps(of losses: [Double], after warmup: Int) -> [Int] {

@@ -1,9 +1,9 @@
 import MGLUModel
 
 /// AdamW over all parameters of a model: gradients and moments are arenas of the parameters'
-/// layout, and a step is one pass over the matrices and one over the norms.
+/// layout, and a step is one pass each over matrices, mask logits, and norms and biases.
 ///
-/// Matrices, embeddings and mask logits decay; norms do not. Decay shrinks a logit without ever
+/// Matrices, embeddings and mask logits decay; norms and biases do not. Decay shrinks a logit without ever
 /// changing its sign, so it flips no mask by itself; it keeps logits small enough that later
 /// gradients still can. Fixed masks are outside the trained part and never change.
 public struct AdamW: Sendable {
@@ -15,7 +15,7 @@ public struct AdamW: Sendable {
     public var beta2: Float
     /// Added to the root of the second moment.
     public var epsilon: Float
-    /// Decoupled decay of everything but norms.
+    /// Decoupled decay of everything but norms and biases.
     public var weightDecay: Float
     /// The largest global gradient norm; larger gradients are scaled down to it. 0
     /// lets every gradient be.

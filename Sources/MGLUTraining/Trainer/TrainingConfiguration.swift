@@ -19,7 +19,8 @@ public enum TrainingProblem: Sendable {
 /// An error of training.
 public typealias TrainingError = Failure<TrainingProblem>
 
-/// The settings of a run. Equal settings, data and thread count give equal models, bit for bit.
+/// The settings of a run. Equal settings and data give equal models, bit for bit, on one kind of processor
+/// with one BLAS and number of threads, or on one kind of GPU with one cuBLASLt.
 public struct TrainingConfiguration: Sendable, Equatable, Codable {
   /// Optimizer steps.
   public var steps: Int
