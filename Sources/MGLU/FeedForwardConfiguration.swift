@@ -43,6 +43,14 @@ public struct FeedForwardConfiguration: Sendable, Equatable {
         "hidden size \(hiddenSize) and intermediate size \(intermediateSize): both must be "
           + "positive")
     }
+    // What follows from the sizes must not overflow.
+    let (count, overflow) = hiddenSize.multipliedReportingOverflow(by: intermediateSize)
+    guard !overflow, count < 1 << 45 else {
+      throw ConfigurationError(
+        .size,
+        "hidden size \(hiddenSize) and intermediate size \(intermediateSize) multiply to more than any "
+          + "machine holds")
+    }
     try unit.masks?.validate()
   }
 

@@ -25,7 +25,8 @@
     }
 
     /// Serves until the process gets SIGTERM or SIGINT, or the task is canceled. Then closes
-    /// connections that have not sent a whole request, and finishes all other requests.
+    /// connections that have not sent a whole request, and finishes all other requests. The engine is drained
+    /// when it returns or throws: another server needs another engine.
     ///
     /// - Parameter onStart: Receives the port when the server accepts connections.
     public func run(onStart: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
@@ -46,8 +47,11 @@
       application.logger.logLevel = .error
       var configuration = ServiceGroupConfiguration(
         services: [EngineService(engine: api.engine), application],
-        gracefulShutdownSignals: [.sigterm, .sigint], logger: application.logger)
+        gracefulShutdownSignals: settings.handlesSignals ? [.sigterm, .sigint] : [],
+        logger: application.logger)
       configuration.maximumGracefulShutdownDuration = timeLimit
+      let actions = settings.handlesSignals ? [SIGTERM, SIGINT].map(SignalAction.init) : []
+      defer { for action in actions { action.restore() } }
       let group = ServiceGroup(configuration: configuration)
       // In a task of its own: canceling it would cut off responses, and close the listener twice.
       let serving = Task { try await group.run() }
@@ -64,6 +68,23 @@
           .address, "cannot serve on \(settings.host), port \(settings.port): \(reason)",
           remedy: "choose another host or port")
       }
+    }
+  }
+
+  /// What the process does on a signal.
+  private struct SignalAction {
+    private let signal: Int32
+    private let action: sigaction
+
+    init(of signal: Int32) {
+      var found = sigaction()
+      sigaction(signal, nil, &found)
+      (self.signal, action) = (signal, found)
+    }
+
+    func restore() {
+      var action = action
+      sigaction(signal, &action, nil)
     }
   }
 

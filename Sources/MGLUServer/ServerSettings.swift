@@ -25,12 +25,16 @@ public struct ServerSettings: Sendable {
   /// Origins whose web pages may use this server, such as `http://localhost:5173`, beside its own page;
   /// `*` for any.
   public var corsOrigins: [String]
+  /// Whether SIGTERM and SIGINT end ``Server/run(onStart:)``; what they did before they do after it again.
+  public var handlesSignals: Bool
 
   /// Creates settings.
   public init(
     host: String = "127.0.0.1", port: Int = 8080, apiKey: String? = nil, maxBytes: Int = 4 << 20,
-    clientTimeout: Duration = .seconds(60), allowedHosts: [String] = [], corsOrigins: [String] = []
+    clientTimeout: Duration = .seconds(60), allowedHosts: [String] = [], corsOrigins: [String] = [],
+    handlesSignals: Bool = true
   ) {
+    self.handlesSignals = handlesSignals
     self.allowedHosts = allowedHosts
     self.corsOrigins = corsOrigins
     self.host = host
@@ -55,10 +59,17 @@ public struct ServerSettings: Sendable {
     return key
   }
 
-  /// Throws if the port is out of range, if a header cannot hold the key, or if an origin is none.
+  /// Throws if the port, a limit or the time is out of range, if a header cannot hold the key, or if an origin
+  /// is none.
   public func validate() throws(ServerError) {
     guard (0...65_535).contains(port) else {
       throw ServerError(.address, "port \(port): expected 0 to 65535")
+    }
+    guard maxBytes > 0 else {
+      throw ServerError(.limit, "bodies of at most \(maxBytes) bytes: expected 1 or more")
+    }
+    guard clientTimeout > .zero else {
+      throw ServerError(.limit, "a client's time of \(clientTimeout): expected more than none")
     }
     for origin in corsOrigins where !Self.isOrigin(origin) {
       throw ServerError(
@@ -107,6 +118,8 @@ public enum ServerProblem: Sendable {
   case key
   /// An origin of other web pages is none.
   case origin
+  /// A size or a time is out of range.
+  case limit
   /// The program was built without the trait `Server`.
   case unavailable
 }

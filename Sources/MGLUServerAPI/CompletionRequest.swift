@@ -25,7 +25,8 @@ struct CompletionRequest {
         switch part {
         case .ids(let ids): tokens += ids
         case .text(let text):
-          tokens += tokenizer.encode(text, begins: index == 0 && addsSpecialTokens)
+          tokens += tokenizer.encode(
+            text, addsSpecialTokens: index == 0 && addsSpecialTokens)
         }
       }
       if tokens.isEmpty, case .text? = parts.first, let end = tokenizer.eosTokenID { return [end] }
@@ -115,13 +116,5 @@ struct CompletionRequest {
         defaultSeed: seed, topLogprobs: logprobs, promptLogprobs: echoes && logprobs != nil)
     }
     return sequences
-  }
-}
-
-extension Tokenizer {
-  /// The tokens of `text`; where it `begins` a sequence, with those that the tokenizer puts before texts.
-  func encode(_ text: String, begins: Bool) -> [Int32] {
-    let tokens = encode(text)
-    return begins && !tokens.starts(with: textStart) ? textStart + tokens : tokens
   }
 }

@@ -17,7 +17,7 @@ extension ServerAPI {
     }
     let addsSpecial =
       try fields.boolean(fields.first(of: "add_special", "add_special_tokens")) ?? false
-    let tokens = tokenizer.encode(prompt, begins: addsSpecial)
+    let tokens = tokenizer.encode(prompt, addsSpecialTokens: addsSpecial)
     let hasPieces = try fields.boolean("with_pieces") ?? false
     let hasStrings = try fields.boolean("return_token_strs") ?? false
     return .json(

@@ -5,7 +5,8 @@ import Synchronization
 ///
 ///     let engine = try Engine(model, tokenizer: tokenizer)
 ///     let request = try engine.submit([
-///       GenerationRequest(prompt: tokenizer.encode("To be"), maxTokens: 50)
+///       GenerationRequest(
+///         prompt: tokenizer.encode("To be", addsSpecialTokens: true), maxTokens: 50)
 ///     ])
 ///     for try await (_, event) in request {
 ///       switch event {
@@ -14,8 +15,11 @@ import Synchronization
 ///       }
 ///     }
 ///     engine.drain()
+///     await engine.waitUntilEnded()
 ///
-/// Any thread may call an engine. A sequence does not depend on the sequences beside it.
+/// Any thread may call an engine. A sequence does not depend on the sequences beside it. An engine drives the
+/// backend of its model from threads of its own: on a GPU let nobody else use that backend (`fresh()` makes
+/// another). It lives, with its memory, until it is drained.
 public final class Engine: Sendable {
   package let configuration: ModelConfiguration
   package let tokenizer: Tokenizer
@@ -167,7 +171,7 @@ public final class Engine: Sendable {
     let error: ServingError? = queue.withLock { queue in
       if let refusal = queue.refusal { return refusal }
       queue.requests.removeEnded(at: .now)
-      if queue.requests.count >= settings.maxQueued {
+      if queue.requests.count >= max(1, settings.maxQueued) {
         guard let displaced = queue.requests.makeRoom(for: client) else { return .queueFull }
         metrics.countRejection()
         displaced.fail(.queueFull)

@@ -2,7 +2,7 @@
 public struct EngineSettings: Sendable {
   /// Maximum number of sequences in a step, at least 1; `nil` means 256 on a GPU and 8 on a CPU.
   public var maxSequences: Int?
-  /// Maximum number of requests that wait. Beyond it the client with most of them loses its last one, or
+  /// Maximum number of requests that wait, at least 1. Beyond it the client with most of them loses its last one, or
   /// the new request is refused.
   public var maxQueued: Int
   /// Maximum number of tokens of a sequence, its prompt included. `nil`, and anything longer, means

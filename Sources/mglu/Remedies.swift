@@ -86,7 +86,7 @@ enum Remedies {
     case .address: "choose another --host or --port"
     case .origin: "write --cors-origin as a browser does, such as http://localhost:5173"
     case .emptyKey: "give one, or neither --api-key, --api-key-file nor MGLU_API_KEY"
-    case .key, .unavailable: nil
+    case .key, .limit, .unavailable: nil
     }
   }
 }

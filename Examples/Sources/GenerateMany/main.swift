@@ -10,7 +10,9 @@ let engine = try Engine(
   ModelFolder.loadForInference(folder, on: CPUBackend()), tokenizer: tokenizer)
 var texts = Array(CommandLine.arguments.dropFirst(2))
 let request = try engine.submit(
-  texts.map { GenerationRequest(prompt: tokenizer.encode($0), maxTokens: 50) },
+  texts.map {
+    GenerationRequest(prompt: tokenizer.encode($0, addsSpecialTokens: true), maxTokens: 50)
+  },
   stopSequences: ["\n\n"])
 for try await (sequence, event) in request {
   switch event {
@@ -20,3 +22,4 @@ for try await (sequence, event) in request {
   }
 }
 engine.drain()
+await engine.waitUntilEnded()

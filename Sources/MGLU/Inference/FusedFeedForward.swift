@@ -47,6 +47,8 @@ public struct FusedFeedForward: Sendable {
   }
 
   /// The same function as a trained unit's, over its weights as `type`.
+  ///
+  /// It views float32 weights and copies the rest, masks among it: after further training make another.
   public init(
     _ unit: some FeedForwardUnit, weights type: WeightType = .float32,
     on backend: any InferenceBackend

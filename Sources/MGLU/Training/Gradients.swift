@@ -5,6 +5,8 @@ public struct Gradients: Sendable {
   /// Whether a pass adds to what is there; else what it finds counts as zero.
   public let accumulates: Bool
   private let parts: ArenaParts
+  /// The only arena whose parameters these are the gradients of, where one is known.
+  private let owner: Arena?
 
   /// Gradients in `arena`, laid out as the parameters are.
   ///
@@ -19,13 +21,25 @@ public struct Gradients: Sendable {
   package init(_ parts: ArenaParts, accumulates: Bool) {
     self.parts = parts
     self.accumulates = accumulates
+    owner = nil
+  }
+
+  /// Gradients of the parameters in `owner` alone.
+  init(arena: Arena, of owner: Arena) {
+    parts = ArenaParts(arena)
+    accumulates = true
+    self.owner = owner
   }
 
   /// Where the gradients lie.
   public var arena: Arena { parts.arena }
 
   /// The gradient of `parameter`.
+  ///
+  /// - Precondition: `parameter` is one of those that the gradients were made for.
   public subscript(parameter: Tensor) -> Tensor {
+    precondition(
+      owner == nil || parameter.arena === owner, "a parameter of another unit or model")
     guard let gradient = parts.counterpart(of: parameter) else {
       preconditionFailure("no gradient of a parameter of that place")
     }

@@ -32,6 +32,14 @@ extension MaskedGatedLinearUnit {
         remedy: "use a LanguageModel, which keeps a copy of its weights for products")
     }
     let parameters = configuration.parameters().all
+    do {
+      try PhysicalMemory.require(
+        4 * parameters.reduce(0) { $0 + Double($1.count) }, on: backend.deviceMemory,
+        for: "a unit of \(hiddenSize) x \(intermediateSize) with \(masks.count) masks",
+        remedy: "choose smaller sizes")
+    } catch {
+      throw ConfigurationError(.size, error.message, remedy: error.remedy)
+    }
     func describe(_ layout: inout ArenaLayout) -> [Tensor] {
       parameters.map { layout.tensor($0.shape) }
     }
@@ -50,8 +58,15 @@ extension MaskedGatedLinearUnit {
 
 extension Gradients {
   /// Gradients of zero for a unit with parameters of its own.
+  ///
+  /// - Precondition: the parameters of the unit were allocated together.
   public init(of unit: some FeedForwardUnit, on backend: any TrainingBackend) {
-    let count = unit.weight.arena.byteCount / 4
-    self.init(arena: backend.allocate { $0.tensor([count]) }.arena)
+    let owner = unit.weight.arena
+    let others = [unit.masked?.maskLogits, unit.masked?.router?.weight]
+    precondition(
+      others.allSatisfy { $0 == nil || $0?.arena === owner },
+      "the parameters of a unit lie in several arenas: allocate them together")
+    let count = owner.byteCount / 4
+    self.init(arena: backend.allocate { $0.tensor([count]) }.arena, of: owner)
   }
 }

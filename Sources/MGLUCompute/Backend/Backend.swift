@@ -3,8 +3,9 @@
 /// backend has one or both.
 ///
 /// An operation is enqueued and may complete later; reading a result through ``Tensor`` on the
-/// host is defined after ``synchronize()``. One thread at a time may drive a backend. What fails on
-/// a device, memory that it lacks included, is thrown by ``finish()``.
+/// host is defined after ``synchronize()``. One thread at a time may drive a backend, unless it says that
+/// several may, as ``CPUBackend`` does. What fails on a device, memory that it lacks included, is thrown by
+/// ``finish()``.
 public protocol Backend: AnyObject, Sendable {
   // Description ----------------------------------------------------------------------------------
 
@@ -27,7 +28,8 @@ public protocol Backend: AnyObject, Sendable {
   /// The memory of the device in bytes, or `nil` where it computes in the host's.
   var deviceMemory: (free: Int, total: Int)? { get }
   /// Allocates zeroed memory for what `describe` lays out, and returns the description's result over
-  /// that memory. Its tensors own the memory (``Tensor/arena``).
+  /// that memory. Its tensors own the memory (``Tensor/arena``). `describe` runs twice, first to measure: it
+  /// must not read or write elements, and nothing else that it does may depend on how often it runs.
   func allocate<Result, E: Error>(
     _ describe: (inout ArenaLayout) throws(E) -> Result
   ) throws(E) -> Result

@@ -31,7 +31,9 @@ extension CPUBackend {
     let (shape, size) = (step.shape, Int64(step.shape.headSize))
     // As much at every position: a scratch that grew with it would be allocated anew.
     let capacity = step.tableWidth * cacheBlockSize
-    let scores = scratch(ofBytes: threadCount * capacity * 4).assumingMemoryBound(to: Float.self)
+    let memory = scratch.take(byteCount: threadCount * capacity * 4)
+    defer { scratch.giveBack(memory) }
+    let scores = memory.base.assumingMemoryBound(to: Float.self)
     let group = shape.heads / shape.kvHeads
     func attend(_ item: Int, _ member: Int) {
       let (row, kvHead) = item.quotientAndRemainder(dividingBy: shape.kvHeads)
@@ -60,7 +62,9 @@ extension CPUBackend {
     let (size, group) = (shape.headSize, shape.heads / shape.kvHeads)
     let (count, most) = (chunk.rows.count, Int(CMGLU_ATTENDING_ROWS))
     let own = Int(cmglu_attending_scratch(Int64(group), Int64(size)))
-    let scratch = scratch(ofBytes: threadCount * own * 4).assumingMemoryBound(to: Float.self)
+    let memory = scratch.take(byteCount: threadCount * own * 4)
+    defer { scratch.giveBack(memory) }
+    let floats = memory.base.assumingMemoryBound(to: Float.self)
     let parts = (count + most - 1) / most
     let window = shape.window ?? .max
     func attend(_ item: Int, _ member: Int) {
@@ -73,7 +77,7 @@ extension CPUBackend {
         step.queries + place * shape.rowWidth + first, Int64(shape.rowWidth), Int64(group),
         Int64(min(most, count - row)), step.keys + offset, step.values + offset,
         step.blocks(chunk.slot), step.blockStride, Int64(size), Int64(chunk.position + row),
-        Int64(window), shape.scale, scratch + member * own,
+        Int64(window), shape.scale, floats + member * own,
         step.results + place * shape.queryWidth + first, Int64(shape.queryWidth))
     }
     let items = parts * shape.kvHeads

@@ -11,7 +11,9 @@ extension CPUBackend {
     _ qkv: Tensor, shape: AttentionShape, length: Int, into output: Tensor, logSumExp: Tensor
   ) {
     let sequences = qkv.rows / length
-    precondition(qkv.columns == shape.rowWidth && output.columns == shape.queryWidth)
+    precondition(
+      qkv.columns == shape.rowWidth && output.columns == shape.queryWidth,
+      "rows of \(qkv.columns) and \(output.columns) for \(shape)")
     let blocks = (length + Self.block - 1) / Self.block
     withScratch(Self.block * length) { scratch in
       pool.forEach(sequences * shape.heads * blocks) { item, member in
@@ -46,7 +48,9 @@ extension CPUBackend {
     length: Int, qkvGradient: Tensor
   ) {
     let sequences = qkv.rows / length
-    precondition(qkv.columns == shape.rowWidth && qkvGradient.count == qkv.count)
+    precondition(
+      qkv.columns == shape.rowWidth && qkvGradient.count == qkv.count,
+      "rows of \(qkv.columns) for \(shape), or a gradient of another size")
     clear(qkvGradient)
     let group = shape.heads / shape.kvHeads
     let area = Self.block * length

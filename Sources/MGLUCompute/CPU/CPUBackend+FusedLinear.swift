@@ -54,8 +54,10 @@ extension CPUBackend {
     let outputBytes = isNarrowed ? (count * weights.rows * 4 + 63) / 64 * 64 : 0
     let ownBytes =
       multipliesPrompts ? promptScratch(weights, parts, rows: min(promptStep, promptRows)) : 0
-    let prepared = scratch(
-      ofBytes: preparedBytes + wideBytes + outputBytes + ownBytes * threadCount)
+    let memory = scratch.take(
+      byteCount: preparedBytes + wideBytes + outputBytes + ownBytes * threadCount)
+    defer { scratch.giveBack(memory) }
+    let prepared = memory.base
     let wide = (prepared + preparedBytes).assumingMemoryBound(to: Float.self)
     let inputs = isWidened ? UnsafePointer(wide) : rows.x.assumingMemoryBound(to: Float.self)
     let outputs = prepared + preparedBytes + wideBytes

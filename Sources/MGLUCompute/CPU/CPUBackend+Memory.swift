@@ -39,10 +39,4 @@ extension CPUBackend {
     // Weights that are gone have read as zeros.
     do { try MappedFile.requireWhole() } catch { throw BackendError(reading: error) }
   }
-
-  /// Memory of at least `count` bytes, the same at every call: it allocates only to grow.
-  func scratch(ofBytes count: Int) -> UnsafeMutableRawPointer {
-    if scratch.byteCount < count { scratch = HostBuffer(byteCount: count) }
-    return scratch.base
-  }
 }

@@ -18,7 +18,9 @@ extension CPUBackend {
 
   public func rmsNormInPlace(_ x: Tensor, parts: RowParts?, weight: Tensor, epsilon: Float) {
     let norms = Norms(x, parts, weight)
-    let statistics = scratch(ofBytes: norms.count * 4).assumingMemoryBound(to: Float.self)
+    let memory = scratch.take(byteCount: norms.count * 4)
+    defer { scratch.giveBack(memory) }
+    let statistics = memory.base.assumingMemoryBound(to: Float.self)
     pool.forEachRange(of: norms.count, grain: max(1, 8192 / norms.width)) { range in
       kernels.rms_norm(
         x.floats + norms.first, weight.floats, epsilon, x.floats + norms.first, statistics,

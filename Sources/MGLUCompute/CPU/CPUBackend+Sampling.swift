@@ -22,8 +22,10 @@ extension CPUBackend {
   ) {
     for row in 0..<logits.rows {
       let step = steps[row..<row + 1].withFloats { SamplingStep(elements: $0) }
-      let token = logits[row..<row + 1].withFloats {
-        hostSampler.token(of: $0.extracting(0..<vocabulary), by: step)
+      let token = hostSampler.withLock { sampler in
+        logits[row..<row + 1].withFloats {
+          sampler.token(of: $0.extracting(0..<vocabulary), by: step)
+        }
       }
       tokens.integers[row] = token
       guard let next else { continue }

@@ -1,4 +1,5 @@
 import CMGLUKernels
+import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -13,6 +14,9 @@ import CMGLUKernels
 ///
 /// A result depends on the thread count only through the order of a few reductions; with equal
 /// thread counts on one machine it is the same bit for bit.
+///
+/// Several threads may call a backend at once: their operations take turns on its team of threads. A model
+/// of their own each (``fresh()``) is faster.
 public final class CPUBackend: InferenceBackend, TrainingBackend {
   package let pool: ThreadPool
   /// Counts the memory of its tensors.
@@ -20,9 +24,9 @@ public final class CPUBackend: InferenceBackend, TrainingBackend {
   // A table of C functions without state, which Swift cannot see is safe to share.
   nonisolated(unsafe) let kernels: cmglu_kernels
   nonisolated(unsafe) let fusedLinearKernels: cmglu_fused_linear
-  // Grown by the one thread that drives the backend.
-  nonisolated(unsafe) var scratch = HostBuffer(byteCount: 0)
-  nonisolated(unsafe) var hostSampler = HostSampler()
+  let scratch = ScratchMemory()
+  let hostSampler = Mutex(HostSampler())
+  // For tests, which drive a backend by one thread.
   nonisolated(unsafe) var lateWork: [LateWork] = []
   /// Whether what is asked for aside is only done once it is waited for, as a slow queue of a GPU might.
   package nonisolated(unsafe) var isLate = false

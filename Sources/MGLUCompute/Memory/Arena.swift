@@ -15,6 +15,8 @@ public final class Arena: @unchecked Sendable {
   let hostAddress: UnsafeMutableRawPointer?
   /// The offset that the first byte of the memory has: 0 but for a window.
   let origin: Int
+  /// The offset of the first byte that tensors may have: 0 but for a window.
+  let firstByte: Int
 
   /// An arena over the whole of `memory`.
   public init(_ memory: any DeviceMemory) {
@@ -22,6 +24,7 @@ public final class Arena: @unchecked Sendable {
     byteCount = memory.byteCount
     hostAddress = memory.hostAddress
     origin = 0
+    firstByte = 0
   }
 
   /// The memory of `arena` from `offset` on in the place of some bytes of a larger arena: tensors have the
@@ -31,6 +34,7 @@ public final class Arena: @unchecked Sendable {
     byteCount = bytes.upperBound
     hostAddress = arena.hostAddress
     origin = bytes.lowerBound - offset
+    firstByte = bytes.lowerBound
   }
 
   /// Whether this machine can read the bytes; else only a device can.
@@ -41,7 +45,9 @@ public final class Arena: @unchecked Sendable {
   /// - Precondition: the arena holds them.
   package func view(at byteOffset: Int, _ shape: [Int], _ dataType: DataType) -> Tensor {
     let tensor = Tensor(arena: self, byteOffset: byteOffset, shape: shape, dataType: dataType)
-    precondition(byteOffset >= 0 && byteOffset + tensor.byteCount <= byteCount)
+    precondition(
+      byteOffset >= 0 && byteOffset + tensor.byteCount <= byteCount,
+      "\(shape) at byte \(byteOffset) lies outside an arena of \(byteCount) bytes")
     return tensor
   }
 }

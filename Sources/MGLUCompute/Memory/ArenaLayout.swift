@@ -18,7 +18,10 @@ public struct ArenaLayout {
   ///
   /// In a measuring pass the result describes memory that does not exist: its shape may be used,
   /// its elements may not.
+  ///
+  /// - Precondition: no size is negative, and the bytes can be counted.
   public mutating func tensor(_ shape: [Int], _ dataType: DataType = .float32) -> Tensor {
+    precondition(shape.allSatisfy { $0 >= 0 }, "a tensor of \(shape)")
     let tensor = Tensor(arena: arena, byteOffset: byteCount, shape: shape, dataType: dataType)
     let aligned = tensor.byteCount + HostBuffer.alignment - 1
     byteCount += aligned / HostBuffer.alignment * HostBuffer.alignment

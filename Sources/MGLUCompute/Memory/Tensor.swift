@@ -70,6 +70,10 @@ extension Tensor {
     guard let base = arena.hostAddress else {
       preconditionFailure("the elements are a device's: copy them to the host first")
     }
+    precondition(
+      byteOffset >= arena.firstByte && byteOffset + byteCount <= arena.byteCount,
+      "a tensor of \(shape) at byte \(byteOffset) lies outside its memory of \(arena.byteCount) bytes: "
+        + "one that allocate(_:) describes has elements only after that returns")
     return base + (byteOffset - arena.origin)
   }
 
@@ -119,9 +123,19 @@ extension Tensor {
   /// Overwrites the float32 elements.
   ///
   /// - Precondition: `values` has exactly ``count`` elements.
+  @inlinable
   public func assign(_ values: some Collection<Float>) {
-    precondition(values.count == count, "\(values.count) values for \(count) elements")
-    _ = UnsafeMutableBufferPointer(start: floats, count: count).update(fromContentsOf: values)
+    // Inlined, so that it is compiled for the collection: 600 times as fast for a lazy one.
+    withMutableFloats { elements in
+      guard values.count == elements.count else {
+        fatalError("\(values.count) values for \(elements.count) elements")
+      }
+      var index = 0
+      for value in values {
+        elements[index] = value
+        index += 1
+      }
+    }
   }
 
   /// Overwrites the int32 elements.
@@ -145,7 +159,9 @@ extension Arena {
   /// The float32 elements of a part of the arena as one vector, whatever tensors they belong to.
   /// Padding between tensors is zero and stays zero under every operation that keeps zeros.
   public func floats(inBytes range: Range<Int>) -> Tensor {
-    precondition(range.upperBound <= byteCount && range.lowerBound % 4 == 0 && range.count % 4 == 0)
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= byteCount && range.lowerBound % 4 == 0
+        && range.count % 4 == 0, "bytes \(range) of \(byteCount) are no floats of an arena")
     return Tensor(
       arena: self, byteOffset: range.lowerBound, shape: [range.count / 4], dataType: .float32)
   }

@@ -1,7 +1,10 @@
 extension ChatTemplate {
   /// The template and special tokens of the model in `folder`: `chat_template.jinja`, or what
-  /// `tokenizer_config.json` has.
+  /// `tokenizer_config.json` has; where it has none, a plain one. Throws where there is no such folder or file.
   public init(contentsOf folder: String) throws(CheckpointError) {
+    guard Folder.kind(of: folder) != nil else {
+      throw CheckpointError(.unreadable, "\(folder): no such file or folder")
+    }
     let parts = try ModelFolder.parts(of: folder)
     let configuration =
       try ModelFolder.decode(Configuration.self, "tokenizer_config.json", of: parts)

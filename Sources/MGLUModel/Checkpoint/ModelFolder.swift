@@ -178,7 +178,11 @@ public enum ModelFolder {
     _ model: LanguageModel, weights: WeightType = .float32, stockLlama: Bool = false,
     to folder: String
   ) throws(CheckpointError) -> [String: UInt32] {
-    precondition(weights != .int8, "integers are for inference (convertForInference)")
+    guard weights != .int8 else {
+      throw CheckpointError(
+        .notExportable, "a model that can be trained has no INT8 weights",
+        remedy: "write a folder for inference (convertForInference)")
+    }
     let host = model.backend.host
     let items = model.namedParameters.flatMap { named in
       let (parameter, tensor) = (named.parameter, named.tensor)

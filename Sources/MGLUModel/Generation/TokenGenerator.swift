@@ -31,9 +31,7 @@ public final class TokenGenerator {
     _ model: InferenceModel, tokenizer: Tokenizer, prompt: String, maximumTokens: Int,
     sampling: SamplingParameters = .init()
   ) throws(GenerationError) {
-    let prompt = tokenizer.encode(prompt)
-    let start = tokenizer.textStart
-    var tokens = prompt.starts(with: start) ? prompt : start + prompt
+    var tokens = tokenizer.encode(prompt, addsSpecialTokens: true)
     if tokens.isEmpty, let start = tokenizer.eosTokenID { tokens = [start] }
     try self.init(
       model, tokenizer: tokenizer, tokens: tokens, maximumTokens: maximumTokens, sampling: sampling)

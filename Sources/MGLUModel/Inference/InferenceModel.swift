@@ -144,6 +144,9 @@ public struct InferenceModel: Sendable {
   }
 
   /// The same function as a trained model's, over its weights as `type`.
+  ///
+  /// It views what needs no conversion, norms and float32 weights, and copies the rest, masks among it: after
+  /// further training make another.
   public init(
     _ model: LanguageModel, weights type: WeightType = .float32,
     precision: InputPrecision = .exact

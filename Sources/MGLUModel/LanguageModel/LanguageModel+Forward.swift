@@ -1,8 +1,14 @@
 extension LanguageModel {
   /// Memory for passes over `sequences` texts of `length` tokens.
+  ///
+  /// - Precondition: there is a sequence, and its length is 1 to the model's context length.
   public func makeActivations(
     sequences: Int, length: Int, purpose: ActivationPurpose
   ) -> ModelActivations {
+    precondition(
+      sequences > 0 && (1...configuration.contextLength).contains(length),
+      "\(sequences) sequences of \(length) tokens: expected one or more of 1 to "
+        + "\(configuration.contextLength), the context of the model")
     let rows = sequences * length
     let batch = backend.allocateShared {
       TokenBatch(sequences: sequences, length: length, in: &$0)
@@ -20,12 +26,16 @@ extension LanguageModel {
 
   /// The loss of every target, in nats, into `losses` of `activations`, whose tokens and targets
   /// the caller has set.
+  ///
+  /// - Precondition: tokens are those of the vocabulary, and so are targets that are not negative.
   public func loss(_ activations: ModelActivations) {
     hidden(activations)
     losses(activations, gradientScale: 0) { _, _ in }
   }
 
   /// The logits `[n, V]` of every token, copied: for tests and exact comparisons.
+  ///
+  /// - Precondition: there are one or more tokens, of the vocabulary, at most as many as the context holds.
   public func logits(_ tokens: [Int32]) -> [Float] {
     let activations = makeActivations(
       sequences: 1, length: tokens.count, purpose: .evaluation)
@@ -47,6 +57,7 @@ extension LanguageModel {
   /// The final, normalized hidden state of every token.
   func hidden(_ activations: ModelActivations) {
     let a = activations
+    a.batch.check(vocabulary: configuration.vocabularySize)
     let weights = deviceWeights
     let arrivals = takeArrivals()
     if let first = arrivals.first { backend.wait(for: first) }

@@ -70,6 +70,14 @@ public final class LanguageModel: Sendable {
       return
     }
     sharded = nil
+    do {
+      try PhysicalMemory.require(
+        Double(ArenaLayout.measure { _ = describe(&$0) }), on: backend.deviceMemory,
+        for: "the parameters of a model",
+        remedy: "choose a smaller model, or share it among ranks")
+    } catch {
+      throw ConfigurationError(.size, error.message, remedy: error.remedy)
+    }
     let masters = backend.allocate(describe)
     masterParameters = ArenaParts(masters.arena)
     wholeWeights = masters.arena.isHostVisible ? masters : backend.host.allocate(describe)

@@ -29,6 +29,17 @@ public struct TokenBatch: Sendable {
   }
 
   func isCopy(of other: TokenBatch) -> Bool { tokens.arena !== other.tokens.arena }
+
+  /// Ends the process where a token or a target is none of `vocabulary`: kernels would read and write
+  /// elsewhere.
+  func check(vocabulary: Int) {
+    let (tokens, targets, limit) = (tokens.integers, targets.integers, Int32(vocabulary))
+    for row in 0..<losses.count {
+      precondition(
+        0 <= tokens[row] && tokens[row] < limit && targets[row] < limit,
+        "token \(tokens[row]), target \(targets[row]): expected 0 to \(vocabulary - 1)")
+    }
+  }
 }
 
 /// The sizes of a pass, from which its memory follows.

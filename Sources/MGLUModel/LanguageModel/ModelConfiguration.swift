@@ -113,6 +113,10 @@ public struct ModelConfiguration: Sendable, Equatable {
     if let window = attention.window, window < 1 {
       throw ConfigurationError(.size, "a window of \(window) positions: expected at least 1")
     }
+    for index in unwindowedLayers.union(unrotatedLayers) where !(0..<layers).contains(index) {
+      throw ConfigurationError(
+        .size, "layer \(index) has no window or no rotation: expected 0 to \(layers - 1)")
+    }
     guard hasQKVBias || !hasOutputBias else {
       throw ConfigurationError(.size, "a bias of attention's output without those of its inputs")
     }

@@ -40,7 +40,7 @@ public struct Tokenizer: Sendable {
   /// Cuts text into words.
   public let preTokenizer: PreTokenizer
   /// Tokens that begin every sequence of a model, such as `<|begin_of_text|>`;
-  /// ``encode(_:parsingAddedTokens:)`` leaves them to its caller.
+  /// ``encode(_:parsingAddedTokens:)`` leaves them to its caller, ``encode(_:addsSpecialTokens:)`` adds them.
   public let textStart: [Int32]
   /// Added tokens by id.
   public let addedTokens: [AddedToken]
@@ -156,6 +156,16 @@ public struct Tokenizer: Sendable {
   public func encode(_ text: String, parsingAddedTokens: Bool = true) -> [Int32] {
     var text = text
     return text.withUTF8 { encode(utf8: $0, parsingAddedTokens: parsingAddedTokens) }
+  }
+
+  /// The token ids of `text` as a model's prompt: with ``textStart`` before them, unless they begin so.
+  ///
+  /// - Parameters:
+  ///   - text: Any string.
+  ///   - addsSpecialTokens: Whether the text begins a sequence; otherwise nothing is added.
+  public func encode(_ text: String, addsSpecialTokens: Bool) -> [Int32] {
+    let tokens = encode(text)
+    return addsSpecialTokens && !tokens.starts(with: textStart) ? textStart + tokens : tokens
   }
 
   /// The token ids of valid UTF-8.

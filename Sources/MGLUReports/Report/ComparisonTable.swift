@@ -30,7 +30,7 @@ package struct ComparisonTable {
     number("validation loss")
     number("perplexity")
     number("to \(first)")
-    number("train tok/s")
+    number(results.mixesProcesses ? "train tok/s of a process" : "train tok/s")
     number("decode tok/s")
     if spikes { columns.append(.init(title: "runs", isNumber: false)) }
     self.columns = columns

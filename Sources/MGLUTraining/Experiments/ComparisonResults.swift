@@ -57,14 +57,22 @@ public struct ComparisonResults: Sendable {
     }
   }
 
-  /// Medians over seeds of training and decode tokens per second.
+  /// Whether runs were trained by different numbers of processes.
+  package var mixesProcesses: Bool { Set(timings.map { $0.processes ?? 1 }).count > 1 }
+
+  /// Medians over seeds of training and decode tokens per second; those of training are of one process
+  /// where runs had different numbers of them.
   public func speed(of summary: Summary) -> (training: Double?, decode: Double?) {
     let own = timings(of: summary)
+    let mixes = mixesProcesses
     func median(_ values: [Double]) -> Double? {
       values.isEmpty ? nil : values.sorted()[values.count / 2]
     }
     return (
-      median(own.compactMap(\.trainingTokensPerSecond)),
+      median(
+        own.compactMap { timing in
+          timing.trainingTokensPerSecond.map { $0 / Double(mixes ? timing.processes ?? 1 : 1) }
+        }),
       median(own.compactMap(\.decodeTokensPerSecond))
     )
   }

@@ -24,6 +24,7 @@ public final class Trainer {
   /// Whether float32 parameters of other ranks' shares, or those on the host, are of an earlier step.
   private var hasStaleMasters = false
   private var lock: FolderLock?
+  private var isPrepared = false
   /// Moments of a checkpoint that ranks are to get yet.
   private var restored: AdamW.HostMoments?
   private let evaluator: Evaluator
@@ -169,6 +170,7 @@ public final class Trainer {
     try output.removeUnfinished()
     if resume { try restore(from: output, observe: observe) }
     self.lock = consume lock
+    isPrepared = true
   }
 
   private func restore(from output: RunFolder, observe: (TrainingEvent) -> Void) throws {
@@ -202,10 +204,12 @@ public final class Trainer {
       choices: model.backend.tunedAlgorithms.isEmpty ? nil : model.backend.tunedAlgorithms)
   }
 
-  /// Trains to the last step. When `isCancelled` becomes true it saves and returns early.
+  /// Trains to the last step. When `isCancelled` becomes true it saves and returns early. An output folder that
+  /// ``prepareOutput(resume:observe:)`` has not prepared is prepared for a new run.
   public func run(
     observe: (TrainingEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
   ) throws -> TrainingSummary {
+    if !isPrepared { try prepareOutput(resume: false, observe: observe) }
     defer { lock = nil }
     let clock = ContinuousClock()
     let start = clock.now
