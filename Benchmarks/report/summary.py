@@ -7,7 +7,7 @@ from table import markdown
 
 MASKS = [1, 4]
 # Comparisons with SwiGLU: what a row is called, and where it is.
-COMPARISONS = {"26M": "compare-mini", "87M": "compare-paper-small/table"}
+COMPARISONS = {"26M": "compare-mini", "87M": "compare-paper-small/table", "115M": "compare-paper-small/equal"}
 
 
 def times(values):
@@ -77,12 +77,13 @@ def conditions(cpu, gpu, train, nano, peer, eager, dates):
         "h 2048, d 8192), one sequence of 1,024 tokens, or 64 at position 512; prompt: of 2,048 tokens.",
         f"Training: `paper-small`, {train['batch_size']} × {train['context']:,} tokens per step, on the GPU "
         "and `nano` on the CPU. Loss:",
-        f"nats per token, lower is better; `mini` on 26M tokens, {seeds} seeds, and `paper-small` on a billion, one.",
+        f"nats per token, lower is better; `mini` on 26M tokens, {seeds} seeds; `paper-small` on a billion, one; the",
+        f"same on 200M with d of SwiMGLU half again as large, {len(runs(COMPARISONS['115M'])['swiglu'])} seeds.",
         f"GPU: {gpu['device']}, PyTorch {gpu['peer']['torch']}, compiled with `torch.compile`, layer and generation",
         "of one sequence with its mode `max-autotune`; the paper's kernel is our reconstruction. "
         f"CPU: {cpu['device']},",
         f"{nano['threads']} threads; ggml's SwiGLU takes {peer['ratio']:.2f} times the time of ours. Training there is "
         f"compared with {eager['peer']}",
-        f"on {eager['peer_threads']} thread, the fastest of two versions and thread counts. Both sides of a ratio ran on one machine in turns,",
-        f"{dates[0]} to {dates[-1]}. [docs/RESULTS.md](docs/RESULTS.md) has the measurements behind this table and",
+        f"on {eager['peer_threads']} thread, the fastest of two versions and thread counts. Both sides of a ratio ran",
+        f"on one machine in turns, {dates[0]} to {dates[-1]}. [docs/RESULTS.md](docs/RESULTS.md) has the measurements behind this table and",
         "those in which SwiGLU is ahead, [Benchmarks/results](Benchmarks/results) all files."])

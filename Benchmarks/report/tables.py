@@ -274,4 +274,5 @@ TABLES = {
     "compare-nano": lambda: comparison("compare-nano", "byte"),
     "compare-mini": lambda: comparison("compare-mini", "token"),
     "compare-paper-small": lambda: comparison("compare-paper-small/table", "token"),
+    "compare-paper-small-equal": lambda: comparison("compare-paper-small/equal", "token"),
     "train-techdocs": lambda: comparison("train-techdocs", "token")}

@@ -56,9 +56,8 @@ struct RankLauncher {
     var ends: [Int32] = [0, 0]
     guard pipe(&ends) == 0 else { throw failure("a pipe", errno) }
     // Away from the numbers that they have in a rank.
-    let (pipe, socket) = (
-      fcntl(ends[0], F_DUPFD_CLOEXEC, 64), fcntl(meeting.descriptor, F_DUPFD_CLOEXEC, 64)
-    )
+    let pipe = try duplicate(ends[0])
+    let socket = try duplicate(meeting.descriptor)
     close(ends[0])
     _ = fcntl(ends[1], F_SETFD, FD_CLOEXEC)
     var running: [pid_t: Int] = [:]
@@ -75,6 +74,18 @@ struct RankLauncher {
     }
     close(pipe)
     return (running, meeting.port, socket)
+  }
+
+  private static func duplicate(_ descriptor: Int32) throws(CommunicationError) -> Int32 {
+    let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, max(pipeDescriptor, socketDescriptor) + 1)
+    guard copy >= 0 else {
+      // The least number is beyond the limit.
+      let code = errno == EINVAL ? EMFILE : errno
+      throw CommunicationError(
+        .launch, "another descriptor of a file failed: \(String(cString: strerror(code)))",
+        remedy: "raise the limit of open files (ulimit -n)")
+    }
+    return copy
   }
 
   private static func failure(_ what: String, _ code: Int32) -> CommunicationError {

@@ -116,6 +116,11 @@ struct TrainCommand: ParsableCommand {
       "\(configuration.summary); \(count(corpus.training.count)) training and "
         + "\(count(corpus.validation.count)) validation tokens"
         + (isPart ? ", of which the first \(count(training.evalTokens)) (--eval-tokens)" : ""))
+    if settings.warmupSteps >= settings.steps {
+      progress.note(
+        "\(count(settings.steps)) steps end within the warm-up of \(count(settings.warmupSteps)): the "
+          + "learning rate stays below --learning-rate")
+    }
     Interrupt.listen()
     let summary = try trainer.run(
       observe: { progress.show($0) }, isCancelled: { Interrupt.isRequested })

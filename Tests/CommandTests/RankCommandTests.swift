@@ -62,6 +62,10 @@ import Testing
       }
       let many = try mglu(arguments(text, folder + "/many", ["--ranks", "5"]))
       #expect(many.status != 0 && many.errors.contains("--gradient-accumulation 5"))
+      // As few files as leave no number for a rank's.
+      let few = try mglu(
+        arguments(text, folder + "/few", ["--steps", "1", "--ranks", "2"]), openFiles: 11)
+      #expect(few.status != 0 && few.errors.contains("ulimit -n"), "\(few.errors)")
     }
   }
 
@@ -107,6 +111,8 @@ import Testing
         all + ["--ranks", "3"], killOnce: { holds(run, "checkpoint-000003") }, with: SIGTERM)
       #expect(interrupted.status == 143, "\(interrupted.errors)")
       #expect(interrupted.errors.contains("go on with --resume"))
+      // The launcher answers at once, and for all.
+      #expect(interrupted.errors.components(separatedBy: "stopping: ").count == 2)
       #expect(try mglu(all + ["--ranks", "2", "--resume"]).status == 0)
       #expect(
         try mglu(arguments(text, folder + "/one", ["--steps", "40", "--save-every", "0"])).status

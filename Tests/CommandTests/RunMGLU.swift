@@ -15,17 +15,20 @@ struct CommandResult {
 }
 
 /// Runs the built `mglu`, or sends it a signal once something has happened. A limit on the size of
-/// files fails writes as a full disk does; what goes to `output`, a file, is not in the result; `input` is
+/// files fails writes as a full disk does, and there is one on open files; what goes to `output`, a file, is not in the result; `input` is
 /// a short text for standard input.
 func mglu(
   _ arguments: [String], killOnce hasHappened: (() -> Bool)? = nil, with signal: Int32 = SIGKILL,
-  fileBlocks: Int? = nil, output: String? = nil, input: String? = nil
+  fileBlocks: Int? = nil, openFiles: Int? = nil, output: String? = nil, input: String? = nil
 ) throws -> CommandResult {
   let process = Process()
   let program = productFolder.appendingPathComponent("mglu")
-  if let fileBlocks {
+  let limits = [
+    fileBlocks.map { "trap '' XFSZ; ulimit -f \($0); " }, openFiles.map { "ulimit -n \($0); " },
+  ].compactMap(\.self)
+  if !limits.isEmpty {
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    let script = "trap '' XFSZ; ulimit -f \(fileBlocks); exec \"$@\""
+    let script = limits.joined() + "exec \"$@\""
     process.arguments = ["-c", script, "sh", program.path] + arguments
   } else {
     process.executableURL = program

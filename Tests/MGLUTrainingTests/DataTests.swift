@@ -27,6 +27,7 @@ import Testing
     #expect(try bare.ids(0..<2, vocabularySize: 257) == [7, 256])
     let error = #expect(throws: DataError.self) { try wide.ids(0..<2, vocabularySize: 257) }
     #expect(error?.code == .tokenID && error?.remedy?.contains("tokenizer") == true)
+    #expect(error?.message.contains(".bin: token 0 has the id 65537") == true, "\(error)")
     let negative = try tokens(DataTests.shard([20_240_801, 7, 1], data: [255, 255, 255, 255]))
     #expect(throws: DataError.self) { try negative.ids(0..<1, vocabularySize: .max) }
   }
@@ -117,8 +118,13 @@ import Testing
   }
 
   @Test(arguments: [
-    ("a.jsonl", Array("{\"text\":\"a\"}\n{\"txt\":1}".utf8), DataProblem.malformed, "line 2"),
-    ("a.jsonl", Array("nonsense".utf8), .malformed, "line 1"),
+    (
+      "a.jsonl", Array("{\"text\":\"a\"}\n{\"txt\":1}".utf8), DataProblem.malformed,
+      "line 2: an object without"
+    ),
+    ("a.jsonl", Array("nonsense".utf8), .malformed, "line 1: not valid JSON"),
+    ("a.jsonl", Array("[1]".utf8), .malformed, "line 1: no object"),
+    ("a.jsonl", Array("{\"text\":null}".utf8), .malformed, "its \"text\" is no string"),
     ("a.txt", [0x61, 0xff], .malformed, "UTF-8"), ("a.txt", [], .empty, "no text"),
     ("a.jsonl", Array("\n\n".utf8), .empty, "no text"),
     ("a.json", Array(#"{"train": ["a"]}"#.utf8), .malformed, "a list of texts"),

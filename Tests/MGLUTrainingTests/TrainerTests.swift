@@ -237,20 +237,35 @@ import Testing
     }
   }
 
-  @Test func stepsThatAreNoneAreRefused() throws {
+  /// A checkpoint whose file tells of another step than its name is not the one to go on from.
+  @Test(arguments: [-1, 8, 13]) func stepsAreThoseOfTheCheckpoint(step: Int) throws {
     try withTemporaryFolder { folder in
       let first = try Self.trainer(in: folder)
       try first.prepareOutput(resume: false) { _ in }
       _ = try first.run()
       let path = ModelFolder.checkpoints(in: folder).last! + "/trainer_state.json"
       let text = String(decoding: try bytes(path), as: UTF8.self)
-      let damaged = text.replacing("\"step\" : 12", with: "\"step\" : -1")
+      let damaged = text.replacing("\"step\" : 12", with: "\"step\" : \(step)")
       #expect(damaged != text)
       try AtomicFile.write(Array(damaged.utf8), to: path)
-      let error = #expect(throws: TrainingError.self) {
-        try Self.trainer(in: folder).prepareOutput(resume: true) { _ in }
+      var (notices, resumed) = ([String](), 0)
+      try Self.trainer(in: folder).prepareOutput(resume: true) {
+        if case .notice(let text) = $0 { notices.append(text) }
+        if case .resumed(let found) = $0 { resumed = found }
       }
-      #expect(error?.code == .disagreement && error?.message.contains("step -1") == true)
+      #expect(
+        notices.count == 1 && notices[0].contains("step \(step), expected 12") && resumed == 8)
+    }
+  }
+
+  /// A run that nobody has prepared does not write over another.
+  @Test func runsPrepareTheirFolder() throws {
+    try withTemporaryFolder { folder in
+      _ = try Self.trainer(in: folder).run()
+      let model = try bytes(folder + "/model.safetensors")
+      let error = #expect(throws: TrainingError.self) { try Self.trainer(in: folder).run() }
+      #expect(error?.code == .outputExists)
+      #expect(try bytes(folder + "/model.safetensors") == model)
     }
   }
 
@@ -366,8 +381,8 @@ import Testing
       trainer.model.namedParameters.first { $0.name.hasSuffix("layers.1.mlp.up_proj.weight") })
     parameter.tensor.withMutableFloats { $0[3] = .nan }
     let error = #expect(throws: TrainingError.self) { try trainer.run() }
-    #expect(error?.code == .nonFinite)
-    #expect(error?.message.contains("step 1") == true)
+    // Not of the run's making: it began so.
+    #expect(error?.code == .setting)
     #expect(error?.message.contains(parameter.name) == true)
 
     // Finite weights whose products overflow.
@@ -376,6 +391,7 @@ import Testing
       for index in elements.indices { elements[index] = 3e38 }
     }
     let second = #expect(throws: TrainingError.self) { try diverging.run() }
+    #expect(second?.code == .nonFinite && second?.message.contains("step 1") == true)
     #expect(second?.message.contains("the feed-forward block of layer 1") == true)
   }
 

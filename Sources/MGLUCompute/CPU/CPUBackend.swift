@@ -109,11 +109,18 @@ public final class CPUBackend: InferenceBackend, TrainingBackend {
   }
 
   public var warnings: [String] {
-    missingBLAS.map {
-      [
-        "\($0.message): matrix products run on the slower built-in kernel; install OpenBLAS "
-          + "(apt-get install libopenblas0, brew install openblas) or set MGLU_BLAS to a library"
-      ]
-    } ?? []
+    var warnings: [String] = []
+    if let missingBLAS {
+      warnings.append(
+        "\(missingBLAS.message): matrix products run on the slower built-in kernel; install OpenBLAS "
+          + "(apt-get install libopenblas0, brew install openblas) or set MGLU_BLAS to a library")
+    }
+    // They wait for each other between parts of a step, and every wait may take a turn of the system.
+    if threadCount > 8 * Self.processorCount {
+      warnings.append(
+        "\(threadCount) threads on \(Self.processorCount) processors: far slower than as many as these"
+      )
+    }
+    return warnings
   }
 }

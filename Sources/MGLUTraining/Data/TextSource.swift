@@ -117,12 +117,21 @@ public enum TextSource {
     {
       number += 1
       if line.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) { continue }
-      guard var document = (try? TemplateValue(parsing: line)).flatMap(text) else {
+      let value = try? TemplateValue(parsing: line)
+      guard var document = value.flatMap(text) else {
         throw DataError(
-          .malformed, "\(file), line \(number): expected a JSON object with a \"text\"")
+          .malformed,
+          "\(file), line \(number): \(problem(of: value)), expected a JSON object with a \"text\"")
       }
       document.withUTF8(body)
     }
+  }
+
+  /// Why a line has no text.
+  private static func problem(of value: TemplateValue?) -> String {
+    guard let value else { return "not valid JSON" }
+    guard case .mapping(let members) = value else { return "no object" }
+    return members["text"] == nil ? "an object without a \"text\"" : "its \"text\" is no string"
   }
 
   /// The documents of a whole JSON document, if it has such.

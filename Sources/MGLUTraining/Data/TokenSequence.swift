@@ -23,6 +23,12 @@ public struct TokenSequence: Sendable {
       self.count = count
     }
 
+    /// Where an id is, for an error.
+    func place(of index: Int) -> String {
+      guard case .mapped(let file, _, _) = storage else { return "token \(index)" }
+      return "\(file.path): token \(index)"
+    }
+
     subscript(index: Int) -> Int32 {
       switch storage {
       case .memory(let ids): return ids[index]
@@ -80,10 +86,12 @@ public struct TokenSequence: Sendable {
     for position in part {
       let absolute = position + range.lowerBound
       while absolute >= starts[piece + 1] { piece += 1 }
-      let id = pieces[piece][absolute - starts[piece]]
+      let index = absolute - starts[piece]
+      let id = pieces[piece][index]
       guard id >= 0, Int(id) < vocabularySize else {
         throw DataError(
-          .tokenID, "token \(position) has the id \(id): expected 0 to \(vocabularySize - 1)",
+          .tokenID,
+          "\(pieces[piece].place(of: index)) has the id \(id): expected 0 to \(vocabularySize - 1)",
           remedy: "give the tokenizer that the data was encoded with")
       }
       result.append(id)

@@ -45,7 +45,11 @@ public struct Comparison {
     self.output = output
     self.tensorBoard = tensorBoard
     self.group = group
-    for run in plan.runs { try run.checkMemory(on: backend) }
+    // What is done elsewhere may be put together on a smaller machine.
+    for run in plan.runs
+    where Folder.kind(of: "\(output)/\(run.folderName)/\(RunResult.fileName)") == nil {
+      try run.checkMemory(on: backend)
+    }
     // The others find what rank 0 has written.
     if let group, !group.isLeader { _ = try group.any(false) }
     try ComparisonConditions(plan, corpus).establish(in: output)

@@ -163,6 +163,11 @@ struct RunFolder {
         throw CheckpointError(.corrupt, "\(checkpoint)/\(name) does not have its checksum")
       }
     }
+    let number = checkpoint.split(separator: "-").last.flatMap { Int($0) }
+    guard state.step == number else {
+      throw CheckpointError(
+        .corrupt, "\(checkpoint)/\(Self.stateName): step \(state.step), expected \(number ?? 0)")
+    }
     guard state.files[Self.optimizerName] != nil, state.files["model.safetensors"] != nil else {
       throw CheckpointError(.corrupt, "\(checkpoint)/\(Self.stateName) is not complete")
     }
@@ -192,11 +197,6 @@ struct RunFolder {
         "\(checkpoint) is of a run with other settings: "
           + differences.joined(separator: "; "),
         remedy: "resume with the settings it was started with, or train in another folder")
-    }
-    guard state.step >= 0 else {
-      throw TrainingError(
-        .disagreement, "\(checkpoint)/\(Self.stateName): step \(state.step): expected 0 or more",
-        remedy: "the file is damaged: remove the checkpoint, to resume from the one before")
     }
     guard state.step <= expected.configuration.steps else {
       throw TrainingError(

@@ -195,6 +195,13 @@ public final class Trainer {
     if let choices = found.state.choices { model.backend.tunedAlgorithms = choices }
     if let masks = found.masks { telemetry?.restore(masks) }
     observe(.resumed(step: step))
+    let before = found.state.configuration.steps
+    if before != configuration.steps, step < configuration.steps {
+      observe(
+        .notice(
+          "the learning rate follows \(configuration.steps) steps from here on, where it followed "
+            + "\(before)"))
+    }
   }
 
   private var state: RunFolder.State {
@@ -375,6 +382,12 @@ public final class Trainer {
       } else {
         "in the gradient of \(gradient ?? "the model")"
       }
+    if step == 0, let weight {
+      return TrainingError(
+        .setting,
+        "the model has numbers that are not finite: the first is in the weights of \(weight)",
+        remedy: "begin with another model")
+    }
     return TrainingError(
       .nonFinite,
       "step \(step + 1): the \(loss.isFinite ? "gradient" : "loss") is not finite: "
