@@ -16,7 +16,7 @@ enum Interrupt {
 
   private static let answers = Atomic(false)
   private static let answer: StaticString =
-    "\nstopping: ends what it is at, and saves; once more ends it at once\n"
+    "\nstopping after what is under way; once more stops at once\n"
 
   /// Whether the run was asked to stop.
   static var isRequested: Bool { request.load(ordering: .relaxed) != 0 }

@@ -112,7 +112,7 @@ import Testing
       #expect(interrupted.status == 143, "\(interrupted.errors)")
       #expect(interrupted.errors.contains("go on with --resume"))
       // The launcher answers at once, and for all.
-      #expect(interrupted.errors.components(separatedBy: "stopping: ").count == 2)
+      #expect(interrupted.errors.components(separatedBy: "stopping after").count == 2)
       #expect(try mglu(all + ["--ranks", "2", "--resume"]).status == 0)
       #expect(
         try mglu(arguments(text, folder + "/one", ["--steps", "40", "--save-every", "0"])).status

@@ -37,6 +37,22 @@
 
     static let four: Set = ["message", "type", "param", "code"]
 
+    /// A program that goes on without its server is ended by Ctrl-C as before.
+    @Test func signalsAreTheProgramsAgain() async {
+      await #expect(processExitsWith: .signal(SIGINT)) {
+        try await ServerTests.withServer { _, _ in }
+        kill(getpid(), SIGINT)
+        try await Task.sleep(for: .seconds(20))
+      }
+    }
+
+    @Test(arguments: [
+      ServerSettings(maxBytes: 0), ServerSettings(clientTimeout: .seconds(-1)),
+      ServerSettings(port: 70_000), ServerSettings(apiKey: ""),
+    ]) func settingsOutOfRangeAreRefused(settings: ServerSettings) {
+      #expect(throws: ServerError.self) { try settings.validate() }
+    }
+
     @Test func everyRouteResponds() async throws {
       try await Self.withServer { port, _ in
         for path in [

@@ -130,11 +130,7 @@ extension Tensor {
       guard values.count == elements.count else {
         fatalError("\(values.count) values for \(elements.count) elements")
       }
-      var index = 0
-      for value in values {
-        elements[index] = value
-        index += 1
-      }
+      elements.withUnsafeMutableBufferPointer { _ = $0.update(fromContentsOf: values) }
     }
   }
 

@@ -12,8 +12,8 @@ struct TrainingOptions: ParsableArguments {
   var minLearningRate: Double?
   @Option(help: "Steps over which the learning rate rises (default: 100, at most a tenth).")
   var warmupSteps: Int?
-  @Option(help: "Decoupled weight decay of everything but norms and biases.") var weightDecay:
-    Float = 0.1
+  @Option(help: "Decoupled decay of all weights but norms and biases.")
+  var weightDecay: Float = 0.1
   @Option(help: "Decay of AdamW's first moment.") var beta1: Float = 0.9
   @Option(help: "Decay of AdamW's second moment.") var beta2: Float = 0.99
   @Option(help: "Largest gradient norm; 0 for no clipping.") var clipNorm: Float = 1
