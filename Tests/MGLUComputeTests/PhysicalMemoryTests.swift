@@ -1,7 +1,41 @@
-import MGLUCompute
+import MGLUTestSupport
 import Testing
 
+@testable import MGLUCompute
+
 @Suite struct PhysicalMemoryTests {
+  /// The least of a group's limit and of those above it, as a container and a machine see them.
+  @Test(
+    arguments: [
+      (
+        "0::/a/b\n", ["a/b/memory.max": "max\n", "a/memory.max": "4096\n", "memory.max": "8192\n"],
+        4096
+      ),
+      ("0::/elsewhere\n", ["memory.max": "1000000\n"], 1_000_000),
+      ("0::/\n", ["memory.max": "max\n"], nil), ("", [:], nil), ("nonsense\n1:cpu:/\n", [:], nil),
+      (
+        "4:memory:/docker/x\n0::/\n",
+        [
+          "memory/docker/x/memory.limit_in_bytes": "77\n",
+          "memory/memory.limit_in_bytes": "9223372036854771712\n",
+        ], 77
+      ),
+      ("9:cpu,memory:/\n", ["memory/memory.limit_in_bytes": "12\n"], 12),
+    ] as [(String, [String: String], Int?)])
+  func limitsOfControlGroupsAreFound(
+    membership: String, files: [String: String], expected: Int?
+  ) throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write(Array(membership.utf8), to: folder + "/self")
+      for (name, text) in files {
+        try Folder.create(Folder.parent(of: "\(folder)/cgroup/\(name)"))
+        try AtomicFile.write(Array(text.utf8), to: "\(folder)/cgroup/\(name)")
+      }
+      let found = MemoryLimit.controlGroup(root: folder + "/cgroup", membership: folder + "/self")
+      #expect(found == expected)
+    }
+  }
+
   private static let gibibyte = 1 << 30
 
   /// A device's free memory is what counts where there is one, else the machine's.

@@ -6,23 +6,31 @@
   import Darwin
 #endif
 
-/// A file that appears whole or not at all: written under a temporary name, synced, then renamed.
+/// A file that appears whole or not at all: written without a name, or under a temporary one where the file
+/// system wants one, synced, then renamed.
 ///
-/// Whatever ends the process before ``commit()`` leaves the old content in place.
+/// Whatever ends the process before ``commit()`` leaves the old content in place, and on Linux nothing else.
 public struct AtomicFile: ~Copyable {
   private let path: String
   private let temporaryPath: String
   private let descriptor: Int32
   private var crc = CRC32C()
   private var isOpen = true
+  private let isNamed: Bool
   /// Bytes written so far.
   public private(set) var byteCount = 0
 
-  /// Opens a temporary file next to `path`.
+  /// Opens a temporary file in the folder of `path`.
   public init(path: String) throws(FileError) {
     self.path = path
     // Random, for containers that share a folder have equal process ids.
     temporaryPath = "\(path).\(UInt64.random(in: 0 ... .max)).tmp"
+    let unnamed = Self.unnamed(in: Folder.parent(of: path))
+    isNamed = unnamed < 0
+    guard isNamed else {
+      descriptor = unnamed
+      return
+    }
     descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FileError(.cannotWrite, path: path) }
   }
@@ -30,8 +38,30 @@ public struct AtomicFile: ~Copyable {
   deinit {
     if isOpen {
       close(descriptor)
-      unlink(temporaryPath)
+      if isNamed { unlink(temporaryPath) }
     }
+  }
+
+  /// A file of `folder` that no name leads to and that goes with the process, or -1 where there are none.
+  private static func unnamed(in folder: String) -> Int32 {
+    #if os(Linux)
+      // O_TMPFILE, a macro that Swift does not see. Without /proc the file could not be named later.
+      guard access("/proc/self/fd", X_OK) == 0 else { return -1 }
+      return open(folder, 0o20000000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC, 0o644)
+    #else
+      return -1
+    #endif
+  }
+
+  /// The file's temporary name, given to it now where it has none yet.
+  private func nameTemporarily() -> Bool {
+    #if os(Linux)
+      if !isNamed {
+        return linkat(
+          AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, temporaryPath, AT_SYMLINK_FOLLOW) == 0
+      }
+    #endif
+    return true
   }
 
   /// Whether a file of that name is what a process that was killed left of one of these.
@@ -76,7 +106,12 @@ public struct AtomicFile: ~Copyable {
   /// Syncs and renames: from here on the file is there, whatever happens.
   public consuming func commit() throws(FileError) {
     guard fsync(descriptor) == 0 else { throw FileError(.cannotWrite, path: path) }
-    guard rename(temporaryPath, path) == 0 else { throw FileError(.cannotWrite, path: path) }
+    guard nameTemporarily() else { throw FileError(.cannotWrite, path: path) }
+    guard rename(temporaryPath, path) == 0 else {
+      let error = FileError(.cannotWrite, path: path)
+      if !isNamed { unlink(temporaryPath) }
+      throw error
+    }
     isOpen = false
     close(descriptor)
     try Folder.sync(Folder.parent(of: path))

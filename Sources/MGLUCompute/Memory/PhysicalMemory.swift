@@ -17,8 +17,10 @@ public typealias MemoryError = Failure<MemoryProblem>
 
 /// The machine's memory: systems promise more than they have, and end who uses it.
 public enum PhysicalMemory {
-  /// The size in bytes.
-  public static let byteCount =
+  /// Bytes of the machine's memory that this process may have: less than all where its container or `ulimit -v`
+  /// has a limit.
+  public static let byteCount = min(machineByteCount, MemoryLimit.byteCount ?? .max)
+  private static let machineByteCount =
     Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
 
   /// Throws unless `bytes` bytes leave something for everything else.
@@ -28,7 +30,9 @@ public enum PhysicalMemory {
     guard bytes > 0.9 * Double(byteCount) else { return }
     throw MemoryError(
       .tooSmall,
-      "\(purpose) takes \(gibibytes(bytes)), this machine has \(gibibytes(Double(byteCount)))",
+      "\(purpose) takes \(gibibytes(bytes)), "
+        + (byteCount < machineByteCount ? "this process may have " : "this machine has ")
+        + gibibytes(Double(byteCount)),
       remedy: remedy)
   }
 
