@@ -29,6 +29,7 @@ import Testing
       #expect(token.id == Self.greedy(after: ids, by: model), "token \(count)")
       ids.append(token.id)
       count += 1
+      #expect(generator.finishReason == (count == 20 ? .length : nil))
     }
     #expect(count == 20)
   }
@@ -76,8 +77,10 @@ import Testing
     let ending = try LanguageModel(configuration, on: model.backend)
     let stopped = try TokenGenerator(
       InferenceModel(ending), tokenizer: .bytes, prompt: "a", maximumTokens: 4)
+    #expect(stopped.finishReason == nil)
     #expect(try stopped.next() == nil)
     #expect(try stopped.next() == nil)
+    #expect(stopped.finishReason == .stop)
   }
 
   @Test func impossibleRequestsAreRefused() throws {

@@ -61,6 +61,43 @@ import Testing
     #expect(energy() < before)
   }
 
+  /// The baselines of a masked layer: a step against the gradient of half the sum of squares makes that smaller.
+  @Test(arguments: [FeedForwardUnitKind.lu, .glu, .sharedGLU])
+  func baselinesHaveParametersOfTheirOwn(kind: FeedForwardUnitKind) throws {
+    let backend = try CPUBackend(threads: 1)
+    let (rows, h, d) = (4, 9, 11)
+    let layer = try UnmaskedUnit(
+      kind, hiddenSize: h, intermediateSize: d, seed: 1, on: backend)
+    #expect(layer.weight.shape == [(kind == .glu ? 2 : 1) * d, h])
+    if kind != .glu {
+      let masked = try MaskedGatedLinearUnit(
+        hiddenSize: h, intermediateSize: d, masks: 1, seed: 1, on: backend)
+      #expect(layer.weight.array == masked.weight.array)
+    }
+    let gradients = Gradients(of: layer, on: backend)
+    let (x, dX, saved, scratch) = backend.allocate { memory in
+      (
+        memory.tensor([rows, h]), memory.tensor([rows, h]),
+        FeedForwardActivations(layer.configuration, rows: rows, in: &memory),
+        StackScratch(layer.configuration, in: &memory)
+      )
+    }
+    x.assign((0..<x.count).map { Float($0 % 7) - 3 })
+    func energy() -> Float { layer(x, on: backend).array.reduce(0) { $0 + $1 * $1 } }
+    let before = energy()
+    layer.forward(x, saving: saved, scratch: scratch, on: backend)
+    layer.backward(
+      saved.output, x: x, saved: saved, xGradient: dX, gradients: gradients, scratch: scratch,
+      on: backend)
+    let weight = layer.weight
+    weight.assign(zip(weight.array, gradients[weight].array).map { $0 - 1e-3 * $1 })
+    #expect(energy() < before)
+    #expect(throws: ConfigurationError.self) {
+      try UnmaskedUnit(
+        .mglu(.init(count: 1)), hiddenSize: h, intermediateSize: d, on: backend)
+    }
+  }
+
   @Test(arguments: [(0, 8), (17, 8), (2, 0)])
   func whatCannotBeIsRefused(masks: Int, hiddenSize: Int) throws {
     let backend = try CPUBackend(threads: 1)

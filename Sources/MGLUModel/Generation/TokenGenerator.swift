@@ -13,6 +13,8 @@ public struct GeneratedToken: Sendable, Equatable {
 public final class TokenGenerator {
   /// Tokens of the prompt, as they were read.
   public let promptTokenCount: Int
+  /// Why the sequence has ended: an EOS token, or as many tokens as were asked for; `nil` while it goes on.
+  public private(set) var finishReason: FinishReason?
 
   private let session: InferenceSession
   private let sampling: SamplingParameters
@@ -21,7 +23,6 @@ public final class TokenGenerator {
   /// The tokens that the session's sequence has, or could begin anew with.
   private var history: [Int32]
   private var generated = 0
-  private var hasEnded = false
 
   /// Prepares to write at most `maximumTokens` tokens after `prompt`.
   ///
@@ -75,13 +76,17 @@ public final class TokenGenerator {
 
   /// The next token, or `nil` at the end of the sequence or after `maximumTokens` tokens.
   public func next() throws(GenerationError) -> GeneratedToken? {
-    guard !hasEnded, generated < maxTokens else { return nil }
+    guard generated < maxTokens else {
+      finishReason = finishReason ?? .length
+      return nil
+    }
+    guard finishReason == nil else { return nil }
     var output: SequenceOutput?
     while output == nil { output = try session.next().first }
     guard let output, let id = output.token else { throw output?.failure ?? .notFinite }
     generated += 1
     if output.finishReason == .stop {
-      hasEnded = true
+      finishReason = .stop
       let rest = detokenizer.finish()
       return rest.isEmpty ? nil : GeneratedToken(id: id, text: rest)
     }
@@ -91,6 +96,7 @@ public final class TokenGenerator {
     history.append(id)
     let characters = detokenizer.append(id)
     if generated == maxTokens {
+      finishReason = .length
       return GeneratedToken(id: id, text: characters + detokenizer.finish())
     }
     // The context is full.
