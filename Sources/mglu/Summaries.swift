@@ -48,3 +48,14 @@ extension ModelConfiguration {
       + "d \(feedForward.intermediateSize), \(NumberFormat.grouped(weightCount)) parameters"
   }
 }
+
+extension Corpus {
+  /// What is read of a folder that has token shards and files of text, where it has both.
+  static func mixedNote(_ data: String, isPacked: Bool = false) throws(DataError) -> String? {
+    guard let found = try mixedFiles(in: data) else { return nil }
+    let shards = "token shards (\(found.shards))", texts = "files of text (\(found.texts))"
+    return isPacked
+      ? "\(data): packing its \(texts), not its \(shards)"
+      : "\(data): reading its \(shards), not its \(texts)"
+  }
+}

@@ -121,6 +121,7 @@ struct TrainCommand: ParsableCommand {
         "\(count(settings.steps)) steps end within the warm-up of \(count(settings.warmupSteps)): the "
           + "learning rate stays below --learning-rate")
     }
+    if let note = try Corpus.mixedNote(data) { progress.note(note) }
     Interrupt.listen()
     let summary = try trainer.run(
       observe: { progress.show($0) }, isCancelled: { Interrupt.isRequested })

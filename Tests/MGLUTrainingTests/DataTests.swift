@@ -70,6 +70,12 @@ import Testing
       #expect(try corpus.training.ids(0..<5, vocabularySize: 257) == [1, 2, 3, 4, 5])
       #expect(try corpus.training[1..<4].ids(0..<3, vocabularySize: 257) == [2, 3, 4])
       #expect(try corpus.validation.ids(0..<1, vocabularySize: 257) == [9])
+      #expect(try Corpus.mixedFiles(in: folder) == nil)
+      // Text beside them is no data, and a program can say so.
+      try AtomicFile.write(Array("text".utf8), to: folder + "/a.txt")
+      #expect(try Corpus(contentsOf: folder, tokenizer: .bytes).training.count == 5)
+      let mixed = try #require(try Corpus.mixedFiles(in: folder))
+      #expect(mixed.shards == 3 && mixed.texts == 1)
     }
   }
 

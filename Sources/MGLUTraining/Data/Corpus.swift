@@ -70,6 +70,16 @@ public struct Corpus: Sendable {
     return shards.isEmpty ? try TextSource.files(at: path) : shards
   }
 
+  /// How many files of text a folder has beside token shards: of such a folder either is read, shards as
+  /// data and text to be encoded.
+  public static func mixedFiles(
+    in folder: String
+  ) throws(DataError) -> (shards: Int, texts: Int)? {
+    guard Folder.kind(of: folder) == .folder else { return nil }
+    let counts = (try shards(at: folder).count, try TextSource.filesBelow(folder).count)
+    return counts.0 > 0 && counts.1 > 0 ? counts : nil
+  }
+
   /// The token ids of the text at `path`, documents separated by the end of text.
   public static func encode(
     textAt path: String, tokenizer: Tokenizer

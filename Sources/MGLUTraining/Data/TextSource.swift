@@ -56,7 +56,7 @@ public enum TextSource {
     }
   }
 
-  private static func filesBelow(_ folder: String) throws(DataError) -> [String] {
+  static func filesBelow(_ folder: String) throws(DataError) -> [String] {
     let names: [String]
     do { names = try Folder.names(in: folder) } catch { throw DataError(reading: error) }
     var result: [String] = []
