@@ -1,7 +1,6 @@
+import MGLUCompute
 import MGLUTestSupport
 import Testing
-
-@testable import MGLUCompute
 
 @Suite struct PhysicalMemoryTests {
   /// The least of a group's limit and of those above it, as a container and a machine see them.

@@ -9,7 +9,7 @@
 /// A file that appears whole or not at all: written without a name, or under a temporary one where the file
 /// system wants one, synced, then renamed.
 ///
-/// Whatever ends the process before ``commit()`` leaves the old content in place, and on Linux nothing else.
+/// Whatever ends the process before ``commit()`` leaves the old content in place, and without a name nothing else.
 public struct AtomicFile: ~Copyable {
   private let path: String
   private let temporaryPath: String
@@ -45,8 +45,13 @@ public struct AtomicFile: ~Copyable {
   /// A file of `folder` that no name leads to and that goes with the process, or -1 where there are none.
   private static func unnamed(in folder: String) -> Int32 {
     #if os(Linux)
-      // O_TMPFILE, a macro that Swift does not see. Without /proc the file could not be named later.
-      guard access("/proc/self/fd", X_OK) == 0 else { return -1 }
+      // Only where it is known that they can be named later, which takes /proc: ext4, XFS, Btrfs and tmpfs.
+      let known = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994]
+      var system = statfs()
+      guard statfs(folder, &system) == 0, known.contains(Int(system.f_type)),
+        access("/proc/self/fd", X_OK) == 0
+      else { return -1 }
+      // O_TMPFILE, a macro that Swift does not see.
       return open(folder, 0o20000000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC, 0o644)
     #else
       return -1

@@ -7,9 +7,9 @@
 #endif
 
 /// What the system lets a process have of the machine's memory: a container's limit, or `ulimit -v`.
-enum MemoryLimit {
+package enum MemoryLimit {
   /// The least limit in bytes, or `nil` where there is none.
-  static let byteCount = [controlGroup(), addressSpace].compactMap(\.self).min()
+  package static let byteCount = [controlGroup(), addressSpace].compactMap(\.self).min()
 
   /// The address space (RLIMIT_AS).
   private static var addressSpace: Int? {
@@ -28,7 +28,7 @@ enum MemoryLimit {
   ///   - root: Where control groups are mounted.
   ///   - membership: The file that names the process's groups, a line each: `0::/a/b` of version 2,
   ///     `4:memory:/a/b` of version 1.
-  static func controlGroup(
+  package static func controlGroup(
     root: String = "/sys/fs/cgroup", membership: String = "/proc/self/cgroup"
   ) -> Int? {
     var limits: [Int] = []
