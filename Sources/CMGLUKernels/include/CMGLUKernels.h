@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "cmglu_cuda.h"
+#include "cmglu_files.h"
 #include "cmglu_mapping.h"
 #include "cmglu_numbers.h"
 #include "cmglu_tensor_maps.h"

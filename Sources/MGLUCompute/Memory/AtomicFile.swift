@@ -1,3 +1,5 @@
+import CMGLUKernels
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -25,7 +27,7 @@ public struct AtomicFile: ~Copyable {
     self.path = path
     // Random, for containers that share a folder have equal process ids.
     temporaryPath = "\(path).\(UInt64.random(in: 0 ... .max)).tmp"
-    let unnamed = Self.unnamed(in: Folder.parent(of: path))
+    let unnamed = cmglu_unnamed_file(Folder.parent(of: path))
     isNamed = unnamed < 0
     guard isNamed else {
       descriptor = unnamed
@@ -40,33 +42,6 @@ public struct AtomicFile: ~Copyable {
       close(descriptor)
       if isNamed { unlink(temporaryPath) }
     }
-  }
-
-  /// A file of `folder` that no name leads to and that goes with the process, or -1 where there are none.
-  private static func unnamed(in folder: String) -> Int32 {
-    #if os(Linux)
-      // Only where it is known that they can be named later, which takes /proc: ext4, XFS, Btrfs and tmpfs.
-      let known = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994]
-      var system = statfs()
-      guard statfs(folder, &system) == 0, known.contains(Int(system.f_type)),
-        access("/proc/self/fd", X_OK) == 0
-      else { return -1 }
-      // O_TMPFILE, a macro that Swift does not see.
-      return open(folder, 0o20000000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC, 0o644)
-    #else
-      return -1
-    #endif
-  }
-
-  /// The file's temporary name, given to it now where it has none yet.
-  private func nameTemporarily() -> Bool {
-    #if os(Linux)
-      if !isNamed {
-        return linkat(
-          AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, temporaryPath, AT_SYMLINK_FOLLOW) == 0
-      }
-    #endif
-    return true
   }
 
   /// Whether a file of that name is what a process that was killed left of one of these.
@@ -111,7 +86,9 @@ public struct AtomicFile: ~Copyable {
   /// Syncs and renames: from here on the file is there, whatever happens.
   public consuming func commit() throws(FileError) {
     guard fsync(descriptor) == 0 else { throw FileError(.cannotWrite, path: path) }
-    guard nameTemporarily() else { throw FileError(.cannotWrite, path: path) }
+    guard isNamed || cmglu_name_file(descriptor, temporaryPath) else {
+      throw FileError(.cannotWrite, path: path)
+    }
     guard rename(temporaryPath, path) == 0 else {
       let error = FileError(.cannotWrite, path: path)
       if !isNamed { unlink(temporaryPath) }
