@@ -1,5 +1,6 @@
 """The table of README.md: what SwiMGLU gains with one mask and with four, and what it costs."""
 import statistics
+import textwrap
 
 from report.source import (
     LARGE, SPACE, difference, losses, result, row, runs, shape, unit, written)
@@ -71,19 +72,22 @@ def lines():
 def conditions(cpu, gpu, train, nano, peer, eager, dates):
     """Under which conditions the numbers were measured."""
     seeds = len(runs(COMPARISONS["26M"])["swiglu"])
-    return "\n".join([
-        f"Layer: d × h = {shape(LARGE)}, batch 1, weights not in a cache. Generation: `paper-large` "
-        "(16 layers,",
-        "h 2048, d 8192), one sequence of 1,024 tokens, or 64 at position 512; prompt: of 2,048 tokens.",
-        f"Training: `paper-small`, {train['batch_size']} × {train['context']:,} tokens per step, on the GPU "
-        "and `nano` on the CPU. Loss:",
-        f"nats per token, lower is better; `mini` on 26M tokens, {seeds} seeds; `paper-small` on a billion, one; the",
-        f"same on 200M with d of SwiMGLU half again as large, {len(runs(COMPARISONS['115M'])['swiglu'])} seeds.",
-        f"GPU: {gpu['device']}, PyTorch {gpu['peer']['torch']}, compiled with `torch.compile`, layer and generation",
-        "of one sequence with its mode `max-autotune`; the paper's kernel is our reconstruction. "
-        f"CPU: {cpu['device']},",
-        f"{nano['threads']} threads; ggml's SwiGLU takes {peer['ratio']:.2f} times the time of ours. Training there is "
-        f"compared with {eager['peer']}",
-        f"on {eager['peer_threads']} thread, the fastest of two versions and thread counts. Both sides of a ratio ran",
-        f"on one machine in turns, {dates[0]} to {dates[-1]}. [docs/RESULTS.md](docs/RESULTS.md) has the measurements behind this table and",
-        "those in which SwiGLU is ahead, [Benchmarks/results](Benchmarks/results) all files."])
+    wide = len(runs(COMPARISONS["115M"])["swiglu"])
+    sentences = [
+        f"Layer: d × h = {shape(LARGE)}, batch 1, weights not in a cache.",
+        "Generation: `paper-large` (16 layers, h 2048, d 8192), one sequence of 1,024 tokens, or 64 at position 512; "
+        "prompt: of 2,048 tokens.",
+        f"Training: `paper-small`, {train['batch_size']} × {train['context']:,} tokens per step, on the GPU and `nano` "
+        "on the CPU.",
+        f"Loss: nats per token, lower is better; `mini` on 26M tokens, {seeds} seeds; `paper-small` on a billion, one; "
+        f"the same on 200M with d of SwiMGLU half again as large, {wide} seeds.",
+        f"GPU: {gpu['device']}, PyTorch {gpu['peer']['torch']}, compiled with `torch.compile`, layer and generation of "
+        "one sequence with its mode `max-autotune`; the paper's kernel is our reconstruction.",
+        f"CPU: {cpu['device']}, {nano['threads']} threads; ggml's SwiGLU takes {peer['ratio']:.2f} times the time of "
+        "ours.",
+        f"Training there is compared with {eager['peer']} on {eager['peer_threads']} thread, the fastest of two "
+        "versions and thread counts.",
+        f"Both sides of a ratio ran on one machine in turns, {dates[0]} to {dates[-1]}.",
+        "[docs/RESULTS.md](docs/RESULTS.md) has the measurements behind this table and those in which SwiGLU is ahead,",
+        "[Benchmarks/results](Benchmarks/results) all files."]
+    return "\n".join(textwrap.wrap(" ".join(sentences), 105, break_long_words=False, break_on_hyphens=False))
