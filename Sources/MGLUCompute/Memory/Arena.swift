@@ -15,8 +15,8 @@ public final class Arena: @unchecked Sendable {
   let hostAddress: UnsafeMutableRawPointer?
   /// The offset that the first byte of the memory has: 0 but for a window.
   let origin: Int
-  /// The offset of the first byte that tensors may have: 0 but for a window.
-  let firstByte: Int
+  /// Whether it is none yet: what is laid out in it is only measured.
+  let isPlan: Bool
 
   /// An arena over the whole of `memory`.
   public init(_ memory: any DeviceMemory) {
@@ -24,7 +24,16 @@ public final class Arena: @unchecked Sendable {
     byteCount = memory.byteCount
     hostAddress = memory.hostAddress
     origin = 0
-    firstByte = 0
+    isPlan = false
+  }
+
+  /// What stands for an arena while a layout is measured.
+  init(plan memory: any DeviceMemory) {
+    self.memory = memory
+    byteCount = 0
+    hostAddress = memory.hostAddress
+    origin = 0
+    isPlan = true
   }
 
   /// The memory of `arena` from `offset` on in the place of some bytes of a larger arena: tensors have the
@@ -34,7 +43,7 @@ public final class Arena: @unchecked Sendable {
     byteCount = bytes.upperBound
     hostAddress = arena.hostAddress
     origin = bytes.lowerBound - offset
-    firstByte = bytes.lowerBound
+    isPlan = arena.isPlan
   }
 
   /// Whether this machine can read the bytes; else only a device can.

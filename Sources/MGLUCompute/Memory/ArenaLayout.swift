@@ -9,20 +9,23 @@ public struct ArenaLayout {
   public private(set) var byteCount = 0
   private let arena: Arena
 
-  private static let empty = Arena(byteCount: 0)
+  private static let plan = Arena(plan: HostMemory(byteCount: 0))
 
   /// A layout over `arena`, or one that only measures.
-  public init(over arena: Arena? = nil) { self.arena = arena ?? Self.empty }
+  public init(over arena: Arena? = nil) { self.arena = arena ?? Self.plan }
 
   /// The next tensor, aligned to a cache line.
   ///
   /// In a measuring pass the result describes memory that does not exist: its shape may be used,
   /// its elements may not.
   ///
-  /// - Precondition: no size is negative, and the bytes can be counted.
+  /// - Precondition: no size is negative, the bytes can be counted, and an arena that is given holds them.
   public mutating func tensor(_ shape: [Int], _ dataType: DataType = .float32) -> Tensor {
     precondition(shape.allSatisfy { $0 >= 0 }, "a tensor of \(shape)")
     let tensor = Tensor(arena: arena, byteOffset: byteCount, shape: shape, dataType: dataType)
+    precondition(
+      arena.isPlan || byteCount + tensor.byteCount <= arena.byteCount,
+      "a tensor of \(shape) at byte \(byteCount) lies outside an arena of \(arena.byteCount) bytes")
     let aligned = tensor.byteCount + HostBuffer.alignment - 1
     byteCount += aligned / HostBuffer.alignment * HostBuffer.alignment
     return tensor
