@@ -21,7 +21,8 @@ enum RankProcess {
     _ launch: RankLaunch, listener: Int32? = RankLauncher.inherited.socket, isSilent: Bool = false
   ) throws(CommunicationError) -> RankGroup {
     try RankGroup.join(
-      launch, listener: listener, launcher: RankLauncher.inherited.pipe
+      launch, listener: listener, launcher: RankLauncher.inherited.pipe,
+      onWait: isSilent ? nil : { Output.note("\($0) ...") }
     ) { failure in
       if !isSilent { Output.note("Error: rank \(launch.rank): \(failure)") }
       // The rest of the process may wait for the lost rank, on a GPU too.

@@ -156,6 +156,23 @@ import Testing
     #expect(error?.message.contains("ranks 1, 2 of 3") == true, "\(error?.message ?? "")")
   }
 
+  /// Where the meeting point is open, and nobody answers.
+  @Test(arguments: [
+    (0, "rank 0 waits at PLACE for ranks 1, 2 of 3"),
+    (2, "rank 2 has reached rank 0 at PLACE and waits for the others"),
+  ]) func aRankThatWaitsForLongSaysForWhom(rank: Int, text: String) throws {
+    let point = try RankMeetingPoint()
+    var said: [String] = []
+    #expect(throws: CommunicationError.self) {
+      try RankGroup.join(
+        RankLaunch(rank: rank, size: 3, localRank: rank, address: "127.0.0.1", port: point.port),
+        patience: RankPatience(
+          meeting: .milliseconds(300), silence: .seconds(1), notice: .milliseconds(50)),
+        listener: rank == 0 ? dup(point.descriptor) : nil, onWait: { said.append($0) })
+    }
+    #expect(said == [text.replacing("PLACE", with: "127.0.0.1:\(point.port)")])
+  }
+
   @Test func strangersAreSentAway() throws {
     let point = try RankMeetingPoint()
     let (port, listener) = (point.port, dup(point.descriptor))

@@ -12,6 +12,8 @@ public struct RankPatience: Sendable {
   public var meeting: Duration
   /// For a sign of life, after which a rank counts as lost.
   public var silence: Duration
+  /// Until a rank that waits for others to come says so.
+  public var notice: Duration
 
   /// Two minutes to meet, and 30 s of silence; `MGLU_RANK_TIMEOUT` is the seconds of both.
   public static var standard: RankPatience {
@@ -27,9 +29,11 @@ public struct RankPatience: Sendable {
   /// - Parameters:
   ///   - meeting: How long all have to come to the meeting point.
   ///   - silence: After which a rank counts as lost.
-  public init(meeting: Duration, silence: Duration) {
+  ///   - notice: After which a rank that waits for others to come says so.
+  public init(meeting: Duration, silence: Duration, notice: Duration = .seconds(5)) {
     self.meeting = meeting
     self.silence = silence
+    self.notice = notice
   }
 }
 
@@ -50,15 +54,20 @@ extension RankGroup {
   ///   - listener: A descriptor that listens at the meeting point already, on rank 0.
   ///   - launcher: The end of a pipe whose other end the process has that started the ranks: when it
   ///     ends, so do they.
+  ///   - onWait: Called once with a sentence that says for whom this rank waits, where that takes longer
+  ///     than `patience.notice`.
   ///   - onFailure: Called once, on another thread, when a rank is lost. Without it the next call of
   ///     the group throws.
   /// - Throws: ``CommunicationProblem/rendezvous`` with the ranks that did not come.
   public static func join(
     _ launch: RankLaunch, patience: RankPatience = .standard, listener: Int32? = nil,
-    launcher: Int32? = nil, onFailure: (@Sendable (CommunicationError) -> Void)? = nil
+    launcher: Int32? = nil, onWait: ((String) -> Void)? = nil,
+    onFailure: (@Sendable (CommunicationError) -> Void)? = nil
   ) throws(CommunicationError) -> RankGroup {
-    let deadline = ContinuousClock.now + patience.meeting
-    let meeting = Meeting(launch: launch, deadline: deadline)
+    let start = ContinuousClock.now
+    let meeting = Meeting(
+      launch: launch, deadline: start + patience.meeting,
+      notice: Notice(time: start + patience.notice, say: onWait))
     let met = launch.rank == 0 ? try meeting.lead(listener) : try meeting.follow()
     let monitor = RankMonitor(
       rank: launch.rank, names: met.names,
@@ -79,9 +88,27 @@ extension RankGroup {
     var life: [Int: Socket] = [:]
   }
 
+  /// Says once that a rank waits, when it has waited for long.
+  private final class Notice {
+    private let time: ContinuousClock.Instant
+    private var say: ((String) -> Void)?
+
+    init(time: ContinuousClock.Instant, say: ((String) -> Void)?) {
+      self.time = time
+      self.say = say
+    }
+
+    func consider(_ text: @autoclosure () -> String) {
+      guard let say, ContinuousClock.now > time else { return }
+      self.say = nil
+      say(text())
+    }
+  }
+
   private struct Meeting {
     let launch: RankLaunch
     let deadline: ContinuousClock.Instant
+    let notice: Notice
 
     var isLate: Bool { ContinuousClock.now > deadline }
     private var place: String { "\(launch.address):\(launch.port)" }
@@ -108,6 +135,7 @@ extension RankGroup {
       met.names[0] = ownName
       while met.messages.count + met.life.count < 2 * (launch.size - 1) {
         if isLate { throw absence(met) }
+        notice.consider("rank 0 waits at \(place) for \(absent(met))")
         guard Socket.wait([(socket, POLLIN)], milliseconds: 50)[0], let other = socket.accepted()
         else { continue }
         try greet(other, &met)
@@ -125,13 +153,16 @@ extension RankGroup {
       return try Socket.listening(on: "0.0.0.0", port: launch.port).get()
     }
 
-    private func absence(_ met: Met) -> CommunicationError {
+    private func absent(_ met: Met) -> String {
       let absent = (1..<launch.size).filter { met.messages[$0] == nil || met.life[$0] == nil }
       let numbers = absent.prefix(16).map(String.init).joined(separator: ", ")
-      return CommunicationError(
-        .rendezvous,
-        "\(absent.count == 1 ? "rank" : "ranks") \(numbers)\(absent.count > 16 ? ", ..." : "") of "
-          + "\(launch.size) did not come to \(place)",
+      return "\(absent.count == 1 ? "rank" : "ranks") \(numbers)\(absent.count > 16 ? ", ..." : "") "
+        + "of \(launch.size)"
+    }
+
+    private func absence(_ met: Met) -> CommunicationError {
+      CommunicationError(
+        .rendezvous, "\(absent(met)) did not come to \(place)",
         remedy: "see what they report; without them, unset the launcher's variables")
     }
 
@@ -181,7 +212,10 @@ extension RankGroup {
         guard write(hello, to: socket) else { throw silence }
         sockets.append(socket)
       }
-      guard let answer = read(from: sockets[0], within: deadline - .now) else { throw silence }
+      let answer = read(from: sockets[0], within: deadline - .now) {
+        notice.consider("rank \(launch.rank) has reached rank 0 at \(place) and waits for the others")
+      }
+      guard let answer else { throw silence }
       let lines = String(decoding: answer, as: UTF8.self)
         .split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
       guard lines.count == 2 * launch.size else { throw silence }
@@ -204,6 +238,7 @@ extension RankGroup {
         {
           return socket
         }
+        notice.consider("rank \(launch.rank) waits for rank 0 at \(place)")
         usleep(50_000)
       }
       throw CommunicationError(
@@ -216,12 +251,17 @@ extension RankGroup {
       return message.withUnsafeBytes { socket.writeAll($0) { isLate } }
     }
 
-    private func read(from socket: Socket, within time: Duration) -> [UInt8]? {
+    private func read(
+      from socket: Socket, within time: Duration, _ waiting: () -> Void = {}
+    ) -> [UInt8]? {
       let end = ContinuousClock.now + time
       func bytes(_ count: Int) -> [UInt8]? {
         var bytes = [UInt8](repeating: 0, count: count)
         let isWhole = bytes.withUnsafeMutableBytes { buffer in
-          socket.readAll(buffer) { ContinuousClock.now > end }
+          socket.readAll(buffer) {
+            waiting()
+            return ContinuousClock.now > end
+          }
         }
         return isWhole ? bytes : nil
       }
