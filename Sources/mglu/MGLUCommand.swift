@@ -27,6 +27,10 @@ struct MGLUCommand: AsyncParsableCommand {
         } else {
           try command.run()
         }
+      } catch let error as ValidationError {
+        // The parser knows no longer which command this is, and would show the usage of the root.
+        Output.note("Error: \(error.message)")
+        exit(withError: ExitCode.validationFailure)
       } catch {
         throw Remedies.inFlags(error, of: command)
       }

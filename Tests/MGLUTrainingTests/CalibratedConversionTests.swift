@@ -89,6 +89,9 @@ import Testing
       for (a, b) in zip(whole.namedParameters, result.namedParameters) {
         #expect(a.tensor.array == b.tensor.array)
       }
+      // One at a time keeps layers there.
+      let error = #expect(throws: FileError.self) { try conversion() }
+      #expect(error?.code == .inUse)
       var other = settings
       other.seed = 2
       #expect(throws: ConversionError.self) {

@@ -1,8 +1,9 @@
 import MGLUModel
 
 /// The finished layers of a conversion in a folder, `layer-0.safetensors` and its like, so that one
-/// that was interrupted goes on: each file whole or not at all, and `conversion.json` says of what.
-struct ConversionProgress {
+/// that was interrupted goes on: each file whole or not at all, and `conversion.json` says of what. One
+/// process at a time has the folder.
+final class ConversionProgress {
   /// What two conversions must agree in for one to go on with the layers of the other.
   struct Identity: Codable, Equatable {
     let settings: CalibrationSettings
@@ -14,6 +15,7 @@ struct ConversionProgress {
 
   let folder: String
   private let configuration: FeedForwardConfiguration
+  private let lock: FolderLock
 
   /// Takes up what `folder` keeps of the conversion `identity`, or begins there.
   init(
@@ -22,17 +24,16 @@ struct ConversionProgress {
     self.folder = folder
     self.configuration = configuration
     let path = folder + "/conversion.json"
-    if let found = try ExperimentFile.read(Identity.self, from: path) {
-      guard found == identity else {
-        throw ConversionError(
-          .otherConversion,
-          "\(folder) keeps the layers of a conversion of another model, text, device or settings",
-          remedy: "repeat that conversion, or remove the folder")
-      }
-    } else {
-      try Folder.create(folder)
-      try ExperimentFile.write(identity, to: path)
+    let found = try ExperimentFile.read(Identity.self, from: path)
+    guard found == nil || found == identity else {
+      throw ConversionError(
+        .otherConversion,
+        "\(folder) keeps the layers of a conversion of another model, text, device or settings",
+        remedy: "repeat that conversion, or remove the folder")
     }
+    try Folder.create(folder)
+    lock = try FolderLock(folder)
+    if found == nil { try ExperimentFile.write(identity, to: path) }
   }
 
   private func path(_ layer: Int) -> String { "\(folder)/layer-\(layer).safetensors" }
