@@ -72,7 +72,7 @@ struct CompareCommand: ParsableCommand {
           + "\(NumberFormat.grouped(corpus.training.count)) training and "
           + "\(NumberFormat.grouped(corpus.validation.count)) validation tokens")
     }
-    if isLeader, let note = try Corpus.mixedNote(data) { progress.note(note) }
+    if isLeader, let note = try Corpus.noteOfFilesLeftOut(data) { progress.note(note) }
     Interrupt.listen()
     let results = try comparison.run(
       observe: { progress.show($0) }, isCancelled: { Interrupt.isRequested })

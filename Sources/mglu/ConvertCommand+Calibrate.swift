@@ -28,7 +28,7 @@ extension ConvertCommand {
       keepingLayersIn: output + "/conversion")
 
     var progress = ConversionProgressLine(layers: configuration.layers, steps: settings.tuneSteps)
-    progress.note("\(backend.summary)")
+    progress.note("\(backend.summary); the loss of the original comes first")
     let before = try loss(original, tokenizer, corpus, settings)
     progress.note(
       "\(configuration.summary); \(NumberFormat.grouped(calibrationText.count)) calibration "
@@ -44,7 +44,7 @@ extension ConvertCommand {
     }
     let after = try loss(converted, tokenizer, corpus, settings)
     let result = try write(converted)
-    try ModelFolder.copyTextFiles(from: folder, to: output)
+    try TextFiles(ofModel: folder).write(to: output)
     try conversion.removeProgress()
     let document = CalibrationDocument(
       output: output, parameters: result.weightCount, masks: masks,

@@ -39,16 +39,17 @@ struct ConvertCommand: ParsableCommand {
       reads it; mglu generate maps it and reads it where it lies.
 
       gguf: the equal Llama with tokenizer and chat template in one file, for llama.cpp: SiLU only, \
-      and tokenizers that llama.cpp has a name for. Weights are f32, f16, bf16 or q8_0.
+      and tokenizers that llama.cpp has a name for. Its names of weights, f32, f16, bf16 and q8_0, are \
+      taken too.
       """)
 
   @OptionGroup var model: ModelOptions
   @Option(help: "Format.") var to: Format
-  @Option(help: "Matrices of llama and mglu: fp32, fp16 or bf16 (default: fp32).")
+  @Option(help: "Matrices of llama and mglu, never int8 (default: fp32).")
   var dtype: WeightType?
   @Option(help: "Masks of the MGLU that --to mglu makes of a GLU, 1 to 16.") var masks: Int?
   @OptionGroup(title: "Calibration") var calibration: CalibrationOptions
-  @Option(help: "Weights of mglu-inference (default: bf16) and gguf (default: f16).")
+  @Option(help: "Weights of mglu-inference (default: bf16) and gguf (default: fp16).")
   var weights: WeightType?
   @Option(
     help: "Folder to write, without a model in it yet; a new file for gguf.",
@@ -97,7 +98,7 @@ struct ConvertCommand: ParsableCommand {
         try ModelFolder.exportGGUF(
           folder, weights: weights ?? .float16, to: output, on: backend)
       }
-    if to != .gguf { try ModelFolder.copyTextFiles(from: folder, to: output) }
+    if to != .gguf { try TextFiles(ofModel: folder).write(to: output) }
     if to == .llama, configuration.feedForward.activation != .silu {
       Output.note(
         "hidden_act is \(configuration.feedForward.activation.rawValue): llama.cpp takes SiLU "

@@ -32,7 +32,7 @@ struct DataCommand: ParsableCommand {
       }
       let tokenizer = try Tokenizer.named(tokenizer)
       let ids = try Corpus.encode(textAt: data, tokenizer: tokenizer)
-      if let note = try Corpus.mixedNote(data, isPacked: true) { Output.note(note) }
+      if let note = try Corpus.noteOfFilesLeftOut(data, isPacked: true) { Output.note(note) }
       try Folder.create(Folder.parent(of: output))
       try TokenShard.write(ids, vocabularySize: tokenizer.vocabularySize, to: output)
       if json {

@@ -49,7 +49,7 @@ struct EvaluateCommand: ParsableCommand {
       throw TrainingError(.setting, "context \(length): expected 1 to \(longest), the model's")
     }
     let tokens = try Corpus.tokens(at: data, tokenizer: tokenizer)
-    if isLeader, let note = try Corpus.mixedNote(data) { Output.note(note) }
+    if isLeader, let note = try Corpus.noteOfFilesLeftOut(data) { Output.note(note) }
     Interrupt.listen()
     let evaluator = try evaluator(of: model, tokenizer, length: length, tokens: tokens.count, group)
     guard let result = try evaluator.evaluate(tokens, isCancelled: { Interrupt.isRequested })

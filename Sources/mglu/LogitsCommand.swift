@@ -50,6 +50,7 @@ struct LogitsCommand: AsyncParsableCommand {
 
   func validate() throws {
     if (text == nil) == (ids == nil) { throw ValidationError("give either --text or --ids") }
+    if text?.isEmpty == true { throw ValidationError("--text is empty") }
     if top < 0 { throw ValidationError("--top is \(top): expected 0 or more") }
   }
 

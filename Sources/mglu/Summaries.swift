@@ -50,12 +50,20 @@ extension ModelConfiguration {
 }
 
 extension Corpus {
-  /// What is read of a folder that has token shards and files of text, where it has both.
-  static func mixedNote(_ data: String, isPacked: Bool = false) throws(DataError) -> String? {
-    guard let found = try mixedFiles(in: data) else { return nil }
-    let shards = "token shards (\(found.shards))", texts = "files of text (\(found.texts))"
-    return isPacked
-      ? "\(data): packing its \(texts), not its \(shards)"
-      : "\(data): reading its \(shards), not its \(texts)"
+  /// What is not read of a folder: text beside token shards, or these beside text that is packed, and files
+  /// whose names do not say that they are text.
+  static func noteOfFilesLeftOut(
+    _ data: String, isPacked: Bool = false
+  ) throws(DataError) -> String? {
+    if let found = try mixedFiles(in: data) {
+      let shards = "token shards (\(found.shards))", texts = "files of text (\(found.texts))"
+      return isPacked
+        ? "\(data): packing its \(texts), not its \(shards)"
+        : "\(data): reading its \(shards), not its \(texts)"
+    }
+    let files = try TextSource.filesLeftOut(of: data)
+    guard let first = files.first else { return nil }
+    let name = first.dropFirst(data.count).drop { $0 == "/" }
+    return "\(data): files that do not end as text does are not read (\(files.count), as \(name))"
   }
 }

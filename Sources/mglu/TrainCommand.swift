@@ -89,15 +89,18 @@ struct TrainCommand: ParsableCommand {
       try ModelFolder.locate(folder)
     }
     let tokenizer = try Tokenizer.named(tokenizer ?? source ?? "byte")
+    let texts = try source.flatMap { try self.texts(of: $0, for: tokenizer) }
     let communicator = try group.map { try backend.communicator(of: $0) }
+    let begun = try begunWarmupSteps(group)
     let model = try model(
-      from: source, tokenizer: tokenizer, on: backend, communicator: communicator)
+      from: source, tokenizer: tokenizer, warmupSteps: begun, on: backend,
+      communicator: communicator)
     let configuration = model.configuration
-    let settings = try settings(contextLength: configuration.contextLength)
+    let settings = try settings(contextLength: configuration.contextLength, warmupSteps: begun)
     let corpus = try Corpus(contentsOf: data, validation: valid, tokenizer: tokenizer)
     let trainer = try Trainer(
-      model, tokenizer: tokenizer, corpus: corpus, configuration: settings, output: output,
-      tensorBoard: tensorBoard, recomputesActivations: recompute,
+      model, tokenizer: tokenizer, texts: texts, corpus: corpus, configuration: settings,
+      output: output, tensorBoard: tensorBoard, recomputesActivations: recompute,
       teacher: try distill.map { try ModelFolder.load(ModelFolder.locate($0), on: backend) },
       communicator: communicator)
 
@@ -121,7 +124,11 @@ struct TrainCommand: ParsableCommand {
         "\(count(settings.steps)) steps end within the warm-up of \(count(settings.warmupSteps)): the "
           + "learning rate stays below --learning-rate")
     }
-    if let note = try Corpus.mixedNote(data) { progress.note(note) }
+    if let note = try Corpus.noteOfFilesLeftOut(data) { progress.note(note) }
+    if source != nil, texts == nil {
+      progress.note(
+        "--tokenizer is not that of --init, whose special tokens and chat template are left out")
+    }
     Interrupt.listen()
     let summary = try trainer.run(
       observe: { progress.show($0) }, isCancelled: { Interrupt.isRequested })
@@ -141,13 +148,22 @@ struct TrainCommand: ParsableCommand {
 }
 
 extension TrainCommand {
+  /// The warm-up of the run that goes on, where none is given: what follows from the steps is that of the
+  /// run's beginning. Rank 0 knows it; other machines need not have its folder.
+  private func begunWarmupSteps(_ group: RankGroup?) throws -> Int? {
+    guard resume, training.warmupSteps == nil else { return nil }
+    let own = TrainingConfiguration(ofRunIn: output)?.warmupSteps
+    guard let group else { return own }
+    let bytes = try group.broadcast(Array((own.map(String.init) ?? "").utf8))
+    return Int(String(decoding: bytes, as: UTF8.self))
+  }
+
   /// The settings of a run over windows of at most `contextLength` tokens.
-  private func settings(contextLength: Int) throws -> TrainingConfiguration {
+  private func settings(
+    contextLength: Int, warmupSteps: Int?
+  ) throws -> TrainingConfiguration {
     var settings = try training.configuration(contextLength: contextLength)
-    // The warm-up that follows from the steps is that of the run's beginning.
-    if resume, training.warmupSteps == nil, let begun = TrainingConfiguration(ofRunIn: output) {
-      settings.warmupSteps = begun.warmupSteps
-    }
+    if let warmupSteps { settings.warmupSteps = warmupSteps }
     if distill != nil {
       let usual = Distillation()
       settings.distillation = Distillation(
@@ -158,10 +174,17 @@ extension TrainCommand {
     return settings
   }
 
+  /// What stands beside the weights of the model in `folder`, where it has the same tokenizer.
+  private func texts(of folder: String, for tokenizer: Tokenizer) throws -> TextFiles? {
+    guard self.tokenizer == nil || (try? Tokenizer(contentsOf: folder))?.json == tokenizer.json
+    else { return nil }
+    return try TextFiles(ofModel: folder)
+  }
+
   /// The model in `folder`, which must know the tokenizer's tokens, or a new one.
   private func model(
-    from folder: String?, tokenizer: Tokenizer, on backend: any TrainingBackend,
-    communicator: (any Communicator)?
+    from folder: String?, tokenizer: Tokenizer, warmupSteps: Int?,
+    on backend: any TrainingBackend, communicator: (any Communicator)?
   ) throws -> LanguageModel {
     let configuration =
       if let folder {
@@ -170,7 +193,8 @@ extension TrainCommand {
         try shape.configuration(tokenizer: tokenizer, context: training.context)
       }
     // Before anything of that size is allocated.
-    let settings = try settings(contextLength: configuration.contextLength)
+    let settings = try settings(
+      contextLength: configuration.contextLength, warmupSteps: warmupSteps)
     func memory(_ configuration: ModelConfiguration, _ purpose: ActivationPurpose) -> TrainingMemory
     {
       TrainingMemory(

@@ -3,26 +3,39 @@ import MGLUTestSupport
 import Testing
 
 @Suite struct PhysicalMemoryTests {
-  /// The least of a group's limit and of those above it, as a container and a machine see them.
+  /// The least of a group's limit and of those above it, as a container and a machine see them: of memory,
+  /// else of processors.
   @Test(
     arguments: [
       (
-        "0::/a/b\n", ["a/b/memory.max": "max\n", "a/memory.max": "4096\n", "memory.max": "8192\n"],
-        4096
+        true, "0::/a/b\n",
+        ["a/b/memory.max": "max\n", "a/memory.max": "4096\n", "memory.max": "8192\n"], 4096
       ),
-      ("0::/elsewhere\n", ["memory.max": "1000000\n"], 1_000_000),
-      ("0::/\n", ["memory.max": "max\n"], nil), ("", [:], nil), ("nonsense\n1:cpu:/\n", [:], nil),
+      (true, "0::/elsewhere\n", ["memory.max": "1000000\n"], 1_000_000),
+      (true, "0::/\n", ["memory.max": "max\n"], nil), (true, "", [:], nil),
+      (true, "nonsense\n1:cpu:/\n", [:], nil),
       (
-        "4:memory:/docker/x\n0::/\n",
+        true, "4:memory:/docker/x\n0::/\n",
         [
           "memory/docker/x/memory.limit_in_bytes": "77\n",
           "memory/memory.limit_in_bytes": "9223372036854771712\n",
         ], 77
       ),
-      ("9:cpu,memory:/\n", ["memory/memory.limit_in_bytes": "12\n"], 12),
-    ] as [(String, [String: String], Int?)])
+      (true, "9:cpu,memory:/\n", ["memory/memory.limit_in_bytes": "12\n"], 12),
+      (false, "0::/a\n", ["a/cpu.max": "150000 100000\n", "cpu.max": "max 100000\n"], 2),
+      (false, "0::/a\n", ["a/cpu.max": "max 100000\n"], nil), (false, "0::/\n", [:], nil),
+      (false, "0::/a\n", ["a/cpu.max": "800000 100000\n", "cpu.max": "5000 100000\n"], 1),
+      (
+        false, "3:cpu,cpuacct:/a\n",
+        ["cpu/a/cpu.cfs_quota_us": "400000\n", "cpu/a/cpu.cfs_period_us": "100000\n"], 4
+      ),
+      (
+        false, "3:cpu:/\n", ["cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"],
+        nil
+      ),
+    ] as [(Bool, String, [String: String], Int?)])
   func limitsOfControlGroupsAreFound(
-    membership: String, files: [String: String], expected: Int?
+    isMemory: Bool, membership: String, files: [String: String], expected: Int?
   ) throws {
     try withTemporaryFolder { folder in
       try AtomicFile.write(Array(membership.utf8), to: folder + "/self")
@@ -30,8 +43,8 @@ import Testing
         try Folder.create(Folder.parent(of: "\(folder)/cgroup/\(name)"))
         try AtomicFile.write(Array(text.utf8), to: "\(folder)/cgroup/\(name)")
       }
-      let found = MemoryLimit.controlGroup(root: folder + "/cgroup", membership: folder + "/self")
-      #expect(found == expected)
+      let group = ControlGroup(root: folder + "/cgroup", membership: folder + "/self")
+      #expect((isMemory ? group.memoryByteCount : group.processorCount) == expected)
     }
   }
 

@@ -289,7 +289,7 @@ import Testing
       for name in ["tokenizer.json", "chat_template.jinja", "other.txt"] {
         try AtomicFile.write(Array(name.utf8), to: folder + "/in/" + name)
       }
-      try ModelFolder.copyTextFiles(from: folder + "/in", to: folder + "/out")
+      try TextFiles(ofModel: folder + "/in").write(to: folder + "/out")
       #expect(
         try Folder.names(in: folder + "/out").sorted() == ["chat_template.jinja", "tokenizer.json"])
     }

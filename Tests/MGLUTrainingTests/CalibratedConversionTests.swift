@@ -94,10 +94,11 @@ import Testing
       #expect(error?.code == .inUse)
       var other = settings
       other.seed = 2
-      #expect(throws: ConversionError.self) {
+      let refusal = #expect(throws: ConversionError.self) {
         try CalibratedConversion(
           model, tokens: Self.tokens, settings: other, keepingLayersIn: folder + "/kept")
       }
+      #expect(refusal?.message.contains("another conversion: other settings") == true)
       try second.removeProgress()
       #expect(Folder.kind(of: folder + "/kept") == nil)
     }

@@ -113,6 +113,11 @@ import Testing
         try Self.comparison(
           Self.plan("gelu"), in: folder, text: TrainerTests.proverbs.uppercased())
       }
+      // What the sentence of the model does not say.
+      var turned = try Self.plan("gelu", seeds: [1])
+      turned.model.ropeTheta *= 2
+      let refusal = #expect(throws: ExperimentError.self) { try Self.comparison(turned, in: folder) }
+      #expect(refusal?.message.contains("rope_theta 20000") == true, "\(refusal?.message ?? "")")
       // More units and seeds are welcome.
       let more = try Self.comparison(Self.plan("gelu,swiglu"), in: folder).run()
       #expect(more?.runs.count == 4)

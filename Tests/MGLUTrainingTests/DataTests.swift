@@ -76,6 +76,14 @@ import Testing
       #expect(try Corpus(contentsOf: folder, tokenizer: .bytes).training.count == 5)
       let mixed = try #require(try Corpus.mixedFiles(in: folder))
       #expect(mixed.shards == 3 && mixed.texts == 1)
+      // What does not end as text does is not read, and a program can say so, too.
+      #expect(try TextSource.filesLeftOut(of: folder) == [])
+      try Folder.create(folder + "/more")
+      for name in ["b.LOG", "more/noext"] {
+        try AtomicFile.write(Array("text".utf8), to: "\(folder)/\(name)")
+      }
+      #expect(
+        try TextSource.filesLeftOut(of: folder) == ["\(folder)/b.LOG", "\(folder)/more/noext"])
     }
   }
 

@@ -176,6 +176,21 @@ import Testing
     }
   }
 
+  @Test func ranksOfAnotherKindOfOutputAreNamed() throws {
+    try withTemporaryFolder { folder in
+      let results = try withRanks(2) { group in
+        let communicator = try CPUBackend(threads: 1).communicator(of: group)
+        let trainer = try Self.trainer(
+          .glu, steps: 2, in: group.isLeader ? folder + "/run" : nil, communicator)
+        try Self.run(trainer, in: group)
+      }
+      for result in results {
+        let error = #expect(throws: CommunicationError.self) { try result.get() }
+        #expect(error?.message.contains("another kind of output") == true)
+      }
+    }
+  }
+
   @Test func everyRankNeedsAMicroBatch() throws {
     let results = try withRanks(6) { group in
       let communicator = try CPUBackend(threads: 1).communicator(of: group)

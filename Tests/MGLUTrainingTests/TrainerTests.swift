@@ -162,6 +162,33 @@ import Testing
   }
 
   /// A run that was killed after its last checkpoint, before it had removed an old one.
+  /// What stands beside the weights that a run begins with stands in its checkpoints and its model.
+  @Test func textsOfTheFirstModelAreKept() throws {
+    try withTemporaryFolder { folder in
+      let first = folder + "/first"
+      let files = [
+        "tokenizer.json": Tokenizer.bytes.json,
+        "tokenizer_config.json": Array(#"{"eos_token": "<|im_end|>"}"#.utf8),
+        "chat_template.jinja": Array("{{ messages[0].content }}".utf8),
+        "generation_config.json": Array(#"{"temperature": 0.6}"#.utf8),
+      ]
+      try Folder.create(first)
+      for (name, text) in files { try AtomicFile.write(text, to: "\(first)/\(name)") }
+      let plain = try Self.trainer(in: nil)
+      let text = TokenSequence(Tokenizer.bytes.encode(Self.proverbs))
+      let trainer = try Trainer(
+        plain.model, tokenizer: .bytes, texts: TextFiles(ofModel: first),
+        corpus: Corpus(training: text, validation: text), configuration: Self.configuration(),
+        output: folder + "/run")
+      _ = try trainer.run()
+      let checkpoint = try #require(ModelFolder.checkpoints(in: folder + "/run").last)
+      for (name, text) in files {
+        #expect(try bytes("\(checkpoint)/\(name)") == text)
+        #expect(try bytes("\(folder)/run/\(name)") == text)
+      }
+    }
+  }
+
   @Test func resumedRunsKeepNoMoreCheckpoints() throws {
     try withTemporaryFolder { folder in
       let run = try Self.trainer(in: folder)

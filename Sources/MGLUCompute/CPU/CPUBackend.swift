@@ -97,8 +97,11 @@ public final class CPUBackend: InferenceBackend, TrainingBackend {
     try CPUBackend(threads: threadCount, instructionSet: instructionSet, usesBLAS: usesBLAS)
   }
 
-  /// The processors that this process may run on.
-  public static var processorCount: Int { Int(cmglu_processor_count()) }
+  /// The processors that this process may run on, and whose time a container lets it use: more threads
+  /// than that would be stopped in the middle of what others wait for.
+  public static var processorCount: Int { min(Int(cmglu_processor_count()), quota) }
+
+  private static let quota = ControlGroup().processorCount ?? .max
 
   /// The threads that share the work.
   public var threadCount: Int { pool.threadCount }

@@ -19,6 +19,13 @@ extension ModelConfiguration {
     }
   }
 
+  /// The keys of `config.json` and their values in words, of a SwiGLU in place of the unit.
+  package var keysBesideUnit: [String: String] {
+    var configuration = self
+    (configuration.feedForward.unit, configuration.feedForward.activation) = (.glu, .silu)
+    return configuration.document.mapValues { Self.words($0) ?? "\($0)" }
+  }
+
   private var document: [String: TemplateValue] {
     var configuration = self
     configuration.eosTokenIDs = []

@@ -49,10 +49,8 @@ extension Tokenizer {
   /// The `tokenizer.json` that describes this tokenizer.
   package var json: [UInt8] { document ?? ModelFolder.json(TrainedTokenizerFile(self)) }
 
-  /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, and returns the CRC-32C
-  /// of each.
-  @discardableResult
-  public func save(to folder: String) throws(FileError) -> [String: UInt32] {
+  /// `tokenizer.json` and `tokenizer_config.json`.
+  var files: [(name: String, bytes: [UInt8])] {
     struct Configuration: Encodable {
       let addBosToken = false
       let eosToken: String?
@@ -66,16 +64,16 @@ extension Tokenizer {
       }
     }
     let end = eosTokenID.flatMap { id in addedTokens.first { $0.id == id }?.content }
-    try Folder.create(folder)
-    let files = [
-      "tokenizer.json": json,
-      "tokenizer_config.json": ModelFolder.json(
-        Configuration(eosToken: end, bosToken: end)),
+    return [
+      ("tokenizer.json", json),
+      ("tokenizer_config.json", ModelFolder.json(Configuration(eosToken: end, bosToken: end))),
     ]
-    var checksums: [String: UInt32] = [:]
-    for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {
-      checksums[name] = try AtomicFile.write(bytes, to: folder + "/" + name)
-    }
-    return checksums
+  }
+
+  /// Writes `tokenizer.json` and `tokenizer_config.json` into `folder`, and returns the CRC-32C
+  /// of each.
+  @discardableResult
+  public func save(to folder: String) throws(FileError) -> [String: UInt32] {
+    try TextFiles(self).write(to: folder)
   }
 }

@@ -79,7 +79,7 @@ public final class CalibratedConversion {
       identity: ConversionProgress.Identity(
         settings: settings, calibrationTokens: tokens.count,
         calibrationText: TokenSequence(tokens).fingerprint, model: checksum.value,
-        computedBy: model.backend.summary),
+        computedBy: model.backend.kernelSet),
       configuration: target.feedForward)
   }
 

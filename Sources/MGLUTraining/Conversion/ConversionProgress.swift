@@ -10,7 +10,20 @@ final class ConversionProgress {
     let calibrationTokens: Int
     let calibrationText: UInt32
     let model: UInt32
+    /// The backend's ``Backend/kernelSet``; threads may be others.
     let computedBy: String
+
+    /// In what this one differs from `other`.
+    func differences(from other: Identity) -> [String] {
+      [
+        settings == other.settings ? nil : "other settings",
+        calibrationTokens == other.calibrationTokens
+          ? nil : "\(calibrationTokens) calibration tokens, not \(other.calibrationTokens)",
+        calibrationText == other.calibrationText ? nil : "another calibration text",
+        model == other.model ? nil : "another model",
+        computedBy == other.computedBy ? nil : "computed by \(computedBy), not \(other.computedBy)",
+      ].compactMap(\.self)
+    }
   }
 
   let folder: String
@@ -26,9 +39,10 @@ final class ConversionProgress {
     let path = folder + "/conversion.json"
     let found = try ExperimentFile.read(Identity.self, from: path)
     guard found == nil || found == identity else {
+      let differences = found.map { identity.differences(from: $0) } ?? []
       throw ConversionError(
         .otherConversion,
-        "\(folder) keeps the layers of a conversion of another model, text, device or settings",
+        "\(folder) keeps the layers of another conversion: \(differences.joined(separator: "; "))",
         remedy: "repeat that conversion, or remove the folder")
     }
     try Folder.create(folder)

@@ -56,7 +56,25 @@ public enum TextSource {
     }
   }
 
+  /// The files of text below a folder.
   static func filesBelow(_ folder: String) throws(DataError) -> [String] {
+    try allFiles(below: folder).filter(isText)
+  }
+
+  /// The files in a folder that are not read, because their names do not say that they are text; none where
+  /// no other is.
+  public static func filesLeftOut(of folder: String) throws(DataError) -> [String] {
+    guard Folder.kind(of: folder) == .folder else { return [] }
+    let files = try allFiles(below: folder)
+    return files.contains(where: isText)
+      ? files.filter { !isText($0) && !TokenShard.isShard($0) } : []
+  }
+
+  private static func isText(_ path: String) -> Bool {
+    folderExtensions.contains { path.hasSuffix("." + $0) }
+  }
+
+  private static func allFiles(below folder: String) throws(DataError) -> [String] {
     let names: [String]
     do { names = try Folder.names(in: folder) } catch { throw DataError(reading: error) }
     var result: [String] = []
@@ -64,8 +82,8 @@ public enum TextSource {
       let path = folder + "/" + name
       switch Folder.kind(of: path) {
       // A link to a folder may lead back up: only real folders are entered.
-      case .folder where !Folder.isLink(path): result += try filesBelow(path)
-      case .file where folderExtensions.contains { name.hasSuffix("." + $0) }: result.append(path)
+      case .folder where !Folder.isLink(path): result += try allFiles(below: path)
+      case .file: result.append(path)
       default: continue
       }
     }

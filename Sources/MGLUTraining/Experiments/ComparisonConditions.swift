@@ -14,6 +14,8 @@ struct ComparisonConditions: Codable, Equatable {
   let evaluationTokens: Int
   let optimizer: AdamW.Settings
   let model: String
+  /// The keys of the model's `config.json` but those of the unit. Older comparisons have none.
+  let modelKeys: [String: String]?
   /// The weights that every unit is widened to.
   let matchedWeights: Int?
   let trainingTokens: Int
@@ -38,6 +40,7 @@ struct ComparisonConditions: Codable, Equatable {
       + "\(attention.heads) heads, \(attention.kvHeads) kv heads, vocabulary "
       + "\(model.vocabularySize), context \(model.contextLength), "
       + (model.tiesEmbeddings ? "tied" : "untied") + " embeddings"
+    modelKeys = model.keysBesideUnit
     matchedWeights =
       plan.matchesParameters ? plan.units.first.map { plan.model(with: $0).weightCount } : nil
     trainingTokens = corpus.training.count
@@ -61,6 +64,8 @@ struct ComparisonConditions: Codable, Equatable {
       self[keyPath: field] == found[keyPath: field]
         ? nil : "\(name) \(self[keyPath: field]), not \(found[keyPath: field])"
     }
+    // Where the sentence differs, it says so itself.
+    let keys = found.model == model ? Set((modelKeys ?? [:]).keys).union((found.modelKeys ?? [:]).keys) : []
     let differences = [
       difference("steps", \.steps),
       // Steps that were given may be those of some minutes.
@@ -75,7 +80,12 @@ struct ComparisonConditions: Codable, Equatable {
       found.optimizer == optimizer ? nil : "other settings of AdamW",
       found.trainingData == trainingData ? nil : "other training data",
       found.validationData == validationData ? nil : "other validation data",
-    ].compactMap { $0 }
+    ].compactMap { $0 } + keys.sorted().compactMap { key in
+      guard let mine = modelKeys, let others = found.modelKeys, mine[key] != others[key] else {
+        return nil
+      }
+      return "\(key) \(mine[key] ?? "none"), not \(others[key] ?? "none")"
+    }
     guard differences.isEmpty else {
       throw ExperimentError(
         .disagreement,

@@ -44,6 +44,8 @@ extension Trainer {
     for (difference, text) in [
       ("another model", "\(model.configuration)"), ("other data", "\(data)"),
       ("other settings", settings), ("another device", model.backend.kernelSet),
+      // Checkpoints are gathered from all, though rank 0 writes them.
+      ("another kind of output, a folder or none,", "\(output == nil)"),
     ] {
       let all = try group.allGather(Array("\(CRC32C.checksum(Array(text.utf8)))".utf8))
       guard let rank = all.firstIndex(where: { $0 != all[0] }) else { continue }

@@ -68,7 +68,7 @@ struct RunFolder {
   /// Writes a checkpoint and removes those beyond the newest `keep`. `masks` are the bits that the
   /// next measurement compares with.
   func save(
-    _ model: LanguageModel, tokenizer: Tokenizer, moments: AdamW.HostMoments, masks: [UInt8]?,
+    _ model: LanguageModel, texts: TextFiles, moments: AdamW.HostMoments, masks: [UInt8]?,
     state: State, keep: Int
   ) throws -> String {
     let digits = String(state.step)
@@ -79,7 +79,7 @@ struct RunFolder {
       try Folder.remove(hidden)
       var state = state
       state.files = try ModelFolder.save(model, to: hidden)
-      state.files.merge(try tokenizer.save(to: hidden)) { $1 }
+      state.files.merge(try texts.write(to: hidden)) { $1 }
       state.files[Self.optimizerName] = try SafeTensorsWriter.write(
         moments.named.map { SafeTensorsWriter.Item(name: $0, tensor: $1) },
         to: "\(hidden)/\(Self.optimizerName)")
@@ -105,8 +105,8 @@ struct RunFolder {
   }
 
   /// Writes the finished model into the folder itself.
-  func saveModel(_ model: LanguageModel, tokenizer: Tokenizer) throws {
-    try tokenizer.save(to: path)
+  func saveModel(_ model: LanguageModel, texts: TextFiles) throws {
+    try texts.write(to: path)
     try ModelFolder.save(model, to: path)
   }
 

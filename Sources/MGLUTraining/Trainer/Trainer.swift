@@ -19,8 +19,9 @@ public final class Trainer {
   let windows: BatchSampler
   let teacher: Teacher?
   private let tokenizer: Tokenizer
+  private let texts: TextFiles
   private let corpus: Corpus
-  private let output: RunFolder?
+  let output: RunFolder?
   /// Whether float32 parameters of other ranks' shares, or those on the host, are of an earlier step.
   private var hasStaleMasters = false
   private var lock: FolderLock?
@@ -38,9 +39,13 @@ public final class Trainer {
   ///   - model: An initialized model, whose vocabulary is the tokenizer's. The ranks of `communicator` may
   ///     share its parameters.
   ///   - tokenizer: Makes tokens of text; stored beside the model.
+  ///   - texts: The files beside the weights of the model that the run begins with, stored in place of the
+  ///     tokenizer's alone: its special tokens, its chat template, how it generates. They have the same
+  ///     tokenizer.
   ///   - corpus: The tokens to learn from and to validate on.
   ///   - configuration: The settings.
-  ///   - output: Where checkpoints, metrics and the final model go; `nil` writes nothing.
+  ///   - output: Where checkpoints, metrics and the final model go; `nil` writes nothing. Rank 0 alone
+  ///     writes, but a folder, or none, is given on all.
   ///   - tensorBoard: Whether an event file lies next to the metrics.
   ///   - recomputesActivations: Whether the backward pass computes activations again in place of
   ///     keeping them: some 30 % slower, in a fraction of the memory, with equal results.
@@ -49,20 +54,20 @@ public final class Trainer {
   ///   - communicator: What connects the ranks, each of which makes a trainer of the same settings; there
   ///     are at most as many as micro-batches in a step. `nil` for one.
   public convenience init(
-    _ model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus,
+    _ model: LanguageModel, tokenizer: Tokenizer, texts: TextFiles? = nil, corpus: Corpus,
     configuration: TrainingConfiguration, output: String? = nil, tensorBoard: Bool = false,
     recomputesActivations: Bool = false, teacher: LanguageModel? = nil,
     communicator: (any Communicator)? = nil
   ) throws {
     try self.init(
-      model, tokenizer: tokenizer, corpus: corpus, configuration: configuration,
+      model, tokenizer: tokenizer, texts: texts, corpus: corpus, configuration: configuration,
       output: output, tensorBoard: tensorBoard, recomputesActivations: recomputesActivations,
       teacher: teacher, communicator: communicator,
       telemetryInterval: MaskTelemetry.interval)
   }
 
   package init(
-    _ model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus,
+    _ model: LanguageModel, tokenizer: Tokenizer, texts: TextFiles? = nil, corpus: Corpus,
     configuration: TrainingConfiguration, output: String?, tensorBoard: Bool = false,
     recomputesActivations: Bool = false, teacher: LanguageModel? = nil,
     communicator: (any Communicator)? = nil, telemetryInterval: Int
@@ -82,6 +87,7 @@ public final class Trainer {
     }
     self.model = model
     self.tokenizer = tokenizer
+    self.texts = texts ?? TextFiles(tokenizer)
     self.corpus = corpus
     self.configuration = configuration
     self.output = output.map { RunFolder(path: $0) }
@@ -250,7 +256,7 @@ public final class Trainer {
       defer { if step < configuration.steps { releaseWeights() } }
       try metrics?.sync()
       let path = try output.save(
-        model, tokenizer: tokenizer, moments: moments, masks: telemetry?.referenceBytes,
+        model, texts: texts, moments: moments, masks: telemetry?.referenceBytes,
         state: state, keep: configuration.keptCheckpoints)
       observe(.saved(step: step, path: path))
     }
@@ -305,7 +311,7 @@ public final class Trainer {
     try gatherMasters()
     model.download()
     if isLeader {
-      try output?.saveModel(model, tokenizer: tokenizer)
+      try output?.saveModel(model, texts: texts)
       // A run that was killed before it could remove one, too, ends with as many as any other.
       try output?.removeOld(keep: configuration.keptCheckpoints)
     }

@@ -149,9 +149,13 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
 
   /// The settings that differ from `other` and change the result, in words.
   func differences(from other: TrainingConfiguration) -> [String] {
+    // As many digits as options have.
+    func words<T>(_ value: T) -> String { (value as? Double).map { "\(Float($0))" } ?? "\(value)" }
     func difference<T: Equatable>(_ name: String, _ field: KeyPath<Self, T>) -> String? {
-      self[keyPath: field] == other[keyPath: field]
-        ? nil : "\(name) \(self[keyPath: field]), not \(other[keyPath: field])"
+      let (own, others) = (self[keyPath: field], other[keyPath: field])
+      guard own != others else { return nil }
+      return words(own) == words(others)
+        ? "\(name) \(own), not \(others)" : "\(name) \(words(own)), not \(words(others))"
     }
     return [
       difference("batch size", \.batchSize), difference("context", \.contextLength),
