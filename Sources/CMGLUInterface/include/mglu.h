@@ -16,7 +16,8 @@
 // A context serves any thread: calls wait for each other. On a CPU a call is done when it returns, and a
 // forked child may go on with the contexts of its parent. A context of a GPU does not live on in a child.
 //
-// Structures begin with their size in bytes, as sizeof tells it, so that they may grow at their end.
+// Structures that describe a unit or a call begin with their size in bytes, as sizeof tells it, so that they
+// may grow at their end. The others stay as they are.
 #ifndef MGLU_H
 #define MGLU_H
 

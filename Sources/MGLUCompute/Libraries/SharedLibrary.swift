@@ -12,8 +12,6 @@ import CMGLUKernels
 public enum LibraryProblem: Sendable {
   /// No candidate could be opened.
   case notFound
-  /// It was opened, but lacks a function.
-  case missingSymbol
 }
 
 /// An error of opening a library.

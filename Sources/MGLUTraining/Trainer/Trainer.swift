@@ -317,6 +317,9 @@ public final class Trainer {
     }
     // Until everything is written a rank that ends is a rank lost.
     _ = try isAgreed(false)
+    // Another trainer may have the communicator next, with tensors of the same names.
+    try communicator?.finish()
+    communicator?.forget()
     return summary(interrupted: false)
   }
 

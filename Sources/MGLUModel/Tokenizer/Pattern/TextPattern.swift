@@ -27,8 +27,6 @@ struct TextPattern: Sendable {
 
   private init(engine: Engine) { self.engine = engine }
 
-  var isGPT2: Bool { if case .gpt2 = engine { true } else { false } }
-
   /// The pattern in the syntax of Oniguruma.
   init(_ pattern: String) throws(PatternParser.Problem) {
     switch pattern {
