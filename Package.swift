@@ -124,3 +124,22 @@ let package = Package(
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x
 )
+
+// Modules export what they are made of, so a target uses more of this package than it names above. SwiftPM
+// compiles it again only where a module that it depends on by name has changed, so it names them all.
+func names(of dependencies: [Target.Dependency], in package: Package) -> Set<String> {
+  dependencies.reduce(into: []) { found, dependency in
+    guard case .byNameItem(let name, _) = dependency,
+      let target = package.targets.first(where: { $0.name == name })
+    else { return }
+    found.formUnion([name])
+    found.formUnion(names(of: target.dependencies, in: package))
+  }
+}
+
+for target in package.targets {
+  let others = names(of: target.dependencies, in: package).filter { name in
+    !target.dependencies.contains { if case .byNameItem(name, _) = $0 { true } else { false } }
+  }
+  target.dependencies += others.sorted().map { .byNameItem(name: $0, condition: nil) }
+}

@@ -14,7 +14,7 @@ public struct ServerSettings: Sendable {
   public var port: Int
   /// The key that requests must have as `Authorization: Bearer`; `nil` for none.
   public var apiKey: String?
-  /// Maximum number of bytes of a request's body.
+  /// Maximum number of bytes of a request's body, 1 to ``mostBytes``.
   public var maxBytes: Int
   /// How long the server waits for the rest of a request's body, and for a client to read a response;
   /// at most the engine's time limit. It waits a quarter longer for the next request of a connection.
@@ -27,6 +27,9 @@ public struct ServerSettings: Sendable {
   public var corsOrigins: [String]
   /// Whether SIGTERM and SIGINT end ``Server/run(onStart:)``; what they did before they do after it again.
   public var handlesSignals: Bool
+
+  /// The largest ``maxBytes``, 1 GiB: a body is in memory as a whole.
+  public static let mostBytes = 1 << 30
 
   /// Creates settings.
   public init(
@@ -65,8 +68,9 @@ public struct ServerSettings: Sendable {
     guard (0...65_535).contains(port) else {
       throw ServerError(.address, "port \(port): expected 0 to 65535")
     }
-    guard maxBytes > 0 else {
-      throw ServerError(.limit, "bodies of at most \(maxBytes) bytes: expected 1 or more")
+    guard (1...Self.mostBytes).contains(maxBytes) else {
+      throw ServerError(
+        .limit, "bodies of at most \(maxBytes) bytes: expected 1 to \(Self.mostBytes)")
     }
     guard clientTimeout > .zero else {
       throw ServerError(.limit, "a client's time of \(clientTimeout): expected more than none")

@@ -72,7 +72,7 @@ extension APIError {
     case .draining: self = .stopping
     case .timeout: self = .timeout
     // Remedies are for the operator of the server.
-    case .notFinite, .device, .memory: self = .internalError(error.message)
+    case .notFinite, .device, .memory, .settings: self = .internalError(error.message)
     }
   }
 }

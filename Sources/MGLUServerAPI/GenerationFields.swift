@@ -21,8 +21,14 @@ struct GenerationFields {
 
   /// Maximum number of sequences of a request.
   static let maxSequences = 1024
-  /// Maximum number of stop sequences: every token costs a search for each.
-  private static let maxStopSequences = 256
+  /// Maximum number of stop sequences, and of their bytes: what finds them takes some 40 times as
+  /// many.
+  private static let (maxStopSequences, maxStopBytes) = (256, 1 << 16)
+  /// Maximum number of biases. Every step writes those of all its sequences: 256 sequences with so
+  /// many take a third of a millisecond and 4 MiB.
+  private static let maxBiases = 1024
+  /// Maximum number of tokens that end a sequence. `min_tokens` makes a bias of each.
+  private static let maxStopTokens = 1024
 
   /// Reads the fields of a request to a model of `vocabularySize` tokens.
   init(_ fields: RequestFields, vocabularySize: Int) throws(APIError) {
@@ -41,6 +47,11 @@ struct GenerationFields {
     }
     ignoresEOS = try fields.boolean("ignore_eos") ?? false
     stopTokenIDs = try fields.tokens("stop_token_ids") ?? []
+    guard stopTokenIDs.count <= Self.maxStopTokens else {
+      throw .invalid(
+        "stop_token_ids has \(stopTokenIDs.count) ids: expected at most \(Self.maxStopTokens)",
+        param: "stop_token_ids", code: "invalid_value")
+    }
     if let id = stopTokenIDs.first(where: { !(0..<vocabularySize).contains(Int($0)) }) {
       throw .invalid(
         "stop_token_ids has \(id): expected 0 to \(vocabularySize - 1)", param: "stop_token_ids")
@@ -76,6 +87,12 @@ struct GenerationFields {
       throw .invalid(
         "\(stops.count) stop sequences: expected at most \(maxStopSequences)", param: "stop")
     }
+    let byteCount = stops.reduce(0) { $0 + $1.utf8.count }
+    guard byteCount <= maxStopBytes else {
+      throw .invalid(
+        "stop has \(byteCount) bytes in all: expected at most \(maxStopBytes); shorten the stop "
+          + "sequences", param: "stop", code: "invalid_value")
+    }
     return stops
   }
 
@@ -91,6 +108,11 @@ struct GenerationFields {
     sampling.presencePenalty = try fields.number("presence_penalty") ?? 0
     sampling.frequencyPenalty = try fields.number("frequency_penalty") ?? 0
     if let biases = try fields.object("logit_bias") {
+      guard biases.all.count <= maxBiases else {
+        throw .invalid(
+          "logit_bias has \(biases.all.count) entries: expected at most \(maxBiases)",
+          param: "logit_bias", code: "invalid_value")
+      }
       for name in biases.names {
         guard let id = Int32(name), (0..<vocabularySize).contains(Int(id)) else {
           throw .invalid(

@@ -157,7 +157,26 @@ struct RequestMessages {
     let lines = isPlain ? try messages.map(plain) : []
     // A variable of the request cannot stand for the messages.
     let all = variables.merging(["messages": .list(messages)]) { $1 }
-    do { return try template.render(lines, variables: all) } catch { throw described(error) }
+    do { return try template.render(lines, variables: all) } catch {
+      throw unreadCalls(of: messages, error, template) ?? described(error)
+    }
+  }
+
+  /// The error of a message of calls alone whose text `template` looks for, because it knows no calls.
+  private static func unreadCalls(
+    of messages: [TemplateValue], _ error: TemplateError, _ template: ChatTemplate
+  ) -> APIError? {
+    guard error.code == .evaluation else { return nil }
+    for (index, message) in messages.enumerated() {
+      guard case .mapping(let members) = message, members["content"] == nil else { continue }
+      for name in ["tool_calls", "function_call"]
+      where members[name] != nil && !template.reads(name) {
+        return RequestPolicy.unsupported(
+          "messages.\(index).\(name)",
+          "this model's chat template does not read tool calls: give the message a content")
+      }
+    }
+    return nil
   }
 
   private static func plain(_ message: TemplateValue) throws(APIError) -> ChatMessage {

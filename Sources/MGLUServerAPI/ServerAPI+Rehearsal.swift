@@ -5,7 +5,8 @@ extension ServerAPI {
   /// count, so that a client's first request is as quick as its hundredth: the pages of the program, its
   /// tables of types and the tokenizer's rules are there. Until then `/health` says that the model loads.
   ///
-  /// - Throws: ``ServingProblem/device`` if a device failed.
+  /// - Throws: ``ServingProblem/device`` if a device failed, and ``ServingProblem/draining`` if the
+  ///   engine was drained meanwhile: nothing is served then.
   public func prepare() async throws(ServingError) {
     rehearsal.isDue = true
     defer { rehearsal.isDue = false }
@@ -21,6 +22,8 @@ extension ServerAPI {
       ]
       for case .events(_, let send)? in replies { try? await send { _ in } }
     }
+    // Replies that failed say nothing of the engine.
+    try await engine.waitUntilReady()
   }
 
   /// Whether requests of its own are still to be answered.

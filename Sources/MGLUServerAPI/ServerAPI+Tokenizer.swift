@@ -20,6 +20,8 @@ extension ServerAPI {
     let tokens = tokenizer.encode(prompt, addsSpecialTokens: addsSpecial)
     let hasPieces = try fields.boolean("with_pieces") ?? false
     let hasStrings = try fields.boolean("return_token_strs") ?? false
+    try ResponseLimits.checkPieces(
+      tokens.count, forms: (hasPieces ? 1 : 0) + (hasStrings ? 1 : 0))
     return .json(
       JSONBody.encode(
         TokenizeResponse(

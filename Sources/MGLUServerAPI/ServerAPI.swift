@@ -67,7 +67,9 @@ public struct ServerAPI: Sendable {
       echoes: echoes, wantsLogprobs: request.logprobs != nil, spelling: spelling)
     return try await respond(
       sequences, request.fields, stopSequences: request.fields.stopSequences, formatter,
-      prefix: "cmpl-", client: client, isRehearsal: isRehearsal, field: "prompt")
+      prefix: "cmpl-", client: client, isRehearsal: isRehearsal,
+      fields: ("prompt", logprobs: "logprobs"),
+      echoedBytes: echoes?.reduce(0) { $0 + $1.utf8.count } ?? 0)
   }
 
   /// `/v1/chat/completions`, as ``completions(_:client:isRehearsal:)``.
@@ -83,18 +85,22 @@ public struct ServerAPI: Sendable {
     let formatter = ChatFormatter(topLogprobs: request.topLogprobs, spelling: spelling)
     return try await respond(
       sequences, request.fields, stopSequences: request.fields.stopSequences(template), formatter,
-      prefix: "chatcmpl-", client: client, isRehearsal: isRehearsal, field: "messages")
+      prefix: "chatcmpl-", client: client, isRehearsal: isRehearsal,
+      fields: ("messages", logprobs: "top_logprobs"))
   }
 
   private func respond(
     _ sequences: [GenerationRequest], _ fields: GenerationFields, stopSequences: [String],
     _ formatter: some ResponseFormatter, prefix: String, client: String, isRehearsal: Bool,
-    field: String
+    fields names: (prompt: String, logprobs: String), echoedBytes: Int = 0
   ) async throws(APIError) -> Reply {
     let limit = engine.contextLength
     if let count = sequences.map(\.prompt.count).max(), count > limit {
-      throw .contextLength(limit: limit, found: count, field: field)
+      throw .contextLength(limit: limit, found: count, field: names.prompt)
     }
+    try ResponseLimits.checkLogprobs(
+      of: sequences, contextLength: limit, field: names.logprobs)
+    try ResponseLimits.checkEcho(echoedBytes)
     let id = String(UInt64.random(in: 0 ... .max), radix: 36)
     let head = ResponseHead(
       id: prefix + id, created: Self.now, model: models[0], fingerprint: fingerprint,

@@ -12,23 +12,23 @@ struct CachePlan {
   /// The plan for a model that is loaded, beside `others` like it, which on a CPU have caches in the same
   /// memory.
   ///
-  /// Throws ``ServingProblem/memory`` if the memory does not hold a sequence of the whole context, or, on
-  /// a CPU, all of them.
+  /// Throws ``ServingProblem/settings`` if a setting is out of its range, and ``ServingProblem/memory`` if
+  /// the memory does not hold a sequence of the whole context, or, on a CPU, all of them.
   init(
     _ model: InferenceModel, besides others: Int = 0, _ settings: EngineSettings
   ) throws(ServingError) {
+    try settings.validate()
     let limit = model.configuration.contextLength
     let device = model.deviceMemory
-    contextLength = max(1, min(settings.contextLength ?? limit, limit))
-    maxSequences = max(
-      1, settings.maxSequences ?? (device == nil ? Self.mostOnHost : Self.mostOnDevice))
+    contextLength = min(settings.contextLength ?? limit, limit)
+    maxSequences =
+      settings.maxSequences ?? (device == nil ? Self.mostOnHost : Self.mostOnDevice)
     let perSequence = model.cacheBlocks(tokens: contextLength)
     let perBlock = model.cacheByteCount(blocks: 1) - model.cacheByteCount(blocks: 0)
     let (all, overflow) = maxSequences.multipliedReportingOverflow(by: perSequence)
     let most = overflow ? Int.max / perBlock / 4 : all
-    let buffers =
-      device == nil
-      ? 0 : model.sessionByteCount(maxSequences: maxSequences, contextLength: contextLength)
+    let buffers = model.sessionByteCount(
+      maxSequences: maxSequences, contextLength: contextLength)
     if let bytes = settings.cacheBytes {
       blocks = bytes / perBlock - 1
     } else if let device {
@@ -47,12 +47,12 @@ struct CachePlan {
         "\(bytes) are there for the key-value cache: a sequence of \(contextLength) tokens takes "
           + needed, remedy: "allow more memory, or shorter sequences")
     }
-    let caches = device == nil ? others + 1 : 1
+    let sessions = device == nil ? others + 1 : 1
     let sequences = "\(maxSequences) sequences of \(contextLength) tokens"
     do {
       try PhysicalMemory.require(
-        Double(caches) * Double(blocks) * Double(perBlock) + Double(buffers), on: device,
-        for: "the key-value cache of " + (caches > 1 ? "\(caches) times " : "") + sequences,
+        Double(sessions) * (Double(blocks) * Double(perBlock) + Double(buffers)), on: device,
+        for: "the key-value cache of " + (sessions > 1 ? "\(sessions) times " : "") + sequences,
         remedy: "allow fewer or shorter sequences")
     } catch {
       throw ServingError(.memory, error.message, remedy: error.remedy)

@@ -61,8 +61,9 @@ public final class Engine: Sendable {
   ///   - tokenizer: The model's.
   ///   - settings: The limits.
   ///   - progress: Receives how many kernels are compiled, of how many, on any thread.
-  /// - Throws: ``ServingProblem/memory`` if a device has no memory for the key-value cache that `settings`
-  ///   ask for.
+  /// - Throws: ``ServingProblem/settings`` if a setting is out of its range, and
+  ///   ``ServingProblem/memory`` if a device has no memory for the key-value cache that `settings` ask
+  ///   for.
   public init(
     _ model: InferenceModel, replicas others: [InferenceModel] = [], tokenizer: Tokenizer,
     settings: EngineSettings = .init(),
@@ -86,12 +87,13 @@ public final class Engine: Sendable {
 
   /// Waits until the engine computes what is submitted: no request waits for a kernel then.
   ///
-  /// - Throws: ``ServingProblem/device`` if a device failed.
+  /// - Throws: ``ServingProblem/device`` if a device failed, and ``ServingProblem/draining`` after
+  ///   ``drain()``, which ends the waiting too.
   public func waitUntilReady() async throws(ServingError) {
     await withCheckedContinuation { continuation in
       queue.withLock { $0.waitUntilLoaded(continuation) }
     }
-    if let failure = queue.withLock({ $0.failure }) { throw failure }
+    if let error = queue.withLock({ $0.failure ?? $0.refusal }) { throw error }
   }
 
   package var state: State { queue.withLock { $0.state } }
@@ -149,6 +151,8 @@ public final class Engine: Sendable {
   ) throws(ServingError) -> RequestHandle {
     let (request, handle) = RequestState.make(
       sequences: sequences.count, timeLimit: settings.timeLimit, metrics: metrics)
+    // Here, and not on the thread that steps wait for.
+    let stops = StopAutomaton(stopSequences)
     var queued: [QueuedSequence] = []
     var prefixes: [Int] = []
     for (index, var generation) in sequences.enumerated() {
@@ -161,7 +165,7 @@ public final class Engine: Sendable {
         generation.maxTokens, contextLength + 1 - generation.prompt.count)
       queued.append(
         QueuedSequence(
-          request: request, index: index, generation: generation, stopSequences: stopSequences,
+          request: request, index: index, generation: generation, stops: stops,
           prefixes: prefixes))
     }
     guard !queued.isEmpty else {

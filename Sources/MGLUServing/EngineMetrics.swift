@@ -18,6 +18,8 @@ final class EngineMetrics: Sendable {
     var queued = 0
     var requests = 0
     var rejections = 0
+    /// Accepted requests that failed, by reason.
+    var failures: [FailureReason: Int] = [:]
     var firstToken = Histogram([
       0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40,
     ])
@@ -36,6 +38,28 @@ final class EngineMetrics: Sendable {
 
   func setQueued(_ count: Int) { values.withLock { $0.queued = count } }
   func countRejection() { values.withLock { $0.rejections += 1 } }
+
+  /// Why accepted requests fail, as the metrics say it.
+  private enum FailureReason: String, CaseIterable {
+    case device, timeout
+    case notFinite = "not_finite"
+    case other
+  }
+
+  /// Counts a request that failed after it was accepted. One that is displaced from the queue is a
+  /// rejection.
+  func countFailure(_ problem: ServingProblem) {
+    let reason: FailureReason
+    switch problem {
+    case .queueFull: return
+    case .device: reason = .device
+    case .timeout: reason = .timeout
+    case .notFinite: reason = .notFinite
+    case .emptyPrompt, .contextLength, .tokenID, .sampling, .draining, .memory, .settings:
+      reason = .other
+    }
+    values.withLock { $0.failures[reason, default: 0] += 1 }
+  }
 
   func setRunning(_ count: Int, of replica: Int) {
     values.withLock { $0.replicas[replica].running = count }
@@ -99,8 +123,10 @@ final class EngineMetrics: Sendable {
           ("\(label),replica=\"\(index)\"", "\(part(replica))")
         })
     }
-    add("num_requests_running", "gauge", "Requests that run.") { $0.running }
-    add("num_requests_waiting", "gauge", "Requests that wait.", values.queued)
+    add("num_requests_running", "gauge", "Sequences that run, one for each choice.") {
+      $0.running
+    }
+    add("num_requests_waiting", "gauge", "Sequences that wait.", values.queued)
     add("kv_cache_blocks", "gauge", "Blocks of the key-value cache.") { $0.cache.total }
     add("kv_cache_blocks_used", "gauge", "Blocks that sequences have.") { $0.cache.used }
     let blocks = values.replicas.reduce(into: (used: 0, total: 0)) {
@@ -116,6 +142,11 @@ final class EngineMetrics: Sendable {
     add("generation_tokens_total", "counter", "Tokens generated.") { $0.generatedTokens }
     add("request_success_total", "counter", "Requests answered in full.", values.requests)
     add("request_rejected_total", "counter", "Requests refused.", values.rejections)
+    add(
+      "request_failed_total", "counter", "Requests that failed after they were accepted.",
+      FailureReason.allCases.map { reason in
+        ("\(label),reason=\"\(reason.rawValue)\"", "\(values.failures[reason, default: 0])")
+      })
     lines += values.firstToken.exposition(
       "mglu:time_to_first_token_seconds", "From arrival to the first token.", label)
     lines += values.betweenTokens.exposition(

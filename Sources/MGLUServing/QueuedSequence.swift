@@ -4,7 +4,8 @@ struct QueuedSequence: Sendable {
   /// Its index among the request's sequences.
   let index: Int
   let generation: GenerationRequest
-  let stopSequences: [String]
+  /// What finds the stop sequences, which the request's sequences share.
+  let stops: StopAutomaton
   /// What stands for the beginnings of its prompt (``Placement/prefixes(of:blockSize:)``), where there is
   /// a choice.
   let prefixes: [Int]

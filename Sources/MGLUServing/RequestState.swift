@@ -57,6 +57,7 @@ final class RequestState: Sendable {
   /// Ends the request with an error.
   func fail(_ error: ServingError) {
     guard !hasEnded.exchange(true, ordering: .relaxed) else { return }
+    metrics.countFailure(error.code)
     events.yield(.failure(error))
     events.finish()
   }

@@ -12,7 +12,7 @@ final class RunningSequence {
     (self.queued, self.replica) = (queued, replica)
     detokenizer = StreamingDetokenizer(
       tokenizer, startsText: queued.generation.prompt.allSatisfy(tokenizer.isSpecial))
-    stops = StopSequences(queued.stopSequences)
+    stops = StopSequences(queued.stops)
   }
 
   var request: RequestState { queued.request }

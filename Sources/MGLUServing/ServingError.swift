@@ -20,6 +20,8 @@ public enum ServingProblem: Sendable {
   case device
   /// The key-value caches do not fit in memory.
   case memory
+  /// A setting of the engine is out of its range.
+  case settings
 }
 
 /// An error of serving: the problem, the expectation and the remedy.

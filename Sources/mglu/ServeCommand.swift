@@ -24,8 +24,8 @@ struct ServeCommand: AsyncParsableCommand {
       that is free; requests wait while it is full. Replicas on several GPUs share the requests, and \
       --device cuda:0,1 shares out a model that is too large for one; \
       --max-batch and the options of memory hold for each. /health has status 503 until kernels are \
-      compiled and requests are computed at once. The page at / is for trying a prompt. Ctrl-C and SIGTERM finish the accepted requests \
-      and end the server; a second signal ends it at once.
+      compiled and requests are computed at once. The page at / is for trying a prompt. Ctrl-C and \
+      SIGTERM finish the accepted requests and end the server; a second signal ends it at once.
 
       Web pages of others can neither use nor read the server: --cors-origin names those that may. \
       Without a key, requests must ask for this machine by an address, localhost or a name that \
@@ -41,7 +41,8 @@ struct ServeCommand: AsyncParsableCommand {
   @OptionGroup var replication: ReplicaOptions
   @Option(help: "Address to listen on; 0.0.0.0 for all of the machine's.") var host = "127.0.0.1"
   @Option(help: "Port; 0 means any free one.") var port = 8080
-  @Option(help: "Maximum sequences in a batch (default: 256 on a GPU, 8 on a CPU).")
+  @Option(
+    help: "Maximum sequences in a batch, up to 65536 (default: 256 on a GPU, 8 on a CPU).")
   var maxBatch: Int?
   @Option(
     help: "Maximum requests that wait; beyond it the client with most gets status 429.")
@@ -75,6 +76,10 @@ struct ServeCommand: AsyncParsableCommand {
       ("--context", context ?? 1),
     ] where value < 1 {
       throw ValidationError("\(name) \(value): expected at least 1")
+    }
+    let most = EngineSettings.mostSequences
+    if let maxBatch, maxBatch > most {
+      throw ValidationError("--max-batch \(maxBatch): expected at most \(most)")
     }
     guard gpuMemoryUtilization > 0, gpuMemoryUtilization <= 1 else {
       throw ValidationError(
@@ -148,7 +153,11 @@ struct ServeCommand: AsyncParsableCommand {
               Output.note(
                 "warning: without a key, everyone who reaches \(settings.host) can use this server")
             }
-            try await api.prepare()
+            do throws(ServingError) { try await api.prepare() } catch {
+              // A signal that comes first ends the server as it does later.
+              if error.code == .draining { return }
+              throw error
+            }
             Output.note("serving \(name) at http://\(host):\(port)")
           }
         }

@@ -115,6 +115,25 @@ import Testing
     #expect(message?["content"] as? String == text)
   }
 
+  /// A template that reads no calls fails at a message of calls alone; its error is of the message.
+  @Test(arguments: [
+    ("{{ messages[1].content.x }}", "messages.1.tool_calls", "does not read tool calls"),
+    ("{{ messages[1].tool_calls.x.y }}", "messages", "chat template"),
+    ("{{ raise_exception('no calls') }}", "messages", "no calls"),
+  ])
+  func callsThatNoTemplateReadsAreNamed(
+    template: String, name: String, words: String
+  ) async throws {
+    let body = Array(
+      #"""
+      {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null,
+        "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}]}
+      """#.utf8)
+    let error = await #expect(throws: APIError.self) { try await Self.api(template).chat(body) }
+    #expect(error?.status == 400 && error?.param == name, "\(error?.message ?? "")")
+    #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+  }
+
   /// Templates that go through the parts of a content get them; the choice of no tool hides tools.
   @Test func partsAndChoicesReachTheTemplate() async throws {
     let template =

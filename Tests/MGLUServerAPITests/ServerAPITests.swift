@@ -285,6 +285,7 @@ import Testing
       (.contextLength, 400, "context_length_exceeded"), (.queueFull, 429, "queue_full"),
       (.draining, 503, "stopping"), (.timeout, 504, "timeout"), (.device, 500, "internal_error"),
       (.notFinite, 500, "internal_error"), (.memory, 500, "internal_error"),
+      (.settings, 500, "internal_error"),
     ] as [(ServingProblem, Int, String?)])
   func errorsOfTheEngineHaveAStatus(problem: ServingProblem, status: Int, code: String?) {
     let error = APIError(ServingError(problem, "found", remedy: "remedy"))
@@ -322,6 +323,14 @@ import Testing
     #expect(
       api.engine.prometheusMetrics(model: "tiny").contains(
         #"mglu:request_success_total{model_name="tiny"} 1"#))
+  }
+
+  /// A server that is stopped before it serves is not healthy.
+  @Test func preparingEndsWithTheEngine() async throws {
+    let api = try Self.api()
+    api.engine.drain()
+    let error = await #expect(throws: ServingError.self) { try await api.prepare() }
+    #expect(error?.code == .draining)
   }
 
   /// A server of which a replica has failed answers on, and says that it should be restarted.

@@ -47,7 +47,9 @@
     }
 
     @Test(arguments: [
-      ServerSettings(maxBytes: 0), ServerSettings(clientTimeout: .seconds(-1)),
+      ServerSettings(maxBytes: 0), ServerSettings(maxBytes: .max),
+      ServerSettings(maxBytes: ServerSettings.mostBytes + 1),
+      ServerSettings(clientTimeout: .seconds(-1)),
       ServerSettings(port: 70_000), ServerSettings(apiKey: ""),
     ]) func settingsOutOfRangeAreRefused(settings: ServerSettings) {
       #expect(throws: ServerError.self) { try settings.validate() }

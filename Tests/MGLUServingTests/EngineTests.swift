@@ -230,10 +230,54 @@ import Testing
   }
 
   @Test func cachesThatDoNotFitInMemoryAreRefused() throws {
+    for bytes in [1 << 60, .max] {
+      let error = #expect(throws: ServingError.self) {
+        try ServedModel(settings: .init(cacheBytes: bytes))
+      }
+      #expect(error?.code == .memory)
+    }
+  }
+
+  /// A cache that fits in memory alone, and not beside the buffers of so many sequences: a row of 257 logits
+  /// for each is more than is left, which is 1 MiB.
+  @Test func buffersThatDoNotFitInMemoryAreRefused() throws {
+    let bytes = Int(0.9 * Double(PhysicalMemory.byteCount)) - 1 << 20
     let error = #expect(throws: ServingError.self) {
-      try ServedModel(settings: .init(maxSequences: .max), contextLength: 1000)
+      try ServedModel(
+        settings: .init(maxSequences: EngineSettings.mostSequences, cacheBytes: bytes))
     }
     #expect(error?.code == .memory)
+  }
+
+  @Test(
+    arguments: [
+      (.init(maxSequences: .max), "maxSequences 9223372036854775807: expected at least 1 and"),
+      (.init(maxSequences: 65_537), "65536"), (.init(maxSequences: 0), "maxSequences 0"),
+      (.init(maxQueued: 0), "maxQueued 0"), (.init(contextLength: -1), "contextLength -1"),
+      (.init(memoryUtilization: .infinity), "memoryUtilization inf"),
+      (.init(memoryUtilization: .nan), "memoryUtilization nan"),
+      (.init(memoryUtilization: 0), "more than 0 and at most 1"),
+      (.init(memoryUtilization: -1), "-1"),
+    ] as [(EngineSettings, String)])
+  func settingsOutOfRangeAreRefused(settings: EngineSettings, words: String) throws {
+    let devices: [any InferenceBackend] = [
+      try CPUBackend(threads: 1), try FailingBackend(memory: (free: 1 << 34, total: 1 << 34)),
+    ]
+    for device in devices {
+      let error = #expect(throws: ServingError.self) {
+        try ServedModel(settings: settings, devices: [device])
+      }
+      #expect(error?.code == .settings)
+      #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+    }
+  }
+
+  /// A session has no more sequences than any memory would hold, and sizes for more do not overflow.
+  @Test func sizesOfSessionsDoNotOverflow() throws {
+    let model = try ServedModel().model
+    #expect(
+      model.sessionByteCount(maxSequences: .max)
+        == model.sessionByteCount(maxSequences: InferenceSession.mostSequences))
   }
 
   @Test func aFullQueueRefuses() async throws {
@@ -306,6 +350,11 @@ import Testing
     let events = try await served.record([.init(prompt: [1], maxTokens: 590)])
     #expect(events.error?.code == .timeout)
     #expect(events.all.isEmpty)
+    let metrics = served.engine.prometheusMetrics(model: "tiny")
+    for (reason, count) in [("device", 0), ("timeout", 1), ("not_finite", 0), ("other", 0)] {
+      let sample = #"mglu:request_failed_total{model_name="tiny",reason="\#(reason)"} \#(count)"#
+      #expect(metrics.contains(sample + "\n"), "\(metrics)")
+    }
   }
 
   /// All sequences run, and would take much longer than the limit.

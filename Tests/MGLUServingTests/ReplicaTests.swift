@@ -175,6 +175,20 @@ import Testing
     await engine.waitUntilEnded()
   }
 
+  /// Whoever waits for an engine that ends while it loads is told so, and an API over it serves nothing.
+  @Test func drainingEndsTheLoading() async throws {
+    let device = try FailingBackend(compiles: true)
+    let engine = try ServedModel(devices: [device]).engine
+    let waiting = Task { try await engine.waitUntilReady() }
+    engine.drain()
+    let error = await #expect(throws: ServingError.self) { try await waiting.value }
+    #expect(error?.code == .draining)
+    device.compile()
+    await engine.waitUntilEnded()
+    let later = await #expect(throws: ServingError.self) { try await engine.waitUntilReady() }
+    #expect(later?.code == .draining)
+  }
+
   /// The replicas of a CPU read the same memory; those of other devices do not.
   @Test func weightsAreInMemoryOnce() throws {
     let model = try ServedModel().model

@@ -116,7 +116,9 @@ import Testing
       // What the sentence of the model does not say.
       var turned = try Self.plan("gelu", seeds: [1])
       turned.model.ropeTheta *= 2
-      let refusal = #expect(throws: ExperimentError.self) { try Self.comparison(turned, in: folder) }
+      let refusal = #expect(throws: ExperimentError.self) {
+        try Self.comparison(turned, in: folder)
+      }
       #expect(refusal?.message.contains("rope_theta 20000") == true, "\(refusal?.message ?? "")")
       // More units and seeds are welcome.
       let more = try Self.comparison(Self.plan("gelu,swiglu"), in: folder).run()

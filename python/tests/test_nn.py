@@ -90,6 +90,30 @@ class Layers(unittest.TestCase):
             with torch.no_grad(), self.assertRaisesRegex(RuntimeError, "meta"):
                 flash(torch.randn(4, 64))
 
+    def test_parts_without_content_compute_nothing(self):
+        """One argument on meta, and the rest with content."""
+        layer = mglu.nn.MGLU(64, 32, 2)
+        p = mglu.nn.FlashMGLU.from_module(layer, torch.bfloat16).packed
+        x, streams, gradient = torch.randn(4, 64), torch.randn(4, 96), torch.randn(4, 32)
+        stack = torch.randn(96, 64)
+        weight, logits, routes = layer.weight.detach(), layer.mask_logits.detach(), torch.rand(4, 2)
+        for op, good in ((mglu.ops.fused_linear, (x, p.weight, p.words, p.scales, routes, p.number)),
+                         (mglu.ops.fused_linear_plain, (x, p.weight, p.words, p.number)),
+                         (mglu.ops.stack, (weight, logits)), (mglu.ops.unstack, (stack, weight, logits)),
+                         (mglu.ops.combine, (streams, routes, 3, 2, 1)),
+                         (mglu.ops.combine_backward, (gradient, streams, routes, 3, 2, 1))):
+            op(*good)
+            for place, value in enumerate(good):
+                if isinstance(value, torch.Tensor):
+                    wrong = (*good[:place], value.to("meta"), *good[place + 1 :])
+                    with self.subTest(op=op, place=place), self.assertRaisesRegex(RuntimeError, "expected"):
+                        op(*wrong)
+
+    def test_numbers_of_threads(self):
+        for wrong in (-1, 1025, 2**32 + 1):
+            with self.assertRaises(ValueError):
+                mglu.set_num_threads(wrong)
+
     def test_threads_are_kept(self):
         if not os.path.exists("/proc/self/task"):
             self.skipTest("this system has no /proc that counts threads")
@@ -103,6 +127,58 @@ class Layers(unittest.TestCase):
         expected = alternate()
         self.assertEqual([alternate() for _ in range(5)], [expected] * 5)
         mglu.set_num_threads(count)
+
+    def test_threads_serve_shapes_already_used(self):
+        """Threads that are set after a call take part in the next ones."""
+        main = str(threading.get_native_id())
+        if not os.path.exists(f"/proc/self/task/{main}/schedstat"):
+            self.skipTest("this system does not say what threads ran")
+
+        def others():
+            ran = 0
+            for task in os.listdir("/proc/self/task"):
+                if task != main:
+                    with open(f"/proc/self/task/{task}/schedstat") as file:
+                        ran += int(file.read().split()[0])
+            return ran
+
+        def compute(until):
+            before = others()
+            while others() - before < 5_000_000 and time.monotonic() < until:
+                for _ in range(20):
+                    flash(x)
+            return others() - before
+
+        flash, x = mglu.nn.FlashMGLU.from_module(mglu.nn.MGLU(768, 3072, 2), torch.bfloat16), torch.randn(1, 768)
+        count = torch.get_num_threads()
+        try:
+            with torch.no_grad():
+                mglu.set_num_threads(1)
+                flash(x)
+                # New threads run a moment to come up: 5 ms are work.
+                mglu.set_num_threads(2)
+                self.assertGreater(compute(time.monotonic() + 20), 5_000_000)
+                mglu.set_num_threads(1)
+                self.assertLess(compute(time.monotonic() + 0.2), 5_000_000)
+        finally:
+            mglu.set_num_threads(count)
+
+    def test_buffers_are_replaced(self):
+        """A layer computes with the buffers that it has, whoever put them there."""
+        for layer in self.layers():
+            for dtype in (torch.float32, torch.int8):
+                flash, other = (
+                    mglu.nn.FLASH[layer.unit.kind].from_module(part, dtype)
+                    for part in (layer, copy.deepcopy(layer).apply(lambda m: m.reset_parameters())))
+                x = torch.randn(2, layer.hidden_size)
+                with self.subTest(layer=layer, dtype=dtype), torch.no_grad():
+                    own, wanted = flash(x), other(x)
+                    state = {**dict(other.named_buffers()), **dict(other.named_parameters())}
+                    self.assertTrue(torch.equal(torch.func.functional_call(flash, state, (x,)), wanted))
+                    self.assertTrue(torch.equal(flash(x), own))
+                    if layer.unit.masks:  # the masks alone
+                        mixed = torch.func.functional_call(flash, {"_words": other._words}, (x,))
+                        self.assertFalse(torch.equal(mixed, own))
 
     def test_rows_do_not_depend_on_their_batch(self):
         flash = mglu.nn.FlashMGLU.from_module(mglu.nn.MGLU(256, 512, 4), torch.bfloat16)
@@ -121,6 +197,25 @@ class Layers(unittest.TestCase):
             flash.load_state_dict({"weight": state["weight"]})
         with self.assertRaisesRegex(RuntimeError, "bits"):
             flash.load_state_dict({"weight": state["weight"], "masks": state["masks"][:1]})
+
+    def test_without_content(self):
+        """Shapes on meta, and a state that is assigned, as loaders of big models do."""
+        x = torch.randn(3, 64)
+        for top_k in (None, 1):
+            with torch.device("meta"):
+                layer = mglu.nn.MGLU(64, 32, 2, router_top_k=top_k)
+                flash = mglu.nn.FlashMGLU(64, 32, 2, router_top_k=top_k, dtype=torch.int8)
+            self.assertTrue(flash._weight.is_meta)
+            for module in (layer, flash):
+                a = module(x.to("meta"))
+                self.assertTrue(a.is_meta)
+                self.assertEqual(a.shape, (3, 32))
+            state = mglu.nn.FlashMGLU.from_module(
+                mglu.nn.MGLU(64, 32, 2, router_top_k=top_k), torch.int8).state_dict()
+            other = mglu.nn.FlashMGLU(64, 32, 2, router_top_k=top_k, dtype=torch.int8)
+            other.load_state_dict(state)
+            flash.load_state_dict(state, assign=True)
+            self.assertTrue(torch.equal(flash(x), other(x)))
 
     def test_inputs_of_any_layout_and_type(self):
         layer = mglu.nn.MGLU(64, 32, 2)
@@ -182,6 +277,8 @@ class Layers(unittest.TestCase):
                     dict(masks=2, router_top_k=3)):
             with self.assertRaises(ValueError):
                 mglu.nn.MGLU(64, 32, **bad)
+        with self.assertRaisesRegex(ValueError, "FlashMGLU"):
+            mglu.nn.FlashMGLU.from_module(flash)
         with self.assertRaises(ValueError):
             mglu.nn.FlashGLU.from_module(layer)
         with self.assertRaises(ValueError):
@@ -259,7 +356,9 @@ class Processes(unittest.TestCase):
                         self.flash(x)
                     os._exit(0)
                 for _ in range(1200):
-                    if os.waitpid(child, os.WNOHANG)[0]:
+                    pid, status = os.waitpid(child, os.WNOHANG)
+                    if pid:
+                        self.assertEqual(status, 0)
                         break
                     time.sleep(0.05)
                 else:

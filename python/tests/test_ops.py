@@ -1,7 +1,11 @@
 """The operators against `mglu.reference`: torch's own checks of them, derivatives, compilation."""
 
 import itertools
+import pathlib
+import re
+import types
 import unittest
+from unittest import mock
 
 import torch
 from torch.library import opcheck
@@ -11,6 +15,7 @@ from mglu import functional as F, packed, reference
 from mglu.units import ABLATIONS, ACTIVATIONS, unit
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
+SOURCES = pathlib.Path(__file__).resolve().parents[2] / "Sources/CMGLUInterface"
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 # Largest error beside the largest element: rounding of the type, and of the sums of float32.
 BOUND = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
@@ -220,6 +225,33 @@ class Operators(unittest.TestCase):
                 y = x.detach()
                 compiled = torch.compile(flash, fullgraph=True, backend="aot_eager")
                 self.assertTrue(torch.equal(compiled(y), flash(y)))
+
+    def test_old_gpus_have_no_kernels(self):
+        """What they compute is the reference's."""
+        device = torch.device("cuda", 0)
+        for major, is_supported in ((7, False), (8, True), (9, True), (12, True)):
+            properties = types.SimpleNamespace(major=major, minor=5)
+            with mock.patch("torch.cuda.is_available", lambda: True), mock.patch(
+                    "torch.cuda.get_device_properties", lambda device: properties), mock.patch(
+                    "torch.version.hip", None):
+                self.assertEqual(mglu.ops.supports(device), is_supported)
+        with mock.patch("torch.version.hip", "6.0"):
+            self.assertFalse(mglu.ops.supports(device))
+        self.assertFalse(mglu.ops.supports(torch.device("meta")))
+        with mock.patch.object(mglu.ops, "supports", lambda device: False):
+            with self.assertRaisesRegex(ValueError, "compute capability 8.0"):
+                packed.pack(unit("lu"), torch.zeros(2, 3))
+            layer = mglu.nn.MGLU(40, 24, 2)
+            x = torch.randn(3, 40)
+            self.assertTrue(torch.equal(
+                layer(x), reference.apply(x, layer.weight, layer.unit, layer.mask_logits)))
+
+    @unittest.skipUnless(SOURCES.exists(), "the library's sources are not there")
+    def test_rows_that_are_computed_together(self):
+        """Both implementations of the operators tell the library the same."""
+        found = re.findall(r"\b(\w*PROMPT_ROWS) = (\d+)", (SOURCES / "torch.c").read_text())
+        names = {"PROMPT_ROWS": "cpu", "GPU_PROMPT_ROWS": "cuda"}
+        self.assertEqual({names[name]: int(rows) for name, rows in found}, mglu.ops.PROMPT_ROWS)
 
     def test_autocast_and_checkpoint(self):
         for device in DEVICES:

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import importlib.util
+import io
 import os
 import pathlib
 import sys
@@ -142,6 +143,18 @@ class Transformers(unittest.TestCase):
         with self.assertRaises(ValueError):
             mglu.apply(torch.nn.Linear(3, 3))
 
+    def test_apply_where_new_tensors_are_made_elsewhere(self):
+        """Blocks are packed where their weights are, whatever torch's default device is."""
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        ids = torch.randint(0, 99, (1, 5))
+        for model in (self.model(num_masks=2), LlamaForCausalLM(LlamaConfig(**SIZES)).eval()):
+            with torch.no_grad():
+                wanted = self.plain(lambda: model(ids).logits)
+                with torch.device("meta"):
+                    mglu.apply(model)
+                self.assertTrue(torch.allclose(model(ids).logits, wanted, atol=1e-4))
+
     def test_apply_refuses_other_formulas(self):
         """Blocks with the projections of a SwiGLU that compute something else, and a model saved after."""
         from transformers import LlamaConfig, LlamaForCausalLM
@@ -170,6 +183,15 @@ class Transformers(unittest.TestCase):
                         mglu.apply(model)
                     self.assertIs(model.model.layers[1].mlp, block)
                     self.assertIsInstance(model.model.layers[0].mlp, LlamaMLP)
+        # Weights of which some cannot be packed: no block is swapped before all are known.
+        for move, word in ((lambda m: m.double(), "float64"), (lambda m: m.to("meta"), "meta")):
+            model = LlamaForCausalLM(configuration)
+            move(model.model.layers[1].mlp)
+            with self.assertRaisesRegex(ValueError, word):
+                mglu.apply(model)
+            self.assertIsInstance(model.model.layers[0].mlp, LlamaMLP)
+        with self.assertRaisesRegex(ValueError, "float64"):
+            mglu.apply(LlamaForCausalLM(configuration), torch.float64)
         model = mglu.apply(LlamaForCausalLM(configuration))
         with self.assertRaisesRegex(RuntimeError, "save_pretrained"):
             model.save_pretrained("unused")
@@ -183,8 +205,98 @@ class Transformers(unittest.TestCase):
                 model(ids)
                 for parameter in model.parameters():
                     parameter.data.mul_(-0.5).add_(torch.randn_like(parameter), alpha=0.01)
-                self.assertTrue(torch.allclose(
-                    model(ids).logits, self.plain(lambda: model(ids).logits), atol=1e-4))
+                self.check_against_formula(model, ids)
+
+    def check_against_formula(self, model, ids):
+        with torch.no_grad():
+            self.assertTrue(torch.allclose(
+                model(ids).logits, self.plain(lambda: model(ids).logits), atol=1e-4))
+
+    def test_updates_of_a_few_elements_through_data(self):
+        """They are not looked for; `refresh` is."""
+        ids = torch.randint(0, 99, (1, 5))
+        model = self.model(num_masks=2).requires_grad_(False)
+        with torch.no_grad():
+            before = model(ids).logits
+            for block in model.model.layers:
+                block.mlp.mask_logits.data[:, 1:9].neg_()
+            self.assertTrue(torch.equal(model(ids).logits, before))
+            self.assertIs(mglu.refresh(model), model)
+            self.assertFalse(torch.equal(model(ids).logits, before))
+        self.check_against_formula(model, ids)
+
+    def test_updates_by_optimizers(self):
+        """Fused ones change weights without a count. Few rows, so that no element is compared."""
+        ids = torch.randint(0, 99, (1, 5))
+        for options in (dict(fused=True), dict(foreach=True), dict()):
+            with self.subTest(**options):
+                model = self.model(num_masks=2)
+                optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, **options)
+                for _ in range(2):
+                    self.check_against_formula(model, ids)
+                    model(ids, labels=ids).loss.backward()
+                    self.check_against_formula(model, ids)  # a copy made between gradients and step
+                    optimizer.step()
+                    self.check_against_formula(model, ids)
+
+    def test_updates_by_hand(self):
+        """Through `.data`, after a call with gradients."""
+        ids = torch.randint(0, 99, (1, 5))
+        model = self.model(num_masks=2)
+        for _ in range(2):
+            self.check_against_formula(model, ids)
+            model(ids, labels=ids).loss.backward()
+            for parameter in model.parameters():
+                parameter.data.sub_(parameter.grad, alpha=10)
+            self.check_against_formula(model, ids)
+
+    def test_weights_are_read_once(self):
+        """Calls of many rows do not read all elements of weights that have not changed."""
+        class Reads(torch.utils._python_dispatch.TorchDispatchMode):
+            def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+                result = operator(*args, **(kwargs or {}))
+                if not operator.is_view and operator not in (
+                        mglu.ops.fused_linear, mglu.ops.fused_linear_plain):
+                    read.extend(
+                        t.numel() for t in torch.utils._pytree.tree_leaves(args)
+                        if isinstance(t, torch.Tensor) and t.untyped_storage().data_ptr() in places)
+                return result
+
+        block = self.model(num_masks=2).model.layers[0].mlp
+        weights = [block.up_proj.weight, block.mask_logits]
+        places, read = [t.untyped_storage().data_ptr() for t in weights], []
+        x = torch.randn(600, 32)
+        with torch.no_grad():
+            mglu.intermediate(block, x)
+            with Reads():
+                mglu.intermediate(block, x)
+        self.assertTrue(read)
+        self.assertLessEqual(sum(read), 2 * 64)
+
+    def test_other_activation_after_a_call(self):
+        ids = torch.randint(0, 99, (1, 5))
+        model = self.model(num_masks=2)
+        self.check_against_formula(model, ids)
+        for block in model.model.layers:
+            block.mlp.activation = torch.nn.ReLU()
+        self.check_against_formula(model, ids)
+
+    def test_copies_and_pickles_have_no_packed_weights(self):
+        ids = torch.randint(0, 99, (1, 5))
+        model = self.model(num_masks=2)
+        sizes = []
+        for _ in range(2):
+            file = io.BytesIO()
+            torch.save(model.model.layers[0].mlp.__dict__, file)
+            sizes.append(len(file.getvalue()))
+            self.check_against_formula(model, ids)
+        self.assertEqual(*sizes)
+        twin = copy.deepcopy(model)
+        with torch.no_grad():
+            for block in twin.model.layers:
+                block.mlp.mask_logits.data.neg_()
+        self.check_against_formula(twin, ids)
+        self.check_against_formula(model, ids)
 
     def test_made_in_inference_mode(self):
         ids = torch.randint(0, 99, (4, 7))

@@ -23,7 +23,19 @@ public struct LogitAdjustment: Sendable, Equatable {
 
   /// The words that describe this change to a backend: the token, then the bits of the numbers.
   public var elements: [Int32] {
-    [token] + [bias, penalty, subtracted].map { Int32(bitPattern: $0.bitPattern) }
+    [Int32](unsafeUninitializedCapacity: Self.elementCount) { words, count in
+      if let start = words.baseAddress { write(to: start) }
+      count = Self.elementCount
+    }
+  }
+
+  /// Writes ``elements`` to `words`: every step does it for every change, so it allocates nothing.
+  @inlinable
+  package func write(to words: UnsafeMutablePointer<Int32>) {
+    words[0] = token
+    words[1] = Int32(bitPattern: bias.bitPattern)
+    words[2] = Int32(bitPattern: penalty.bitPattern)
+    words[3] = Int32(bitPattern: subtracted.bitPattern)
   }
 
   /// The change that `elements` describe.

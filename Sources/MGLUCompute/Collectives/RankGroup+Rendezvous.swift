@@ -156,8 +156,8 @@ extension RankGroup {
     private func absent(_ met: Met) -> String {
       let absent = (1..<launch.size).filter { met.messages[$0] == nil || met.life[$0] == nil }
       let numbers = absent.prefix(16).map(String.init).joined(separator: ", ")
-      return "\(absent.count == 1 ? "rank" : "ranks") \(numbers)\(absent.count > 16 ? ", ..." : "") "
-        + "of \(launch.size)"
+      return (absent.count == 1 ? "rank " : "ranks ") + numbers
+        + "\(absent.count > 16 ? ", ..." : "") of \(launch.size)"
     }
 
     private func absence(_ met: Met) -> CommunicationError {
@@ -213,7 +213,8 @@ extension RankGroup {
         sockets.append(socket)
       }
       let answer = read(from: sockets[0], within: deadline - .now) {
-        notice.consider("rank \(launch.rank) has reached rank 0 at \(place) and waits for the others")
+        notice.consider(
+          "rank \(launch.rank) has reached rank 0 at \(place) and waits for the others")
       }
       guard let answer else { throw silence }
       let lines = String(decoding: answer, as: UTF8.self)

@@ -9,7 +9,8 @@
 /// What the system lets a process have of the machine's memory: a container's limit, or `ulimit -v`.
 package enum MemoryLimit {
   /// The least limit in bytes, or `nil` where there is none.
-  package static let byteCount = [ControlGroup().memoryByteCount, addressSpace].compactMap(\.self).min()
+  package static let byteCount = [ControlGroup().memoryByteCount, addressSpace]
+    .compactMap(\.self).min()
 
   /// The address space (RLIMIT_AS).
   private static var addressSpace: Int? {

@@ -1,18 +1,18 @@
 import Synchronization
 
-/// Counts the bytes that the tensors of a backend take.
+/// Counts the bytes that the tensors of a backend take. Without a lock, which a thread could hold while
+/// another one forks.
 package final class MemoryMeter: Sendable {
-  private let counts = Mutex((present: 0, peak: 0))
+  private let present = Atomic<Int>(0)
+  private let peak = Atomic<Int>(0)
 
   /// Bytes that are allocated now.
-  package var byteCount: Int { counts.withLock { $0.present } }
+  package var byteCount: Int { present.load(ordering: .relaxed) }
   /// The most bytes that were allocated at a time.
-  package var peakByteCount: Int { counts.withLock { $0.peak } }
+  package var peakByteCount: Int { peak.load(ordering: .relaxed) }
 
   func count(_ bytes: Int) {
-    counts.withLock { counts in
-      counts.present += bytes
-      counts.peak = max(counts.peak, counts.present)
-    }
+    let now = present.add(bytes, ordering: .relaxed).newValue
+    peak.max(now, ordering: .relaxed)
   }
 }

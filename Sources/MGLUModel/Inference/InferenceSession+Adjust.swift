@@ -18,20 +18,25 @@ struct AdjustedLogits {
   }
 
   /// Writes the changes of each row; further rows are not changed. No step that reads those of before may be under way.
-  mutating func enter(_ rows: [[LogitAdjustment]], on backend: any InferenceBackend) {
-    let count = rows.reduce(0) { $0 + $1.count }
+  ///
+  /// Penalties and biases of a whole batch may be hundreds of thousands of changes, on the thread that steps
+  /// wait for: beyond the first steps this only copies.
+  mutating func enter(_ sequences: [SequenceState], on backend: any InferenceBackend) {
+    let count = sequences.reduce(0) { $0 + ($1.sampler.processor?.adjustments.count ?? 0) }
     if count > adjustments.rows { adjustments = Self.adjustments(2 * count, on: backend) }
+    let (words, starts) = (adjustments.integers, starts.integers)
     var next = 0
-    for (row, changes) in rows.enumerated() {
-      starts.integers[row] = Int32(next)
-      for change in changes {
-        for (index, element) in change.elements.enumerated() {
-          adjustments.integers[next * LogitAdjustment.elementCount + index] = element
+    for (row, sequence) in sequences.enumerated() {
+      starts[row] = Int32(next)
+      guard let changes = sequence.sampler.processor?.adjustments else { continue }
+      changes.withUnsafeBufferPointer { changes in
+        for change in changes {
+          change.write(to: words + next * LogitAdjustment.elementCount)
+          next += 1
         }
-        next += 1
       }
     }
-    for row in rows.count..<starts.count { starts.integers[row] = Int32(next) }
+    for row in sequences.count..<self.starts.count { starts[row] = Int32(next) }
   }
 }
 
@@ -48,8 +53,7 @@ extension InferenceSession {
   /// ones; log-probabilities are those of the unchanged.
   func adjusted(_ logits: Tensor, for sequences: [SequenceState]) -> Tensor {
     var memory = allocateAdjustedLogits()
-    memory.enter(
-      sequences.map { $0.sampler.processor?.adjustments ?? [] }, on: model.backend)
+    memory.enter(sequences, on: model.backend)
     adjustedLogits = memory
     let result = memory.logits[0..<logits.rows]
     model.backend.adjust(

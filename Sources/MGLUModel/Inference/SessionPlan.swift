@@ -16,7 +16,7 @@ struct SessionPlan {
     let (limit, size) = (model.configuration.contextLength, model.backend.cacheBlockSize)
     let longest = max(1, min(contextLength ?? limit, limit))
     let perSequence = SessionCache.blockCount(tokens: longest, on: model.backend)
-    self.maxSequences = max(1, maxSequences)
+    self.maxSequences = min(max(1, maxSequences), InferenceSession.mostSequences)
     self.cacheBlocks = max(1, cacheBlocks ?? self.maxSequences * perSequence)
     blocksPerSequence = min(perSequence, self.cacheBlocks)
     self.contextLength = min(longest, blocksPerSequence * size)
@@ -57,14 +57,22 @@ struct SessionPlan {
     )
   }
 
-  /// Bytes of all but the KV cache.
+  /// Bytes of all but the KV cache, where the model computes. On a CPU that is where the host writes what
+  /// steps read, too.
   func bufferByteCount(_ model: InferenceModel) -> Int {
-    ArenaLayout.measure { layout in
-      _ = buffers(model, in: &layout)
+    let inputs = ArenaLayout.measure { layout in
       _ = batch(in: &layout)
       _ = blockTables(in: &layout)
     }
+    let copies = model.deviceMemory == nil ? InferenceSession.turns + 1 : 1
+    return copies * inputs + ArenaLayout.measure { _ = buffers(model, in: &$0) }
   }
+}
+
+extension InferenceSession {
+  /// Most sequences of any session, which has no more if it is asked for more: each takes buffers of
+  /// its own, and the sizes of many more would overflow.
+  public static let mostSequences = 1 << 16
 }
 
 extension InferenceModel {

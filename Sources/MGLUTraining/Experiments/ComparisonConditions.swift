@@ -65,27 +65,30 @@ struct ComparisonConditions: Codable, Equatable {
         ? nil : "\(name) \(self[keyPath: field]), not \(found[keyPath: field])"
     }
     // Where the sentence differs, it says so itself.
-    let keys = found.model == model ? Set((modelKeys ?? [:]).keys).union((found.modelKeys ?? [:]).keys) : []
-    let differences = [
-      difference("steps", \.steps),
-      // Steps that were given may be those of some minutes.
-      minutes == nil || found.minutes == nil ? nil : difference("minutes", \.minutes!),
-      difference("batch size", \.batchSize),
-      difference("context", \.contextLength),
-      difference("gradient accumulation", \.gradientAccumulation),
-      difference("warm-up steps", \.warmupSteps),
-      difference("steps between validations", \.evaluateEvery),
-      difference("validation tokens", \.evaluationTokens), difference("model", \.model),
-      found.matchedWeights == matchedWeights ? nil : "other matched weight counts",
-      found.optimizer == optimizer ? nil : "other settings of AdamW",
-      found.trainingData == trainingData ? nil : "other training data",
-      found.validationData == validationData ? nil : "other validation data",
-    ].compactMap { $0 } + keys.sorted().compactMap { key in
-      guard let mine = modelKeys, let others = found.modelKeys, mine[key] != others[key] else {
-        return nil
+    let keys =
+      found.model == model ? Set((modelKeys ?? [:]).keys).union((found.modelKeys ?? [:]).keys) : []
+    let differences =
+      [
+        difference("steps", \.steps),
+        // Steps that were given may be those of some minutes.
+        minutes == nil || found.minutes == nil ? nil : difference("minutes", \.minutes!),
+        difference("batch size", \.batchSize),
+        difference("context", \.contextLength),
+        difference("gradient accumulation", \.gradientAccumulation),
+        difference("warm-up steps", \.warmupSteps),
+        difference("steps between validations", \.evaluateEvery),
+        difference("validation tokens", \.evaluationTokens), difference("model", \.model),
+        found.matchedWeights == matchedWeights ? nil : "other matched weight counts",
+        found.optimizer == optimizer ? nil : "other settings of AdamW",
+        found.trainingData == trainingData ? nil : "other training data",
+        found.validationData == validationData ? nil : "other validation data",
+      ].compactMap { $0 }
+      + keys.sorted().compactMap { key in
+        guard let mine = modelKeys, let others = found.modelKeys, mine[key] != others[key] else {
+          return nil
+        }
+        return "\(key) \(mine[key] ?? "none"), not \(others[key] ?? "none")"
       }
-      return "\(key) \(mine[key] ?? "none"), not \(others[key] ?? "none")"
-    }
     guard differences.isEmpty else {
       throw ExperimentError(
         .disagreement,

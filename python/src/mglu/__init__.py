@@ -8,12 +8,13 @@
 """
 
 from . import functional, nn, ops, reference, units
+from ._copies import refresh
 from ._feed_forward import apply, intermediate
 from ._library import Error
 from .ops import set_num_threads
 from ._version import __version__
 
 __all__ = [
-    "Error", "apply", "functional", "intermediate", "nn", "ops", "reference", "set_num_threads", "units",
-    "__version__",
+    "Error", "apply", "functional", "intermediate", "nn", "ops", "reference", "refresh", "set_num_threads",
+    "units", "__version__",
 ]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from . import functional, ops, packed, reference
+from . import _copies, functional, ops, packed, reference
 from .nn import FLASH, FlashFeedForward, FlashLU
 from .units import Unit, unit
 
 LARGE = 20.0  # a product that clamps of feed-forward blocks, 7 to 10, cut, and whose cube FP16 holds
-MANY = 16  # rows of x beside which it costs little to look at all weights
 
 # Activations as modules of torch and transformers name their classes.
 _CLASSES = {
@@ -68,8 +67,8 @@ def _check_formula(module: nn.Module, found: Unit) -> None:
     """Raises ValueError where a block computes more than its unit and the down projection: a norm or a factor
     between them, a clamp, elements that it leaves out. Names of attributes do not tell."""
     weight, down = _weights(module, found), module.down_proj.weight
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, weight.shape[1], generator=generator).to(weight.device)
+    generator = torch.Generator("cpu").manual_seed(0)
+    x = torch.randn(2, weight.shape[1], generator=generator, device="cpu").to(weight.device)
     # One row is large enough for what clamps.
     x[1] *= LARGE / nn.functional.linear(x[1], weight.float()).abs().amax().clamp_min(1e-6)
     x = x.to(weight.dtype)
@@ -94,6 +93,18 @@ def _check_formula(module: nn.Module, found: Unit) -> None:
             "expected down_proj of the unit, and nothing more")
 
 
+def _check_types(module: nn.Module, dtype: torch.dtype | None) -> None:
+    """Raises ValueError where a block's weights cannot be packed."""
+    names = ("gate_proj", "up_proj", "gate_up_proj", "down_proj")
+    for weight in (p.weight for p in (getattr(module, name, None) for name in names) if p is not None):
+        if not ops.supports(weight.device):
+            raise ValueError(
+                f"weights of {type(module).__name__} on {weight.device}: expected {packed.DEVICES}, with content")
+        if weight.dtype not in ops.TYPES or (dtype or weight.dtype) not in ops.TYPES:
+            raise ValueError(
+                f"weights of {weight.dtype} to become {dtype or weight.dtype}: expected {tuple(ops.TYPES)}")
+
+
 @torch.no_grad()
 def apply(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """Swaps the feed-forward blocks of a loaded model for `mglu.nn.FlashFeedForward`, in place, for
@@ -104,7 +115,8 @@ def apply(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     dtype  the type of the blocks' weights: float16, bfloat16 or int8; None keeps theirs.
 
     Returns the model, which can no longer be written by `save_pretrained`. Raises ValueError, and leaves the
-    model as it is, where no block is known, and where one has these projections and computes something else.
+    model as it is, where no block is known, where one has these projections and computes something else, and
+    where weights are of another type, on a device without kernels, or without content.
     Blocks with adapters stay as they are.
     """
     blocks = [
@@ -115,6 +127,7 @@ def apply(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
             "no feed-forward block was found: expected modules with down_proj, and up_proj with gate_proj or a "
             "unit's masks, or gate_up_proj, plain and without biases")
     for *_, module, found in blocks:
+        _check_types(module, dtype)
         _check_formula(module, found)
     for parent, name, module, found in blocks:
         router = getattr(module, "router", None)
@@ -138,9 +151,16 @@ def intermediate(module: nn.Module, x: Tensor) -> Tensor | None:
     """a [..., d] of x [..., h] for a block of a model folder, by kernels; None where there are none.
 
     With gradients the library computes what is around torch's product. Without, rows pass over packed
-    weights: on a CPU the block's own beside words of mask bits, on a GPU a packed copy, made at the first
-    such call and again after the weights changed. Changes that torch does not count, through `.data`, are
-    seen by calls of 16 rows and more. `apply` keeps one copy only.
+    weights: on a CPU the block's own beside words of mask bits, on a GPU a packed copy. The first such call
+    packs, and the first one after a change of W or of the masks:
+
+    - that torch counts: any change in place but by fused optimizers, `load_state_dict`, other tensors;
+    - by an optimizer of torch.optim, where W or the masks require gradients;
+    - of any kind, where a call with gradients in W or the masks was between.
+
+    Changes through `.data`, and of tensors made in inference mode, torch does not count. Calls of 16 rows and
+    more, on a GPU 2048, compare 64 elements that are spread over each tensor that was copied. So they see an
+    update of all elements; after one of a few, `refresh` is needed. `apply` keeps one copy only.
     """
     weight = module.up_proj.weight
     if torch.compiler.is_compiling() or x.device != weight.device or not ops.supports(x.device):
@@ -151,9 +171,12 @@ def intermediate(module: nn.Module, x: Tensor) -> Tensor | None:
     if found is None:
         return None
     router = getattr(module, "router", None)
+    masks = module.mask_logits if module.mask_logits is not None else module.masks
     needs_gradient = torch.is_grad_enabled() and (
         x.requires_grad or any(p.requires_grad for p in module.parameters()))
     if needs_gradient:
+        if weight.requires_grad or masks.requires_grad:
+            _copies.forget(module)
         if module.mask_logits is None or x.dtype != ops.product_type(x.device):
             return None
         routes = None if router is None else functional.route(x, router.weight, module.top_k)
@@ -161,37 +184,6 @@ def intermediate(module: nn.Module, x: Tensor) -> Tensor | None:
     if x.dtype not in ops.TYPES or weight.dtype not in ops.TYPES or torch.is_autocast_enabled(
             x.device.type):
         return None
-    masks = module.mask_logits if module.mask_logits is not None else module.masks
-    key = (weight.dtype, *_version(weight), *_version(masks))
-    cached = module.__dict__.get("_mglu_packed")
-    sums = _sums(weight, masks) if x.numel() >= MANY * x.shape[-1] else None
-    if cached is None or cached[0] != key or (
-            sums is not None and cached[1] is not None and not torch.equal(sums, cached[1])):
-        sums = _sums(weight, masks) if sums is None else sums
-        cached = (key, sums, _pack(found, weight.detach(), _bits(module)))
-        module.__dict__["_mglu_packed"] = cached
+    copy = _copies.get(module, found, weight, masks, x.numel() // x.shape[-1])
     routes = None if router is None else functional.route(x, router.weight, module.top_k)
-    return functional.flash(x.detach(), cached[2], routes)
-
-
-def _version(tensor: Tensor) -> tuple[int, int | None]:
-    """What changes with a tensor, as far as torch counts."""
-    return tensor.data_ptr(), None if tensor.is_inference() else tensor._version
-
-
-def _sums(weight: Tensor, masks: Tensor) -> Tensor | None:
-    """Sums of what a packed copy is made of, for changes that torch does not count: averages of weights need
-    no gradient either. None within a CUDA graph, which cannot wait for them."""
-    if weight.is_cuda and torch.cuda.is_current_stream_capturing():
-        return None
-    copied = [masks, weight] if weight.is_cuda else [masks]
-    return torch.stack([t.detach().sum(dtype=torch.float64) for t in copied])
-
-
-def _pack(found: Unit, weight: Tensor, bits: Tensor) -> packed.Packed:
-    if weight.is_cuda or not weight.is_contiguous():
-        return packed.pack(found, weight, bits)
-    rows, columns = weight.shape
-    return packed.packed(
-        found, rows, columns, weight, torch.empty(0, dtype=torch.float16),
-        packed.words_of(found, bits.contiguous(), columns), torch.empty(0))
+    return functional.flash(x.detach(), copy, routes)

@@ -29,7 +29,8 @@ def _address(tensor: Tensor, name: str, like: Tensor, dtype: torch.dtype | None 
 
 
 class _Pass:
-    """What calls of a unit with the same types have in common."""
+    """What calls of a unit with the same types have in common; not the context, which `set_num_threads`
+    changes."""
 
     def __init__(self, unit: int, columns: int, x_type: torch.dtype, weight: Tensor):
         if x_type not in ops.TYPES or weight.dtype not in ops.TYPES or x_type is torch.int8:
@@ -38,7 +39,6 @@ class _Pass:
         if columns % CELL_COLUMNS != unit >> COLUMNS_SHIFT & CELL_COLUMNS - 1:
             raise RuntimeError("x has another number of columns than the weights")
         self.device, self.is_cuda = weight.device, weight.is_cuda
-        self.context = ops.context(weight.device)
         self.columns, self.rows = columns, unit >> ROWS_SHIFT
         self.masks = unit >> 8 & 255
         self.type = ops.TYPES[x_type]
@@ -48,18 +48,18 @@ class _Pass:
             activation=unit >> 4 & 15, type=ops.TYPES[weight.dtype])
         self.unit_address = _at(self.unit)
         sizes = _library.Sizes()
-        _library.call("mglu_packed_sizes", self.context, self.unit_address, _at(sizes))
+        _library.call("mglu_packed_sizes", ops.context(weight.device), self.unit_address, _at(sizes))
         self.words_type = torch.uint8 if self.is_cuda else torch.int64
         self.numels = (sizes.weights // weight.element_size(), sizes.scales // 2,
                        sizes.words // self.words_type.itemsize)
         self.prompt_rows = ops.PROMPT_ROWS[weight.device.type]
 
-    def workspace(self, n: int, prompt_rows: int) -> Tensor | None:
+    def workspace(self, context: int, n: int, prompt_rows: int) -> Tensor | None:
         call = _library.FusedLinearCall(
             n=n, prompt_rows=prompt_rows, x_type=self.type, output_type=self.type,
             narrows_inputs=self.narrow)
         size = ctypes.c_int64()
-        _library.call("mglu_workspace_size", self.context, self.unit_address, _at(call), _at(size))
+        _library.call("mglu_workspace_size", context, self.unit_address, _at(call), _at(size))
         return torch.empty(size.value, dtype=torch.uint8, device=self.device) if size.value else None
 
 
@@ -101,16 +101,17 @@ def _fused_linear(x, weight, words, scales, routes, unit):
         return output
     p = 0 if routes is None else _address(routes, "routes", x, torch.float32, n * found.masks)
     prompt_rows = n if n >= found.prompt_rows else 0
+    context = ops.context(device)
     at, place, size, stream = x.data_ptr(), 0, 0, 0
     if found.is_cuda:
         if at % 16:
             x = x.clone()
             at = x.data_ptr()
-        workspace, stream = found.workspace(n, prompt_rows), ops.stream(x)
+        workspace, stream = found.workspace(context, n, prompt_rows), ops.stream(x)
         if workspace is not None:
             place, size = workspace.data_ptr(), workspace.numel()
     _library.fused_linear(
-        found.context, found.unit_address,
+        context, found.unit_address,
         (weight.data_ptr(), scales.data_ptr() if scale_count else 0, words.data_ptr()), n, prompt_rows,
         at, p, output.data_ptr(), found.type, found.narrow, place, size, stream)
     return output

@@ -95,7 +95,6 @@ _FUNCTIONS = {
     "mglu_unstack": [_P, _I32, _I64, _P, _P, _P, _P, _P, _P],
     "mglu_combine": [_P, _P],
     "mglu_combine_backward": [_P, _P],
-    "mglu_route": [_P, _I64, _I32, _I32, _P, _P, _P],
     "mglu_torch_register": [ctypes.c_char_p, ctypes.c_char_p],
     "mglu_torch_use": [_P],
     "mglu_torch_context": [_I32, _P],

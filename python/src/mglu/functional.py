@@ -10,6 +10,7 @@ Without gradients: `flash`, over weights that `mglu.packed.pack` has packed.
 from __future__ import annotations
 
 import ctypes
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from . import _library, ops, reference
 from .packed import Packed
 from .units import NARROW, NARROW_UNLESS_WIDE, Unit, unit as _unit
+
 
 def _has_kernels(x: Tensor, weight: Tensor) -> bool:
     return (
@@ -95,7 +97,7 @@ def _stacked(weight: Tensor, logits: Tensor) -> Tensor:
 
 def _autocast(x: Tensor) -> Tensor:
     kind = x.device.type
-    if torch.is_autocast_enabled(kind):
+    if kind != "meta" and torch.is_autocast_enabled(kind):  # torch knows no autocast of meta
         return x.to(torch.get_autocast_dtype(kind))
     return x
 
@@ -103,7 +105,8 @@ def _autocast(x: Tensor) -> Tensor:
 def route(x: Tensor, router: Tensor, top_k: int) -> Tensor:
     """Route weights p [..., n_m] of x [..., h] and a router [n_m, h], float32: the softmax over the
     top_k largest logits, 0 elsewhere."""
-    with torch.autocast(x.device.type, enabled=False):
+    kind = x.device.type
+    with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
         logits = F.linear(x.to(router.dtype), router)
         return reference.route(logits.float(), top_k)
 

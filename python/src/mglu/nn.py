@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.compiler import is_compiling
 
 from . import functional, packed as _packed, reference
 from .units import Unit, unit as _unit
@@ -156,7 +155,7 @@ class _Flash(nn.Module):
         _check(hidden_size, intermediate_size, unit, router_top_k)
         self.hidden_size, self.intermediate_size, self.unit = hidden_size, intermediate_size, unit
         self.router_top_k = router_top_k
-        device = torch.device("cpu" if device is None else device)
+        device = torch.empty(0, device=device).device  # None is torch's default
         self.register_parameter("router", None if router_top_k is None else nn.Parameter(
             torch.zeros(unit.masks, hidden_size, device=device), requires_grad=False))
         self._set(_packed.empty(
@@ -175,18 +174,20 @@ class _Flash(nn.Module):
     @property
     def packed(self) -> _packed.Packed:
         """The weights as `mglu.functional.flash` takes them."""
-        if self._packed.weight is not self._weight:  # copied, or moved by hand
-            self._packed = _packed.packed(
+        held, own = self._packed, self._buffers
+        if (held.weight is not own["_weight"] or held.words is not own["_words"]
+                or held.scales is not own["_scales"]):  # replaced, as by torch.func.functional_call
+            self._packed = held = _packed.packed(
                 self.unit, self.intermediate_size, self.hidden_size, self._weight, self._scales,
                 self._words, self._nothing)
-        return self._packed
+        return held
 
     def forward(self, x: Tensor) -> Tensor:
         """a [..., d] of x [..., h], of x's type."""
         if self.router_top_k is not None:
             routes = functional.route(x, self.router, self.router_top_k)
             return functional.flash(x, self.packed, routes)
-        return functional.flash(x, self.packed if is_compiling() else self._packed)
+        return functional.flash(x, self.packed)
 
     @torch.no_grad()
     def prepare(self, rows: int = 16, dtype: torch.dtype | None = None) -> None:
@@ -205,7 +206,7 @@ class _Flash(nn.Module):
     def from_module(cls, module: nn.Module, dtype: torch.dtype | None = None):
         """The same function as a trained module's of this unit, with weights of a type (by default the
         module's): float32, float16, bfloat16 or int8."""
-        if getattr(module, "unit", None) is None or module.unit.kind != cls._kind:
+        if getattr(module, "unit", None) is None or module.unit.kind != cls._kind or isinstance(module, _Flash):
             raise ValueError(f"expected a trained {cls._kind}, found {type(module).__name__}")
         masks = getattr(module, "mask_logits", None)
         return cls._of(
@@ -231,7 +232,7 @@ class _Flash(nn.Module):
         probe = fn(torch.empty(0, device=here))
         if probe.device != here:
             old = self.packed
-            if here.type == "meta" or probe.device.type == "meta" or not _ops_support(probe.device):
+            if here.type == "meta" or probe.device.type == "meta":
                 new = _packed.empty(
                     self.unit, self.intermediate_size, self.hidden_size, self.dtype, probe.device)
             else:
@@ -275,7 +276,8 @@ class _Flash(nn.Module):
             errors.append(f"size mismatch for {prefix}weight: {found_shape}, expected {own}")
             return
         try:
-            place = self._weight.device
+            is_assigned = metadata.get("assign_to_params_buffers", False)
+            place = found["weight"].device if is_assigned else self._weight.device
             self._set(_packed.pack(
                 self.unit, *(None if found[n] is None else found[n].to(place)
                              for n in ("weight", "masks", "weight_scale")), dtype=self.dtype))
@@ -297,12 +299,6 @@ class _Flash(nn.Module):
         masks = f", masks={self.unit.masks}" if self.unit.masks else ""
         return (f"{self.hidden_size}, {self.intermediate_size}{masks}, "
                 f"activation={self.unit.activation!r}, dtype={self.dtype}")
-
-
-def _ops_support(device: torch.device) -> bool:
-    from . import ops
-
-    return ops.supports(device)
 
 
 class FlashMGLU(_Flash):

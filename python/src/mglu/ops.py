@@ -66,7 +66,9 @@ def context(device: torch.device | int) -> int:
 
 
 def set_num_threads(threads: int) -> None:
-    """Threads that share the work of a processor's calls; at first those of torch."""
+    """Threads that share the work of a processor's calls, 1 to 1024, or 0 for all; at first those of torch."""
+    if not 0 <= threads <= 1024:
+        raise ValueError(f"{threads} threads: expected 1 to 1024, or 0 for all")
     with _lock:
         # Calls of other threads may be in the old one, which stays.
         if threads not in _processors:
@@ -109,21 +111,24 @@ else:
             _torch_library.impl(_name, getattr(_kernels, _name), _key)
 
 
-def _check_devices(x: Tensor, weight: Tensor) -> None:
-    # Weights without content, on `meta`, and an x that has some come here, too.
-    torch._check(x.device == weight.device,
-                 lambda: f"x on {x.device}: expected {weight.device}, where the weights are")
+def _check_devices(**tensors: Tensor) -> None:
+    # A tensor on `meta` among others that have content brings a call here, too.
+    (name, first), *others = tensors.items()
+    for other, tensor in others:
+        torch._check(
+            tensor.device == first.device,
+            lambda: f"{other} on {tensor.device}: expected {first.device}, where {name} is")
 
 
 @torch.library.register_fake("mglu::fused_linear")
 def _(x, weight, words, scales, routes, unit):
-    _check_devices(x, weight)
+    _check_devices(weight=weight, x=x, words=words, scales=scales, routes=routes)
     return x.new_empty((*x.shape[:-1], unit >> ROWS_SHIFT))
 
 
 @torch.library.register_fake("mglu::fused_linear_plain")
 def _(x, weight, words, unit):
-    _check_devices(x, weight)
+    _check_devices(weight=weight, x=x, words=words)
     return x.new_empty((*x.shape[:-1], unit >> ROWS_SHIFT))
 
 
@@ -134,12 +139,14 @@ def product_type(device: torch.device) -> torch.dtype:
 
 @torch.library.register_fake("mglu::stack")
 def _(weight, logits):
+    _check_devices(weight=weight, logits=logits)
     shape = ((logits.shape[0] + 1) * weight.shape[0], weight.shape[1])
     return weight.new_empty(shape, dtype=product_type(weight.device))
 
 
 @torch.library.register_fake("mglu::unstack")
 def _(stack_gradient, weight, logits):
+    _check_devices(weight=weight, logits=logits, stack_gradient=stack_gradient)
     return weight.new_empty(weight.shape), logits.new_empty(logits.shape)
 
 
@@ -149,11 +156,13 @@ def _streams(kind, masks):
 
 @torch.library.register_fake("mglu::combine")
 def _(streams, routes, kind, masks, activation):
+    _check_devices(streams=streams, routes=routes)
     return streams.new_empty((*streams.shape[:-1], streams.shape[-1] // _streams(kind, masks)))
 
 
 @torch.library.register_fake("mglu::combine_backward")
 def _(gradient, streams, routes, kind, masks, activation):
+    _check_devices(streams=streams, routes=routes, gradient=gradient)
     return streams.new_empty(streams.shape), routes.new_empty(routes.shape)
 
 
@@ -168,8 +177,13 @@ call_fused_linear_plain = getattr(fused_linear_plain, "_op", fused_linear_plain)
 
 
 def supports(device: torch.device) -> bool:
-    """Whether the library has kernels for a device."""
-    return device.type == "cpu" or (device.type == "cuda" and torch.version.hip is None)
+    """Whether the library has kernels for a device: a CPU, or an NVIDIA GPU of compute capability 8.0 and newer."""
+    if device.type != "cuda":
+        return device.type == "cpu"
+    if torch.version.hip is not None:
+        return False
+    # Without a GPU it is the device of a fake tensor. torch.compile knows both functions as constants.
+    return not torch.cuda.is_available() or torch.cuda.get_device_properties(device).major >= 8
 
 
 def library_unit(unit: Unit, rows: int, columns: int, dtype: torch.dtype) -> _library.Unit:

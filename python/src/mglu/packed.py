@@ -15,6 +15,7 @@ from torch import Tensor
 from . import _library, ops
 from .units import Unit
 
+DEVICES = "a CPU, or an NVIDIA GPU of compute capability 8.0 or newer"
 GROUP = 32  # elements of INT8 that share a scale
 INTEGER_PLANE = 16 * 64 + 16 * 2 * 2  # bytes of a plane of INT8 in a GPU's cell, with its scales
 
@@ -115,7 +116,7 @@ def pack(unit: Unit, weight: Tensor, masks: Tensor | None = None, scales: Tensor
             raise ValueError(f"{name} on {tensor.device}: expected {weight.device}, where the weights are")
     result = empty(unit, rows, columns, dtype or weight.dtype, weight.device)
     if not ops.supports(weight.device):
-        raise ValueError(f"weights on {weight.device}: expected a CPU or an NVIDIA GPU")
+        raise ValueError(f"weights on {weight.device}: expected {DEVICES}")
     if weight.is_cuda and result.weight.dtype is torch.int8 and scales is None:
         weight, scales = quantize(weight)
     if scales is not None:
@@ -143,7 +144,7 @@ def pack(unit: Unit, weight: Tensor, masks: Tensor | None = None, scales: Tensor
 def words_of(unit: Unit, masks: Tensor, columns: int) -> Tensor:
     """The words of mask bits [n_m, d, ceil(h / 8)] on a CPU, beside weights that stay where they are."""
     rows = masks.shape[1]
-    words = torch.empty(rows, -(-columns // 64), unit.masks, dtype=torch.int64)
+    words = torch.empty(rows, -(-columns // 64), unit.masks, dtype=torch.int64, device="cpu")
     description = ops.library_unit(unit, rows, columns, torch.float32)
     source = _library.Source(type=0, masks=masks.data_ptr())
     target = _library.Packed(words=words.data_ptr())
