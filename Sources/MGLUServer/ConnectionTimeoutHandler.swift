@@ -14,8 +14,9 @@
   /// itself, on the connection's thread, because tasks may be busy. (Hummingbird's own observation of
   /// the inbound side (2.28.1) traps if the body was read before and the client closes.)
   ///
-  /// A client that only ends its own side gets the response to a request it has sent. From here it looks like
-  /// one that is gone: a computation goes on for a second, or until a write fails once a response is begun.
+  /// A client that only ends its own side gets the response to a request it has sent. From here it
+  /// looks like one that is gone: a computation goes on for `halfClosedTime`, or until a write fails
+  /// once a response is begun.
   final class ConnectionTimeoutHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
@@ -36,6 +37,7 @@
 
     private let clientTimeout: TimeAmount
     private let responseTimeout: TimeAmount
+    private let halfClosedTime: TimeAmount
     private var phase: Phase?
     private var timer: Scheduled<Void>?
     /// When the current response must be sent.
@@ -54,7 +56,8 @@
 
     /// A handler that waits `clientTimeout` for a client, and a quarter longer for its next request.
     /// A response takes at most `timeLimit` to compute. The sums of both must not overflow.
-    init(clientTimeout: Duration, timeLimit: Duration) {
+    init(clientTimeout: Duration, timeLimit: Duration, halfClosedTime: Duration) {
+      self.halfClosedTime = TimeAmount(halfClosedTime)
       self.clientTimeout = TimeAmount(clientTimeout)
       responseTimeout = TimeAmount(timeLimit) + self.clientTimeout
     }
@@ -161,7 +164,7 @@
     private func endInput(_ context: ChannelHandlerContext) {
       guard pendingResponses == 1, !isReceiving else { return context.close(promise: nil) }
       isHalfClosed = true
-      context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) {
+      context.eventLoop.assumeIsolated().scheduleTask(in: halfClosedTime) {
         if !self.hasBegunResponse, self.cancel != nil { context.close(promise: nil) }
       }
       context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)

@@ -33,13 +33,16 @@
       // 34 years are as good as no limit, and sums of them do not overflow.
       let timeLimit = min(api.engine.settings.timeLimit, .seconds(1 << 30))
       let clientTimeout = min(settings.clientTimeout, timeLimit)
+      let halfClosedTime = settings.halfClosedTime
       var application = Application(
         router: router(),
         server: .http1(
           configuration: .init(
             additionalChannelHandlers: [
               HTTPVersionHandler.Installer(),
-              ConnectionTimeoutHandler(clientTimeout: clientTimeout, timeLimit: timeLimit),
+              ConnectionTimeoutHandler(
+                clientTimeout: clientTimeout, timeLimit: timeLimit,
+                halfClosedTime: halfClosedTime),
             ])),
         configuration: .init(
           address: .hostname(settings.host, port: settings.port), serverName: "mglu"),

@@ -27,6 +27,8 @@ public struct ServerSettings: Sendable {
   public var corsOrigins: [String]
   /// Whether SIGTERM and SIGINT end ``Server/run(onStart:)``; what they did before they do after it again.
   public var handlesSignals: Bool
+  /// How long a computation goes on for a client that has ended its own side, and may be gone.
+  package var halfClosedTime = Duration.seconds(1)
 
   /// The largest ``maxBytes``, 1 GiB: a body is in memory as a whole.
   public static let mostBytes = 1 << 30
