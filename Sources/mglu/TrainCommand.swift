@@ -151,11 +151,12 @@ extension TrainCommand {
   /// The warm-up of the run that goes on, where none is given: what follows from the steps is that of the
   /// run's beginning. Rank 0 knows it; other machines need not have its folder.
   private func begunWarmupSteps(_ group: RankGroup?) throws -> Int? {
-    guard resume, training.warmupSteps == nil else { return nil }
-    let own = TrainingConfiguration(ofRunIn: output)?.warmupSteps
+    let isOpen = training.warmupSteps == nil
+    let own = resume && isOpen ? TrainingConfiguration(ofRunIn: output)?.warmupSteps : nil
     guard let group else { return own }
+    // Every rank asks, whatever its options are: ranks of other options are named later.
     let bytes = try group.broadcast(Array((own.map(String.init) ?? "").utf8))
-    return Int(String(decoding: bytes, as: UTF8.self))
+    return isOpen ? Int(String(decoding: bytes, as: UTF8.self)) : nil
   }
 
   /// The settings of a run over windows of at most `contextLength` tokens.

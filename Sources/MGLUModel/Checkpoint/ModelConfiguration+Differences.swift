@@ -8,22 +8,37 @@ extension ModelConfiguration {
     var counterpart = other
     (counterpart.family, counterpart.eosTokenIDs) = (family, eosTokenIDs)
     guard self != counterpart else { return [] }
-    let (own, others) = (document, counterpart.document)
-    let keys = Set(own.keys).union(others.keys).sorted()
-    return keys.compactMap { key in
-      guard own[key] != others[key] else { return nil }
-      guard let mine = Self.words(own[key]), let theirs = Self.words(others[key]) else {
-        return "another \(key)"
-      }
-      return "\(key) \(mine), not \(theirs)"
+    return Self.differences(words, from: counterpart.words)
+  }
+
+  /// The keys in which two documents in words differ, with both values where they are short.
+  package static func differences(
+    _ own: [String: String], from others: [String: String]
+  ) -> [String] {
+    Set(own.keys).union(others.keys).sorted().compactMap { key in
+      let (mine, theirs) = (own[key] ?? "none", others[key] ?? "none")
+      guard mine != theirs else { return nil }
+      return max(mine.count, theirs.count) > 40 ? "another \(key)" : "\(key) \(mine), not \(theirs)"
     }
   }
 
   /// The keys of `config.json` and their values in words, of a SwiGLU in place of the unit.
-  package var keysBesideUnit: [String: String] {
+  package var wordsBesideUnit: [String: String] {
     var configuration = self
     (configuration.feedForward.unit, configuration.feedForward.activation) = (.glu, .silu)
-    return configuration.document.mapValues { Self.words($0) ?? "\($0)" }
+    return configuration.words
+  }
+
+  private var words: [String: String] {
+    document.mapValues { value in
+      switch value {
+      case .boolean(let value): "\(value)"
+      case .integer(let value): "\(value)"
+      case .real(let value): "\(value)"
+      case .string(let value): value
+      default: "\(value)"
+      }
+    }
   }
 
   private var document: [String: TemplateValue] {
@@ -33,16 +48,5 @@ extension ModelConfiguration {
     guard case .mapping(let members)? = try? TemplateValue(parsing: bytes) else { return [:] }
     return Dictionary(uniqueKeysWithValues: Array(members))
       .filter { $0.value != .none && !["architectures", "auto_map"].contains($0.key) }
-  }
-
-  private static func words(_ value: TemplateValue?) -> String? {
-    switch value {
-    case nil: "none"
-    case .boolean(let value)?: "\(value)"
-    case .integer(let value)?: "\(value)"
-    case .real(let value)?: "\(value)"
-    case .string(let value)?: value
-    default: nil
-    }
   }
 }

@@ -40,7 +40,7 @@ struct ComparisonConditions: Codable, Equatable {
       + "\(attention.heads) heads, \(attention.kvHeads) kv heads, vocabulary "
       + "\(model.vocabularySize), context \(model.contextLength), "
       + (model.tiesEmbeddings ? "tied" : "untied") + " embeddings"
-    modelKeys = model.keysBesideUnit
+    modelKeys = model.wordsBesideUnit
     matchedWeights =
       plan.matchesParameters ? plan.units.first.map { plan.model(with: $0).weightCount } : nil
     trainingTokens = corpus.training.count
@@ -64,31 +64,25 @@ struct ComparisonConditions: Codable, Equatable {
       self[keyPath: field] == found[keyPath: field]
         ? nil : "\(name) \(self[keyPath: field]), not \(found[keyPath: field])"
     }
-    // Where the sentence differs, it says so itself.
-    let keys =
-      found.model == model ? Set((modelKeys ?? [:]).keys).union((found.modelKeys ?? [:]).keys) : []
-    let differences =
-      [
-        difference("steps", \.steps),
-        // Steps that were given may be those of some minutes.
-        minutes == nil || found.minutes == nil ? nil : difference("minutes", \.minutes!),
-        difference("batch size", \.batchSize),
-        difference("context", \.contextLength),
-        difference("gradient accumulation", \.gradientAccumulation),
-        difference("warm-up steps", \.warmupSteps),
-        difference("steps between validations", \.evaluateEvery),
-        difference("validation tokens", \.evaluationTokens), difference("model", \.model),
-        found.matchedWeights == matchedWeights ? nil : "other matched weight counts",
-        found.optimizer == optimizer ? nil : "other settings of AdamW",
-        found.trainingData == trainingData ? nil : "other training data",
-        found.validationData == validationData ? nil : "other validation data",
-      ].compactMap { $0 }
-      + keys.sorted().compactMap { key in
-        guard let mine = modelKeys, let others = found.modelKeys, mine[key] != others[key] else {
-          return nil
-        }
-        return "\(key) \(mine[key] ?? "none"), not \(others[key] ?? "none")"
-      }
+    var differences = [
+      difference("steps", \.steps),
+      // Steps that were given may be those of some minutes.
+      minutes == nil || found.minutes == nil ? nil : difference("minutes", \.minutes!),
+      difference("batch size", \.batchSize),
+      difference("context", \.contextLength),
+      difference("gradient accumulation", \.gradientAccumulation),
+      difference("warm-up steps", \.warmupSteps),
+      difference("steps between validations", \.evaluateEvery),
+      difference("validation tokens", \.evaluationTokens), difference("model", \.model),
+      found.matchedWeights == matchedWeights ? nil : "other matched weight counts",
+      found.optimizer == optimizer ? nil : "other settings of AdamW",
+      found.trainingData == trainingData ? nil : "other training data",
+      found.validationData == validationData ? nil : "other validation data",
+    ].compactMap { $0 }
+    // A sentence that differs says it already.
+    if found.model == model, let modelKeys, let others = found.modelKeys {
+      differences += ModelConfiguration.differences(modelKeys, from: others)
+    }
     guard differences.isEmpty else {
       throw ExperimentError(
         .disagreement,

@@ -279,6 +279,12 @@ public final class Trainer {
         validation: validation, tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
         seconds: (clock.now - start) / .seconds(1), wasInterrupted: interrupted)
     }
+    func end(interrupted: Bool) throws -> TrainingSummary {
+      // Another trainer may have the communicator next, with tensors of the same names.
+      try communicator?.finish()
+      communicator?.forget()
+      return summary(interrupted: interrupted)
+    }
 
     if step < configuration.steps, isLeader { try output?.withdrawModel() }
     if step == 0 { try measureMasks() }
@@ -290,7 +296,7 @@ public final class Trainer {
     while step < configuration.steps {
       if try isAgreed(isCancelled()) {
         try save()
-        return summary(interrupted: true)
+        return try end(interrupted: true)
       }
       let before = clock.now
       guard let (loss, norm) = try trainStep(isCancelled: isCancelled) else { continue }
@@ -307,7 +313,7 @@ public final class Trainer {
       if isDue(configuration.saveEvery) { try save() }
     }
     try save()
-    guard try validate() else { return summary(interrupted: true) }
+    guard try validate() else { return try end(interrupted: true) }
     try gatherMasters()
     model.download()
     if isLeader {
@@ -317,10 +323,7 @@ public final class Trainer {
     }
     // Until everything is written a rank that ends is a rank lost.
     _ = try isAgreed(false)
-    // Another trainer may have the communicator next, with tensors of the same names.
-    try communicator?.finish()
-    communicator?.forget()
-    return summary(interrupted: false)
+    return try end(interrupted: false)
   }
 
   private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
